@@ -1,0 +1,1 @@
+"""The shell around the program: parse arguments, call, print, exit code."""

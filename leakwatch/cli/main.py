@@ -1,0 +1,91 @@
+"""The ``leakwatch`` command: finds the verb, runs it, turns errors into one line and an exit code.
+
+Each verb is a module of this package with ``add_parser(subparsers, common)`` and ``run(args) -> int``. The modules
+import nothing heavy at the top, so that ``--help`` and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from leakwatch import __version__
+from leakwatch.cli import config, daemon, demo, doctor, report, service
+from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = (daemon, report, demo, config, doctor, service)
+
+EPILOG = """\
+examples:
+  leakwatch demo                           see it find real leaks in about two minutes
+  sudo leakwatch service install           watch this machine from now on
+  sudo leakwatch report                    who leaks, how fast, since when
+  leakwatch report --format json --exit-code
+  leakwatch daemon --config my.toml --for 3h
+
+exit codes:
+  0 done · 1 something leaks (report --exit-code) · 2 wrong argument or configuration · 65 store damaged or newer
+  66 no store yet · 69 /proc unreadable · 70 a defect of leakwatch · 74 store cannot be written
+  75 another daemon holds the store · 77 a privilege is missing
+"""
+
+
+def common_options() -> argparse.ArgumentParser:
+    """Return the options every verb takes."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--config",
+        metavar="FILE",
+        help="configuration to use instead of /etc/leakwatch/config.toml and its conf.d",
+    )
+    return common
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the whole command line's grammar."""
+    parser = argparse.ArgumentParser(
+        prog="leakwatch",
+        description="Watches memory for days and tells which process, service or kernel cache leaks, how fast, "
+        "since when, and why it is believed.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"leakwatch {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    common = common_options()
+    for verb in VERBS:
+        verb.add_parser(verbs, common)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: one of the three places that catch what they do not know."""
+    args = build_parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except LeakwatchError as error:
+        for line in str(error).splitlines():
+            print(f"leakwatch: {line}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: not an error, and nothing may be printed at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001 - the boundary: a user never sees a traceback unless asked for
+        if os.environ.get("LEAKWATCH_DEBUG"):
+            raise
+        print(
+            f"leakwatch: internal error: {type(error).__name__}: {error}; "
+            "run again with LEAKWATCH_DEBUG=1 for a traceback and report it",
+            file=sys.stderr,
+        )
+        return EXIT_SOFTWARE
+    return code

@@ -1,0 +1,57 @@
+"""The only module that asks what time it is.
+
+Stamps are UTC milliseconds; durations come from the monotonic clocks, which no operator and no NTP server moves.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One look at the three clocks, in milliseconds."""
+
+    wall_ms: int
+    """UTC since the epoch; may step."""
+    monotonic_ms: int
+    """Since boot without the time suspended; never steps."""
+    boottime_ms: int
+    """Since boot with the time suspended; never steps."""
+
+
+class Clock(Protocol):
+    """What is injected wherever time is needed."""
+
+    def now(self) -> Instant:
+        """Return the present."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> Instant:
+        """Return the present, the three clocks read within microseconds of one another."""
+        return Instant(
+            wall_ms=time.time_ns() // 1_000_000,
+            monotonic_ms=time.monotonic_ns() // 1_000_000,
+            boottime_ms=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
+        )
+
+
+def cpu_us() -> int:
+    """Return the CPU time of this process in microseconds, all threads."""
+    return time.process_time_ns() // 1000
+
+
+def elapsed_us() -> int:
+    """Return a monotonic stamp in microseconds, to take differences of."""
+    return time.monotonic_ns() // 1000
+
+
+def rfc3339(ts_ms: int) -> str:
+    """Return UTC milliseconds as RFC 3339 with a Z, to the second."""
+    return datetime.fromtimestamp(ts_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

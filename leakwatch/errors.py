@@ -1,0 +1,90 @@
+"""The errors a user can cause, each with the exit code the command ends with.
+
+The codes above 63 are those of sysexits.h, which systemd and shells know. README lists them all.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_LEAK = 1
+"""``report --exit-code`` when something leaks."""
+EXIT_USAGE = 2
+"""A wrong argument or a wrong configuration."""
+EXIT_DATA = 65
+"""The store is damaged or was written by a newer leakwatch (EX_DATAERR)."""
+EXIT_NO_INPUT = 66
+"""There is no store to read (EX_NOINPUT)."""
+EXIT_UNAVAILABLE = 69
+"""/proc cannot be read at all (EX_UNAVAILABLE)."""
+EXIT_SOFTWARE = 70
+"""A defect of leakwatch (EX_SOFTWARE)."""
+EXIT_IO = 74
+"""The store cannot be written: disk full, read-only, failing (EX_IOERR)."""
+EXIT_BUSY = 75
+"""Another daemon holds the store (EX_TEMPFAIL)."""
+EXIT_NO_PERMISSION = 77
+"""The caller lacks a privilege (EX_NOPERM)."""
+
+
+class LeakwatchError(Exception):
+    """An error whose message is one line that says what to do; the command ends with ``exit_code``."""
+
+    exit_code = EXIT_SOFTWARE
+
+
+class UsageError(LeakwatchError):
+    """An argument that does not fit."""
+
+    exit_code = EXIT_USAGE
+
+
+class ConfigError(LeakwatchError):
+    """One or more problems of the configuration, reported together."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class ProcUnavailableError(LeakwatchError):
+    """The /proc tree cannot be listed."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+class PermissionNeededError(LeakwatchError):
+    """The caller lacks a privilege."""
+
+    exit_code = EXIT_NO_PERMISSION
+
+
+class StoreNotFoundError(LeakwatchError):
+    """There is no store where one was looked for."""
+
+    exit_code = EXIT_NO_INPUT
+
+
+class StoreCorruptError(LeakwatchError):
+    """The file is not a readable SQLite database of ours."""
+
+    exit_code = EXIT_DATA
+
+
+class StoreTooNewError(LeakwatchError):
+    """The store's schema comes from a newer leakwatch."""
+
+    exit_code = EXIT_DATA
+
+
+class StoreWriteError(LeakwatchError):
+    """The store cannot be written: disk full, read-only, failing."""
+
+    exit_code = EXIT_IO
+
+
+class StoreBusyError(LeakwatchError):
+    """Another daemon writes to this store."""
+
+    exit_code = EXIT_BUSY

@@ -1,0 +1,245 @@
+"""The vocabulary every layer shares, as frozen values; invariants only, no I/O, no rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AbsenceReason(StrEnum):
+    """Why a value is missing. A missing value is never 0 and never None."""
+
+    GONE = "gone"
+    """The process ended between two reads."""
+    DENIED = "denied"
+    """The kernel refused (EACCES, EPERM)."""
+    NO_ADDRESS_SPACE = "no_address_space"
+    """A kernel thread or a zombie: there is no memory to measure."""
+    UNSUPPORTED = "unsupported"
+    """This kernel or architecture does not have the file or field, or its counter is known to lie."""
+    MALFORMED = "malformed"
+    """The bytes were not what the format says."""
+    SKIPPED = "skipped"
+    """Not read this time, on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """The typed stand-in for a value that could not be read."""
+
+    reason: AbsenceReason
+    detail: str = ""
+    """File and cause, for the operator: ``/proc/12/smaps_rollup: EACCES``."""
+
+
+class TargetKind(StrEnum):
+    """What a series can belong to."""
+
+    PROCESS = "process"
+    SERVICE = "service"
+    SLAB = "slab"
+    VMALLOC = "vmalloc"
+    HOST = "host"
+    COLLECTOR = "collector"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose a series is; ``key`` is unique within its kind and stable over restarts of leakwatch."""
+
+    kind: TargetKind
+    key: str
+
+
+HOST = Target(TargetKind.HOST, "host")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """One run of one process: a pid is reused, this is not (proc(5): starttime is in ticks since boot)."""
+
+    boot_id: str
+    pid: int
+    start_ticks: int
+
+    @property
+    def target(self) -> Target:
+        """The target of this process's series."""
+        return Target(TargetKind.PROCESS, f"{self.boot_id}/{self.pid}/{self.start_ticks}")
+
+
+class ServiceKind(StrEnum):
+    """What a service's name was taken from, strongest first."""
+
+    UNIT = "unit"
+    CONTAINER = "container"
+    CGROUP = "cgroup"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What stays the same over restarts and over forked workers."""
+
+    kind: ServiceKind
+    name: str
+
+    @property
+    def target(self) -> Target:
+        """The target of this service's summed series."""
+        return Target(TargetKind.SERVICE, f"{self.kind}:{self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """Who a process is: what changes rarely and names it in a report."""
+
+    identity: ProcessIdentity
+    name: str
+    """``comm`` as the kernel gives it, undecodable bytes as surrogate escapes; escape at every output."""
+    command: str
+    """The command line, arguments separated by spaces; empty for kernel threads."""
+    uid: int | None
+    service: Service | None
+    """None for kernel threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One integer of one series at the time of the scrape it is in."""
+
+    metric: str
+    target: Target
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorOutcome:
+    """How one collector fared in one scrape."""
+
+    collector: str
+    duration_us: int
+    targets_read: int
+    absences: Mapping[AbsenceReason, int] = field(default_factory=dict)
+    examples: tuple[str, ...] = ()
+    """A few of the absences in words, at most one line each."""
+    error: str = ""
+    """Non-empty when the collector failed as a whole; then it delivered no samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """When a scrape was taken, and what was irregular about it."""
+
+    ts_ms: int
+    boot_id: str
+    late_ms: int = 0
+    """How long after its time it began."""
+    missed: int = 0
+    """Ticks that did not happen since the last scrape."""
+    suspended_ms: int = 0
+    """Time the machine slept since the last scrape."""
+    clock_step_ms: int = 0
+    """By how much the wall clock was moved since the last scrape, beyond the tolerance; signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """All samples of one tick, plus each collector's outcome."""
+
+    tick: Tick
+    samples: tuple[Sample, ...]
+    processes: tuple[ProcessInfo, ...]
+    outcomes: tuple[CollectorOutcome, ...]
+    duration_us: int = 0
+
+
+class Verdict(StrEnum):
+    """What leakwatch says of a series, mildest first."""
+
+    OK = "ok"
+    LEARNING = "learning"
+    WATCH = "watch"
+    LEAK = "leak"
+
+
+SEVERITY = {Verdict.OK: 0, Verdict.LEARNING: 1, Verdict.WATCH: 2, Verdict.LEAK: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One test of a rule: what was measured, what it was held against, and whether it passed."""
+
+    criterion: str
+    measured: float | None
+    threshold: float | None
+    passed: bool
+    unit: str = ""
+    """``bytes``, ``bytes/h``, ``ratio``, ``blocks``, ``s`` or empty for a count."""
+    window_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A robust line through one window's blocks."""
+
+    window_s: int
+    covered_s: int
+    """The part of the window that holds data of the current segment."""
+    blocks: int
+    slope_bytes_per_hour: float
+    slope_low: float
+    slope_high: float
+    """The ends of the 95 % interval of the slope."""
+    verdict: Verdict
+    shape: str
+    """``ramp``, ``plateau``, ``step``, ``sawtooth`` or ``flat``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the analysis says of one series; nobody recomputes any of it downstream."""
+
+    verdict: Verdict
+    current_bytes: int
+    evidence: tuple[Criterion, ...] = ()
+    windows: tuple[Trend, ...] = ()
+    slope_bytes_per_hour: float | None = None
+    slope_low: float | None = None
+    slope_high: float | None = None
+    since_ms: int | None = None
+    grown_bytes: int | None = None
+    confidence: float = 0.0
+    """0 to 1: how much of the evidence agrees; a weight for ranking, not a probability."""
+    reason: str = ""
+    """One line in an operator's words."""
+
+
+class FindingKind(StrEnum):
+    """What a finding is about."""
+
+    PROCESS = "process"
+    SERVICE = "service"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An assessment with a name: what a report lists."""
+
+    id: str
+    kind: FindingKind
+    name: str
+    metric: str
+    assessment: Assessment
+    pid: int | None = None
+    service: str | None = None
+    user: str | None = None
+    limit_bytes: int | None = None
+    """What is left to grow into: the cgroup's limit or what the host has available, in bytes."""
+    limit_name: str = ""
+    exhaustion_at_ms: int | None = None
+    evaluated_at_ms: int = 0
+    note: str = ""
+    """What else belongs to this finding: workers, caches it explains."""

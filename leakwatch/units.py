@@ -1,0 +1,86 @@
+"""Durations, sizes and rates as people write them, and back.
+
+Sizes use binary prefixes (KiB, MiB, GiB, TiB); ``KB``/``kB``, ``MB`` and ``GB`` are decimal, as SI and systemd's
+documentation have it. A rate is a size per time: ``1MiB/h``.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_BYTES = {
+    "": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+    "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40,
+    "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
+}  # fmt: skip
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds: ``90``, ``15m``, ``1h30m``, ``10 d``. Raises ValueError with the accepted form."""
+    total, at = 0.0, 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        unit = part[2] or "s" if part else ""
+        if part is None or unit not in _SECONDS:
+            break
+        total += float(part[1]) * _SECONDS[unit]
+        at = part.end()
+    if not text.strip() or at < len(text):
+        raise ValueError(f"{text!r} is not a duration; write it like 60s, 15m, 1h30m or 10d")
+    return total
+
+
+def parse_size(text: str) -> int:
+    """Return bytes: ``4096``, ``64MiB``, ``1.5 GiB``, ``10MB``. Raises ValueError with the accepted form."""
+    part = _PART.fullmatch(text)
+    if part is None or part[2] not in _BYTES:
+        raise ValueError(f"{text!r} is not a size; write it like 4096, 512KiB, 64MiB or 1.5GiB")
+    return round(float(part[1]) * _BYTES[part[2]])
+
+
+def parse_rate(text: str) -> float:
+    """Return bytes per hour: ``1MiB/h``, ``200KiB/s``, ``24MiB/d``. Raises ValueError with the accepted form."""
+    size, slash, per = text.partition("/")
+    per = per.strip()
+    if not slash or per not in _SECONDS:
+        raise ValueError(f"{text!r} is not a rate; write it like 256KiB/h, 1MiB/d or 200KiB/s")
+    try:
+        return parse_size(size.strip()) * 3600 / _SECONDS[per]
+    except ValueError:
+        raise ValueError(f"{text!r} is not a rate; write it like 256KiB/h, 1MiB/d or 200KiB/s") from None
+
+
+def format_bytes(value: float) -> str:
+    """Return e.g. ``3.1 MiB``, three significant digits; a negative value keeps its sign."""
+    size, sign = abs(float(value)), "-" if value < 0 else ""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 999.5 or unit == "TiB":
+            break
+        size /= 1024
+    if unit == "B":
+        return f"{sign}{size:.0f} B"
+    digits = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
+    return f"{sign}{size:.{digits}f} {unit}"
+
+
+def format_rate(bytes_per_hour: float) -> str:
+    """Return e.g. ``+3.1 MiB/h``, always signed."""
+    text = format_bytes(bytes_per_hour)
+    return f"{'' if text.startswith('-') else '+'}{text}/h"
+
+
+def format_duration(seconds: float) -> str:
+    """Return the two largest units: ``45 s``, ``12 min``, ``3 h 20 min``, ``9 d 4 h``."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d {hours} h" if hours and days < 10 else f"{days} d"
