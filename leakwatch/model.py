@@ -155,6 +155,31 @@ class Scrape:
     duration_us: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fixed span of a series reduced to what trends need: the unit of analysis and of roll-up."""
+
+    start_ms: int
+    n: int
+    """Samples in it, at least 1; a carried-forward value is no sample."""
+    minimum: float
+    median: float
+    maximum: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBlock:
+    """A block that will not change any more, with whose it is."""
+
+    metric: str
+    target: Target
+    span_s: int
+    segment_ms: int
+    """When the segment it lies in began: blocks of two segments are never joined by a line."""
+    block: Block
+
+
 class Verdict(StrEnum):
     """What leakwatch says of a series, mildest first."""
 

@@ -1,0 +1,1 @@
+"""Turn records into samples, one collector a source; each fails alone and says how it fared."""

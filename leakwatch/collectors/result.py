@@ -1,0 +1,75 @@
+"""What a collector hands over, and the boundary that keeps one collector's failure from the others."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.clock import elapsed_us
+from leakwatch.errors import LeakwatchError
+from leakwatch.model import Absence, CollectorOutcome, ProcessInfo, Sample, Target, TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from leakwatch.model import AbsenceReason
+
+EXAMPLES = 3
+"""Absences named in words, a reason: enough to know what it is about, whatever the number."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What a collector has read so far; filled by one collector in one scrape."""
+
+    samples: list[Sample] = field(default_factory=list)
+    processes: list[ProcessInfo] = field(default_factory=list)
+    targets_read: int = 0
+    absences: Counter[AbsenceReason] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    def absent(self, absence: Absence) -> None:
+        """Count a value that could not be read, and keep the first few in words."""
+        self.absences[absence.reason] += 1
+        if absence.detail and self.absences[absence.reason] <= EXAMPLES:
+            self.examples.append(f"{absence.reason}: {absence.detail}")
+
+
+def run_isolated(name: str, collect: Callable[[Gathered], None]) -> tuple[Gathered, CollectorOutcome]:
+    """Run one collector: whatever goes wrong in it is logged, counted and stays in it."""
+    began = elapsed_us()
+    gathered, error = Gathered(), ""
+    try:
+        collect(gathered)
+    except Exception as problem:  # noqa: BLE001 - the boundary: the other collectors' samples must not be lost
+        error = str(problem) if isinstance(problem, LeakwatchError) else f"{type(problem).__name__}: {problem}"
+        log.error(  # noqa: TRY400 - a traceback every minute would bury the line that matters
+            "collector %s failed: %s", name, error
+        )
+        gathered = Gathered()
+    outcome = CollectorOutcome(
+        collector=name,
+        duration_us=elapsed_us() - began,
+        targets_read=gathered.targets_read,
+        absences=dict(gathered.absences),
+        examples=tuple(gathered.examples),
+        error=error,
+    )
+    return gathered, outcome
+
+
+def outcome_samples(outcome: CollectorOutcome) -> list[Sample]:
+    """Return the outcome as samples: how a collector fares is a series like any other."""
+    target = Target(TargetKind.COLLECTOR, outcome.collector)
+    values = {
+        metrics.COLLECTOR_UP: int(not outcome.error),
+        metrics.COLLECTOR_DURATION: outcome.duration_us,
+        metrics.COLLECTOR_TARGETS: outcome.targets_read,
+    }
+    values |= {metrics.COLLECTOR_ABSENT + reason: count for reason, count in outcome.absences.items()}
+    return [Sample(metric, target, value) for metric, value in values.items()]

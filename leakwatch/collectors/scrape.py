@@ -1,0 +1,56 @@
+"""One scrape: every collector in turn, each on its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch.clock import elapsed_us
+from leakwatch.collectors.kernel import collect_meminfo, collect_slab, collect_vmalloc
+from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
+from leakwatch.model import Scrape
+
+if TYPE_CHECKING:
+    from leakwatch.model import Tick
+    from leakwatch.procfs.root import ProcFS
+
+PROCESSES = "processes"
+MEMINFO = "meminfo"
+SLAB = "slab"
+VMALLOC = "vmalloc"
+
+
+class Scraper:
+    """Takes scrapes of one /proc tree."""
+
+    def __init__(self, procfs: ProcFS, boot_id: str, slow_every: int) -> None:
+        self._procfs = procfs
+        self._processes = ProcessCollector(procfs, boot_id)
+        self._slow_every = slow_every
+        self._round = 0
+
+    def scrape(self, tick: Tick) -> Scrape:
+        """Return all samples of now; what could not be read is in the outcomes."""
+        began = elapsed_us()
+        vmalloc_bytes: int | None = None
+        slow = self._round % self._slow_every == 0
+        self._round += 1
+
+        def vmalloc(gathered: Gathered) -> None:
+            nonlocal vmalloc_bytes
+            vmalloc_bytes = collect_vmalloc(self._procfs, gathered)
+
+        runs = [
+            run_isolated(PROCESSES, lambda gathered: self._processes.collect(gathered, slow=slow)),
+            run_isolated(SLAB, lambda gathered: collect_slab(self._procfs, gathered, slow=slow)),
+            run_isolated(VMALLOC, vmalloc),
+            run_isolated(MEMINFO, lambda gathered: collect_meminfo(self._procfs, gathered, vmalloc_bytes)),
+        ]
+        samples = [sample for gathered, outcome in runs for sample in (*gathered.samples, *outcome_samples(outcome))]
+        return Scrape(
+            tick=tick,
+            samples=tuple(samples),
+            processes=tuple(process for gathered, _ in runs for process in gathered.processes),
+            outcomes=tuple(outcome for _, outcome in runs),
+            duration_us=elapsed_us() - began,
+        )

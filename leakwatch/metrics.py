@@ -1,0 +1,169 @@
+"""The registry of metrics: name, unit, source, since which kernel, and what is known to be wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Unit(StrEnum):
+    """What the integers of a metric count."""
+
+    BYTES = "bytes"
+    COUNT = "count"
+    MICROSECONDS = "us"
+    BOOL = "bool"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the registry."""
+
+    name: str
+    unit: Unit
+    title: str
+    """What a report calls it."""
+    source: str
+    """File and field."""
+    note: str = ""
+    """Kernel versions, privileges, known lies."""
+    judged: bool = False
+    """Whether growth of it is judged (the others are kept as evidence)."""
+
+
+PROCESS_USS = "process.uss_bytes"
+PROCESS_PSS = "process.pss_bytes"
+PROCESS_RSS = "process.rss_bytes"
+PROCESS_SWAP = "process.swap_bytes"
+PROCESS_ANON = "process.anon_bytes"
+PROCESS_THREADS = "process.threads"
+PROCESS_FDS = "process.fds"
+PROCESS_USS_SWAP = "process.uss_swap_bytes"
+PROCESS_ANON_SWAP = "process.anon_swap_bytes"
+SERVICE_USS_SWAP = "service.uss_swap_bytes"
+SLAB_ACTIVE = "slab.active_bytes"
+SLAB_PAGES = "slab.pages_bytes"
+SLAB_RECLAIMABLE = "slab.reclaimable"
+VMALLOC_BYTES = "vmalloc.bytes"
+KERNEL_UNACCOUNTED = "kernel.unaccounted_bytes"
+KERNEL_UNAVAILABLE = "kernel.unavailable_bytes"
+KERNEL_VMALLOC_USED = "kernel.vmalloc_used_bytes"
+KERNEL_SUNRECLAIM = "kernel.slab_unreclaimable_bytes"
+COLLECTOR_UP = "collector.up"
+COLLECTOR_DURATION = "collector.duration_us"
+COLLECTOR_TARGETS = "collector.targets_read"
+COLLECTOR_ABSENT = "collector.absent."
+"""Prefix; the reason of the absence follows."""
+
+_ROLLUP = "/proc/PID/smaps_rollup (smaps before 4.14)"
+_ROLLUP_NOTE = "others' processes need CAP_SYS_PTRACE"
+
+
+def _meminfo(name: str, field: str, title: str, note: str = "", *, judged: bool = False) -> tuple[str, Metric]:
+    return field, Metric(name, Unit.BYTES, title, f"/proc/meminfo {field}", note, judged)
+
+
+MEMINFO: dict[str, Metric] = dict(
+    [
+        _meminfo("kernel.mem_total_bytes", "MemTotal", "RAM"),
+        _meminfo("kernel.mem_free_bytes", "MemFree", "free RAM"),
+        _meminfo("kernel.mem_available_bytes", "MemAvailable", "available RAM", "since 3.14"),
+        _meminfo("kernel.buffers_bytes", "Buffers", "block device buffers"),
+        _meminfo("kernel.cached_bytes", "Cached", "page cache", "includes Shmem"),
+        _meminfo("kernel.swap_cached_bytes", "SwapCached", "swap cache"),
+        _meminfo("kernel.anon_bytes", "AnonPages", "anonymous memory"),
+        _meminfo("kernel.mapped_bytes", "Mapped", "mapped files"),
+        _meminfo("kernel.mlocked_bytes", "Mlocked", "locked memory"),
+        _meminfo("kernel.shmem_bytes", "Shmem", "shared memory and tmpfs", judged=True),
+        _meminfo("kernel.reclaimable_bytes", "KReclaimable", "reclaimable kernel memory", "since 4.20"),
+        _meminfo("kernel.slab_bytes", "Slab", "slab"),
+        _meminfo("kernel.slab_reclaimable_bytes", "SReclaimable", "reclaimable slab"),
+        _meminfo(KERNEL_SUNRECLAIM, "SUnreclaim", "unreclaimable slab", judged=True),
+        _meminfo("kernel.stack_bytes", "KernelStack", "kernel stacks", judged=True),
+        _meminfo("kernel.page_tables_bytes", "PageTables", "page tables", judged=True),
+        _meminfo("kernel.sec_page_tables_bytes", "SecPageTables", "secondary page tables", "since 6.1"),
+        _meminfo("kernel.bounce_bytes", "Bounce", "bounce buffers"),
+        _meminfo(
+            KERNEL_VMALLOC_USED,
+            "VmallocUsed",
+            "vmalloc",
+            "counts address space, ioremap included, before 4.4; reads 0 from 4.4 until 5.3: there the sum of the "
+            "pages in /proc/vmallocinfo stands in, where it is readable",
+            judged=True,
+        ),
+        _meminfo("kernel.percpu_bytes", "Percpu", "per-CPU memory", "since 4.18", judged=True),
+        _meminfo("kernel.hugetlb_bytes", "Hugetlb", "hugetlb pool", "since 4.20"),
+        _meminfo("kernel.zswap_bytes", "Zswap", "compressed swap in RAM", "since 5.19"),
+        _meminfo("kernel.balloon_bytes", "Balloon", "given to the hypervisor", "since 6.16"),
+        _meminfo("kernel.unaccepted_bytes", "Unaccepted", "not yet accepted by the guest", "since 6.5"),
+        _meminfo("kernel.swap_total_bytes", "SwapTotal", "swap"),
+        _meminfo("kernel.swap_free_bytes", "SwapFree", "free swap"),
+        _meminfo("kernel.committed_bytes", "Committed_AS", "committed address space"),
+    ]
+)
+"""The fields of /proc/meminfo that are sampled, by the kernel's name."""
+
+_OTHERS = (
+    Metric(PROCESS_USS, Unit.BYTES, "USS", f"{_ROLLUP} Private_Clean + Private_Dirty + Private_Hugetlb", _ROLLUP_NOTE),
+    Metric(PROCESS_PSS, Unit.BYTES, "PSS", f"{_ROLLUP} Pss", _ROLLUP_NOTE),
+    Metric(PROCESS_RSS, Unit.BYTES, "RSS", f"{_ROLLUP} Rss, else /proc/PID/statm", "hugetlb pages are not in it"),
+    Metric(PROCESS_SWAP, Unit.BYTES, "swap", f"{_ROLLUP} Swap, else /proc/PID/status VmSwap"),
+    Metric(
+        PROCESS_ANON,
+        Unit.BYTES,
+        "anonymous memory",
+        "/proc/PID/status RssAnon",
+        "since 4.5; sampled where USS is refused, since it needs no privilege",
+    ),
+    Metric(PROCESS_THREADS, Unit.COUNT, "threads", "/proc/PID/stat num_threads"),
+    Metric(
+        PROCESS_FDS, Unit.COUNT, "open files", "/proc/PID/fd", "others' need CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"
+    ),
+    Metric(PROCESS_USS_SWAP, Unit.BYTES, "USS + swap", "derived", "what grows when pages are swapped out", judged=True),
+    Metric(
+        PROCESS_ANON_SWAP,
+        Unit.BYTES,
+        "anonymous + swap",
+        "derived",
+        "stands in for USS + swap where USS is refused; counts pages shared after fork in full",
+        judged=True,
+    ),
+    Metric(
+        SERVICE_USS_SWAP,
+        Unit.BYTES,
+        "USS + swap of all processes",
+        "derived",
+        "only scrapes in which every process of the service could be read",
+        judged=True,
+    ),
+    Metric(SLAB_ACTIVE, Unit.BYTES, "slab objects in use", "/proc/slabinfo active_objs x objsize", judged=True),
+    Metric(SLAB_PAGES, Unit.BYTES, "slab pages", "/proc/slabinfo num_slabs x pagesperslab x page size"),
+    Metric(SLAB_RECLAIMABLE, Unit.BOOL, "reclaimable", "/sys/kernel/slab/CACHE/reclaim_account, else by its name"),
+    Metric(VMALLOC_BYTES, Unit.BYTES, "vmalloc of one caller", "/proc/vmallocinfo pages x page size", judged=True),
+    Metric(KERNEL_UNACCOUNTED, Unit.BYTES, "unaccounted", "derived, see collectors/unaccounted.py", judged=True),
+    Metric(
+        KERNEL_UNAVAILABLE,
+        Unit.BYTES,
+        "memory not available",
+        "derived: MemTotal - MemAvailable",
+        "tells whether growth of reclaimable memory takes memory from anybody; never reported by itself",
+    ),
+    Metric(COLLECTOR_UP, Unit.BOOL, "collector worked", "leakwatch"),
+    Metric(COLLECTOR_DURATION, Unit.MICROSECONDS, "collector's time", "leakwatch"),
+    Metric(COLLECTOR_TARGETS, Unit.COUNT, "targets read", "leakwatch"),
+)
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*MEMINFO.values(), *_OTHERS)}
+"""Every metric by its name, except ``collector.absent.REASON``, one a reason."""
+
+
+def title(name: str) -> str:
+    """Return what a report calls a metric."""
+    metric = METRICS.get(name)
+    return metric.title if metric else name
+
+
+def is_judged(name: str) -> bool:
+    """Return whether growth of this metric is judged."""
+    metric = METRICS.get(name)
+    return metric is not None and metric.judged

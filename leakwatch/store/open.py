@@ -1,0 +1,44 @@
+"""Opens a store to write: takes its lock, sets a damaged one aside, brings the schema up to date."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch.errors import StoreCorruptError
+from leakwatch.store import migrate, statements
+from leakwatch.store.setaside import set_aside
+from leakwatch.store.writer import Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHECK_UP_TO_BYTES = 64 << 20
+"""Up to this size the whole file is checked at start (a second on a slow card); damage in a larger one shows when the
+damaged page is used, and the store is set aside then."""
+
+
+def open_writer(path: Path, now_ms: int) -> Writer:
+    """Return a writer on the store at ``path``, whose lock the caller holds.
+
+    Raises StoreWriteError, StoreTooNewError or StoreBusyError.
+    """
+    try:
+        return _open(path)
+    except StoreCorruptError:
+        set_aside(path, now_ms)
+        return _open(path)
+
+
+def _open(path: Path) -> Writer:
+    migrate.ensure_schema(path)
+    writer = Writer(path)
+    try:
+        if path.stat().st_size <= CHECK_UP_TO_BYTES:
+            with writer.exclusive() as connection:
+                answer = connection.execute(statements.QUICK_CHECK).scalar_one()
+            if answer != "ok":
+                raise StoreCorruptError(f"{path} is damaged: {answer}")
+    except StoreCorruptError:
+        writer.close()
+        raise
+    return writer

@@ -1,0 +1,123 @@
+"""The tables, as the newest migration leaves them.
+
+Samples are keyed (scrape, series): a scrape's rows are appended side by side and touch a few pages. The key
+(series, time), natural for reading, touches a page a series and writes a hundred times as much to the disk. The scrape's
+number, not its time, orders them, so that a clock set back neither collides nor reorders anything.
+
+Blocks are what trends are fitted to; they are few and outlive the samples. A later revision may seal old samples into
+compressed chunks: nothing outside this package knows how a sample lies on the disk.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, Table, Text, UniqueConstraint
+
+REVISION = "0001"
+"""The newest migration. Known here so that a start need not load Alembic to see that nothing is to be done."""
+
+metadata = MetaData()
+
+scrape = Table(
+    "scrape",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ts_ms", BigInteger, nullable=False),
+    Column("boot_id", Integer, nullable=False),
+    Column("late_ms", Integer, nullable=False),
+    Column("missed", Integer, nullable=False),
+    Column("suspended_ms", BigInteger, nullable=False),
+    Column("clock_step_ms", BigInteger, nullable=False),
+    Column("duration_us", Integer, nullable=False),
+    Column("notes", Text, nullable=False),  # JSON: collector -> [examples of absences, or its error]
+)
+
+boot = Table(
+    "boot",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("boot_id", Text, nullable=False, unique=True),
+)
+
+target = Table(
+    "target",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger),  # NULL while it is alive
+    UniqueConstraint("kind", "key"),
+)
+
+process = Table(
+    "process",
+    metadata,
+    Column("target_id", Integer, primary_key=True),
+    Column("boot_id", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("start_ticks", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("uid", Integer),
+    Column("service_kind", Text),
+    Column("service_name", Text),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("metric", Text, nullable=False),
+    Column("target_id", Integer, nullable=False),
+    UniqueConstraint("target_id", "metric"),
+)
+
+sample = Table(
+    "sample",
+    metadata,
+    Column("scrape_id", Integer, primary_key=True),
+    Column("series_id", Integer, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+block = Table(
+    "block",
+    metadata,
+    Column("span_s", Integer, primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("series_id", Integer, primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("minimum", Float, nullable=False),
+    Column("median", Float, nullable=False),
+    Column("maximum", Float, nullable=False),
+    Column("last", Float, nullable=False),
+    Column("segment_ms", BigInteger, nullable=False),  # when the segment it belongs to began
+    sqlite_with_rowid=False,
+)
+
+finding = Table(
+    "finding",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("evaluated_ms", BigInteger, nullable=False),
+    Column("payload", Text, nullable=False),  # JSON of the whole Finding
+    Column("announced_ms", BigInteger),  # when the log was told, NULL if it was not
+    Column("ended_ms", BigInteger),  # when the process ended, NULL while it runs
+)
+
+suspicion = Table(
+    "suspicion",
+    metadata,
+    Column("series_id", Integer, primary_key=True),
+    Column("payload", Text, nullable=False),  # JSON of the frozen forecast, see analysis.confirm
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),  # JSON
+)

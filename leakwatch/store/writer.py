@@ -1,0 +1,205 @@
+"""The one writer of a store: scrapes, blocks, findings; each call is one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from leakwatch.model import TargetKind
+from leakwatch.store import codec, engine, statements
+from leakwatch.store.catalog import Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from leakwatch.model import Finding, ProcessInfo, Scrape, SealedBlock, Target
+
+
+class Writer:
+    """Writes to the store at ``path``, whose schema is the newest; sampling and analysis may call from two threads.
+
+    Every method raises StoreWriteError, StoreBusyError or StoreCorruptError; what it was to write is then not stored,
+    and the next call starts afresh.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._connection = engine.connect_writer(path)
+        self._catalog: Catalog | None = None
+        self._boots: dict[str, int] = {}
+        self._infos: dict[Target, ProcessInfo] = {}
+        with self._transaction():
+            pass
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[tuple[Connection, Catalog]]:
+        with self._lock, engine.translated(self.path):
+            try:
+                if self._catalog is None:
+                    self._catalog = Catalog(self._connection)
+                yield self._connection, self._catalog
+                self._catalog.flush(self._connection)
+                self._connection.commit()
+            except BaseException:
+                # What the catalog gave out in this transaction was never stored: load it again.
+                self._catalog = None
+                self._infos.clear()
+                self._boots.clear()
+                self._connection.rollback()
+                raise
+
+    def write_scrape(self, scrape: Scrape, blocks: Sequence[SealedBlock] = ()) -> None:
+        """Store a scrape and the blocks it completed."""
+        ts_ms = scrape.tick.ts_ms
+        with self._transaction() as (connection, catalog):
+            scrape_id = self._put_tick(connection, scrape)
+            self._put_processes(connection, catalog, scrape)
+            rows = [
+                {
+                    "scrape_id": scrape_id,
+                    "series_id": catalog.series_id(connection, sample.metric, sample.target, ts_ms),
+                    "value": sample.value,
+                }
+                for sample in scrape.samples
+            ]
+            if rows:
+                connection.execute(statements.ADD_SAMPLES, rows)
+            self._put_blocks(connection, catalog, blocks, ts_ms)
+
+    def write_blocks(self, blocks: Sequence[SealedBlock], ts_ms: int) -> None:
+        """Store blocks apart from a scrape, as when they are rebuilt from samples."""
+        with self._transaction() as (connection, catalog):
+            self._put_blocks(connection, catalog, blocks, ts_ms)
+
+    def _put_tick(self, connection: Connection, scrape: Scrape) -> int:
+        tick = scrape.tick
+        boot = self._boots.get(tick.boot_id)
+        if boot is None:
+            connection.execute(statements.add_boot(tick.boot_id))
+            boot = self._boots[tick.boot_id] = connection.execute(statements.boot_number(tick.boot_id)).scalar_one()
+        notes = {
+            outcome.collector: [outcome.error] if outcome.error else list(outcome.examples)
+            for outcome in scrape.outcomes
+            if outcome.error or outcome.examples
+        }
+        row = {
+            "ts_ms": tick.ts_ms,
+            "boot_id": boot,
+            "late_ms": tick.late_ms,
+            "missed": tick.missed,
+            "suspended_ms": tick.suspended_ms,
+            "clock_step_ms": tick.clock_step_ms,
+            "duration_us": scrape.duration_us,
+            "notes": json.dumps(notes, separators=(",", ":")),
+        }
+        key = connection.execute(statements.ADD_SCRAPE, row).inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+    def _put_processes(self, connection: Connection, catalog: Catalog, scrape: Scrape) -> None:
+        if not any(outcome.collector == "processes" and not outcome.error for outcome in scrape.outcomes):
+            return  # the list of processes is unknown, so nobody has ended either
+        ts_ms = scrape.tick.ts_ms
+        alive = {info.identity.target: info for info in scrape.processes}
+        services = {info.service.target for info in scrape.processes if info.service}
+        changed = [info for target, info in alive.items() if self._infos.get(target) != info]
+        if changed:
+            rows = [_process_row(catalog.target_id(connection, i.identity.target, ts_ms), i) for i in changed]
+            connection.execute(statements.put_process(), rows)
+        catalog.end_all_but(connection, TargetKind.PROCESS, alive, ts_ms)
+        catalog.end_all_but(connection, TargetKind.SERVICE, services, ts_ms)
+        self._infos = alive
+
+    def _put_blocks(self, connection: Connection, catalog: Catalog, blocks: Sequence[SealedBlock], ts_ms: int) -> None:
+        rows = [
+            {
+                "span_s": sealed.span_s,
+                "start_ms": sealed.block.start_ms,
+                "series_id": catalog.series_id(connection, sealed.metric, sealed.target, ts_ms),
+                "n": sealed.block.n,
+                "minimum": sealed.block.minimum,
+                "median": sealed.block.median,
+                "maximum": sealed.block.maximum,
+                "last": sealed.block.last,
+                "segment_ms": sealed.segment_ms,
+            }
+            for sealed in blocks
+        ]
+        if rows:
+            connection.execute(statements.add_blocks(), rows)
+
+    def write_evaluation(
+        self,
+        findings: Sequence[tuple[Finding, int | None, int | None]],
+        suspicions: Mapping[tuple[str, Target], str | None],
+        states: Mapping[str, object],
+        ts_ms: int,
+    ) -> None:
+        """Store what an evaluation changed.
+
+        ``findings`` come with the time they were announced and the time their process ended, or None; ``suspicions``
+        are JSON texts by series, None where one was dropped; ``states`` are JSON values by key.
+        """
+        with self._transaction() as (connection, catalog):
+            if findings:
+                connection.execute(statements.put_finding(), [_finding_row(*entry) for entry in findings])
+            numbered = {
+                catalog.series_id(connection, metric, target, ts_ms): payload
+                for (metric, target), payload in suspicions.items()
+            }
+            kept = [{"series_id": n, "payload": payload} for n, payload in numbered.items() if payload is not None]
+            if kept:
+                connection.execute(statements.put_suspicion(), kept)
+            connection.execute(statements.drop_suspicions(n for n, payload in numbered.items() if payload is None))
+            if states:
+                rows = [{"key": key, "value": json.dumps(value)} for key, value in states.items()]
+                connection.execute(statements.put_state(), rows)
+
+    def drop_findings(self, ids: Sequence[str]) -> None:
+        """Forget findings, as when their target is now judged as part of a service."""
+        with self._transaction() as (connection, _):
+            connection.execute(statements.drop_findings(ids))
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[Connection]:
+        """Lend the connection for one transaction of maintenance."""
+        with self._transaction() as (connection, _):
+            yield connection
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and close it."""
+        with self._lock, engine.translated(self.path):
+            self._connection.close()
+            self._connection.engine.dispose()
+
+
+def _process_row(target_id: int, info: ProcessInfo) -> dict[str, object]:
+    return {
+        "target_id": target_id,
+        "boot_id": info.identity.boot_id,
+        "pid": info.identity.pid,
+        "start_ticks": info.identity.start_ticks,
+        "name": info.name,
+        "command": info.command,
+        "uid": info.uid,
+        "service_kind": info.service.kind if info.service else None,
+        "service_name": info.service.name if info.service else None,
+    }
+
+
+def _finding_row(finding: Finding, announced_ms: int | None, ended_ms: int | None) -> dict[str, object]:
+    return {
+        "id": finding.id,
+        "kind": finding.kind,
+        "verdict": finding.assessment.verdict,
+        "evaluated_ms": finding.evaluated_at_ms,
+        "payload": codec.encode_finding(finding),
+        "announced_ms": announced_ms,
+        "ended_ms": ended_ms,
+    }
