@@ -7,6 +7,7 @@ documentation have it. A rate is a size per time: ``1MiB/h``.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {
@@ -14,16 +15,17 @@ _BYTES = {
     "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40,
     "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
 }  # fmt: skip
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_PART = re.compile(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*([A-Za-z]*)\s*", re.ASCII)
+"""Twenty digits count the bytes of any machine; without an end, a screen full of digits overflows a float."""
 
 
 def parse_duration(text: str) -> float:
     """Return seconds: ``90``, ``15m``, ``1h30m``, ``10 d``. Raises ValueError with the accepted form."""
     total, at = 0.0, 0
-    while at < len(text):
-        part = _PART.match(text, at)
-        unit = part[2] or "s" if part else ""
-        if part is None or unit not in _SECONDS:
+    while part := _PART.match(text, at):
+        # A number without a unit is seconds only where it stands alone: "1h30" is meant as minutes by most.
+        unit = part[2] or ("s" if part[0] == text else "")
+        if unit not in _SECONDS:
             break
         total += float(part[1]) * _SECONDS[unit]
         at = part.end()
@@ -34,27 +36,31 @@ def parse_duration(text: str) -> float:
 
 def parse_size(text: str) -> int:
     """Return bytes: ``4096``, ``64MiB``, ``1.5 GiB``, ``10MB``. Raises ValueError with the accepted form."""
-    part = _PART.fullmatch(text)
-    if part is None or part[2] not in _BYTES:
+    size = _bytes_in(text)
+    if size is None:
         raise ValueError(f"{text!r} is not a size; write it like 4096, 512KiB, 64MiB or 1.5GiB")
-    return round(float(part[1]) * _BYTES[part[2]])
+    return round(size)
 
 
 def parse_rate(text: str) -> float:
     """Return bytes per hour: ``1MiB/h``, ``200KiB/s``, ``24MiB/d``. Raises ValueError with the accepted form."""
-    size, slash, per = text.partition("/")
-    per = per.strip()
-    if not slash or per not in _SECONDS:
+    amount, _, per = text.partition("/")
+    size, per = _bytes_in(amount), per.strip()
+    if size is None or per not in _SECONDS:
         raise ValueError(f"{text!r} is not a rate; write it like 256KiB/h, 1MiB/d or 200KiB/s")
-    try:
-        return parse_size(size.strip()) * 3600 / _SECONDS[per]
-    except ValueError:
-        raise ValueError(f"{text!r} is not a rate; write it like 256KiB/h, 1MiB/d or 200KiB/s") from None
+    # Not rounded to whole bytes: 10B/d is a rate.
+    return float(size) * (3600 / _SECONDS[per])
+
+
+def _bytes_in(text: str) -> Decimal | None:
+    # Decimal: float would round sizes above 8 PiB and decimal fractions.
+    part = _PART.fullmatch(text)
+    return Decimal(part[1]) * _BYTES[part[2]] if part and part[2] in _BYTES else None
 
 
 def format_bytes(value: float) -> str:
     """Return e.g. ``3.1 MiB``, three significant digits; a negative value keeps its sign."""
-    size, sign = abs(float(value)), "-" if value < 0 else ""
+    size, sign = abs(float(value)), "-" if value < -0.5 else ""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 999.5 or unit == "TiB":
             break

@@ -9,6 +9,9 @@ import numpy as np
 
 from leakwatch.analysis.trend import Floats, slope_of
 
+STEEPER = 1000.0
+"""Stands for any larger ratio of slopes: a ratio to nothing is no number that JSON can carry."""
+
 
 def envelope(y: Floats) -> Floats:
     """Return for each block the lowest trough from there on: the supporting line under a sawtooth, never falling."""
@@ -16,12 +19,12 @@ def envelope(y: Floats) -> Floats:
 
 
 def late_ratio(t: Floats, y: Floats) -> float:
-    """Return the slope of the newer half over that of the older half; large where the older half is flat."""
+    """Return the slope of the newer half over that of the older half, STEEPER where the older half does not rise."""
     middle = len(t) // 2
     early, late = slope_of(t[: middle + 1], y[: middle + 1]), slope_of(t[middle:], y[middle:])
     if early <= 0:
-        return np.inf if late > 0 else 0.0
-    return late / early
+        return STEEPER if late > 0 else 0.0
+    return min(STEEPER, late / early)
 
 
 def tail_ratio(y: Floats) -> float:

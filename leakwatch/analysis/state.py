@@ -67,6 +67,8 @@ class SeriesState:
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the finest window's before the others'."""
         self.segment_ms = self._fall_ms = segment_ms
+        if level == 0:
+            self.previous = (block.start_ms, block.last)
         self._pyramid.restore(level, block)
 
     def remember(self, level: int, low: float) -> None:

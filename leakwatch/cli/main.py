@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
-    except Exception as error:  # noqa: BLE001 - the boundary: a user never sees a traceback unless asked for
+    except Exception as error:
         if os.environ.get("LEAKWATCH_DEBUG"):
             raise
         print(

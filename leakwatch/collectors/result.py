@@ -48,9 +48,7 @@ def run_isolated(name: str, collect: Callable[[Gathered], None]) -> tuple[Gather
         collect(gathered)
     except Exception as problem:  # noqa: BLE001 - the boundary: the other collectors' samples must not be lost
         error = str(problem) if isinstance(problem, LeakwatchError) else f"{type(problem).__name__}: {problem}"
-        log.error(  # noqa: TRY400 - a traceback every minute would bury the line that matters
-            "collector %s failed: %s", name, error
-        )
+        log.error("collector %s failed: %s", name, error)
         gathered = Gathered()
     outcome = CollectorOutcome(
         collector=name,

@@ -1,7 +1,7 @@
 """The numbers of targets and series: small integers in the tables for long names in the program.
 
-The writer is alone, so it gives the numbers out itself. After a transaction that failed the catalog no longer matches the
-tables: the writer then loads another.
+The writer is alone, so it gives the numbers out itself. After a transaction that failed the catalog no longer matches
+the tables: the writer then loads another.
 """
 
 from __future__ import annotations

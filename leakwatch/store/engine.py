@@ -82,6 +82,12 @@ def _engine(path: Path, mode: str) -> Engine:
     return create_engine("sqlite://", creator=connect, poolclass=StaticPool)
 
 
+def disconnect(connection: Connection) -> None:
+    """Close the file itself, not only SQLAlchemy's view of it: the last one out folds the log into the database."""
+    connection.close()
+    connection.engine.dispose()
+
+
 def connect_writer(path: Path) -> Connection:
     """Return the one connection that writes. Raises StoreWriteError, StoreCorruptError or StoreBusyError."""
     with translated(path):
@@ -161,5 +167,5 @@ def too_new(path: Path, found: int) -> str:
     """Return the message for a store of a newer program."""
     return (
         f"{path} was written by a newer leakwatch (schema {found:04}, this one knows {schema.REVISION}); "
-        "update leakwatch or set another url under [store]"
+        "install the newer leakwatch again or set another url under [store]"
     )

@@ -39,7 +39,7 @@ def ensure_schema(path: Path) -> None:
         # Not damaged: somebody's data. It must not be set aside as a broken store of ours would be.
         raise StoreTooNewError(f"{path} is a database of another program; set another url under [store]") from None
     finally:
-        connection.close()
+        engine.disconnect(connection)
     if found is not None and found > int(schema.REVISION):
         raise StoreTooNewError(engine.too_new(path, found))
     if found != int(schema.REVISION):
@@ -62,8 +62,8 @@ def _migrate_in_child(path: Path) -> None:
 
 def upgrade(path: Path, revision: str = "head") -> None:
     """Run the migrations up to ``revision`` in this process, in one transaction."""
-    from alembic import command  # noqa: PLC0415 - 20 MB that only the child pays for
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(scripts_directory()).replace("%", "%%"))
@@ -74,7 +74,7 @@ def upgrade(path: Path, revision: str = "head") -> None:
             command.upgrade(config, revision)
             connection.commit()
     finally:
-        connection.close()
+        engine.disconnect(connection)
 
 
 def main() -> int:

@@ -33,12 +33,17 @@ def _open(path: Path) -> Writer:
     migrate.ensure_schema(path)
     writer = Writer(path)
     try:
-        if path.stat().st_size <= CHECK_UP_TO_BYTES:
-            with writer.exclusive() as connection:
-                answer = connection.execute(statements.QUICK_CHECK).scalar_one()
-            if answer != "ok":
-                raise StoreCorruptError(f"{path} is damaged: {answer}")
+        _check(path, writer)
     except StoreCorruptError:
         writer.close()
         raise
     return writer
+
+
+def _check(path: Path, writer: Writer) -> None:
+    if path.stat().st_size > CHECK_UP_TO_BYTES:
+        return
+    with writer.exclusive() as connection:
+        answer = connection.execute(statements.QUICK_CHECK).scalar_one()
+    if answer != "ok":
+        raise StoreCorruptError(f"{path} is damaged: {answer}")

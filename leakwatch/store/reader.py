@@ -84,8 +84,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
-        self._connection.engine.dispose()
+        engine.disconnect(self._connection)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:

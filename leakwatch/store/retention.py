@@ -45,7 +45,9 @@ def purge(writer: Writer, *, now_ms: int, keep_samples_s: float, keep_blocks_s: 
     if for_size:
         dropped += _shrink(writer, round(max_size_bytes * SHRINK_TO))
     with writer.exclusive() as connection:
-        connection.execute(statements.pragma(f"incremental_vacuum({VACUUM_PAGES})")).all()
+        # By the driver, to its end: each step gives back one page, but the statement has no columns, and SQLAlchemy
+        # takes that for no rows to step through.
+        connection.connection.cursor().execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
     return Purged(dropped, for_size)
 
 

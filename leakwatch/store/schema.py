@@ -1,8 +1,8 @@
 """The tables, as the newest migration leaves them.
 
 Samples are keyed (scrape, series): a scrape's rows are appended side by side and touch a few pages. The key
-(series, time), natural for reading, touches a page a series and writes a hundred times as much to the disk. The scrape's
-number, not its time, orders them, so that a clock set back neither collides nor reorders anything.
+(series, time), natural for reading, touches a page a series and writes a hundred times as much to the disk. The
+scrape's number, not its time, orders them, so that a clock set back neither collides nor reorders anything.
 
 Blocks are what trends are fitted to; they are few and outlive the samples. A later revision may seal old samples into
 compressed chunks: nothing outside this package knows how a sample lies on the disk.

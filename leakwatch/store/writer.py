@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leakwatch.model import TargetKind
 from leakwatch.store import codec, engine, statements
@@ -175,8 +175,7 @@ class Writer:
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
         with self._lock, engine.translated(self.path):
-            self._connection.close()
-            self._connection.engine.dispose()
+            engine.disconnect(self._connection)
 
 
 def _process_row(target_id: int, info: ProcessInfo) -> dict[str, object]:

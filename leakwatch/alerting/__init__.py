@@ -1,0 +1,1 @@
+"""Carries what was found to where an operator looks."""

@@ -1,0 +1,118 @@
+"""What the log was told and what the store holds of each finding: a leak is announced once, not at every look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from leakwatch.model import SEVERITY, FindingKind, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from leakwatch.model import Finding
+
+REFRESH_MS = 3_600_000
+"""A finding that is no suspect and does not change is written again after this long: writing hundreds of them at every
+evaluation would cost more than all the samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One finding and what became of it."""
+
+    finding: Finding
+    announced_ms: int | None = None
+    """When the log was told of the leak, None if it was not or the leak is over."""
+    ended_ms: int | None = None
+    """When the process, service or cache was last there, None while it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an evaluation changed."""
+
+    write: tuple[Entry, ...] = ()
+    drop: tuple[str, ...] = ()
+    """Ids of findings about what is gone and was not suspect."""
+    leaks: tuple[Finding, ...] = ()
+    """New ones, to be announced."""
+    over: tuple[Finding, ...] = ()
+    """Announced ones that leak no longer."""
+
+
+class Ledger:
+    """Compares each evaluation with the one before; starts from what the store holds."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._entries = {entry.finding.id: entry for entry in entries}
+
+    def update(self, findings: Sequence[Finding], now_ms: int) -> Changes:
+        """Return what is to be written, dropped and told."""
+        write: list[Entry] = []
+        leaks: list[Finding] = []
+        over: list[Finding] = []
+        for finding in findings:
+            before = self._entries.get(finding.id)
+            if before is not None and _outlives(before, finding):
+                entry = replace(before, ended_ms=before.ended_ms or now_ms)
+            else:
+                entry, told = _next(before, finding, now_ms)
+                (leaks if finding.assessment.verdict is Verdict.LEAK else over).extend([finding] if told else [])
+            if _worth_writing(before, entry, now_ms):
+                write.append(entry)
+                self._entries[finding.id] = entry
+        gone = self._entries.keys() - {finding.id for finding in findings}
+        drop = [id_ for id_ in gone if not _suspect(self._entries[id_].finding)]
+        for id_ in drop:
+            del self._entries[id_]
+        for id_ in gone - set(drop):
+            if self._entries[id_].ended_ms is None:
+                self._entries[id_] = replace(self._entries[id_], ended_ms=now_ms)
+                write.append(self._entries[id_])
+        return Changes(tuple(write), tuple(drop), tuple(leaks), tuple(over))
+
+    def forget(self, changes: Changes) -> None:
+        """Take back what could not be stored, so that it is written at the next evaluation."""
+        for entry in changes.write:
+            self._entries[entry.finding.id] = replace(
+                entry, finding=replace(entry.finding, evaluated_at_ms=entry.finding.evaluated_at_ms - REFRESH_MS)
+            )
+
+
+def _outlives(before: Entry, finding: Finding) -> bool:
+    """Return whether the finding of a life that has ended says more than that of the new one, which is learning."""
+    return (
+        finding.kind is not FindingKind.KERNEL
+        and finding.assessment.verdict is Verdict.LEARNING
+        and _suspect(before.finding)
+        and (before.ended_ms is not None or before.finding.pid != finding.pid)
+    )
+
+
+def _next(before: Entry | None, finding: Finding, now_ms: int) -> tuple[Entry, bool]:
+    """Return the entry after this evaluation, and whether the log is to be told."""
+    announced = before.announced_ms if before else None
+    verdict = finding.assessment.verdict
+    if verdict is Verdict.LEAK and announced is None:
+        return Entry(finding, now_ms), True
+    if verdict in (Verdict.OK, Verdict.LEARNING) and announced is not None:
+        return Entry(finding, None), verdict is Verdict.OK
+    return Entry(finding, announced), False  # `watch` after `leak` is a pause, not an end
+
+
+def _suspect(finding: Finding) -> bool:
+    return SEVERITY[finding.assessment.verdict] >= SEVERITY[Verdict.WATCH]
+
+
+def _worth_writing(before: Entry | None, entry: Entry, now_ms: int) -> bool:
+    if before is None or before.ended_ms != entry.ended_ms or before.announced_ms != entry.announced_ms:
+        return True
+    if (
+        before.finding.assessment.verdict is not entry.finding.assessment.verdict
+        or before.finding.pid != entry.finding.pid
+    ):
+        return True
+    if _suspect(entry.finding):
+        return entry.finding.evaluated_at_ms != before.finding.evaluated_at_ms
+    return now_ms - before.finding.evaluated_at_ms >= REFRESH_MS

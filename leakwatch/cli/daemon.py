@@ -1,0 +1,68 @@
+"""``leakwatch daemon``: sample, store, judge, tell the log, until stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+examples:
+  leakwatch daemon                           until stopped, into the default store
+  leakwatch daemon --config my.toml --for 3h
+  leakwatch daemon --proc /mnt/target/proc --for 10m
+
+Logs to the journal when started by systemd, else to standard error. A new leak is logged once, as a warning.
+SIGTERM and SIGINT end it in order.
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    import argparse
+
+    parser = verbs.add_parser(
+        "daemon",
+        parents=[common],
+        help="the service: sample, store, judge, until stopped",
+        description="Samples memory, stores it, judges it and logs new leaks, until stopped.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--for", dest="duration", metavar="DURATION", help="end after this time, like 90s or 3h")
+    parser.add_argument("--proc", metavar="ROOT", default="/proc", help="the /proc tree to read (default: /proc)")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the daemon; return its exit code."""
+    from leakwatch.cli.arguments import duration
+    from leakwatch.config import load_config
+
+    for_s = duration("--for", args.duration)
+    config = load_config(args.config)
+
+    import gc
+    import os
+    import signal
+    import sys
+    import threading
+
+    from leakwatch.alerting.journal import setup_logging
+    from leakwatch.daemon import Daemon
+    from leakwatch.store.location import writer_path
+
+    setup_logging(args.log_level)
+    daemon = Daemon(config, writer_path(config.store.url), args.proc)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop())
+    gc.freeze()  # what is loaded by now stays: no collection need walk it again
+    code = daemon.run(for_s)
+    if threading.active_count() > 1:
+        # A read that hangs in the kernel must not keep the process: everything is committed, leave at once.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

@@ -1,0 +1,186 @@
+"""``leakwatch report``: the suspected leakers, from the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from leakwatch.model import AbsenceReason, Verdict
+    from leakwatch.report.build import Filters, Host, Report
+    from leakwatch.store.reader import Reader
+
+DAY_MS = 86_400_000
+FORMATS = ("table", "json", "csv", "markdown")
+
+EPILOG = """\
+examples:
+  sudo leakwatch report                      what leaks, by urgency
+  leakwatch report --unit 'redis*' --verdict all
+  leakwatch report --format json --exit-code && deploy
+
+The store is that of --config, else the service's (/var/lib/leakwatch), else your own (~/.local/state/leakwatch).
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    import argparse
+
+    parser = verbs.add_parser(
+        "report",
+        parents=[common],
+        help="suspected leakers: who, how fast, since when, why",
+        description="Lists suspected leakers, processes, services and kernel caches in one list, the most urgent "
+        "first. Works while the daemon runs and when it is stopped.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    parser.add_argument("--name", action="append", default=[], metavar="PATTERN", help="name, service or id")
+    parser.add_argument(
+        "--unit", action="append", default=[], metavar="PATTERN", help="service: unit, container, program"
+    )
+    parser.add_argument("--user", action="append", default=[], metavar="PATTERN", help="owner")
+    parser.add_argument("--pid", type=int, help="process id")
+    parser.add_argument("--verdict", metavar="LIST", help="ok, learning, watch, leak or all (default: leak,watch)")
+    parser.add_argument("--window", metavar="DURATION", help="as this window alone sees it, like 4h")
+    parser.add_argument("--exit-code", action="store_true", help="end with 1 when something shown leaks now")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; return 0, or 1 with ``--exit-code`` when something leaks."""
+    from leakwatch.clock import SystemClock
+    from leakwatch.config import load_config
+    from leakwatch.errors import EXIT_LEAK, EXIT_OK
+
+    filters = _filters(args)
+    reader = _open(load_config(args.config).store.url)
+    try:
+        report = read_report(reader, filters, SystemClock().now().wall_ms)
+    finally:
+        reader.close()
+    print(_render(report, args.format), end="")
+    return EXIT_LEAK if args.exit_code and report.leaking else EXIT_OK
+
+
+def _filters(args: argparse.Namespace) -> Filters:
+    from leakwatch.cli.arguments import duration
+    from leakwatch.report.build import DEFAULT_VERDICTS, Filters
+
+    window_s = duration("--window", args.window)
+    return Filters(
+        names=tuple(args.name),
+        units=tuple(args.unit),
+        users=tuple(args.user),
+        pid=args.pid,
+        verdicts=_verdicts(args.verdict) if args.verdict else DEFAULT_VERDICTS,
+        window_s=None if window_s is None else round(window_s),
+    )
+
+
+def _verdicts(text: str) -> frozenset[Verdict]:
+    from leakwatch.errors import UsageError
+    from leakwatch.model import Verdict
+
+    if text == "all":
+        return frozenset(Verdict)
+    try:
+        return frozenset(Verdict(word.strip()) for word in text.split(","))
+    except ValueError:
+        raise UsageError(f"--verdict: {text!r}; write some of ok,learning,watch,leak, or all") from None
+
+
+def _open(url: str) -> Reader:
+    """Open the first store there is; one that may not be read is named if there is no other."""
+    from leakwatch.errors import PermissionNeededError, StoreNotFoundError
+    from leakwatch.store.location import reader_paths
+    from leakwatch.store.reader import Reader
+
+    paths = reader_paths(url)
+    refused: PermissionNeededError | None = None
+    for path in paths:
+        try:
+            return Reader(path)
+        except StoreNotFoundError:
+            continue
+        except PermissionNeededError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
+    looked = " or ".join(str(path) for path in paths)
+    raise StoreNotFoundError(
+        f"no store with a scrape in it at {looked}; start the service (leakwatch service install) or leakwatch daemon"
+    )
+
+
+def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
+    """Return the report of what the store holds."""
+    from leakwatch.errors import StoreNotFoundError
+    from leakwatch.report.build import Row, build
+
+    states = reader.states()
+    host = _read_host(reader, states.get("evaluation", {}), now_ms)
+    if host is None:
+        raise StoreNotFoundError(f"{reader.path} holds no scrape yet; the first comes seconds after the daemon's start")
+    return build(
+        [Row(stored.finding, stored.ended_ms) for stored in reader.findings()],
+        host,
+        reader.finding_counts(),
+        filters,
+        generated_ms=now_ms,
+        evaluated_ms=states.get("evaluation", {}).get("at_ms"),
+    )
+
+
+def _read_host(reader: Reader, evaluation: dict[str, Any], now_ms: int) -> Host | None:
+    from collections import Counter
+
+    from leakwatch.report.build import Host
+
+    last = reader.last_scrape()
+    if last is None:
+        return None
+    collectors = reader.collectors(last.id)
+    absences: Counter[AbsenceReason] = Counter()
+    for collector in collectors.values():
+        absences.update(collector.absences)
+    irregular = reader.irregularities(now_ms - DAY_MS)
+    return Host(
+        last_scrape_ms=last.ts_ms,
+        interval_s=evaluation.get("interval_s", 60.0),
+        values=reader.host_values(last.id),
+        targets_read={name: collector.targets_read for name, collector in collectors.items()},
+        absences=absences,
+        notes=last.notes,
+        scrapes=irregular.scrapes,
+        missed=irregular.missed,
+        suspended_ms=irregular.suspended_ms,
+        clock_stepped_ms=irregular.clock_stepped_ms,
+        horizon_s=evaluation.get("horizon_s", 0.0),
+        windows_s=tuple(evaluation.get("windows_s", ())),
+    )
+
+
+def _render(report: Report, form: str) -> str:
+    import os
+    import sys
+
+    if form == "table":
+        from leakwatch.report import table
+
+        return table.render(report, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    if form == "json":
+        from leakwatch.report import json_report
+
+        return json_report.render(report)
+    if form == "csv":
+        from leakwatch.report import csv_report
+
+        return csv_report.render(report)
+    from leakwatch.report import markdown
+
+    return markdown.render(report)

@@ -1,0 +1,77 @@
+"""``leakwatch service``: has systemd run the daemon, from now on and at every boot."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from leakwatch.errors import EXIT_OK, PermissionNeededError
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+examples:
+  sudo leakwatch service install               start it now and at every boot
+  sudo leakwatch service install --no-start    only at every boot
+  sudo leakwatch service uninstall             stop it; configuration and data stay
+  sudo leakwatch service uninstall --purge     and remove these, too
+
+Installing again, after an upgrade say, writes the unit anew and restarts the service. Your own changes to the unit
+belong into `systemctl edit leakwatch`, those to the thresholds into /etc/leakwatch/config.toml: both are kept.
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add ``service install`` and ``service uninstall``; the service reads /etc/leakwatch only, so no ``--config``."""
+    import argparse
+
+    del common
+    parser = verbs.add_parser(
+        "service",
+        help="have systemd run the daemon",
+        description="Installs leakwatch as a systemd service of least privilege, or removes it. Needs root.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    install = actions.add_parser("install", help="start it now and at every boot")
+    install.add_argument("--no-start", action="store_true", help="start it at the next boot only")
+    uninstall = actions.add_parser("uninstall", help="stop and remove it; configuration and data stay")
+    uninstall.add_argument("--purge", action="store_true", help="remove configuration and data, too")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Install or uninstall."""
+    _require_root(args.action)
+    from leakwatch.service.systemctl import Systemctl
+
+    manager = Systemctl()
+    if args.action == "install":
+        from leakwatch.service.environment import require_readable, this_environment
+        from leakwatch.service.install import Layout, install
+
+        environment = this_environment()
+        require_readable(environment)
+        install(Layout(), manager, environment.command, start=not args.no_start, say=_say)
+    else:
+        from leakwatch.service.install import Layout, uninstall
+
+        uninstall(Layout(), manager, purge=args.purge, say=_say)
+    return EXIT_OK
+
+
+def _require_root(action: str) -> None:
+    if os.geteuid() == 0:
+        return
+    from leakwatch.service.environment import command_path
+
+    # By its full path: sudo's own search path leaves out where virtual environments are.
+    again = f"sudo {command_path()} {' '.join(sys.argv[1:])}"
+    raise PermissionNeededError(f"service {action} changes /etc/systemd/system, so it needs root: {again}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

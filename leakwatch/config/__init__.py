@@ -1,0 +1,31 @@
+"""The configuration: TOML files in, one frozen ``Config`` out, every problem reported at once."""
+
+from leakwatch.config.loading import ETC, load_config
+from leakwatch.config.rendering import default_toml, render_config
+from leakwatch.config.schema import (
+    AnalysisConfig,
+    Config,
+    IgnoreConfig,
+    Override,
+    OverrideKind,
+    SamplingConfig,
+    StoreConfig,
+    Thresholds,
+    matches,
+)
+
+__all__ = [
+    "ETC",
+    "AnalysisConfig",
+    "Config",
+    "IgnoreConfig",
+    "Override",
+    "OverrideKind",
+    "SamplingConfig",
+    "StoreConfig",
+    "Thresholds",
+    "default_toml",
+    "load_config",
+    "matches",
+    "render_config",
+]

@@ -1,0 +1,104 @@
+"""The keys a configuration may have: TOML table and key → field of the schema, and how its value is read.
+
+The bounds only stop what cannot be meant; what is merely unwise is the operator's to choose.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from leakwatch.config.notation import quoted
+from leakwatch.config.schema import DAY_S, MIB, OverrideKind
+from leakwatch.config.values import Reader, count, duration, patterns, rate, ratio, size, sqlite_url, windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OVERRIDE_KINDS: tuple[str, ...] = get_args(OverrideKind)
+
+LONGEST_S = 3650 * DAY_S
+"""Ten years: longer than machines run."""
+LARGEST_BYTES = 1 << 50
+"""1 PiB: more memory than any machine has."""
+LARGEST_STORE_BYTES = 1 << 44
+"""16 TiB: the largest file of ext4."""
+MOST_WINDOWS = 8
+"""Each window costs a fit of every series."""
+LONGEST_WINDOW_S = 365 * DAY_S
+"""A year: no machine goes longer without a restart that ends the series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: the field it sets and how its value is read."""
+
+    field: str
+    read: Reader
+
+
+SECTIONS: dict[str, dict[str, Key]] = {
+    "sampling": {
+        # 0.1 s: reading a busy /proc takes about as long. 1 d: a day between samples finds nothing in time.
+        "interval": Key("interval_s", duration(0.1, DAY_S)),
+        # 1000: at the default interval that is 17 h already.
+        "slow_every": Key("slow_every", count(1, 1000)),
+    },
+    "analysis": {
+        # 2 s: the shortest span of whole seconds that holds 12 of the shortest intervals.
+        "windows": Key("windows_s", windows(MOST_WINDOWS, LONGEST_WINDOW_S)),
+    },
+    "store": {
+        "url": Key("url", sqlite_url),
+        "keep_samples": Key("keep_samples_s", duration(1, LONGEST_S)),
+        "keep_blocks": Key("keep_blocks_s", duration(1, LONGEST_S)),
+        # 8 MiB: the schema, its indices and one transaction of a large machine have to fit.
+        "max_size": Key("max_size_bytes", size(8 * MIB, LARGEST_STORE_BYTES)),
+    },
+    "thresholds": {
+        "min_rate": Key("min_rate_bytes_per_hour", rate(1, LARGEST_BYTES)),
+        "min_growth": Key("min_growth_bytes", size(1, LARGEST_BYTES)),
+        "min_growth_ratio": Key("min_growth_ratio", ratio),
+        "horizon": Key("horizon_s", duration(1, LONGEST_S)),
+    },
+    "ignore": {
+        "services": Key("services", patterns),
+        "processes": Key("processes", patterns),
+        "users": Key("users", patterns),
+        "kernel": Key("kernel", patterns),
+    },
+}
+
+EVERY_KEY = frozenset((section, key) for section, keys in SECTIONS.items() for key in keys)
+
+
+def unknown_table(name: str) -> str:
+    """Return what is wrong with a table we do not have, and the nearest we have."""
+    nearest = _nearest(name, SECTIONS)
+    tables = ", ".join(f"[{section}]" for section in SECTIONS)
+    return f"unknown table; did you mean [{nearest}]?" if nearest else f"unknown table; the tables are {tables}"
+
+
+def unknown_override(name: str) -> str:
+    """Return what is wrong with a table below [thresholds] that is none of the kinds."""
+    nearest = _nearest(name, OVERRIDE_KINDS)
+    if nearest:
+        return f"unknown table; did you mean [thresholds.{nearest}]?"
+    kinds = ", ".join(OVERRIDE_KINDS)
+    return f"unknown table; write [thresholds.KIND.{quoted(name)}] with KIND one of {kinds}"
+
+
+def unknown_key(section: str, name: str) -> str:
+    """Return what is wrong with a key its table does not have, and the nearest there is, in this table or another."""
+    keys = SECTIONS.get(section, {})
+    if nearest := _nearest(name, keys):
+        return f"unknown key; did you mean {nearest}?"
+    homes = {key: home for home, others in SECTIONS.items() for key in others}
+    if nearest := _nearest(name, homes):
+        return f"unknown key; did you mean {nearest} below [{homes[nearest]}]?"
+    return f"unknown key; [{section}] has {', '.join(keys)}" if keys else "unknown key; keys stand below a [table]"
+
+
+def _nearest(name: str, valid: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name.lower(), list(valid), n=1)), "")

@@ -1,0 +1,131 @@
+"""Files → one checked ``Config``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from leakwatch.config.document import Document, Setting, label, read_document
+from leakwatch.config.keys import OVERRIDE_KINDS, SECTIONS
+from leakwatch.config.rules import Contradiction, contradictions
+from leakwatch.config.schema import (
+    AnalysisConfig,
+    Config,
+    IgnoreConfig,
+    Override,
+    OverrideKind,
+    SamplingConfig,
+    StoreConfig,
+    Thresholds,
+)
+from leakwatch.errors import ConfigError
+from leakwatch.escape import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Settings = dict[tuple[str, ...], Setting]
+
+ETC = Path("/etc/leakwatch")
+
+
+def load_config(path: str | None = None, *, etc: Path = ETC) -> Config:
+    """Return the configuration of the one file given, else of ``etc``'s config.toml and conf.d, else the defaults.
+
+    Later files overrule earlier ones key by key; lists are replaced as a whole. Raises ConfigError with every problem
+    of every file.
+    """
+    problems: list[str] = []
+    files = _files(etc, problems) if path is None else [Path(path)]
+    documents = [_document(file) for file in files]
+    settings: Settings = {}
+    for document in documents:
+        problems += document.problems
+        settings.update(document.settings)
+    config = _build(settings, tuple(document.name for document in documents))
+    problems += _contradictions(config, settings, documents)
+    if problems:
+        raise ConfigError(tuple(problems))
+    return config
+
+
+def _files(etc: Path, problems: list[str]) -> list[Path]:
+    main, drop_ins = etc / "config.toml", etc / "conf.d"
+    found = _entries(etc, problems)
+    files = [main] if main in found else []
+    if drop_ins in found:
+        files += [entry for entry in _entries(drop_ins, problems) if entry.suffix == ".toml"]
+    return files
+
+
+def _entries(folder: Path, problems: list[str]) -> list[Path]:
+    """List a folder; one that does not exist is empty, one that may not be read is a problem."""
+    try:
+        # Names that begin with a dot are what editors and package managers leave behind.
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        problems.append(f"{printable(str(folder))}: {_unreadable(error)}")
+        return []
+
+
+def _document(file: Path) -> Document:
+    document = Document(str(file), "")
+    try:
+        return read_document(document.name, file.read_bytes().decode())
+    except UnicodeDecodeError as error:
+        document.report_whole(document.name, f"not UTF-8 at byte {error.start}; save the file as UTF-8")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        document.report_whole(document.name, _unreadable(error))
+    return document
+
+
+def _unreadable(error: Exception) -> str:
+    hints: dict[type[Exception], str] = {
+        FileNotFoundError: "give the path of an existing file",
+        PermissionError: "make it readable for the user leakwatch runs as",
+        IsADirectoryError: "give the path of a file",
+    }
+    hint = hints.get(type(error), "see to the file or leave it out")
+    cause = getattr(error, "strerror", None) or str(error)
+    return f"cannot be read: {cause}; {hint}"
+
+
+def _build(settings: Settings, sources: tuple[str, ...]) -> Config:
+    thresholds = Thresholds(**_fields(settings, "thresholds"))
+    return Config(
+        sampling=SamplingConfig(**_fields(settings, "sampling")),
+        analysis=AnalysisConfig(**_fields(settings, "analysis")),
+        store=StoreConfig(**_fields(settings, "store")),
+        thresholds=thresholds,
+        overrides=_overrides(settings, thresholds),
+        ignore=IgnoreConfig(**_fields(settings, "ignore")),
+        sources=sources,
+    )
+
+
+def _fields(settings: Settings, *table: str) -> dict[str, Any]:
+    keys = SECTIONS[table[0]]
+    return {key.field: settings[*table, name].value for name, key in keys.items() if (*table, name) in settings}
+
+
+def _overrides(settings: Settings, thresholds: Thresholds) -> tuple[Override, ...]:
+    # A dict for its order: one override a table, in the order in which they were first written.
+    tables = dict.fromkeys(path[:3] for path in settings if len(path) == 4 and path[1] in OVERRIDE_KINDS)
+    return tuple(
+        Override(cast("OverrideKind", table[1]), table[2], replace(thresholds, **_fields(settings, *table)))
+        for table in tables
+    )
+
+
+def _contradictions(config: Config, settings: Settings, documents: Sequence[Document]) -> list[str]:
+    broken = {path for document in documents for path in document.broken}
+    return [_worded(found, settings) for found in contradictions(config) if not broken & set(found.keys)]
+
+
+def _worded(found: Contradiction, settings: Settings) -> str:
+    # Blame the key the operator wrote; defaults do not contradict one another, so there is one.
+    key = next(key for key in found.keys if key in settings)
+    return f"{settings[key].document.place(key)}: {label(key)}: {found.problem}"

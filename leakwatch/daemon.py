@@ -1,0 +1,311 @@
+"""Composition root of the service: wires collectors, store, analysis and log together and runs them on a schedule.
+
+Contains no rule about leaks. Three jobs: `scrape` samples, feeds the analysis and stores; `evaluate` judges, stores
+what changed and tells the log; `purge` keeps the store in its limits. A fatal error in any of them stops the daemon
+with its exit code: never up and blind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from leakwatch import __version__, sdnotify
+from leakwatch.alerting.announce import announce_leak, announce_over
+from leakwatch.alerting.journal import DAEMON_FATAL
+from leakwatch.alerting.ledger import Changes, Entry, Ledger
+from leakwatch.clock import SystemClock, cpu_us
+from leakwatch.collectors.limits import CgroupLimits
+from leakwatch.collectors.scrape import PROCESSES, Scraper
+from leakwatch.collectors.ticks import TickClock
+from leakwatch.errors import (
+    EXIT_OK,
+    EXIT_SOFTWARE,
+    LeakwatchError,
+    ProcUnavailableError,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreWriteError,
+)
+from leakwatch.model import Verdict
+from leakwatch.procfs.root import ProcFS
+from leakwatch.resume import resume
+from leakwatch.scan import Scan
+from leakwatch.store.lock import StoreLock
+from leakwatch.store.open import open_writer
+from leakwatch.store.reader import Reader
+from leakwatch.store.retention import purge
+from leakwatch.store.setaside import set_aside
+from leakwatch.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from leakwatch.clock import Clock
+    from leakwatch.config import Config
+    from leakwatch.model import Scrape, SealedBlock
+    from leakwatch.scan import Evaluation
+
+FAILURES_ALLOWED = 5
+"""Scrapes in a row that may fail to be read or stored: a disk that was full for a moment is forgiven, after that the
+daemon ends, so that its supervisor and its operator see that nothing is watched."""
+PENDING_BLOCKS = 50_000
+"""Blocks kept for a store that cannot be written just now: five failures' worth on a host of thousands of processes."""
+EVALUATE_INTERVALS = 5
+"""Sampling intervals between two evaluations at least, so that judging costs less than sampling."""
+EVALUATE_AT_LEAST_S = 5.0
+PURGE_INTERVALS = 60
+LATE_INTERVALS = 2.5
+"""Without a tick for this long the scheduler, which goes by the wall clock, was left behind by a clock set back."""
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """Runs until ``stop`` or a fatal error."""
+
+    def __init__(self, config: Config, store: Path, proc_root: str = "/proc", clock: Clock | None = None) -> None:
+        """Take the store's lock and open it.
+
+        Raises ProcUnavailableError, StoreBusyError, StoreTooNewError or StoreWriteError.
+        """
+        self._config = config
+        self._store = store
+        self._clock = clock or SystemClock()
+        self._stop = threading.Event()
+        self._exit_code = EXIT_OK
+        self._failures = 0
+        self._ready = False
+        self._pending: list[SealedBlock] = []
+        self._last_tick_ms = self._clock.now().monotonic_ms
+        self._leaks = self._watched = 0
+        procfs = ProcFS(proc_root)
+        boot_id = procfs.boot_id()
+        self._scraper = Scraper(procfs, boot_id, config.sampling.slow_every)
+        self._ticks = TickClock(config.sampling.interval_s, boot_id)
+        self._limits = CgroupLimits(procfs)
+        self._lock = StoreLock(store)
+        self._writer = open_writer(store, self._clock.now().wall_ms)
+        try:
+            self._resume()
+        except StoreCorruptError:
+            self._start_new_store()
+
+    def _resume(self) -> None:
+        self._scan = Scan(self._config, self._limits)
+        reader = Reader(self._store)
+        try:
+            entries = [Entry(f.finding, f.announced_ms, f.ended_ms) for f in reader.findings()]
+            self._ledger = Ledger(entries)
+            self._pending = resume(self._scan, reader, self._clock.now().wall_ms)
+        finally:
+            reader.close()
+
+    def _start_new_store(self) -> Path:
+        """Set the damaged store aside; what is in memory goes on."""
+        try:
+            self._writer.close()
+        except LeakwatchError as error:
+            log.debug("closing the damaged store: %s", error)
+        kept = set_aside(self._store, self._clock.now().wall_ms)
+        self._writer = open_writer(self._store, self._clock.now().wall_ms)
+        if not hasattr(self, "_ledger"):
+            self._scan, self._ledger = Scan(self._config, self._limits), Ledger()
+        return kept
+
+    @property
+    def evaluate_every_s(self) -> float:
+        """Seconds between evaluations: one finest block, less where samples come faster than that needs."""
+        at_most = max(EVALUATE_AT_LEAST_S, EVALUATE_INTERVALS * self._config.sampling.interval_s)
+        return min(float(self._scan.windows[0].span_s), at_most)
+
+    def stop(self) -> None:
+        """Ask for an orderly end; safe in a signal handler."""
+        self._stop.set()
+
+    def run(self, duration_s: float | None = None) -> int:
+        """Run until stopped or for ``duration_s`` seconds; return the exit code."""
+        from apscheduler.executors.pool import ThreadPoolExecutor
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        interval_s = self._config.sampling.interval_s
+        scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(1), "slow": ThreadPoolExecutor(1)},
+            # A late tick is taken late, never dropped; ticks that were missed are taken once.
+            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
+        )
+        now = datetime.now(UTC)
+        jobs: list[tuple[Callable[[], None], float, str, datetime | None]] = [
+            (self._scrape, interval_s, "default", now),
+            (self._evaluate, self.evaluate_every_s, "slow", None),
+            (self._purge, PURGE_INTERVALS * interval_s, "slow", now),
+        ]
+        for job, every_s, executor, first in jobs:
+            start = {"next_run_time": first} if first else {}
+            guarded = self._guarded(job)
+            scheduler.add_job(guarded, "interval", seconds=every_s, id=job.__name__, executor=executor, **start)
+        log.info("leakwatch %s: sampling every %s into %s", __version__, format_duration(interval_s), self._store)
+        sdnotify.set_watchdog_interval(max(5 * interval_s, sdnotify.watchdog_interval_s() or 0.0))
+        scheduler.start()
+        self._wait(duration_s, lambda: scheduler.modify_job("_scrape", next_run_time=datetime.now(UTC)))
+        sdnotify.stopping("stopping")
+        scheduler.shutdown(wait=False)
+        self._finish()
+        return self._exit_code
+
+    def _wait(self, duration_s: float | None, reschedule: Callable[[], object]) -> None:
+        began_ms = self._clock.now().monotonic_ms
+        interval_s = self._config.sampling.interval_s
+        while not self._stop.is_set():
+            elapsed_s = (self._clock.now().monotonic_ms - began_ms) / 1000
+            if duration_s is not None and elapsed_s >= duration_s:
+                return
+            left_s = interval_s if duration_s is None else min(interval_s, duration_s - elapsed_s)
+            self._stop.wait(left_s)
+            if self._clock.now().monotonic_ms - self._last_tick_ms > LATE_INTERVALS * interval_s * 1000:
+                self._last_tick_ms = self._clock.now().monotonic_ms
+                reschedule()
+
+    def _finish(self) -> None:
+        """Judge and store once more, so that a report after the end shows the end; then close."""
+        if self._ready and self._exit_code == EXIT_OK:
+            self._guarded(self._evaluate)()
+        try:
+            self._writer.close()
+        except LeakwatchError as error:
+            log.error("%s", error)
+        self._lock.release()
+
+    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
+        """Return the job with its boundary: the scheduler swallows what a job raises, so we must not let it."""
+
+        def guarded() -> None:
+            try:
+                job()
+            except LeakwatchError as error:
+                self._fail(str(error), error.exit_code)
+            except Exception as error:
+                log.debug("traceback", exc_info=True)
+                self._fail(
+                    f"internal error in {job.__name__.strip('_')}: {type(error).__name__}: {error}", EXIT_SOFTWARE
+                )
+
+        return guarded
+
+    def _fail(self, message: str, exit_code: int) -> None:
+        log.critical("%s; leakwatch stops", message, extra={"message_id": DAEMON_FATAL})
+        sdnotify.status(f"failed: {message}")
+        self._exit_code = exit_code
+        self._stop.set()
+
+    def _scrape(self) -> None:
+        now = self._clock.now()
+        self._last_tick_ms = now.monotonic_ms
+        scrape = self._scraper.scrape(self._ticks.tick(now))
+        self._note_irregular(scrape)
+        self._pending += self._scan.feed(scrape)
+        failure = next((o.error for o in scrape.outcomes if o.collector == PROCESSES and o.error), "")
+        error: LeakwatchError | None = ProcUnavailableError(failure) if failure else None
+        try:
+            self._write(scrape)
+        except (StoreWriteError, StoreBusyError) as problem:
+            del self._pending[:-PENDING_BLOCKS]
+            error = problem
+        if error is not None:
+            self._count_failure(error)
+            return
+        if self._failures:
+            log.warning("sampling and storing work again; %d scrapes were lost", self._failures)
+        self._failures = 0
+        self._tell_systemd(scrape)
+
+    def _write(self, scrape: Scrape) -> None:
+        try:
+            self._writer.write_scrape(scrape, self._pending)
+        except StoreCorruptError:
+            self._start_new_store()
+            self._writer.write_scrape(scrape, self._pending)
+        self._pending = []
+
+    def _count_failure(self, error: LeakwatchError) -> None:
+        self._failures += 1
+        if not self._ready or self._failures >= FAILURES_ALLOWED:
+            raise error
+        log.error("this scrape is lost (%d of %d before giving up): %s", self._failures, FAILURES_ALLOWED, error)
+        sdnotify.status(f"{self._failures} scrapes lost: {error}")
+
+    def _note_irregular(self, scrape: Scrape) -> None:
+        tick = scrape.tick
+        if tick.clock_step_ms:
+            log.warning("the clock was set by %+.1f s; trends begin anew", tick.clock_step_ms / 1000)
+        if tick.suspended_ms:
+            log.info("the machine slept for %s", format_duration(tick.suspended_ms / 1000))
+        if tick.missed:
+            log.warning("%d scrapes were missed: the machine or this service was too busy", tick.missed)
+
+    def _tell_systemd(self, scrape: Scrape) -> None:
+        processes = sum(o.targets_read for o in scrape.outcomes if o.collector == PROCESSES)
+        status = f"watching {processes} processes; {self._leaks} leak, {self._watched} to watch"
+        if self._ready:
+            sdnotify.status(status)
+        else:
+            sdnotify.ready(status)
+            self._ready = True
+        sdnotify.watchdog()
+
+    def _evaluate(self) -> None:
+        began_us = cpu_us()
+        evaluation = self._scan.evaluate(self._clock.now().wall_ms)
+        changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
+        for finding in changes.leaks:
+            announce_leak(finding)
+        for finding in changes.over:
+            announce_over(finding)
+        self._leaks = evaluation.counts[Verdict.LEAK]
+        self._watched = evaluation.counts[Verdict.WATCH]
+        try:
+            self._write_evaluation(evaluation, changes, cpu_us() - began_us)
+        except StoreCorruptError:
+            self._ledger.forget(changes)  # the next scrape sets the store aside
+        except (StoreWriteError, StoreBusyError) as error:
+            self._ledger.forget(changes)
+            log.error("verdicts could not be stored, the next evaluation tries again: %s", error)
+
+    def _write_evaluation(self, evaluation: Evaluation, changes: Changes, cost_us: int) -> None:
+        states = {
+            "evaluation": {
+                "at_ms": evaluation.now_ms,
+                "every_s": self.evaluate_every_s,
+                "cost_us": cost_us,
+                "counts": dict(evaluation.counts),
+                "windows_s": [window.window_s for window in self._scan.windows],
+                "interval_s": self._config.sampling.interval_s,
+                "horizon_s": self._config.thresholds.horizon_s,
+            },
+            "daemon": {"pid": os.getpid(), "version": __version__, "config": list(self._config.sources)},
+        }
+        entries = [(entry.finding, entry.announced_ms, entry.ended_ms) for entry in changes.write]
+        self._writer.write_evaluation(entries, evaluation.suspicions, states, evaluation.now_ms)
+        if changes.drop:
+            self._writer.drop_findings(changes.drop)
+
+    def _purge(self) -> None:
+        store = self._config.store
+        try:
+            done = purge(
+                self._writer,
+                now_ms=self._clock.now().wall_ms,
+                keep_samples_s=store.keep_samples_s,
+                keep_blocks_s=store.keep_blocks_s,
+                max_size_bytes=store.max_size_bytes,
+            )
+        except (StoreWriteError, StoreBusyError, StoreCorruptError) as error:
+            log.error("old data could not be removed: %s", error)
+            return
+        if done.for_size:
+            log.warning("the store is at its size limit: %d scrapes were removed before their time", done.scrapes)

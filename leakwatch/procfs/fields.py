@@ -1,0 +1,35 @@
+"""Turning the words of a /proc file into integers and text, strictly.
+
+``int()`` is too kind for this: it takes ``-5``, ``1_000`` and 4000 digits, none of which a kernel prints, and the
+last of which no database holds.
+"""
+
+from __future__ import annotations
+
+from leakwatch.procfs.errors import MalformedError
+
+KIB = 1024
+LARGEST = 2**63 - 1
+"""What a signed 64-bit integer, and so the store, can hold. Nothing that is read here is larger."""
+_MAX_DIGITS = 19
+_MAX_KIB_DIGITS = 15
+"""10**15 KiB is 2**60 bytes: more than any address space, and it still fits a signed 64-bit integer."""
+
+
+def count(word: bytes) -> int:
+    """Return an unsigned decimal number; raises MalformedError for everything else."""
+    if not word.isdigit() or len(word) > _MAX_DIGITS or (number := int(word)) > LARGEST:
+        raise MalformedError(f"expected a number, found {word[:32]!r}")
+    return number
+
+
+def kib(word: bytes) -> int:
+    """Return the bytes of a number of ``kB``, which in /proc always means 1024 bytes (proc(5))."""
+    if not word.isdigit() or len(word) > _MAX_KIB_DIGITS:
+        raise MalformedError(f"expected a size in kB, found {word[:32]!r}")
+    return int(word) * KIB
+
+
+def text(raw: bytes) -> str:
+    """Return the text; bytes that are not UTF-8 become surrogate escapes, so that nothing is lost or refused."""
+    return raw.decode("utf-8", "surrogateescape")

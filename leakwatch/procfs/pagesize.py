@@ -1,0 +1,64 @@
+"""The page size of the machine a /proc tree belongs to, which need not be ours."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from leakwatch.errors import ProcUnavailableError
+from leakwatch.model import Absence
+from leakwatch.procfs.auxv import PAGE_SIZES
+
+if TYPE_CHECKING:
+    from leakwatch.procfs.pid_statm import PidStatm
+    from leakwatch.procfs.pid_status import PidStatus
+
+DEFAULT = 4096
+_TRIES = 64
+"""Processes to look at, from the highest pid down: the low ones are kernel threads, which tell nothing."""
+
+
+class Tree(Protocol):
+    """What is asked of the tree."""
+
+    root: str
+
+    def pids(self) -> list[int]:
+        """Return the process ids."""
+
+    def status(self, pid: int) -> PidStatus | Absence:
+        """Return one process's status."""
+
+    def statm(self, pid: int) -> PidStatm | Absence:
+        """Return one process's statm."""
+
+    def auxv_page_size(self, pid: int) -> int | Absence:
+        """Return AT_PAGESZ."""
+
+
+def page_size(tree: Tree) -> int:
+    """Return bytes a page: sysconf for our own /proc, else what the tree's files imply, else 4096.
+
+    ``VmSize`` in status and the first number of statm are one counter (``mm->total_vm``), printed in kB and in
+    pages: their ratio is the page size, exactly.
+    """
+    if os.path.realpath(tree.root) == "/proc":
+        return os.sysconf("SC_PAGE_SIZE")
+    try:
+        userland = tree.pids()[: -_TRIES - 1 : -1]
+    except ProcUnavailableError:
+        return DEFAULT
+    ratios = (_ratio(tree, pid) for pid in userland)
+    vectors = (tree.auxv_page_size(pid) for pid in userland)
+    for size in (*ratios, *vectors):
+        if isinstance(size, int) and size in PAGE_SIZES:
+            return size
+    return DEFAULT
+
+
+def _ratio(tree: Tree, pid: int) -> int | None:
+    status, statm = tree.status(pid), tree.statm(pid)
+    if isinstance(status, Absence) or isinstance(statm, Absence) or status.vm_size_bytes is None:
+        return None
+    pages, rest = divmod(status.vm_size_bytes, statm.size_pages)
+    return pages if rest == 0 else None

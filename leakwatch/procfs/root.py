@@ -1,0 +1,179 @@
+"""``ProcFS``: a /proc tree, live or recorded, as records."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from leakwatch.errors import ProcUnavailableError
+from leakwatch.model import Absence, AbsenceReason
+from leakwatch.procfs import (
+    auxv,
+    host_stat,
+    meminfo,
+    pagesize,
+    pid_cgroup,
+    pid_cmdline,
+    pid_smaps,
+    pid_stat,
+    pid_statm,
+    pid_status,
+    process,
+    slabinfo,
+    sysfs,
+    vmallocinfo,
+)
+from leakwatch.procfs import enumerate as processes
+from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.files import LARGE, absence, exists, link_target, listed, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Record = TypeVar("Record")
+
+CMDLINE_LIMIT = 16384
+"""Bytes of a command line that are read: it may have megabytes, and a report shows a line of it."""
+
+
+class ProcFS:
+    """A /proc tree. Every reading method returns a record, or the ``Absence`` that says why there is none.
+
+    Of a process's files, one that is not there means GONE when the process is gone, NO_ADDRESS_SPACE for memory
+    files of kernel threads, zombies and processes about to exit, and UNSUPPORTED when the process lives and its
+    kernel has no such file. A host file that is not there is UNSUPPORTED. ``files.absence`` has the rest.
+    """
+
+    def __init__(self, root: str = "/proc", *, sys_root: str | None = None, page_size: int | None = None) -> None:
+        """Look below ``root``; ``sys_root`` defaults to /sys for /proc and to the ``sys`` beside any other root."""
+        self.root = root.rstrip("/") or "/"
+        self.sys_root = sys_root if sys_root is not None else _sys_beside(self.root)
+        self._page_size = page_size
+        self._has_rollup = True
+        self._reclaimable: dict[str, bool | Absence] = {}
+
+    @cached_property
+    def page_size(self) -> int:
+        """Bytes a page on the machine the tree belongs to; worked out when first asked for."""
+        return self._page_size or pagesize.page_size(self)
+
+    def boot_id(self) -> str:
+        """Return what changes at every boot; raises ProcUnavailableError when the tree tells nothing of the kind.
+
+        ``btime-<seconds>`` stands in where the random id is hidden (containers); it changes when the clock is set.
+        """
+        try:
+            name = read_file(f"{self.root}/sys/kernel/random/boot_id").decode("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            name = ""
+        if name:
+            return name
+        host = self.host_stat()
+        if isinstance(host, Absence):
+            raise ProcUnavailableError(f"{self.root} has neither sys/kernel/random/boot_id nor stat ({host.detail})")
+        return f"btime-{host.btime_s}"
+
+    def pids(self) -> list[int]:
+        """Return the process ids, ascending; raises ProcUnavailableError when the tree cannot be listed."""
+        return processes.pids(self.root)
+
+    def stat(self, pid: int) -> pid_stat.PidStat | Absence:
+        """Return name, state, parent and start time; missing only when the process is GONE."""
+        return process.read_stat(self.root, pid)
+
+    def statm(self, pid: int) -> pid_statm.PidStatm | Absence:
+        """Return memory in pages; NO_ADDRESS_SPACE where the kernel prints zeros for want of one."""
+        return process.read_memory(self.root, pid, "statm", pid_statm.parse)
+
+    def status(self, pid: int) -> pid_status.PidStatus | Absence:
+        """Return the owner and the resident memory by kind."""
+        return process.read(self.root, pid, "status", pid_status.parse)
+
+    def memory(self, pid: int) -> pid_smaps.MemoryUse | Absence:
+        """Return the exact memory from smaps_rollup, or summed from smaps where the kernel (before 4.14) has no such.
+
+        Expensive, and it holds the process's mmap lock. That a tree has no smaps_rollup is remembered.
+        """
+        if self._has_rollup:
+            use = process.read_memory(self.root, pid, "smaps_rollup", pid_smaps.parse_rollup)
+            if not (isinstance(use, Absence) and use.reason is AbsenceReason.UNSUPPORTED):
+                return use
+        use = process.read_smaps(self.root, pid)
+        if isinstance(use, pid_smaps.MemoryUse):
+            # Asked once more: the pid may have been given to a new process between the two reads.
+            self._has_rollup = exists(f"{self.root}/{pid}/smaps_rollup")
+        return use
+
+    def cgroup(self, pid: int) -> pid_cgroup.CgroupPaths | Absence:
+        """Return the control groups."""
+        return process.read(self.root, pid, "cgroup", pid_cgroup.parse)
+
+    def cmdline(self, pid: int) -> tuple[str, ...] | Absence:
+        """Return the arguments, at most 16 KiB of them; empty for kernel threads and zombies."""
+        return process.read(self.root, pid, "cmdline", pid_cmdline.parse, limit=CMDLINE_LIMIT)
+
+    def exe(self, pid: int) -> str | Absence:
+        """Return the executable's path, with `` (deleted)`` behind it when it was replaced since.
+
+        Needs the permission of ptrace. Kernel threads and zombies answer ENOENT: NO_ADDRESS_SPACE.
+        """
+        path = f"{self.root}/{pid}/exe"
+        try:
+            return link_target(path)
+        except OSError as error:
+            return process.missing(self.root, pid, path, error, AbsenceReason.NO_ADDRESS_SPACE)
+
+    def fd_count(self, pid: int) -> int | Absence:
+        """Return the number of open files; needs the permission of ptrace. It lists them: slow for thousands."""
+        path = f"{self.root}/{pid}/fd"
+        try:
+            return len(listed(path))
+        except OSError as error:
+            return process.missing(self.root, pid, path, error, AbsenceReason.UNSUPPORTED)
+
+    def auxv_page_size(self, pid: int) -> int | Absence:
+        """Return AT_PAGESZ of a process's auxiliary vector, in bytes."""
+        return process.read(self.root, pid, "auxv", auxv.parse)
+
+    def meminfo(self) -> meminfo.Meminfo | Absence:
+        """Return the machine's memory counters."""
+        return self._of_host("meminfo", meminfo.parse)
+
+    def slabinfo(self) -> tuple[slabinfo.SlabCache, ...] | Absence:
+        """Return the slab caches; needs root."""
+        return self._of_host("slabinfo", slabinfo.parse)
+
+    def vmallocinfo(self) -> tuple[vmallocinfo.VmallocCaller, ...] | Absence:
+        """Return vmalloc areas by caller; needs root."""
+        return self._of_host("vmallocinfo", vmallocinfo.parse)
+
+    def host_stat(self) -> host_stat.HostStat | Absence:
+        """Return the boot time."""
+        return self._of_host("stat", host_stat.parse)
+
+    def slab_reclaimable(self, name: str) -> bool | Absence:
+        """Return whether a slab cache's memory counts as reclaimable; asked once a name."""
+        if name not in self._reclaimable:
+            self._reclaimable[name] = sysfs.slab_reclaimable(self.sys_root, name)
+        return self._reclaimable[name]
+
+    def memory_limit_bytes(self, cgroup: pid_cgroup.CgroupPaths) -> tuple[int, str] | Absence:
+        """Return the smallest memory limit that binds, and the path of the group that sets it; UNSUPPORTED if none."""
+        return sysfs.memory_limit_bytes(self.sys_root, cgroup, self.page_size)
+
+    def _of_host(self, name: str, parse: Callable[[bytes], Record]) -> Record | Absence:
+        path = f"{self.root}/{name}"
+        try:
+            return parse(read_file(path, LARGE))
+        except MalformedError as error:
+            return Absence(AbsenceReason.MALFORMED, f"{path}: {error}")
+        except OSError as error:
+            return absence(path, error, AbsenceReason.UNSUPPORTED)
+
+
+def _sys_beside(root: str) -> str | None:
+    if Path(root).resolve() == Path("/proc"):
+        return "/sys"
+    beside = Path(root).absolute().parent / "sys"
+    return str(beside) if beside.is_dir() else None

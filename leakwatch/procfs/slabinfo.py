@@ -1,0 +1,90 @@
+"""``/proc/slabinfo``: the caches from which the kernel allocates its objects.
+
+Versions 2.0 and 2.1 print the same six numbers before ``: tunables`` and three in ``: slabdata``; kernels built with
+the SLAB allocator and statistics add ``: globalstat`` and ``: cpustat``, which are passed over. Reading it needs root
+on today's kernels (mode 0400).
+
+The caches' pages sum up to less than ``Slab`` of meminfo: SLUB takes allocations above two pages (``kmalloc`` of more
+than 8 KiB) straight from the page allocator and counts them in ``SUnreclaim``, but they are in no cache. On an idle
+6.18 machine that was 5 % of ``Slab``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import count, text
+
+
+@dataclass(frozen=True, slots=True)
+class SlabCache:
+    """One cache."""
+
+    key: str
+    """Unique in one file and stable from one read to the next; ``name`` unless another cache has that name."""
+    name: str
+    """As the kernel prints it. Caches of equal size are merged under one name; /sys/kernel/slab lists the others."""
+    active_objs: int
+    """Objects in use; too high by what lies in per-CPU lists, all objects of such slabs counting as used."""
+    num_objs: int
+    """Objects there is room for."""
+    object_size_bytes: int
+    """One object, padding and debugging included."""
+    objects_per_slab: int
+    pages_per_slab: int
+    """The size of one slab, in pages."""
+    active_slabs: int
+    """Slabs with at least one used object."""
+    num_slabs: int
+    """All slabs, empty ones too."""
+
+    @property
+    def active_bytes(self) -> int:
+        """What the used objects take."""
+        return self.active_objs * self.object_size_bytes
+
+    def pages_bytes(self, page_size: int) -> int:
+        """Return what the cache takes from the machine: its slabs, used or not."""
+        return self.num_slabs * self.pages_per_slab * page_size
+
+
+def parse(data: bytes) -> tuple[SlabCache, ...]:
+    """Return the caches in the file's order; raises MalformedError.
+
+    A name may occur twice: a module may create a cache under a name that exists. The kernel lists the newest cache
+    first (``kmem_cache_create`` adds at the head of ``slab_caches``), so keys are given from the last line up: the
+    oldest keeps the bare name, a newer one is ``name@<object size>``, a further one of that size too
+    ``name@<object size>#2``. So a key does not change when another cache of its name appears, nor when a newer one
+    goes. Only when the oldest goes does the next one take over the bare name.
+    """
+    first, _, rest = data.partition(b"\n")
+    if not first.startswith(b"slabinfo - version: 2."):
+        raise MalformedError("slabinfo: the first line is not that of version 2.x")
+    taken: set[str] = set()
+    lines = [line for line in rest.split(b"\n") if line and not line.startswith(b"#")]
+    return tuple([_cache(line, taken) for line in reversed(lines)][::-1])
+
+
+def _cache(line: bytes, taken: set[str]) -> SlabCache:
+    """Return one line's cache and add its key to those taken."""
+    head, _, tail = line.partition(b" : tunables ")
+    words = head.rsplit(None, 5)  # from the right: nothing forbids a blank in a name
+    slabdata = tail.partition(b" : slabdata ")[2].split(None, 3)
+    if len(words) != 6 or len(slabdata) < 3:
+        raise MalformedError(f"slabinfo: expected a name and five numbers, tunables and slabdata: {line[:64]!r}")
+    name = text(words[0])
+    active, total, size, per_slab, pages = map(count, words[1:])
+    key = _key(name, size, taken)
+    taken.add(key)
+    return SlabCache(key, name, active, total, size, per_slab, pages, count(slabdata[0]), count(slabdata[1]))
+
+
+def _key(name: str, size: int, taken: set[str]) -> str:
+    if name not in taken:
+        return name
+    key, number = f"{name}@{size}", 1
+    while key in taken:
+        number += 1
+        key = f"{name}@{size}#{number}"
+    return key

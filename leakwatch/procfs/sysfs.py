@@ -1,0 +1,110 @@
+"""What /proc does not tell and /sys does: which slab caches give memory back, and the limits of control groups."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from leakwatch.model import Absence, AbsenceReason
+from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import count
+from leakwatch.procfs.files import absence, read_file
+
+if TYPE_CHECKING:
+    from leakwatch.procfs.pid_cgroup import CgroupPaths
+
+_RECLAIMABLE = frozenset({
+    "bdev_cache", "btrfs_inode", "buffer_head", "dax_cache", "debugfs_inode_cache", "dentry", "dquot",
+    "ecryptfs_inode_cache", "erofs_inode", "exfat_inode_cache", "ext2_inode_cache", "ext3_inode_cache",
+    "ext4_inode_cache", "ext4_groupinfo_4k", "extent_status", "ext4_extent_status", "f2fs_inode_cache",
+    "fat_inode_cache", "fuse_inode", "inode_cache", "isofs_inode_cache", "jbd2_journal_head", "mb_cache_entry",
+    "nfs_inode_cache", "ovl_inode", "proc_inode_cache", "radix_tree_node", "reiser_inode_cache", "rpc_inode_cache",
+    "sock_inode_cache", "squashfs_inode_cache", "xfs_buf", "xfs_ili", "xfs_inode",
+})  # fmt: skip
+"""Caches the kernel creates with SLAB_RECLAIM_ACCOUNT: most as read in sysfs on 6.18, the rest from kernel sources.
+
+Not every ``*_inode_cache`` is one: those of tmpfs (shmem), hugetlbfs and mqueue are not, as nothing can shrink them.
+"""
+_UNRECLAIMABLE_PREFIXES = ("kmalloc-", "dma-kmalloc-", "size-")
+_NO_LIMIT_64 = 1 << 62
+"""Version 1 prints "no limit" as LONG_MAX rounded down to a page; half of it is beyond any machine."""
+_NO_LIMIT_32_PAGES = 2**31 - 1
+"""On 32-bit kernels "no limit" is LONG_MAX pages."""
+
+
+def slab_reclaimable(sys_root: str | None, name: str) -> bool | Absence:
+    """Return whether the cache's memory counts as reclaimable (``SReclaimable``), asking sysfs, else a list of names.
+
+    sysfs knows no caches under the SLAB allocator (removed in 6.8) and is mode 0400 on today's kernels.
+    """
+    found: bool | Absence = Absence(AbsenceReason.UNSUPPORTED, f"slab cache {name}: no sysfs")
+    if sys_root is not None and "/" not in name and name not in {"", ".", ".."}:
+        found = _reclaim_account(f"{sys_root}/kernel/slab/{name}/reclaim_account")
+    if not isinstance(found, Absence):
+        return found
+    if name in _RECLAIMABLE or name.startswith("kmalloc-rcl-"):
+        return True
+    return False if name.startswith(_UNRECLAIMABLE_PREFIXES) else found
+
+
+def _reclaim_account(path: str) -> bool | Absence:
+    try:
+        return count(read_file(path).strip()) != 0
+    except MalformedError as error:
+        return Absence(AbsenceReason.MALFORMED, f"{path}: {error}")
+    except OSError as error:
+        return absence(path, error, AbsenceReason.UNSUPPORTED)
+
+
+def memory_limit_bytes(sys_root: str | None, cgroup: CgroupPaths, page_size: int) -> tuple[int, str] | Absence:
+    """Return the smallest memory limit that binds the group and the path of the group that sets it.
+
+    Absence: UNSUPPORTED when no group up to the root sets a limit, or none of them can be found below ``sys_root``.
+    """
+    nothing = Absence(AbsenceReason.UNSUPPORTED, "cgroup: no memory limit")
+    if sys_root is None:
+        return nothing
+    if cgroup.memory is not None:
+        return _smallest(f"{sys_root}/fs/cgroup/memory", cgroup.memory, "memory.limit_in_bytes", page_size) or nothing
+    if cgroup.unified is not None:
+        return _smallest(f"{sys_root}/fs/cgroup", cgroup.unified, "memory.max", page_size) or nothing
+    return nothing
+
+
+def _smallest(mount: str, path: str, file: str, page_size: int) -> tuple[int, str] | Absence | None:
+    """Return the smallest limit from the group up to the root, the innermost of equal ones."""
+    best: tuple[int, str] | None = None
+    for group in _ancestors(path):
+        limit = _limit(f"{mount}{group.rstrip('/')}/{file}", page_size)
+        if isinstance(limit, Absence):
+            return limit
+        if limit is not None and (best is None or limit < best[0]):
+            best = (limit, group)
+    return best
+
+
+def _ancestors(path: str) -> list[str]:
+    """Return the group and those around it, innermost first; nothing for a path outside our cgroup namespace."""
+    if ".." in path.split("/"):
+        return []
+    groups = [posixpath.normpath("/" + path.lstrip("/"))]
+    while groups[-1] != "/":
+        groups.append(posixpath.dirname(groups[-1]))
+    return groups
+
+
+def _limit(path: str, page_size: int) -> int | Absence | None:
+    """Return one group's limit; None when it sets none (version 2: ``max``, or no such file in the root group)."""
+    try:
+        word = read_file(path).strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return absence(path, error, AbsenceReason.UNSUPPORTED)
+    if word == b"max":
+        return None
+    try:
+        limit = count(word)
+    except MalformedError as error:
+        return Absence(AbsenceReason.MALFORMED, f"{path}: {error}")
+    return None if limit >= _NO_LIMIT_64 or limit == _NO_LIMIT_32_PAGES * page_size else limit

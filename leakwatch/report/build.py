@@ -1,0 +1,161 @@
+"""Selects, orders and words what a report says. Pure: values in, a ``Report`` out, the renderers only write it down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from leakwatch.errors import UsageError
+from leakwatch.model import SEVERITY, AbsenceReason, Finding, Verdict
+from leakwatch.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+STALE_INTERVALS = 3
+"""A last scrape older than this many intervals means that nobody samples."""
+DEFAULT_VERDICTS = frozenset({Verdict.LEAK, Verdict.WATCH})
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What to show; every field narrows, None or empty does not."""
+
+    names: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    pid: int | None = None
+    verdicts: frozenset[Verdict] = DEFAULT_VERDICTS
+    window_s: int | None = None
+    """Judge by this window alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One finding of a report."""
+
+    finding: Finding
+    ended_ms: int | None = None
+    """When its process ended, None while it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the last scrape saw, and how regular the scrapes are."""
+
+    last_scrape_ms: int
+    interval_s: float
+    values: Mapping[str, int]
+    """Host metrics by name, bytes."""
+    targets_read: Mapping[str, int]
+    """By collector."""
+    absences: Mapping[AbsenceReason, int]
+    notes: Mapping[str, Sequence[str]]
+    """Examples of absences, or the error, by collector."""
+    scrapes: int = 0
+    missed: int = 0
+    suspended_ms: int = 0
+    clock_stepped_ms: int = 0
+    """The four over the time the report looks back."""
+    horizon_s: float = 0.0
+    windows_s: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a renderer needs."""
+
+    generated_ms: int
+    evaluated_ms: int | None
+    host: Host
+    rows: tuple[Row, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of all findings about what is there, by verdict, before filtering."""
+    window_s: int | None = None
+
+    @property
+    def leaking(self) -> bool:
+        """Whether something in the report leaks now."""
+        return any(row.finding.assessment.verdict is Verdict.LEAK and row.ended_ms is None for row in self.rows)
+
+    @property
+    def stale_s(self) -> float | None:
+        """Seconds since the last scrape when nobody seems to sample any more, else None."""
+        age_s = (self.generated_ms - self.host.last_scrape_ms) / 1000
+        return age_s if age_s > STALE_INTERVALS * self.host.interval_s else None
+
+
+def build(
+    rows: Sequence[Row],
+    host: Host,
+    counts: Mapping[str, int],
+    filters: Filters,
+    *,
+    generated_ms: int,
+    evaluated_ms: int | None,
+) -> Report:
+    """Return the report. Raises UsageError for a window that is not evaluated."""
+    if filters.window_s is not None:
+        rows = [_seen_by(row, filters.window_s, host.windows_s) for row in rows]
+    chosen = [row for row in rows if _passes(row.finding, filters)]
+    ordered = sorted(chosen, key=lambda row: rank(row, generated_ms, host.horizon_s), reverse=True)
+    return Report(generated_ms, evaluated_ms, host, tuple(ordered), dict(counts), filters.window_s)
+
+
+def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
+    """Return what rows are ordered by, the most urgent largest: how sure it is, how near its end, how fast.
+
+    A leak before what is to be watched, what still runs before what has ended, what runs out of memory within the
+    horizon before the rest; then confidence x rate / time to exhaustion.
+    """
+    found = row.finding.assessment
+    rate = max(0.0, found.slope_bytes_per_hour or 0.0)
+    at = row.finding.exhaustion_at_ms
+    left_h = max((at - now_ms) / 3_600_000, 0.01) if at is not None else 1e6
+    near = at is not None and at - now_ms <= horizon_s * 1000
+    return (
+        SEVERITY[found.verdict],
+        float(row.ended_ms is None),
+        float(near),
+        found.confidence * rate / left_h,
+        rate,
+        found.current_bytes,
+    )
+
+
+def _passes(finding: Finding, filters: Filters) -> bool:
+    if finding.assessment.verdict not in filters.verdicts:
+        return False
+    if filters.pid is not None and finding.pid != filters.pid:
+        return False
+    return (
+        _matches(filters.names, finding.name, finding.id, finding.service or "")
+        and _matches(filters.units, finding.service or "")
+        and _matches(filters.users, finding.user or "")
+    )
+
+
+def _matches(patterns: Sequence[str], *texts: str) -> bool:
+    """Return whether any pattern fits any text; a pattern without wildcards may stand anywhere in it."""
+    if not patterns:
+        return True
+    loose = [pattern if any(char in pattern for char in "*?[") else f"*{pattern}*" for pattern in patterns]
+    return any(fnmatchcase(text, pattern) for text in texts for pattern in loose)
+
+
+def _seen_by(row: Row, window_s: int, known: Sequence[int]) -> Row:
+    if window_s not in known:
+        have = ", ".join(format_duration(one) for one in known) or "none yet"
+        raise UsageError(f"--window: {format_duration(window_s)} is not evaluated; there are {have}")
+    found = row.finding.assessment
+    trend = next((trend for trend in found.windows if trend.window_s == window_s), None)
+    verdict = trend.verdict if trend else Verdict.OK if found.verdict is Verdict.OK else Verdict.LEARNING
+    assessment = replace(
+        found,
+        verdict=verdict,
+        slope_bytes_per_hour=trend.slope_bytes_per_hour if trend else None,
+        slope_low=trend.slope_low if trend else None,
+        slope_high=trend.slope_high if trend else None,
+    )
+    return replace(row, finding=replace(row.finding, assessment=assessment))

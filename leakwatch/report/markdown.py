@@ -1,0 +1,42 @@
+"""The report as Markdown, for a ticket or a chat."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from leakwatch.report import words
+
+if TYPE_CHECKING:
+    from leakwatch.report.build import Report
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+
+
+def render(report: Report) -> str:
+    """Return the report."""
+    lines = [f"**{_safe(words.headline(report))}**", ""]
+    if report.rows:
+        lines += [
+            "| verdict | what | rate (95 % interval) | per day | grown | lasts | why |",
+            "|---|---|--:|--:|---|--:|---|",
+        ]
+    for row in report.rows:
+        reason = "; ".join(text for text in (words.why(row), words.limit(row), words.where(row)) if text)
+        cells = (
+            str(row.finding.assessment.verdict),
+            words.what(row),
+            words.rate(row),
+            words.per_day(row),
+            words.grown(row),
+            words.lasts(row, report.generated_ms),
+            reason,
+        )
+        lines.append("| " + " | ".join(_safe(cell) for cell in cells) + " |")
+    lines += ["", *(f"- {_safe(remark)}" for remark in words.remarks(report))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _safe(text: str) -> str:
+    """Escape what Markdown or the HTML in it would act on: a process may be named like markup."""
+    return _SPECIAL.sub(r"\\\1", text)

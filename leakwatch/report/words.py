@@ -1,0 +1,168 @@
+"""A finding in an operator's words; the table and the Markdown report share them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.clock import rfc3339
+from leakwatch.escape import printable
+from leakwatch.model import AbsenceReason, FindingKind, Verdict
+from leakwatch.units import format_bytes, format_duration, format_rate
+
+if TYPE_CHECKING:
+    from leakwatch.report.build import Report, Row
+
+DAY_H = 24
+_LEFT_OUT = {AbsenceReason.NO_ADDRESS_SPACE, AbsenceReason.GONE}
+"""Nothing is lost by these: kernel threads and zombies have no memory, and processes end."""
+_CAUSE = {
+    AbsenceReason.DENIED: "refused by the kernel",
+    AbsenceReason.UNSUPPORTED: "not offered by this kernel",
+    AbsenceReason.MALFORMED: "not in a known format",
+    AbsenceReason.SKIPPED: "not read this time",
+}
+
+
+def minute(ts_ms: int) -> str:
+    """Return a time to the minute, UTC."""
+    return rfc3339(ts_ms).replace("T", " ")[:16] + "Z"
+
+
+def what(row: Row) -> str:
+    """Return whose memory it is: ``redis-server (pid 812)``, ``kmalloc-4k``."""
+    one = row.finding
+    name = printable(one.name)
+    return f"{name} (pid {one.pid})" if one.pid is not None else name
+
+
+def rate(row: Row) -> str:
+    """Return the rate an hour, with its interval."""
+    found = row.finding.assessment
+    if found.slope_bytes_per_hour is None:
+        return "-"
+    text = format_rate(found.slope_bytes_per_hour)
+    if found.slope_low is None or found.slope_high is None:
+        return text
+    return f"{text} ({format_bytes(found.slope_low)} to {format_bytes(found.slope_high)})"
+
+
+def per_day(row: Row) -> str:
+    """Return the rate a day."""
+    slope = row.finding.assessment.slope_bytes_per_hour
+    return "-" if slope is None else format_rate(slope * DAY_H).replace("/h", "/d")
+
+
+def grown(row: Row) -> str:
+    """Return how much it has grown and since when."""
+    found = row.finding.assessment
+    if found.grown_bytes is None or found.since_ms is None:
+        return "-"
+    return f"{format_bytes(found.grown_bytes)} since {minute(found.since_ms)}"
+
+
+def lasts(row: Row, now_ms: int) -> str:
+    """Return the time until the limit."""
+    if row.ended_ms is not None:
+        return "ended"
+    at = row.finding.exhaustion_at_ms
+    if at is None:
+        return "-"
+    return "now" if at <= now_ms else format_duration((at - now_ms) / 1000)
+
+
+def limit(row: Row) -> str:
+    """Return what the time until the limit is measured against."""
+    one = row.finding
+    if one.exhaustion_at_ms is None or row.ended_ms is not None:
+        return ""
+    return f"{format_bytes(one.limit_bytes or 0)} left ({printable(one.limit_name)})"
+
+
+def why(row: Row) -> str:
+    """Return how sure it is and why, in one line."""
+    found = row.finding.assessment
+    sure = f"sure {found.confidence:.2f}: " if found.verdict in (Verdict.LEAK, Verdict.WATCH) else ""
+    return f"{sure}{printable(found.reason)}"
+
+
+def where(row: Row) -> str:
+    """Return what else names it, and its id."""
+    one = row.finding
+    parts = [metrics.title(one.metric)]
+    if one.kind is FindingKind.PROCESS and one.service:
+        parts.append(printable(one.service))
+    if one.user:
+        parts.append(f"user {printable(one.user)}")
+    if one.note:
+        parts.append(printable(one.note))
+    if row.ended_ms is not None:
+        parts.append(f"ended {minute(row.ended_ms)}")
+    parts.append(f"id {one.id}")
+    return " · ".join(parts)
+
+
+def headline(report: Report) -> str:
+    """Return the answer in one line."""
+    leaks = sum(row.finding.assessment.verdict is Verdict.LEAK for row in report.rows)
+    watched = sum(row.finding.assessment.verdict is Verdict.WATCH for row in report.rows)
+    read = report.host.targets_read
+    among = (
+        f"among {read.get('processes', 0)} processes, {read.get('slab', 0)} slab caches "
+        f"and {read.get('vmalloc', 0)} vmalloc callers"
+    )
+    if report.evaluated_ms is None:
+        return f"Nothing judged yet {among}."
+    if not leaks and not watched:
+        return f"Nothing found that leaks {among}."
+    found = [f"{leaks} leak{'s' if leaks != 1 else ''}"] if leaks else []
+    found += [f"{watched} to watch"] if watched else []
+    return f"{', '.join(found)} {among}."
+
+
+def remarks(report: Report) -> list[str]:
+    """Return what limits the answer: no sampling, too little data, what could not be read and why."""
+    lines: list[str] = []
+    if report.stale_s is not None:
+        lines.append(
+            f"Nobody samples: the last scrape is {format_duration(report.stale_s)} old. "
+            "Start the daemon (systemctl start leakwatch)."
+        )
+    learning = report.counts.get(Verdict.LEARNING, 0)
+    if learning and report.host.windows_s:
+        half = format_duration(min(report.host.windows_s) / 2)
+        lines.append(f"{learning} still learning: a first verdict takes {half} of data.")
+    if report.window_s is not None:
+        lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
+    lines += _irregular(report) + _unread(report)
+    return lines
+
+
+def _irregular(report: Report) -> list[str]:
+    host = report.host
+    parts = []
+    if host.missed:
+        parts.append(f"{host.missed} of {host.scrapes + host.missed} scrapes were missed")
+    if host.suspended_ms:
+        parts.append(f"the machine slept for {format_duration(host.suspended_ms / 1000)}")
+    if host.clock_stepped_ms:
+        parts.append(f"the clock was set by {format_duration(host.clock_stepped_ms / 1000)} in all")
+    return [f"In the last day {', '.join(parts)}."] if parts else []
+
+
+def _unread(report: Report) -> list[str]:
+    host = report.host
+    lines = [
+        f"Not read: {count} values {_CAUSE[reason]} ({_examples(report, reason)})."
+        for reason, count in sorted(host.absences.items())
+        if reason not in _LEFT_OUT
+    ]
+    if host.absences.get(AbsenceReason.DENIED):
+        lines.append("What is refused and which privilege it takes: leakwatch doctor.")
+    return lines
+
+
+def _examples(report: Report, reason: AbsenceReason) -> str:
+    prefix = f"{reason}: "
+    found = [note for notes in report.host.notes.values() for note in notes if note.startswith(prefix)]
+    return f"such as {printable(found[0].removeprefix(prefix))}" if found else "no example kept"

@@ -1,0 +1,274 @@
+"""One use case: scrapes in, findings out. Holds the series under watch and applies the configuration to them.
+
+The daemon feeds it live; after a restart it is fed from the store, by the same methods.
+"""
+
+from __future__ import annotations
+
+import pwd
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from leakwatch import metrics
+from leakwatch.analysis.confirm import from_json
+from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis.derive import Key, judged_values
+from leakwatch.analysis.findings import Judged, Member, kernel_findings, service_finding
+from leakwatch.analysis.spans import plan_windows
+from leakwatch.analysis.state import SeriesState
+from leakwatch.config import matches
+from leakwatch.model import HOST, SEVERITY, SealedBlock, Target, TargetKind, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from leakwatch.analysis.spans import Window
+    from leakwatch.config import Config
+    from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
+
+VANISHED_AFTER = 3
+"""Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
+
+
+class Limits(Protocol):
+    """Tells what a process may grow to."""
+
+    def limit_of(self, pid: int) -> tuple[int, str] | None:
+        """Return the memory limit that binds this process in bytes, and whose it is; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one evaluation says of everything under watch."""
+
+    now_ms: int
+    findings: tuple[Finding, ...]
+    suspicions: Mapping[Key, str | None]
+    """Frozen forecasts that changed, as JSON; None where one was dropped."""
+    counts: Mapping[Verdict, int] = field(default_factory=dict)
+
+
+class Scan:
+    """All series under watch; ``feed`` and ``evaluate`` may be called from two threads."""
+
+    def __init__(self, config: Config, limits: Limits) -> None:
+        self._config = config
+        self._limits = limits
+        self.windows: tuple[Window, ...] = plan_windows(config.analysis.windows_s, config.sampling.interval_s)
+        self._lock = threading.Lock()
+        self._series: dict[Key, SeriesState] = {}
+        self._missing: dict[Key, int] = {}
+        self._processes: dict[Target, ProcessInfo] = {}
+        self._members: dict[Target, frozenset[Target]] = {}
+        self._reclaimable: dict[str, bool] = {}
+        self._host: dict[str, int] = {}
+        self._written: dict[Key, str] = {}
+        self._users: dict[int, str] = {}
+
+    def feed(self, scrape: Scrape) -> list[SealedBlock]:
+        """Take a scrape; return the blocks it completed."""
+        values = {(sample.metric, sample.target): sample.value for sample in scrape.samples}
+        processes_known = any(o.collector == "processes" and not o.error for o in scrape.outcomes)
+        with self._lock:
+            if processes_known:
+                self._set_processes(scrape.processes)
+            if scrape.tick.clock_step_ms:
+                self.end_segments(scrape.tick.ts_ms)
+            return self.feed_values(scrape.tick.ts_ms, values)
+
+    def end_segments(self, ts_ms: int) -> None:
+        """Begin new segments everywhere: the clock was set, no line may join before and after."""
+        for state in self._series.values():
+            state.end_segment(ts_ms, remember=True)
+
+    def feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
+        """Take the samples of one time, as from the store."""
+        self._note(values)
+        judged = judged_values(values, [(target, info.service) for target, info in self._processes.items()])
+        changed = self._changed_members()
+        sealed: list[SealedBlock] = []
+        for key, value in judged.items():
+            state = self._series.get(key)
+            if state is None:
+                state = self._series[key] = SeriesState(self.windows)
+            blocks = state.feed(ts_ms, value, same_members=key[1] not in changed)
+            sealed += [self._sealed(key, level, state.segment_ms, block) for level, block in blocks]
+        self._forget_vanished(judged)
+        return sealed
+
+    def _sealed(self, key: Key, level: int, segment_ms: int, block: Block) -> SealedBlock:
+        return SealedBlock(*key, self.windows[level].span_s, segment_ms, block)
+
+    def _note(self, values: Mapping[Key, int]) -> None:
+        for (metric, target), value in values.items():
+            if target.kind is TargetKind.HOST:
+                self._host[metric] = value
+            elif metric == metrics.SLAB_RECLAIMABLE:
+                self._reclaimable[target.key] = bool(value)
+
+    def _changed_members(self) -> set[Target]:
+        members: dict[Target, set[Target]] = {}
+        for target, info in self._processes.items():
+            if info.service is not None:
+                members.setdefault(info.service.target, set()).add(target)
+        now = {service: frozenset(targets) for service, targets in members.items()}
+        changed = {service for service, targets in now.items() if self._members.get(service) != targets}
+        self._members = now
+        return changed
+
+    def _set_processes(self, processes: Iterable[ProcessInfo]) -> None:
+        self._processes = {info.identity.target: info for info in processes if not self._ignored(info)}
+
+    def set_processes(self, processes: Iterable[ProcessInfo]) -> None:
+        """Say which processes there were when the stored samples that follow were taken."""
+        with self._lock:
+            self._set_processes(processes)
+
+    def _ignored(self, info: ProcessInfo) -> bool:
+        ignore = self._config.ignore
+        names = (info.service.name,) if info.service else ()
+        return (
+            matches(ignore.processes, info.name)
+            or matches(ignore.services, *names)
+            or (info.uid is not None and matches(ignore.users, self._user(info.uid), str(info.uid)))
+        )
+
+    def _user(self, uid: int) -> str:
+        if uid not in self._users:
+            try:
+                self._users[uid] = pwd.getpwuid(uid).pw_name
+            except KeyError:
+                self._users[uid] = str(uid)
+        return self._users[uid]
+
+    def _forget_vanished(self, judged: Mapping[Key, int]) -> None:
+        for key in self._series.keys() - judged.keys():
+            self._missing[key] = self._missing.get(key, 0) + 1
+        for key in self._missing.keys() & judged.keys():
+            del self._missing[key]
+        for key in [key for key, times in self._missing.items() if times >= VANISHED_AFTER]:
+            del self._series[key], self._missing[key]
+            self._written.pop(key, None)
+
+    def restore(self, level: int, sealed: Iterable[SealedBlock], segments: Mapping[Key, int]) -> None:
+        """Take the stored blocks of one window, oldest first; the finest window must come first.
+
+        ``segments`` gives when each series' current segment began; older blocks only tell how high it has been.
+        """
+        for one in sealed:
+            key = (one.metric, one.target)
+            state = self._series.get(key)
+            if state is None:
+                state = self._series[key] = SeriesState(self.windows)
+            if one.segment_ms == segments.get(key):
+                state.restore(level, one.block, one.segment_ms)
+            else:
+                state.remember(level, one.block.minimum)
+
+    def restore_suspicions(self, payloads: Mapping[Key, str]) -> None:
+        """Take the stored forecasts, so that a restart does not make a leak be announced or awaited again."""
+        for key, payload in payloads.items():
+            if key in self._series:
+                self._series[key].suspicion = from_json(payload)
+                self._written[key] = payload
+
+    def evaluate(self, now_ms: int) -> Evaluation:
+        """Judge every series and return the findings of all services, processes and kernel caches."""
+        with self._lock:
+            judged = {
+                key: Judged(*key, state.assess(self._criteria(key), now_ms, self._headroom()))
+                for key, state in self._series.items()
+                if state.previous is not None
+            }
+            findings = [self._complete(f, now_ms) for f in (*self._of_processes(judged), *self._of_kernel(judged))]
+            suspicions = self._changed_suspicions()
+        counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
+        return Evaluation(now_ms, tuple(findings), suspicions, counts)
+
+    def _criteria(self, key: Key) -> LeakCriteria:
+        metric, target = key
+        if target.kind is TargetKind.PROCESS:
+            info = self._processes.get(target)
+            service = info.service.name if info and info.service else ""
+            chosen = self._config.thresholds_for("process", info.name if info else "")
+            if chosen is self._config.thresholds:
+                chosen = self._config.thresholds_for("service", service)
+        elif target.kind is TargetKind.SERVICE:
+            chosen = self._config.thresholds_for("service", target.key.partition(":")[2])
+        else:
+            chosen = self._config.thresholds_for("kernel", target.key, metric)
+        return LeakCriteria(
+            min_rate_bytes_per_hour=chosen.min_rate_bytes_per_hour,
+            min_growth_bytes=chosen.min_growth_bytes,
+            min_growth_ratio=chosen.min_growth_ratio,
+        )
+
+    def _of_processes(self, judged: Mapping[Key, Judged]) -> list[Finding]:
+        members: dict[Service, list[Member]] = {}
+        for (_, target), one in judged.items():
+            info = self._processes.get(target) if target.kind is TargetKind.PROCESS else None
+            if info is not None and info.service is not None:
+                members.setdefault(info.service, []).append(Member(info, one))
+        findings = []
+        for service, those in members.items():
+            finding = service_finding(service, those, judged.get((metrics.SERVICE_USS_SWAP, service.target)))
+            findings.append(replace(finding, user=self._owner(those)))
+        return findings
+
+    def _owner(self, members: list[Member]) -> str | None:
+        uids = {member.info.uid for member in members}
+        uid = uids.pop() if len(uids) == 1 else None
+        return None if uid is None else self._user(uid)
+
+    def _of_kernel(self, judged: Mapping[Key, Judged]) -> list[Finding]:
+        kernel = [
+            one
+            for (metric, target), one in judged.items()
+            if target.kind in (TargetKind.SLAB, TargetKind.VMALLOC, TargetKind.HOST)
+            and metric != metrics.KERNEL_UNAVAILABLE
+            and not matches(self._config.ignore.kernel, target.key, metric, metrics.title(metric))
+        ]
+        unavailable = judged.get((metrics.KERNEL_UNAVAILABLE, HOST))
+        return kernel_findings(kernel, self._reclaimable, unavailable.assessment if unavailable else None)
+
+    def _headroom(self) -> int | None:
+        available = self._host.get("kernel.mem_available_bytes")
+        return None if available is None else available + self._host.get("kernel.swap_free_bytes", 0)
+
+    def _complete(self, finding: Finding, now_ms: int) -> Finding:
+        """Add when memory runs out, for what grows."""
+        found = finding.assessment
+        finding = replace(finding, evaluated_at_ms=now_ms)
+        if SEVERITY[found.verdict] < SEVERITY[Verdict.WATCH] or not (found.slope_bytes_per_hour or 0) > 0:
+            return finding
+        room, name = self._headroom(), "memory available on this machine"
+        limit = self._limits.limit_of(finding.pid) if finding.pid is not None else None
+        if limit is not None:
+            left = max(0, limit[0] - found.current_bytes)
+            if room is None or left < room:
+                room, name = left, limit[1]
+        if room is None:
+            return finding
+        at = now_ms + room / (found.slope_bytes_per_hour or 1.0) * 3_600_000
+        return replace(finding, limit_bytes=room, limit_name=name, exhaustion_at_ms=_in_range(at))
+
+    def _changed_suspicions(self) -> dict[Key, str | None]:
+        changed: dict[Key, str | None] = {}
+        for key, state in self._series.items():
+            now = state.suspicion.to_json() if state.suspicion else None
+            if now != self._written.get(key):
+                changed[key] = now
+                if now is None:
+                    del self._written[key]
+                else:
+                    self._written[key] = now
+        return changed
+
+
+FAR_FUTURE_MS = 253_402_300_799_000
+"""The end of year 9999, the last RFC 3339 can name."""
+
+
+def _in_range(ts_ms: float) -> int | None:
+    return int(ts_ms) if ts_ms < FAR_FUTURE_MS else None

@@ -1,0 +1,165 @@
+"""Puts the service on the machine and takes it away again; both may be repeated."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import leakwatch
+from leakwatch.errors import UsageError
+from leakwatch.service.environment import command_path
+from leakwatch.service.systemctl import UNIT, Manager, ServiceManagerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MARKER = "@LEAKWATCH@"
+"""Stands for the command's path in the unit we ship."""
+
+_PLAIN_PATH = re.compile(r"/[\w./+@:,=-]*", re.ASCII)
+"""What needs quoting neither in a unit file (systemd.service(5), "COMMAND LINES") nor in a script's first line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the service's files lie."""
+
+    root: Path = Path("/")
+
+    @property
+    def unit(self) -> Path:
+        """The unit, among those of the administrator: it is no distribution's package that owns it."""
+        return self.root / "etc/systemd/system" / UNIT
+
+    @property
+    def drop_ins(self) -> Path:
+        """What ``systemctl edit`` writes."""
+        return self.unit.with_name(f"{UNIT}.d")
+
+    @property
+    def config(self) -> Path:
+        """The configuration file."""
+        return self.root / "etc/leakwatch/config.toml"
+
+    @property
+    def state(self) -> Path:
+        """Where the store is: a link into /var/lib/private, as ``DynamicUser=`` makes it."""
+        return self.root / "var/lib/leakwatch"
+
+    @property
+    def private_state(self) -> Path:
+        """Where that link leads."""
+        return self.root / "var/lib/private/leakwatch"
+
+
+def shipped(name: str, checkout_name: str) -> Path:
+    """Return a file we ship: from the installed package, else from the checkout an editable install runs from."""
+    package = Path(leakwatch.__file__).parent
+    for candidate in (package / name, package.parent / checkout_name):
+        if candidate.is_file():
+            return candidate
+    raise ServiceManagerError(f"this installation lacks {checkout_name}; install leakwatchd again")
+
+
+def unit_text(template: str, command: Path) -> str:
+    """Return the unit with the command's path in it."""
+    if not _PLAIN_PATH.fullmatch(str(command)):
+        raise UsageError(
+            f"a service cannot run {str(command)!r}: only letters, digits and ./+@:,=_- may be in its path; "
+            "use an environment elsewhere, for example /opt/leakwatch"
+        )
+    return template.replace(MARKER, str(command))
+
+
+def install(layout: Layout, manager: Manager, command: Path, *, start: bool, say: Callable[[str], None]) -> None:
+    """Write unit and configuration, and have systemd run them now, unless told not to, and at every boot."""
+    write_unit(layout, command, say)
+    write_config(layout, say)
+    manager.call("daemon-reload")
+    manager.call("enable", "--quiet", UNIT)
+    if not start:
+        say(f"It starts at the next boot; to start it now: sudo systemctl start {UNIT}")
+        return
+    say("Starting it; this waits for the first sampling …")
+    _start(manager)
+    say("leakwatch watches this machine now, and after every boot.")
+    say(f"Next: sudo {command} report      (trends need some hours of data)")
+    say("      journalctl -u leakwatch    (what it warned of)")
+
+
+def write_unit(layout: Layout, command: Path, say: Callable[[str], None]) -> None:
+    """Write the unit anew; an operator's changes live in drop-ins."""
+    if layout.unit.is_symlink():
+        raise ServiceManagerError(
+            f"{layout.unit} is a link to {layout.unit.readlink()}, so the service is masked or managed by something "
+            f"else; to have it back: sudo systemctl unmask {UNIT}"
+        )
+    template = shipped(f"_systemd/{UNIT}", f"systemd/{UNIT}").read_text("utf-8")
+    _write(layout.unit, unit_text(template, command))
+    say(f"Wrote {layout.unit}, which runs: {command} daemon")
+
+
+def write_config(layout: Layout, say: Callable[[str], None]) -> None:
+    """Put the example, which equals the defaults, where there is no configuration yet."""
+    if layout.config.exists() or layout.config.is_symlink():
+        say(f"Kept {layout.config} as it is")
+        return
+    _write(layout.config, shipped("_config.example.toml", "config.example.toml").read_text("utf-8"))
+    say(f"Wrote {layout.config} with the defaults")
+
+
+def uninstall(layout: Layout, manager: Manager, *, purge: bool, say: Callable[[str], None]) -> None:
+    """Stop and remove the service; what an operator wrote or we measured goes only when asked for."""
+    if layout.unit.exists():
+        manager.call("disable", "--now", "--quiet", UNIT)
+        layout.unit.unlink()
+        manager.call("daemon-reload")
+        say(f"Stopped the service and removed {layout.unit}")
+    else:
+        say(f"There is no {layout.unit}: nothing to stop")
+    kept = [path for path in (layout.config.parent, layout.state, layout.drop_ins) if path.exists()]
+    if purge:
+        # The link last: while it is there, an interrupted purge can be repeated.
+        _remove((layout.config.parent, layout.drop_ins, layout.private_state, layout.state), say)
+    elif kept:
+        say(f"Kept {', '.join(map(str, kept))}; to remove them too: sudo {command_path()} service uninstall --purge")
+
+
+def _start(manager: Manager) -> None:
+    """Restart rather than start: what runs may be the version before this one."""
+    try:
+        manager.call("restart", UNIT)
+    except ServiceManagerError as error:
+        lines = [
+            "the service does not start; systemd keeps trying unless only you can help. It says:",
+            *(f"    {line}" for line in manager.tail() or [str(error)]),
+            "more: journalctl -u leakwatch -n 30",
+        ]
+        raise ServiceManagerError("\n".join(lines)) from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file the world may read, all of it or none of it, whatever the caller's umask."""
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True)
+        path.parent.chmod(0o755)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
+        file.write(text)
+    new = Path(file.name)
+    new.chmod(0o644)
+    new.replace(path)
+
+
+def _remove(paths: tuple[Path, ...], say: Callable[[str], None]) -> None:
+    for path in paths:
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
+        else:
+            continue
+        say(f"Removed {path}")

@@ -1,0 +1,31 @@
+"""Fixtures more than one package's tests use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROC_TREES = Path(__file__).parent / "data" / "proc"
+
+
+@pytest.fixture
+def proc_tree(tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that copies a recorded tree (``linux-6.18-x86_64``) and returns its /proc, to read or change.
+
+    Its /sys lies beside it. The copy has the links an archive cannot hold.
+    """
+
+    def copy(name: str) -> Path:
+        tree = tmp_path / name
+        shutil.copytree(PROC_TREES / name, tree)
+        for note in tree.glob("proc/*/exe.link"):
+            note.with_name("exe").symlink_to(note.read_text())
+        return tree / "proc"
+
+    return copy
