@@ -17,6 +17,7 @@ from leakwatch import __version__, sdnotify
 from leakwatch.alerting.announce import announce_leak, announce_over
 from leakwatch.alerting.journal import DAEMON_FATAL
 from leakwatch.alerting.ledger import Changes, Entry, Ledger
+from leakwatch.analysis.spans import plan_windows
 from leakwatch.clock import SystemClock, cpu_us
 from leakwatch.collectors.limits import CgroupLimits
 from leakwatch.collectors.scrape import PROCESSES, Scraper
@@ -30,6 +31,7 @@ from leakwatch.errors import (
     StoreCorruptError,
     StoreWriteError,
 )
+from leakwatch.judging import CHILD_FROM_S, JudgingError, judge_for
 from leakwatch.model import Verdict
 from leakwatch.procfs.root import ProcFS
 from leakwatch.resume import resume
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from leakwatch.config import Config
     from leakwatch.model import Scrape, SealedBlock
     from leakwatch.scan import Evaluation
+    from leakwatch.store.writer import Writer
 
 FAILURES_ALLOWED = 5
 """Scrapes in a row that may fail to be read or stored: a disk that was full for a moment is forgiven, after that the
@@ -78,9 +81,11 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
         self._exit_code = EXIT_OK
-        self._failures = 0
+        self._failures = self._judging_failures = 0
         self._ready = False
         self._pending: list[SealedBlock] = []
+        # Found by judging or purging, which run beside sampling; the next scrape acts on it.
+        self._damage: tuple[Writer, StoreCorruptError] | None = None
         self._last_tick_ms = self._clock.now().monotonic_ms
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
@@ -89,14 +94,18 @@ class Daemon:
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits = CgroupLimits(procfs)
         self._lock = StoreLock(store)
-        self._writer = open_writer(store, self._clock.now().wall_ms)
         try:
-            self._resume()
-        except StoreCorruptError:
-            self._start_new_store()
+            self._writer = open_writer(store, self._clock.now().wall_ms)
+            try:
+                self._resume()
+            except StoreCorruptError as error:
+                self._start_new_store(error)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def _resume(self) -> None:
-        self._scan = Scan(self._config, self._limits)
+        self._scan = self._new_scan()
         reader = Reader(self._store)
         try:
             entries = [Entry(f.finding, f.announced_ms, f.ended_ms) for f in reader.findings()]
@@ -105,23 +114,27 @@ class Daemon:
         finally:
             reader.close()
 
-    def _start_new_store(self) -> Path:
+    def _start_new_store(self, damage: StoreCorruptError) -> None:
         """Set the damaged store aside; what is in memory goes on."""
+        log.error("%s", damage)
         try:
             self._writer.close()
         except LeakwatchError as error:
             log.debug("closing the damaged store: %s", error)
-        kept = set_aside(self._store, self._clock.now().wall_ms)
+        set_aside(self._store, self._clock.now().wall_ms)
         self._writer = open_writer(self._store, self._clock.now().wall_ms)
         if not hasattr(self, "_ledger"):
-            self._scan, self._ledger = Scan(self._config, self._limits), Ledger()
-        return kept
+            self._scan, self._ledger = self._new_scan(), Ledger()
+
+    def _new_scan(self) -> Scan:
+        return Scan(self._config, self._limits, judge_for(self.evaluate_every_s))
 
     @property
     def evaluate_every_s(self) -> float:
         """Seconds between evaluations: one finest block, less where samples come faster than that needs."""
-        at_most = max(EVALUATE_AT_LEAST_S, EVALUATE_INTERVALS * self._config.sampling.interval_s)
-        return min(float(self._scan.windows[0].span_s), at_most)
+        interval_s = self._config.sampling.interval_s
+        finest = plan_windows(self._config.analysis.windows_s, interval_s)[0].span_s
+        return min(float(finest), max(EVALUATE_AT_LEAST_S, EVALUATE_INTERVALS * interval_s))
 
     def stop(self) -> None:
         """Ask for an orderly end; safe in a signal handler."""
@@ -173,7 +186,9 @@ class Daemon:
 
     def _finish(self) -> None:
         """Judge and store once more, so that a report after the end shows the end; then close."""
-        if self._ready and self._exit_code == EXIT_OK:
+        # A stop must not wait for a child; who ends by himself, or judges here, does so once more.
+        prompt = self.evaluate_every_s < CHILD_FROM_S or not self._stop.is_set()
+        if self._ready and self._exit_code == EXIT_OK and prompt:
             self._guarded(self._evaluate)()
         try:
             self._writer.close()
@@ -226,9 +241,11 @@ class Daemon:
 
     def _write(self, scrape: Scrape) -> None:
         try:
+            if self._damage is not None and self._damage[0] is self._writer:
+                raise self._damage[1]
             self._writer.write_scrape(scrape, self._pending)
-        except StoreCorruptError:
-            self._start_new_store()
+        except StoreCorruptError as error:
+            self._start_new_store(error)
             self._writer.write_scrape(scrape, self._pending)
         self._pending = []
 
@@ -260,7 +277,15 @@ class Daemon:
 
     def _evaluate(self) -> None:
         began_us = cpu_us()
-        evaluation = self._scan.evaluate(self._clock.now().wall_ms)
+        try:
+            evaluation = self._scan.evaluate(self._clock.now().wall_ms)
+        except JudgingError as error:
+            self._judging_failures += 1
+            if self._judging_failures >= FAILURES_ALLOWED:
+                raise
+            log.error("%s; the next evaluation tries again", error)
+            return
+        self._judging_failures = 0
         changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
         for finding in changes.leaks:
             announce_leak(finding)
@@ -268,15 +293,17 @@ class Daemon:
             announce_over(finding)
         self._leaks = evaluation.counts[Verdict.LEAK]
         self._watched = evaluation.counts[Verdict.WATCH]
+        writer = self._writer
         try:
-            self._write_evaluation(evaluation, changes, cpu_us() - began_us)
-        except StoreCorruptError:
-            self._ledger.forget(changes)  # the next scrape sets the store aside
+            self._write_evaluation(writer, evaluation, changes, cpu_us() - began_us)
+        except StoreCorruptError as error:
+            self._ledger.forget(changes)
+            self._damage = writer, error
         except (StoreWriteError, StoreBusyError) as error:
             self._ledger.forget(changes)
             log.error("verdicts could not be stored, the next evaluation tries again: %s", error)
 
-    def _write_evaluation(self, evaluation: Evaluation, changes: Changes, cost_us: int) -> None:
+    def _write_evaluation(self, writer: Writer, evaluation: Evaluation, changes: Changes, cost_us: int) -> None:
         states = {
             "evaluation": {
                 "at_ms": evaluation.now_ms,
@@ -290,21 +317,26 @@ class Daemon:
             "daemon": {"pid": os.getpid(), "version": __version__, "config": list(self._config.sources)},
         }
         entries = [(entry.finding, entry.announced_ms, entry.ended_ms) for entry in changes.write]
-        self._writer.write_evaluation(entries, evaluation.suspicions, states, evaluation.now_ms)
+        writer.write_evaluation(entries, evaluation.suspicions, states, evaluation.now_ms)
         if changes.drop:
-            self._writer.drop_findings(changes.drop)
+            writer.drop_findings(changes.drop)
 
     def _purge(self) -> None:
         store = self._config.store
+        writer = self._writer
         try:
             done = purge(
-                self._writer,
+                writer,
                 now_ms=self._clock.now().wall_ms,
+                interval_s=self._config.sampling.interval_s,
                 keep_samples_s=store.keep_samples_s,
                 keep_blocks_s=store.keep_blocks_s,
                 max_size_bytes=store.max_size_bytes,
             )
-        except (StoreWriteError, StoreBusyError, StoreCorruptError) as error:
+        except StoreCorruptError as error:
+            self._damage = writer, error
+            return
+        except (StoreWriteError, StoreBusyError) as error:
             log.error("old data could not be removed: %s", error)
             return
         if done.for_size:

@@ -15,7 +15,7 @@ EXIT_DATA = 65
 EXIT_NO_INPUT = 66
 """There is no store to read (EX_NOINPUT)."""
 EXIT_UNAVAILABLE = 69
-"""/proc cannot be read at all (EX_UNAVAILABLE)."""
+"""What is needed is not there: /proc cannot be read at all, or there is no systemd (EX_UNAVAILABLE)."""
 EXIT_SOFTWARE = 70
 """A defect of leakwatch (EX_SOFTWARE)."""
 EXIT_IO = 74

@@ -81,7 +81,7 @@ MEMINFO: dict[str, Metric] = dict(
         _meminfo(KERNEL_SUNRECLAIM, "SUnreclaim", "unreclaimable slab", judged=True),
         _meminfo("kernel.stack_bytes", "KernelStack", "kernel stacks", judged=True),
         _meminfo("kernel.page_tables_bytes", "PageTables", "page tables", judged=True),
-        _meminfo("kernel.sec_page_tables_bytes", "SecPageTables", "secondary page tables", "since 6.1"),
+        _meminfo("kernel.sec_page_tables_bytes", "SecPageTables", "secondary page tables"),
         _meminfo("kernel.bounce_bytes", "Bounce", "bounce buffers"),
         _meminfo(
             KERNEL_VMALLOC_USED,
@@ -91,17 +91,17 @@ MEMINFO: dict[str, Metric] = dict(
             "pages in /proc/vmallocinfo stands in, where it is readable",
             judged=True,
         ),
-        _meminfo("kernel.percpu_bytes", "Percpu", "per-CPU memory", "since 4.18", judged=True),
+        _meminfo("kernel.percpu_bytes", "Percpu", "per-CPU memory", judged=True),
         _meminfo("kernel.hugetlb_bytes", "Hugetlb", "hugetlb pool", "since 4.20"),
-        _meminfo("kernel.zswap_bytes", "Zswap", "compressed swap in RAM", "since 5.19"),
-        _meminfo("kernel.balloon_bytes", "Balloon", "given to the hypervisor", "since 6.16"),
-        _meminfo("kernel.unaccepted_bytes", "Unaccepted", "not yet accepted by the guest", "since 6.5"),
+        _meminfo("kernel.zswap_bytes", "Zswap", "compressed swap in RAM"),
+        _meminfo("kernel.balloon_bytes", "Balloon", "given to the hypervisor"),
+        _meminfo("kernel.unaccepted_bytes", "Unaccepted", "not yet accepted by the guest"),
         _meminfo("kernel.swap_total_bytes", "SwapTotal", "swap"),
         _meminfo("kernel.swap_free_bytes", "SwapFree", "free swap"),
         _meminfo("kernel.committed_bytes", "Committed_AS", "committed address space"),
     ]
 )
-"""The fields of /proc/meminfo that are sampled, by the kernel's name."""
+"""The fields of /proc/meminfo that are sampled, by the kernel's name; a kernel without one of them leaves it absent."""
 
 _OTHERS = (
     Metric(PROCESS_USS, Unit.BYTES, "USS", f"{_ROLLUP} Private_Clean + Private_Dirty + Private_Hugetlb", _ROLLUP_NOTE),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.derive import Key
     from leakwatch.model import SealedBlock
     from leakwatch.scan import Scan
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.reader import Reader, ScrapeHead
 
 REBUILD_S = 86_400
 """How much history is read sample by sample where no blocks of the configured windows are stored, as after a change of
@@ -27,11 +27,12 @@ def resume(scan: Scan, reader: Reader, now_ms: int) -> list[SealedBlock]:
         return []
     now_ms = min(now_ms, last.ts_ms + 1)  # a clock set back since must not hide what was stored after it
     scan.set_processes(reader.processes())
-    blocks_end_ms = _restore_blocks(scan, reader, now_ms)
+    blocks_end_ms = _restore_blocks(scan, reader, now_ms, last.ts_ms)
     sealed: list[SealedBlock] = []
     since_ms = blocks_end_ms or now_ms - REBUILD_S * 1000
-    for head, values in reader.samples_of(reader.scrapes_since(since_ms)):
-        if head.clock_step_ms:
+    heads, was_set_back = _of_this_time(reader.scrapes_since(since_ms), last)
+    for head, values in reader.samples_of(heads):
+        if head.clock_step_ms or (was_set_back and head is heads[0]):
             scan.end_segments(head.ts_ms)
         sealed += scan.feed_values(head.ts_ms, values)
     scan.restore_suspicions(reader.suspicions())
@@ -39,17 +40,25 @@ def resume(scan: Scan, reader: Reader, now_ms: int) -> list[SealedBlock]:
     return sealed
 
 
-def _restore_blocks(scan: Scan, reader: Reader, now_ms: int) -> int:
+def _of_this_time(heads: list[ScrapeHead], last: ScrapeHead) -> tuple[list[ScrapeHead], bool]:
+    """Return the scrapes since the clock was last set back, and whether it was set back just before the first."""
+    if not heads or heads[-1].id != last.id:
+        return [], False  # all of them are of a time the clock was set back from
+    at = next((at for at in range(len(heads) - 1, 0, -1) if heads[at].ts_ms <= heads[at - 1].ts_ms), 0)
+    return heads[at:], at > 0 and heads[at].id == heads[at - 1].id + 1
+
+
+def _restore_blocks(scan: Scan, reader: Reader, now_ms: int, last_ms: int) -> int:
     """Restore all windows' blocks; return when the newest of the finest ones ended, 0 where there are none."""
     segments: dict[Key, int] = {}
     end_ms = 0
     for level, window in enumerate(scan.windows):
         since_ms = now_ms - KEPT_WINDOWS * window.window_s * 1000
-        blocks = list(reader.blocks(window.span_s, since_ms))
+        span_ms = window.span_s * 1000
+        # What ends later was stored before the clock was set back, and is of another time.
+        blocks = [one for one in reader.blocks(window.span_s, since_ms) if one.block.start_ms + span_ms <= last_ms]
         if level == 0:
-            for one in blocks:
-                key = (one.metric, one.target)
-                segments[key] = max(segments.get(key, 0), one.segment_ms)
-                end_ms = max(end_ms, one.block.start_ms + window.span_s * 1000)
+            segments = {(one.metric, one.target): one.segment_ms for one in blocks}  # of the newest block
+            end_ms = max((one.block.start_ms + span_ms for one in blocks), default=0)
         scan.restore(level, blocks, segments)
     return end_ms

@@ -18,13 +18,17 @@ from leakwatch.analysis.findings import Judged, Member, kernel_findings, service
 from leakwatch.analysis.spans import plan_windows
 from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
+from leakwatch.errors import LeakwatchError
+from leakwatch.judging import in_process
 from leakwatch.model import HOST, SEVERITY, SealedBlock, Target, TargetKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from leakwatch.analysis.question import Question
     from leakwatch.analysis.spans import Window
     from leakwatch.config import Config
+    from leakwatch.judging import Judge
     from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
 
 VANISHED_AFTER = 3
@@ -52,8 +56,9 @@ class Evaluation:
 class Scan:
     """All series under watch; ``feed`` and ``evaluate`` may be called from two threads."""
 
-    def __init__(self, config: Config, limits: Limits) -> None:
+    def __init__(self, config: Config, limits: Limits, judge: Judge = in_process) -> None:
         self._config = config
+        self._judge = judge
         self._limits = limits
         self.windows: tuple[Window, ...] = plan_windows(config.analysis.windows_s, config.sampling.interval_s)
         self._lock = threading.Lock()
@@ -149,7 +154,8 @@ class Scan:
             del self._missing[key]
         for key in [key for key, times in self._missing.items() if times >= VANISHED_AFTER]:
             del self._series[key], self._missing[key]
-            self._written.pop(key, None)
+            if key[1].kind is TargetKind.PROCESS:  # others may come back, and their forecast must be dropped then
+                self._written.pop(key, None)
 
     def restore(self, level: int, sealed: Iterable[SealedBlock], segments: Mapping[Key, int]) -> None:
         """Take the stored blocks of one window, oldest first; the finest window must come first.
@@ -175,16 +181,36 @@ class Scan:
 
     def evaluate(self, now_ms: int) -> Evaluation:
         """Judge every series and return the findings of all services, processes and kernel caches."""
+        self._judge_all(now_ms)
         with self._lock:
             judged = {
-                key: Judged(*key, state.assess(self._criteria(key), now_ms, self._headroom()))
+                key: Judged(*key, state.assessment)
                 for key, state in self._series.items()
-                if state.previous is not None
+                if state.assessment is not None
             }
             findings = [self._complete(f, now_ms) for f in (*self._of_processes(judged), *self._of_kernel(judged))]
             suspicions = self._changed_suspicions()
         counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
         return Evaluation(now_ms, tuple(findings), suspicions, counts)
+
+    def _judge_all(self, now_ms: int) -> None:
+        """Bring every series' assessment up to date; sampling goes on while the questions are answered."""
+        with self._lock:
+            asked: list[tuple[SeriesState, Question]] = []
+            for key, state in self._series.items():
+                question = state.ask(self._criteria(key)) if state.previous is not None else None
+                if question is not None:
+                    asked.append((state, question))
+            headroom = self._headroom()
+        try:
+            answers = self._judge([question for _, question in asked])
+        except LeakwatchError:
+            for state, _ in asked:
+                state.stale = True  # asked again next time
+            raise
+        with self._lock:
+            for (state, question), answer in zip(asked, answers, strict=True):
+                state.settle(answer, question.criteria, now_ms, headroom)
 
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key

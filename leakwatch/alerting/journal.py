@@ -47,6 +47,8 @@ def setup_logging(level: str = "info") -> None:
             root.removeHandler(old)
     root.addHandler(handler)
     logging.getLogger("leakwatch").setLevel(level.upper())
+    # It warns of each tick it skips, in its own words; the daemon counts these and says so itself.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def stderr_is_journal() -> bool:

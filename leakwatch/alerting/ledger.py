@@ -46,6 +46,8 @@ class Ledger:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries = {entry.finding.id: entry for entry in entries}
+        self._unstored: set[str] = set()
+        """Ids of what could not be written or dropped at the last evaluation."""
 
     def update(self, findings: Sequence[Finding], now_ms: int) -> Changes:
         """Return what is to be written, dropped and told."""
@@ -59,25 +61,34 @@ class Ledger:
             else:
                 entry, told = _next(before, finding, now_ms)
                 (leaks if finding.assessment.verdict is Verdict.LEAK else over).extend([finding] if told else [])
-            if _worth_writing(before, entry, now_ms):
+            if finding.id in self._unstored or _worth_writing(before, entry, now_ms):
                 write.append(entry)
                 self._entries[finding.id] = entry
-        gone = self._entries.keys() - {finding.id for finding in findings}
-        drop = [id_ for id_ in gone if not _suspect(self._entries[id_].finding)]
-        for id_ in drop:
-            del self._entries[id_]
-        for id_ in gone - set(drop):
-            if self._entries[id_].ended_ms is None:
-                self._entries[id_] = replace(self._entries[id_], ended_ms=now_ms)
-                write.append(self._entries[id_])
+        here = {finding.id for finding in findings}
+        write += self._end_all_but(here, now_ms)
+        drop = self._drop_all_but(here)
+        self._unstored.clear()
         return Changes(tuple(write), tuple(drop), tuple(leaks), tuple(over))
 
+    def _end_all_but(self, here: set[str], now_ms: int) -> list[Entry]:
+        """Keep the suspect among those that are gone; return the entries that changed by it."""
+        ended = []
+        for id_, entry in self._entries.items():
+            if id_ not in here and _suspect(entry.finding) and (entry.ended_ms is None or id_ in self._unstored):
+                ended.append(replace(entry, ended_ms=entry.ended_ms or now_ms))
+        self._entries |= {entry.finding.id: entry for entry in ended}
+        return ended
+
+    def _drop_all_but(self, here: set[str]) -> list[str]:
+        """Forget those that are gone and were not suspect; return their ids."""
+        drop = {id_ for id_, entry in self._entries.items() if id_ not in here and not _suspect(entry.finding)}
+        for id_ in drop:
+            del self._entries[id_]
+        return sorted(drop | (self._unstored - here - self._entries.keys()))
+
     def forget(self, changes: Changes) -> None:
-        """Take back what could not be stored, so that it is written at the next evaluation."""
-        for entry in changes.write:
-            self._entries[entry.finding.id] = replace(
-                entry, finding=replace(entry.finding, evaluated_at_ms=entry.finding.evaluated_at_ms - REFRESH_MS)
-            )
+        """Take back what could not be stored, so that it is stored at the next evaluation."""
+        self._unstored |= {entry.finding.id for entry in changes.write} | set(changes.drop)
 
 
 def _outlives(before: Entry, finding: Finding) -> bool:

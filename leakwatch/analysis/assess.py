@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch.analysis.judge import HOUR_MS, WindowJudgement, judge_window, view_of
+from leakwatch.analysis.question import Answer
+from leakwatch.analysis.screen import learning
 from leakwatch.analysis.shape import onset
 from leakwatch.model import SEVERITY, Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
@@ -13,22 +15,20 @@ from leakwatch.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.blocks import Pyramid
     from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.spans import Window
+    from leakwatch.analysis.question import Question
 
 NEIGHBOUR = 6
 """A window within this factor of another can contradict it: the next shorter or longer one, usually a factor of 4."""
 
 
-def assess(
-    pyramid: Pyramid, windows: tuple[Window, ...], criteria: LeakCriteria, current_bytes: int
-) -> tuple[Assessment, WindowJudgement | None]:
-    """Return the assessment before confirmation, and the judgement that decided it (None while learning)."""
-    views = [view_of(window, pyramid.ring(level), criteria) for level, window in enumerate(windows)]
+def assess(question: Question) -> Answer:
+    """Return the assessment before confirmation."""
+    criteria = question.criteria
+    views = [view_of(window, ring, criteria) for window, ring in zip(question.windows, question.rings, strict=True)]
     judged = [judge_window(view, criteria) for view in views if view is not None]
     if not judged:
-        return _learning(pyramid, windows, criteria, current_bytes), None
+        return Answer(learning(question.windows, question.rings, criteria, question.current_bytes))
     judged = [_uncontradicted(one, judged, criteria) for one in judged]
     verdict = max((one.trend.verdict for one in judged), key=SEVERITY.__getitem__)
     # The longest window of those that say the most has the surest slope.
@@ -36,7 +36,7 @@ def assess(
     trends = tuple(one.trend for one in judged)
     assessment = Assessment(
         verdict=verdict,
-        current_bytes=current_bytes,
+        current_bytes=question.current_bytes,
         evidence=deciding.evidence,
         windows=trends,
         slope_bytes_per_hour=deciding.line.slope,
@@ -45,15 +45,9 @@ def assess(
         confidence=_confidence(deciding, judged),
         reason=_reason(deciding, judged),
     )
-    return (_with_onset(assessment, deciding) if SEVERITY[verdict] >= SEVERITY[Verdict.WATCH] else assessment), deciding
-
-
-def _learning(pyramid: Pyramid, windows: tuple[Window, ...], criteria: LeakCriteria, current_bytes: int) -> Assessment:
-    have = len(pyramid.ring(0)) * windows[0].span_s
-    need = max(criteria.min_fill * windows[0].window_s, criteria.min_blocks * windows[0].span_s)
-    evidence = (Criterion("data in the shortest window", have, need, False, "s", windows[0].window_s),)
-    reason = f"{format_duration(have)} of data, {format_duration(need)} needed for a first verdict"
-    return Assessment(Verdict.LEARNING, current_bytes, evidence, reason=reason)
+    if SEVERITY[verdict] >= SEVERITY[Verdict.WATCH]:
+        assessment = _with_onset(assessment, deciding)
+    return Answer(assessment, deciding.trend.window_s, float(deciding.view.lows[-2:].min()))
 
 
 def _uncontradicted(one: WindowJudgement, judged: Sequence[WindowJudgement], criteria: LeakCriteria) -> WindowJudgement:

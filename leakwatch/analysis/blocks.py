@@ -6,6 +6,7 @@ Plain Python and typed arrays: this runs for every series at every scrape, where
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 MEDIAN_OF = 64
 """Values held to take a block's median of; beyond it every second one is dropped and every second one taken, so that a
 block of any length costs the same memory and its median stays that of evenly spread values."""
-
-
+WHOLE = 0.75
+"""Share of the usual number of samples below which the first block of a segment is not whole: the minimum of half a
+block of a ramp lies too high."""
 GAP_BLOCKS = 3
 """More missing blocks in a row than this are a gap: the blocks before it say nothing of a window that holds a dozen."""
 
@@ -63,10 +65,12 @@ class OpenBlock:
 class Ring:
     """The newest sealed blocks of one window, of the current segment, oldest first."""
 
-    __slots__ = ("_gap_ms", "_room", "counts", "known", "lows", "medians", "starts")
+    __slots__ = ("_gap_ms", "_reach_ms", "_room", "_window", "counts", "known", "lows", "medians", "starts")
 
     def __init__(self, window: Window) -> None:
+        self._window = window
         self._room = KEPT_WINDOWS * window.blocks
+        self._reach_ms = (window.window_s - window.span_s) * 1000
         self._gap_ms = (GAP_BLOCKS + 1) * window.span_s * 1000
         self.starts = array("q")
         self.lows = array("d")
@@ -90,6 +94,21 @@ class Ring:
             self.known = max(self.known, self.lows[0])
             del self.starts[0], self.lows[0], self.medians[0], self.counts[0]
 
+    def copy(self) -> Ring:
+        """Return the same blocks apart from this one."""
+        other = Ring(self._window)
+        other.known = self.known
+        other.starts, other.lows = self.starts[:], self.lows[:]
+        other.medians, other.counts = self.medians[:], self.counts[:]
+        return other
+
+    def bounds(self) -> tuple[int, int]:
+        """Return the index of the first block that is whole, and of the first that lies in the window now."""
+        if not self.starts:
+            return 0, 0
+        whole = int(self.counts[0] < WHOLE * median(self.counts))
+        return whole, max(whole, bisect_left(self.starts, self.starts[-1] - self._reach_ms))
+
     def clear(self, *, remember: bool) -> None:
         """Start a new segment, with or without remembering how high the target has been."""
         self.known = max([self.known, *self.lows]) if remember else -inf
@@ -105,6 +124,11 @@ class Pyramid:
         self._windows = windows
         self._rings = tuple(Ring(window) for window in windows)
         self._open: list[OpenBlock | None] = [None] * len(windows)
+
+    @property
+    def rings(self) -> tuple[Ring, ...]:
+        """The sealed blocks of every window, shortest first."""
+        return self._rings
 
     def ring(self, level: int) -> Ring:
         """Return the sealed blocks of the window with this index."""
@@ -151,6 +175,14 @@ class Pyramid:
         self._rings[level].append(block)
         if level == 0:
             self._restore_open(block)
+        for finer in self._rings[:level]:  # their own older blocks are not held any more; this is what is left of them
+            if finer.starts and block.start_ms + self._windows[level].span_s * 1000 <= finer.starts[0]:
+                finer.known = max(finer.known, block.minimum)
+
+    def remember(self, level: int, low: float) -> None:
+        """Take the trough of a stored block of an earlier segment."""
+        for ring in self._rings[: level + 1]:
+            ring.known = max(ring.known, low)
 
     def _restore_open(self, block: Block) -> None:
         # The longer blocks that were open are made again from the finest ones inside them.

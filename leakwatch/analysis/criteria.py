@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leakwatch.analysis.spans import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class LeakCriteria:
     third took away nine of ten false alarms on real machines at 5-8 % of the trace in delay."""
     confirm_follow: float = 0.5
     """Share of the frozen line's rise the fresh data must reach: the middle between the line and standing still."""
+
+    def enough(self, blocks: int, window: Window) -> bool:
+        """Return whether a window can be judged by this many blocks."""
+        return blocks >= self.min_blocks and blocks * window.span_s >= self.min_fill * window.window_s
 
 
 Z95 = 1.959964

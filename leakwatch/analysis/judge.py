@@ -53,20 +53,16 @@ class WindowJudgement:
 
 def view_of(window: Window, ring: Ring, criteria: LeakCriteria) -> WindowView | None:
     """Return the window's newest blocks, None while it does not count."""
-    if len(ring) < criteria.min_blocks:
+    whole, first = ring.bounds()
+    if not criteria.enough(len(ring) - first, window):
         return None
     starts = np.array(ring.starts, dtype=np.float64)
     lows = np.array(ring.lows, dtype=np.float64)
-    # The first block of a segment is seldom whole: the minimum of half a block of a ramp lies too high.
-    if ring.counts[0] < 0.75 * float(np.median(ring.counts)):
-        starts, lows = starts[1:], lows[1:]
-    inside = starts >= starts[-1] + (window.span_s - window.window_s) * 1000
-    known = max(ring.known, float(lows[~inside].max()) if not inside.all() else -np.inf)
-    view = WindowView(
-        window, starts[inside], (starts[inside] - starts[inside][0]) / HOUR_MS, lows[inside], starts, lows, known
-    )
-    filled = view.covered_s >= criteria.min_fill * window.window_s
-    return view if filled and len(view.lows) >= criteria.min_blocks else None
+    known = max([ring.known, *ring.lows[whole:first]])
+    return WindowView(
+        window, starts[first:], (starts[first:] - starts[first]) / HOUR_MS, lows[first:], starts[whole:], lows[whole:],
+        known,
+    )  # fmt: skip
 
 
 def judge_window(view: WindowView, criteria: LeakCriteria) -> WindowJudgement:

@@ -6,16 +6,16 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.assess import assess
 from leakwatch.analysis.blocks import Pyramid
 from leakwatch.analysis.confirm import Look, Suspicion, confirm
+from leakwatch.analysis.question import Question
 from leakwatch.analysis.screen import screen
 from leakwatch.analysis.segments import TOOTH_WINDOWS, is_clock_break, is_fall
 from leakwatch.model import Assessment, Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.judge import WindowJudgement
+    from leakwatch.analysis.question import Answer
     from leakwatch.analysis.spans import Window
     from leakwatch.model import Block
 
@@ -66,52 +66,61 @@ class SeriesState:
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the finest window's before the others'."""
-        self.segment_ms = self._fall_ms = segment_ms
+        if self.segment_ms != segment_ms:
+            self.segment_ms = self._fall_ms = segment_ms
         if level == 0:
+            if is_fall(self.previous, block.minimum) or is_fall((block.start_ms, block.maximum), block.last):
+                self._fall_ms = block.start_ms  # a tooth of a saw: the next is to be seen as one too
             self.previous = (block.start_ms, block.last)
         self._pyramid.restore(level, block)
 
     def remember(self, level: int, low: float) -> None:
         """Take the trough of a stored block of an earlier segment."""
-        ring = self._pyramid.ring(level)
-        ring.known = max(ring.known, low)
+        self._pyramid.remember(level, low)
 
-    def assess(self, criteria: LeakCriteria, now_ms: int, headroom_bytes: int | None) -> Assessment:
-        """Return the verdict as of now; ``headroom_bytes`` is what is left to grow into, None when unknown."""
+    def ask(self, criteria: LeakCriteria) -> Question | None:
+        """Look at what is new; return the question to be answered, None when the cheap look has settled it.
+
+        Either way ``assessment`` is the verdict once ``settle`` has been called with the answer, if one was asked for.
+        """
         assert self.previous is not None, "a series is assessed after its first sample"
         current = round(self.previous[1])
         if self.assessment is not None and not self.stale:
-            return replace(self.assessment, current_bytes=current)
+            self.assessment = replace(self.assessment, current_bytes=current)
+            return None
         self.stale = False
-        flat = screen(self._pyramid, self._windows, criteria, current)
-        if flat is not None:
-            self.suspicion, self.assessment = None, flat
-            return flat
-        found, deciding = assess(self._pyramid, self._windows, criteria, current)
-        if deciding is not None:
-            found = self._confirmed(found, deciding, criteria, now_ms, headroom_bytes)
-        self.assessment = found
-        return found
+        settled = screen(self._windows, self._pyramid.rings, criteria, current)
+        if settled is not None:
+            self.suspicion, self.assessment = None, settled
+            return None
+        return Question(self._windows, tuple(ring.copy() for ring in self._pyramid.rings), criteria, current)
 
-    def _confirmed(
-        self,
-        found: Assessment,
-        deciding: WindowJudgement,
-        criteria: LeakCriteria,
-        now_ms: int,
-        headroom_bytes: int | None,
-    ) -> Assessment:
-        view, line = deciding.view, deciding.line
+    def settle(self, answer: Answer, criteria: LeakCriteria, now_ms: int, headroom_bytes: int | None) -> None:
+        """Take the answer; ``headroom_bytes`` is what is left to grow into, None when unknown."""
+        found, slope = answer.assessment, answer.assessment.slope_bytes_per_hour
+        if answer.window_s is None or slope is None:
+            self.assessment = found
+            return
         look = Look(
             now_ms=now_ms,
             verdict=found.verdict,
-            window_s=view.window.window_s,
-            level=float(min(view.lows[-2:])),
-            slope_bytes_per_hour=line.slope,
-            exhaustion_s=headroom_bytes / line.slope * 3600 if headroom_bytes is not None and line.slope > 0 else inf,
+            window_s=answer.window_s,
+            level=answer.level,
+            slope_bytes_per_hour=slope,
+            exhaustion_s=headroom_bytes / slope * 3600 if headroom_bytes is not None and slope > 0 else inf,
         )
         verdict, self.suspicion, evidence = confirm(look, self.suspicion, criteria)
         reason = found.reason
         if verdict is Verdict.WATCH and found.verdict is Verdict.LEAK:
             reason = f"{reason}; not yet confirmed by fresh data"
-        return replace(found, verdict=verdict, evidence=(*found.evidence, *evidence), reason=reason)
+        self.assessment = replace(found, verdict=verdict, evidence=(*found.evidence, *evidence), reason=reason)
+
+    def assess(self, criteria: LeakCriteria, now_ms: int, headroom_bytes: int | None) -> Assessment:
+        """Ask, answer in this process, settle: return the verdict as of now."""
+        question = self.ask(criteria)
+        if question is not None:
+            from leakwatch.analysis.assess import assess  # noqa: PLC0415 - numpy, which not every process needs
+
+            self.settle(assess(question), criteria, now_ms, headroom_bytes)
+        assert self.assessment is not None
+        return self.assessment

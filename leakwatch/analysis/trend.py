@@ -5,14 +5,13 @@ Shapes: ``t`` and ``y`` are one-dimensional float arrays of the same length, ``t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leakwatch.analysis.criteria import Z95
 
-Floats = NDArray[np.float64]
+Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 MAX_AUTOCORRELATION = 0.9
 """Beyond it a dozen blocks tell nothing of the slope anyway, and the correction would divide by almost nothing."""
@@ -61,12 +60,13 @@ def slope_of(t: Floats, y: Floats) -> float:
 def _sen_interval(slopes: Floats, n: int) -> tuple[float, float]:
     reach = Z95 * (n * (n - 1) * (2 * n + 5) / 18) ** 0.5
     count = len(slopes)
-    first, last = (count - reach) / 2, (count + reach) / 2
+    # Gilbert 1987, section 16.5: of the ordered slopes the one numbered (count - reach) / 2, and its counterpart.
+    first, last = round((count - reach) / 2) - 1, round((count + reach) / 2)
     if first < 0:
         # Too few points for the level: the extremes are the most that can be said, opened to both signs so that
         # nothing is claimed of the direction.
         return min(float(slopes[0]), 0.0), max(float(slopes[-1]), 0.0)
-    return float(slopes[int(first)]), float(slopes[min(count - 1, int(last))])
+    return float(slopes[first]), float(slopes[min(count - 1, last)])
 
 
 def _autocorrelation(residuals: Floats) -> float:

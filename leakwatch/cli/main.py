@@ -30,7 +30,7 @@ examples:
 
 exit codes:
   0 done · 1 something leaks (report --exit-code) · 2 wrong argument or configuration · 65 store damaged or newer
-  66 no store yet · 69 /proc unreadable · 70 a defect of leakwatch · 74 store cannot be written
+  66 no store yet · 69 /proc or systemd not there · 70 a defect of leakwatch · 74 store cannot be written
   75 another daemon holds the store · 77 a privilege is missing
 """
 

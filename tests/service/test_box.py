@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from leakwatch.alerting.journal import LEAK_FOUND
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -204,7 +206,7 @@ def test_it_has_two_capabilities_and_a_user_of_its_own(service: Box) -> None:
 
 def test_a_leak_is_reported_and_warned_of(service: Box) -> None:
     def finding() -> dict[str, Any] | None:
-        return next((each for each in service.report()["findings"] if "leaker" in each["name"]), None)
+        return next(filter(leaker, service.report()["findings"]), None)
 
     found = wait("a finding about leaker.service", lambda: (f := finding()) and f["verdict"] == "leak" and f, 120)
     rate = found["slope_bytes_per_hour"]
@@ -215,15 +217,17 @@ def test_a_leak_is_reported_and_warned_of(service: Box) -> None:
         30,
     )
     assert warnings[0]["SYSLOG_IDENTIFIER"] == "leakwatch"
-    assert re.fullmatch(r"[0-9a-f]{32}", warnings[0]["MESSAGE_ID"])
-    assert any(name.startswith("LEAKWATCH_") for name in warnings[0])
+    assert warnings[0]["MESSAGE_ID"] == LEAK_FOUND
+    assert "leaker" in warnings[0]["LEAKWATCH_NAME"]
 
 
 def test_it_reads_everything(service: Box) -> None:
-    host = service.report()["host"]
+    report = service.report()
+    host = report["host"]
     assert host["processes_read"] > 3
     assert host["slab_caches_read"] > 20
     assert host["vmalloc_callers_read"] > 3
+    assert report["absences"].get("denied", 0) == 0, report["absence_examples"]
 
 
 def test_killed_it_is_back_within_seconds_with_its_data(service: Box) -> None:
@@ -233,7 +237,12 @@ def test_killed_it_is_back_within_seconds_with_its_data(service: Box) -> None:
     wait("a new main process that is ready", lambda: back(service, pid), 10)
     assert service.property("NRestarts") == "1"
     after = service.report()
-    assert after["findings"], before
+    assert after["host"]["scrapes"] > before["host"]["scrapes"] > 20
+    assert {one["id"] for one in after["findings"]} >= {one["id"] for one in before["findings"] if leaker(one)}
+
+
+def leaker(finding: dict[str, Any]) -> bool:
+    return "leaker" in finding["name"]
 
 
 def back(service: Box, pid: str) -> bool:
@@ -261,6 +270,7 @@ def test_a_wrong_configuration_is_named_and_not_retried(service: Box) -> None:
 def test_installing_again_starts_it_with_its_data(service: Box) -> None:
     service.run(COMMAND, "service", "install")
     assert service.property("ActiveState") == "active"
+    assert any(map(leaker, service.report()["findings"]))
 
 
 def test_uninstalling_keeps_configuration_and_store(service: Box) -> None:

@@ -144,7 +144,8 @@ from leakwatch.alerting import journal
 journal.setup_logging(); journal.setup_logging()
 logging.getLogger("leakwatch.daemon").warning("leak\\nfound")
 logging.getLogger("leakwatch.daemon").debug("not shown")
-logging.getLogger("apscheduler").info("not shown either")
+logging.getLogger("apscheduler.executors").warning("not shown either")
+logging.getLogger("alembic").info("nor this")
 print(journal.stderr_is_journal(), type(logging.getLogger().handlers[0]).__name__)
 """
 

@@ -1,0 +1,69 @@
+"""Shapes of memory over time, and a series that is fed them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis.spans import plan_windows
+from leakwatch.analysis.state import SeriesState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leakwatch.model import Assessment
+
+KIB, MIB = 1 << 10, 1 << 20
+HOUR, DAY = 3600, 86400
+START_MS = 1_700_000_000_000 // (DAY * 1000) * DAY * 1000
+"""A midnight: every block of every window used here begins then."""
+MINUTES = (60, 120)
+HALF_MINUTES = (30, 60)
+THREE_MINUTES = (180,)
+DEFAULT = (HOUR, 4 * HOUR, 16 * HOUR, 64 * HOUR, 10 * DAY)
+BASE = 50.0 * MIB
+NO_ROOM_KNOWN = None
+
+Looks = list[tuple[float, "Assessment"]]
+
+
+def seconds(duration_s: float, interval_s: float = 1.0) -> np.ndarray:
+    return np.arange(0.0, duration_s, interval_s)
+
+
+def looks(
+    values: Sequence[float] | np.ndarray,
+    windows_s: tuple[int, ...] = MINUTES,
+    *,
+    interval_s: float = 1.0,
+    every_s: float = 5.0,
+    criteria: LeakCriteria | None = None,
+    start_ms: int = START_MS,
+    headroom_bytes: int | None = NO_ROOM_KNOWN,
+) -> Looks:
+    """Feed the values, NaN meaning no sample, and look every so often; return (seconds since the start, verdict)."""
+    criteria = criteria or LeakCriteria()
+    state = SeriesState(plan_windows(windows_s, interval_s))
+    seen: Looks = []
+    next_s = every_s
+    for at, value in zip(np.arange(len(values)) * interval_s, values, strict=True):
+        if np.isnan(value):
+            continue
+        ts_ms = start_ms + round(at * 1000)
+        state.feed(ts_ms, float(value))
+        if at >= next_s:
+            seen.append((at, state.assess(criteria, ts_ms, headroom_bytes)))
+            next_s += every_s
+    return seen
+
+
+def verdicts(seen: Looks) -> list[str]:
+    """Return the verdicts in the order in which they came, each once as long as it lasted."""
+    names = [str(assessment.verdict) for _, assessment in seen]
+    return [name for at, name in enumerate(names) if not at or names[at - 1] != name]
+
+
+def first_leak(seen: Looks) -> tuple[float, Assessment] | None:
+    return next(((at, one) for at, one in seen if one.verdict == "leak"), None)
