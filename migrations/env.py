@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alembic import context
-from sqlalchemy import create_engine
 
+from leakwatch.store import engine
+from leakwatch.store.location import path_of_url
 from leakwatch.store.schema import metadata
 
 if TYPE_CHECKING:
@@ -14,10 +15,17 @@ if TYPE_CHECKING:
 
 
 def run(connection: Connection) -> None:
-    # Batch mode drops and re-creates tables: with foreign keys on, a cascade would delete every sample without an error.
-    connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-    connection.commit()
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    """Run the migrations asked for as one transaction: a store is never left between two schemas."""
+    # Batch mode drops and re-creates tables: with foreign keys on, a cascade would delete every sample without an
+    # error. Within a transaction the setting has no effect, so it is made on the driver, before one begins.
+    engine.driver_of(connection).execute("PRAGMA foreign_keys=OFF")
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=True,
+        # Alembic believes that SQLite cannot; that is only the driver's default.
+        transactional_ddl=True,
+    )
     with context.begin_transaction():
         context.run_migrations()
 
@@ -27,5 +35,8 @@ if given is not None:
     run(given)
 else:
     # Only by hand: `alembic -x url=sqlite:///leakwatch.db upgrade head` in a checkout.
-    with create_engine(context.get_x_argument(as_dictionary=True)["url"]).connect() as own:
+    own = engine.connect_writer(path_of_url(context.get_x_argument(as_dictionary=True)["url"]))
+    try:
         run(own)
+    finally:
+        engine.disconnect(own)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Target, TargetKind
-from leakwatch.store import statements
+from leakwatch.store import codec, statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sqlalchemy import Connection
+
+    from leakwatch.model import Target, TargetKind
 
 Row = dict[str, object]
 
@@ -28,7 +29,7 @@ class Catalog:
         self._new_targets: list[Row] = []
         self._new_series: list[Row] = []
         for row in connection.execute(statements.living_targets()):
-            self._targets[Target(TargetKind(row.kind), row.key)] = row.id
+            self._targets[codec.decode_target(row.kind, row.key)] = row.id
         for row in connection.execute(statements.all_series()):
             self._series.setdefault(row.target_id, {})[row.metric] = row.id
         # Also of those that have ended: a number is not given out twice while rows of it may exist.

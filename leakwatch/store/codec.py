@@ -1,11 +1,20 @@
-"""Findings as JSON text and back."""
+"""Findings as JSON text and back.
+
+A text that cannot be read (damage that SQLite does not notice, another version's fields) is left out with a line in the
+log: findings are judged anew anyhow, and neither a report nor a start may fail for one of them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+from typing import Any
 
-from leakwatch.model import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
+from leakwatch.errors import StoreCorruptError
+from leakwatch.model import Assessment, Criterion, Finding, FindingKind, Target, TargetKind, Trend, Verdict
+
+log = logging.getLogger(__name__)
 
 
 def encode_finding(finding: Finding) -> str:
@@ -13,9 +22,33 @@ def encode_finding(finding: Finding) -> str:
     return json.dumps(dataclasses.asdict(finding), separators=(",", ":"))
 
 
-def decode_finding(text: str) -> Finding:
-    """Return the finding ``encode_finding`` wrote."""
-    raw = json.loads(text)
+def decode_finding(text: str) -> Finding | None:
+    """Return the finding ``encode_finding`` wrote, None where the text is none."""
+    try:
+        return _finding(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("a stored finding cannot be read and is left out: %s: %s", type(error).__name__, error)
+        return None
+
+
+def decode_target(kind: str, key: str) -> Target:
+    """Return a stored target. Raises StoreCorruptError where its kind is none."""
+    try:
+        return Target(TargetKind(kind), key)
+    except ValueError:
+        raise StoreCorruptError(f"the store is damaged: a target of kind {kind!r}") from None
+
+
+def decode_json(text: str, default: Any) -> Any:
+    """Return the value of a JSON text of ours, ``default`` where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError) as error:
+        log.warning("a stored value cannot be read and is left out: %s", error)
+        return default
+
+
+def _finding(raw: dict[str, Any]) -> Finding:
     raw["kind"] = FindingKind(raw["kind"])
     assessment = raw["assessment"]
     assessment["verdict"] = Verdict(assessment["verdict"])

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import leakwatch
-from leakwatch.errors import StoreCorruptError, StoreTooNewError, StoreWriteError
+from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreTooNewError, StoreWriteError
 from leakwatch.store import engine, schema
+from leakwatch.store.failures import translated
+from leakwatch.store.revision import ForeignDatabaseError, revision, too_new
 
 TIMEOUT_S = 3600
 """A migration may rewrite a store of gigabytes on a slow card; a hang must still end."""
@@ -29,25 +31,32 @@ def scripts_directory() -> Path:
 def ensure_schema(path: Path) -> None:
     """Create or migrate the store at ``path`` where needed, in a child process.
 
-    Raises StoreCorruptError, StoreTooNewError or StoreWriteError.
+    What is not ours to change is left untouched. Raises StoreCorruptError, StoreTooNewError, StoreBusyError or
+    StoreWriteError.
     """
-    connection = engine.connect_writer(path)
-    try:
-        with engine.translated(path):
-            found = engine.revision(connection)
-    except engine.ForeignDatabaseError:
-        # Not damaged: somebody's data. It must not be set aside as a broken store of ours would be.
-        raise StoreTooNewError(f"{path} is a database of another program; set another url under [store]") from None
-    finally:
-        engine.disconnect(connection)
+    found = _revision_of(path) if path.exists() else None
     if found is not None and found > int(schema.REVISION):
-        raise StoreTooNewError(engine.too_new(path, found))
+        raise StoreTooNewError(too_new(path, found))
     if found != int(schema.REVISION):
         _migrate_in_child(path)
 
 
+def _revision_of(path: Path) -> int | None:
+    connection = engine.connect_inspector(path)
+    try:
+        with translated(path):
+            return revision(connection)
+    except ForeignDatabaseError:
+        # Not damaged: somebody's data. It must not be set aside as a broken store of ours would be.
+        raise StoreTooNewError(f"{path} is a database of another program; set another url under [store]") from None
+    finally:
+        engine.disconnect(connection)
+
+
 def _migrate_in_child(path: Path) -> None:
-    argv = [sys.executable, "-m", "leakwatch.store.migrate", str(path)]
+    # The child imports what we import, and nothing from the directory root happens to be in.
+    code = f"import sys; sys.path[:] = {sys.path!r}; from leakwatch.store.migrate import main; sys.exit(main())"
+    argv = [sys.executable, "-P", "-c", code, str(path)]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -55,24 +64,27 @@ def _migrate_in_child(path: Path) -> None:
     if done.returncode == 0:
         return
     last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-    if done.returncode == StoreCorruptError.exit_code:
-        raise StoreCorruptError(last)
+    for known in (StoreCorruptError, StoreBusyError):
+        if done.returncode == known.exit_code:
+            raise known(last)
     raise StoreWriteError(f"{path}: migration to schema {schema.REVISION} failed, the store is as it was: {last}")
 
 
-def upgrade(path: Path, revision: str = "head") -> None:
-    """Run the migrations up to ``revision`` in this process, in one transaction."""
+def upgrade(path: Path, target: str = "head", scripts: Path | None = None) -> None:
+    """Run the migrations up to ``target`` in this process, in one transaction: all of them or none."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(scripts_directory()).replace("%", "%%"))
+    config.set_main_option("script_location", str(scripts or scripts_directory()).replace("%", "%%"))
     connection = engine.connect_writer(path)
     try:
-        with engine.translated(path):
+        with translated(path):
             config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-            connection.commit()
+            command.upgrade(config, target)
+    except BaseException:
+        engine.roll_back(connection)
+        raise
     finally:
         engine.disconnect(connection)
 
@@ -81,11 +93,7 @@ def main() -> int:
     """Migrate the store named by the first argument; errors go to standard error as one line."""
     try:
         upgrade(Path(sys.argv[1]))
-    except (StoreCorruptError, StoreWriteError) as error:
+    except LeakwatchError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

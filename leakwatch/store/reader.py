@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from leakwatch.model import (
     TargetKind,
 )
 from leakwatch.store import codec, engine, statements
+from leakwatch.store.failures import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,7 +88,7 @@ class Reader:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with engine.translated(self.path):
+        with translated(self.path):
             try:
                 yield self._connection
             finally:
@@ -124,7 +124,8 @@ class Reader:
         """Return findings, all or those with the given verdicts, in no order."""
         with self._reading() as connection:
             rows = connection.execute(statements.findings(verdicts)).all()
-        return [StoredFinding(codec.decode_finding(row.payload), row.announced_ms, row.ended_ms) for row in rows]
+        decoded = ((codec.decode_finding(row.payload), row) for row in rows)
+        return [StoredFinding(found, row.announced_ms, row.ended_ms) for found, row in decoded if found is not None]
 
     def finding_counts(self) -> dict[str, int]:
         """Return how many findings of living targets there are of each verdict."""
@@ -134,7 +135,7 @@ class Reader:
     def states(self) -> dict[str, Any]:
         """Return the daemon's state by key."""
         with self._reading() as connection:
-            return {row.key: json.loads(row.value) for row in connection.execute(statements.states())}
+            return {row.key: codec.decode_json(row.value, {}) for row in connection.execute(statements.states())}
 
     def host_values(self, scrape_id: int) -> dict[str, int]:
         """Return the host's metrics in a scrape."""
@@ -151,17 +152,16 @@ class Reader:
     def living_series(self) -> dict[int, tuple[str, Target]]:
         """Return the series of targets not known to have ended, by number."""
         with self._reading() as connection:
-            rows = connection.execute(statements.all_series()).all()
-        return {row.id: (row.metric, Target(TargetKind(row.kind), row.key)) for row in rows}
+            return _living_series(connection)
 
     def blocks(self, span_s: int, since_ms: int) -> Iterator[SealedBlock]:
         """Yield the blocks of one span that began at or after a time, oldest first, of living targets."""
-        series = self.living_series()
-        with self._reading() as connection:
-            for row in connection.execute(statements.newest_blocks(span_s, since_ms)):
-                metric, target = series[row.series_id]
-                block = Block(row.start_ms, row.n, row.minimum, row.median, row.maximum, row.last)
-                yield SealedBlock(metric, target, span_s, row.segment_ms, block)
+        with self._reading() as connection:  # both at the same moment, while a daemon adds series
+            series = _living_series(connection)
+            rows = connection.execute(statements.newest_blocks(span_s, since_ms)).all()
+        for row in rows:
+            block = Block(row.start_ms, row.n, row.minimum, row.median, row.maximum, row.last)
+            yield SealedBlock(*series[row.series_id], span_s, row.segment_ms, block)
 
     def scrapes_since(self, since_ms: int) -> list[ScrapeHead]:
         """Return the scrapes taken at or after a time, oldest first, without their samples."""
@@ -184,8 +184,8 @@ class Reader:
 
     def suspicions(self) -> dict[tuple[str, Target], str]:
         """Return the frozen forecasts by series, as the JSON texts that were stored."""
-        series = self.living_series()
         with self._reading() as connection:
+            series = _living_series(connection)
             rows = connection.execute(statements.suspicions()).all()
         return {series[row.series_id]: row.payload for row in rows if row.series_id in series}
 
@@ -195,9 +195,20 @@ class Reader:
             return [_process(row) for row in connection.execute(statements.processes_alive())]
 
 
+def _living_series(connection: Connection) -> dict[int, tuple[str, Target]]:
+    rows = connection.execute(statements.all_series())
+    return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
+
+
 def _head(row: Row[Any]) -> ScrapeHead:
     return ScrapeHead(
-        row.id, row.ts_ms, row.boot_id, row.suspended_ms, row.clock_step_ms, row.duration_us, json.loads(row.notes)
+        row.id,
+        row.ts_ms,
+        row.boot_id,
+        row.suspended_ms,
+        row.clock_step_ms,
+        row.duration_us,
+        codec.decode_json(row.notes, {}),
     )
 
 

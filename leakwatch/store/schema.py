@@ -10,10 +10,40 @@ compressed chunks: nothing outside this package knows how a sample lies on the d
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, Table, Text, UniqueConstraint
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, Table, Text, TypeDecorator, UniqueConstraint
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
 
 REVISION = "0001"
 """The newest migration. Known here so that a start need not load Alembic to see that nothing is to be done."""
+
+
+class KernelText(TypeDecorator[str]):
+    """Text as the kernel gives it, which need not be UTF-8: a process may call itself anything.
+
+    Undecodable bytes are surrogate escapes in the program and, as SQLite refuses those, bytes in the table.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002  # SQLAlchemy passes it
+        """Return what SQLite can hold."""
+        if value is None or value.isascii():
+            return value
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogateescape")
+        return value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002  # the same
+        """Return what was given to ``process_bind_param``."""
+        return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
 
 metadata = MetaData()
 
@@ -43,7 +73,7 @@ target = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("kind", Text, nullable=False),
-    Column("key", Text, nullable=False),
+    Column("key", KernelText, nullable=False),
     Column("first_ms", BigInteger, nullable=False),
     Column("last_ms", BigInteger),  # NULL while it is alive
     UniqueConstraint("kind", "key"),
@@ -56,11 +86,11 @@ process = Table(
     Column("boot_id", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("start_ticks", BigInteger, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("command", Text, nullable=False),
+    Column("name", KernelText, nullable=False),
+    Column("command", KernelText, nullable=False),
     Column("uid", Integer),
     Column("service_kind", Text),
-    Column("service_name", Text),
+    Column("service_name", KernelText),
 )
 
 series = Table(
@@ -99,7 +129,7 @@ block = Table(
 finding = Table(
     "finding",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", KernelText, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("evaluated_ms", BigInteger, nullable=False),

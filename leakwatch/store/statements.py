@@ -19,8 +19,8 @@ ADD_SCRAPE = insert(s.scrape)
 ADD_SAMPLES = insert(s.sample)
 ADD_TARGET = insert(s.target)
 ADD_SERIES = insert(s.series)
-REVISION_OF = text("SELECT version_num FROM alembic_version")
-HAS_TABLES = text("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+REVISIONS = text("SELECT version_num FROM alembic_version")
+TABLE_NAMES = text("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
 QUICK_CHECK = text("PRAGMA quick_check(1)")
 
 
@@ -225,52 +225,6 @@ def states() -> Select[Any]:
 def drop_findings(ids: Iterable[str]) -> Delete:
     """Forget findings by id."""
     return delete(s.finding).where(s.finding.c.id.in_(list(ids)))
-
-
-def oldest_scrapes(count: int) -> Select[Any]:
-    """Number and time of the oldest scrapes."""
-    return select(s.scrape.c.id, s.scrape.c.ts_ms).order_by(s.scrape.c.id).limit(count)
-
-
-def drop_scrapes(last_id: int) -> tuple[Delete, Delete]:
-    """Drop scrapes up to a number, with their samples."""
-    return delete(s.sample).where(s.sample.c.scrape_id <= last_id), delete(s.scrape).where(s.scrape.c.id <= last_id)
-
-
-def block_spans() -> Select[Any]:
-    """The spans blocks are kept of."""
-    return select(s.block.c.span_s).distinct()
-
-
-def oldest_block(span_s: int) -> Select[Any]:
-    """The start of the oldest block of a span."""
-    return select(func.min(s.block.c.start_ms)).where(s.block.c.span_s == span_s)
-
-
-def drop_blocks(span_s: int, before_ms: int) -> Delete:
-    """Drop a span's blocks that began before a time."""
-    return delete(s.block).where(s.block.c.span_s == span_s, s.block.c.start_ms < before_ms)
-
-
-def ended_targets(before_ms: int, count: int) -> Select[Any]:
-    """Targets that ended before a time."""
-    return select(s.target.c.id).where(s.target.c.last_ms < before_ms).limit(count)
-
-
-def drop_targets(target_ids: list[int]) -> tuple[Delete, ...]:
-    """Drop targets with all that hangs on them; their samples must have expired before."""
-    series_ids = select(s.series.c.id).where(s.series.c.target_id.in_(target_ids))
-    return (
-        delete(s.suspicion).where(s.suspicion.c.series_id.in_(series_ids)),
-        delete(s.series).where(s.series.c.target_id.in_(target_ids)),
-        delete(s.process).where(s.process.c.target_id.in_(target_ids)),
-        delete(s.target).where(s.target.c.id.in_(target_ids)),
-    )
-
-
-def drop_old_findings(before_ms: int) -> Delete:
-    """Drop findings about processes that ended before a time."""
-    return delete(s.finding).where(s.finding.c.ended_ms < before_ms)
 
 
 def pragma(name: str) -> TextClause:

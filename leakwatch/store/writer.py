@@ -7,9 +7,11 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
+from leakwatch.errors import StoreWriteError
 from leakwatch.model import TargetKind
 from leakwatch.store import codec, engine, statements
 from leakwatch.store.catalog import Catalog
+from leakwatch.store.failures import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from leakwatch.model import Finding, ProcessInfo, Scrape, SealedBlock, Target
+
+
+MAX_INTEGER = 2**63 - 1
+"""What SQLite can hold; a counter of the kernel that wrapped below zero reads more."""
+PARAMETERS = 500
+"""A statement's parameters: SQLite takes a bounded number."""
 
 
 class Writer:
@@ -30,16 +38,23 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._connection = engine.connect_writer(path)
+        self._closed = False
         self._catalog: Catalog | None = None
         self._boots: dict[str, int] = {}
         self._infos: dict[Target, ProcessInfo] = {}
-        with self._transaction():
-            pass
+        self._connection = engine.connect_writer(path)
+        try:
+            with self._transaction():
+                pass
+        except BaseException:
+            engine.disconnect(self._connection)
+            raise
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[tuple[Connection, Catalog]]:
-        with self._lock, engine.translated(self.path):
+        with self._lock, translated(self.path):
+            if self._closed:  # the other thread found damage and set the store aside
+                raise StoreWriteError(f"{self.path} was closed meanwhile")
             try:
                 if self._catalog is None:
                     self._catalog = Catalog(self._connection)
@@ -51,7 +66,7 @@ class Writer:
                 self._catalog = None
                 self._infos.clear()
                 self._boots.clear()
-                self._connection.rollback()
+                engine.roll_back(self._connection)
                 raise
 
     def write_scrape(self, scrape: Scrape, blocks: Sequence[SealedBlock] = ()) -> None:
@@ -67,6 +82,7 @@ class Writer:
                     "value": sample.value,
                 }
                 for sample in scrape.samples
+                if -MAX_INTEGER <= sample.value <= MAX_INTEGER
             ]
             if rows:
                 connection.execute(statements.ADD_SAMPLES, rows)
@@ -156,7 +172,9 @@ class Writer:
             kept = [{"series_id": n, "payload": payload} for n, payload in numbered.items() if payload is not None]
             if kept:
                 connection.execute(statements.put_suspicion(), kept)
-            connection.execute(statements.drop_suspicions(n for n, payload in numbered.items() if payload is None))
+            dropped = [n for n, payload in numbered.items() if payload is None]
+            for at in range(0, len(dropped), PARAMETERS):
+                connection.execute(statements.drop_suspicions(dropped[at : at + PARAMETERS]))
             if states:
                 rows = [{"key": key, "value": json.dumps(value)} for key, value in states.items()]
                 connection.execute(statements.put_state(), rows)
@@ -164,7 +182,8 @@ class Writer:
     def drop_findings(self, ids: Sequence[str]) -> None:
         """Forget findings, as when their target is now judged as part of a service."""
         with self._transaction() as (connection, _):
-            connection.execute(statements.drop_findings(ids))
+            for at in range(0, len(ids), PARAMETERS):
+                connection.execute(statements.drop_findings(ids[at : at + PARAMETERS]))
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[Connection]:
@@ -173,8 +192,9 @@ class Writer:
             yield connection
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and close it."""
-        with self._lock, engine.translated(self.path):
+        """Fold the write-ahead log into the file and close it; a second time is no error."""
+        with self._lock, translated(self.path):
+            self._closed = True
             engine.disconnect(self._connection)
 
 

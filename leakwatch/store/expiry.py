@@ -1,0 +1,101 @@
+"""The SQL statements of the retention, as functions that return statements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, select
+
+from leakwatch.model import TargetKind
+from leakwatch.store import schema as s
+
+if TYPE_CHECKING:
+    from sqlalchemy import Delete, Select
+
+
+def scrape_range() -> Select[Any]:
+    """The numbers of the oldest and the newest scrape, NULL where there is none."""
+    return select(
+        select(func.min(s.scrape.c.id)).scalar_subquery().label("oldest"),  # two look-ups; together they scan the table
+        select(func.max(s.scrape.c.id)).scalar_subquery().label("newest"),
+    )
+
+
+def scrape_at_or_before(scrape_id: int) -> Select[Any]:
+    """The time of the scrape of this number, or of the one before it that is still there."""
+    return select(s.scrape.c.ts_ms).where(s.scrape.c.id <= scrape_id).order_by(s.scrape.c.id.desc()).limit(1)
+
+
+def first_between(since_ms: int, until_ms: int) -> Select[Any]:
+    """The number of the first scrape, as they were taken, whose time lies between two others."""
+    return select(s.scrape.c.id).where(s.scrape.c.ts_ms.between(since_ms, until_ms)).order_by(s.scrape.c.id).limit(1)
+
+
+def last_before(before_ms: int, below_id: int | None) -> Select[Any]:
+    """The number of the last scrape with a time before another, among those below a number."""
+    query = select(s.scrape.c.id).where(s.scrape.c.ts_ms < before_ms)
+    if below_id is not None:
+        query = query.where(s.scrape.c.id < below_id)
+    return query.order_by(s.scrape.c.id.desc()).limit(1)
+
+
+def count_samples(scrape_id: int) -> Select[Any]:
+    """How many samples one scrape has."""
+    return select(func.count()).where(s.sample.c.scrape_id == scrape_id)
+
+
+def drop_scrapes(last_id: int) -> tuple[Delete, Delete]:
+    """Drop scrapes up to a number, with their samples."""
+    return delete(s.sample).where(s.sample.c.scrape_id <= last_id), delete(s.scrape).where(s.scrape.c.id <= last_id)
+
+
+def next_span(after_s: int) -> Select[Any]:
+    """The shortest span of blocks longer than another, NULL where there is none.
+
+    Asked again and again this is milliseconds on millions of blocks, where DISTINCT reads them all.
+    """
+    return select(func.min(s.block.c.span_s)).where(s.block.c.span_s > after_s)
+
+
+def oldest_block(span_s: int) -> Select[Any]:
+    """The start of the oldest block of a span, NULL where there is none."""
+    return select(func.min(s.block.c.start_ms)).where(s.block.c.span_s == span_s)
+
+
+def drop_blocks(span_s: int, before_ms: int) -> Delete:
+    """Drop a span's blocks that began before a time."""
+    return delete(s.block).where(s.block.c.span_s == span_s, s.block.c.start_ms < before_ms)
+
+
+def ended_targets(before_ms: int, count: int, *, processes: bool) -> Select[Any]:
+    """Targets that ended before a time: processes, which never come back, or all others, which may.
+
+    Those with the highest numbers stay: the next number given out is one more, and rows of a dropped series may be
+    left, which must not become another's.
+    """
+    kind, number = s.target.c.kind, s.target.c.id
+    newest_series = select(s.series.c.target_id).order_by(s.series.c.id.desc()).limit(1).scalar_subquery()
+    return (
+        select(number)
+        .where(s.target.c.last_ms < before_ms)
+        .where(kind == TargetKind.PROCESS if processes else kind != TargetKind.PROCESS)
+        .where(number < select(func.max(s.target.c.id).label("highest")).scalar_subquery())
+        .where(number != func.coalesce(newest_series, 0))
+        .limit(count)
+    )
+
+
+def drop_targets(target_ids: list[int]) -> tuple[Delete, ...]:
+    """Drop targets with what names them; samples and blocks they have left expire by age."""
+    series_ids = select(s.series.c.id).where(s.series.c.target_id.in_(target_ids))
+    return (
+        delete(s.suspicion).where(s.suspicion.c.series_id.in_(series_ids)),
+        delete(s.series).where(s.series.c.target_id.in_(target_ids)),
+        delete(s.process).where(s.process.c.target_id.in_(target_ids)),
+        delete(s.target).where(s.target.c.id.in_(target_ids)),
+    )
+
+
+def drop_old_findings(before_ms: int) -> Delete:
+    """Drop findings about processes that ended before a time."""
+    return delete(s.finding).where(s.finding.c.ended_ms < before_ms)

@@ -1,0 +1,56 @@
+"""SQLite's errors in words an operator can act on."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, NoReturn
+
+from sqlalchemy.exc import DBAPIError
+
+from leakwatch.errors import StoreBusyError, StoreCorruptError, StoreWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUSY_TIMEOUT_S = 10
+"""How long to wait for a lock: a reader's checkpoint or a backup takes seconds, a deadlock for ever."""
+
+_FULL = "the disk is full; free space there or lower max_size under [store]"
+_CAUSES = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # the log's index could not grow: the first to be refused on a full disk
+    sqlite3.SQLITE_READONLY: "it is read-only; make it writable or set another url under [store]",
+    sqlite3.SQLITE_IOERR: "reading or writing the disk failed; see the kernel's log",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its directory exists and is writable",
+    sqlite3.SQLITE_PERM: "access is refused; check its owner",
+}
+
+
+def result_codes(error: BaseException | None) -> tuple[int, int]:
+    """Return the extended and the primary result code, 0 where there is none."""
+    extended = getattr(error, "sqlite_errorcode", None) or 0
+    return extended, extended & 0xFF  # the low byte is the primary code (sqlite.org/rescode.html)
+
+
+def raise_translated(error: DBAPIError | sqlite3.Error, path: Path) -> NoReturn:
+    """Raise the LeakwatchError that says what happened to the store at ``path``."""
+    orig: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+    extended, code = result_codes(orig)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(orig):
+        raise StoreCorruptError(f"{path} is damaged or no SQLite database ({orig})") from error
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise StoreBusyError(
+            f"{path} stayed locked for {BUSY_TIMEOUT_S} s; is a backup or sqlite3 open on it?"
+        ) from error
+    raise StoreWriteError(f"{path}: {_CAUSES.get(extended) or _CAUSES.get(code) or orig}") from error
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn the database's errors inside into ours."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        raise_translated(error, path)

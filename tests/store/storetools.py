@@ -1,0 +1,189 @@
+"""What several store tests need: made-up scrapes, children that write or read, and a daemon to start and kill.
+
+Run as a program it is such a child: ``storetools.py write STORE`` or ``storetools.py read STORE``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakwatch.model import (
+    HOST,
+    Block,
+    CollectorOutcome,
+    ProcessIdentity,
+    ProcessInfo,
+    Sample,
+    Scrape,
+    SealedBlock,
+    Service,
+    ServiceKind,
+    Target,
+    TargetKind,
+    Tick,
+)
+from leakwatch.store.reader import Reader
+from leakwatch.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BASE_MS = 1_790_000_000_000
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+USS = "process.uss_bytes"
+RSS = "process.rss_bytes"
+NOBODY = 65534
+
+
+def process(pid: int, *, boot: str = "boot-a", name: str | None = None, command: str = "/usr/bin/x -d") -> ProcessInfo:
+    service = Service(ServiceKind.UNIT, f"s{pid % 3}.service")
+    return ProcessInfo(ProcessIdentity(boot, pid, 100 + pid), name or f"p{pid}", command, 1000, service)
+
+
+def scrape(number: int, pids: range = range(1, 6), *, ts_ms: int | None = None, boot: str = "boot-a") -> Scrape:
+    """Return the made-up scrape of this number: two samples a process and one of the host, told from the number."""
+    processes = tuple(process(pid, boot=boot) for pid in pids)
+    samples = [Sample("kernel.mem_free_bytes", HOST, number)]
+    for info in processes:
+        samples.append(Sample(USS, info.identity.target, number * 1000 + info.identity.pid))
+        samples.append(Sample(RSS, info.identity.target, -number))
+    outcome = CollectorOutcome("processes", 1000, len(processes))
+    at = BASE_MS + number * MINUTE_MS if ts_ms is None else ts_ms
+    return Scrape(Tick(at, boot), tuple(samples), processes, (outcome,), duration_us=5)
+
+
+def block(pid: int, start_ms: int, span_s: int = 300, last: float = 7.0) -> SealedBlock:
+    return SealedBlock(USS, process(pid).identity.target, span_s, BASE_MS, Block(start_ms, 5, 1.0, 2.0, 3.0, last))
+
+
+SERVICE = Target(TargetKind.SERVICE, "unit:s1.service")
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    """Ask the file itself, past the code under test."""
+    connection = sqlite3.connect(path, timeout=10)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def change(path: Path, *statements: str) -> None:
+    """Change the file itself, past the code under test."""
+    connection = sqlite3.connect(path)
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def overwrite(path: Path, *, first: int = 0, count: int | None = None, page: int = 4096) -> None:
+    """Overwrite pages of a file in place, all from ``first`` on where no count is given."""
+    pages = path.stat().st_size // page
+    last = pages if count is None else min(pages, first + count)
+    with path.open("r+b") as file:
+        file.seek(first * page)
+        file.write(b"\xa5garbage" * ((last - first) * page // 8))
+
+
+def beside(path: Path, mark: str = ".corrupt-") -> list[Path]:
+    """Return the files that were set aside, without SQLite's files beside them."""
+    return sorted(p for p in path.parent.glob(f"{path.name}{mark}*") if not p.name.endswith(("-wal", "-shm")))
+
+
+def until(met: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not met():
+        assert time.monotonic() < deadline, f"timed out: {what}"
+        time.sleep(0.02)
+
+
+class Child:
+    """A daemon of its own process, on a recorded /proc, logging to a file."""
+
+    def __init__(self, directory: Path, store: Path, proc: Path | str, *, interval: str = "0.1s", more: str = "") -> None:
+        config = directory / "config.toml"
+        config.write_text(
+            f'[sampling]\ninterval = "{interval}"\n[analysis]\nwindows = ["1m"]\n'
+            f'[store]\nurl = "sqlite:///{store}"\nkeep_samples = "14d"\n{more}'
+        )
+        self.store = store
+        self.log_file = directory / f"daemon-{time.monotonic_ns()}.log"
+        self.argv = [sys.executable, "-m", "leakwatch", "daemon", "--config", str(config), "--proc", str(proc)]
+
+    def __enter__(self) -> Child:
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(self.argv, stdout=log, stderr=log)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=20)
+
+    def ended(self) -> int:
+        return self.process.wait(timeout=20)
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def logged(self, text: str) -> None:
+        until(lambda: text in self.log or self.process.poll() is not None, f"log line {text!r} in {self.log}")
+        assert text in self.log
+
+    def scrapes(self) -> int:
+        """Return the number of the newest scrape stored, 0 where there is none."""
+        try:
+            return int(str(rows(self.store, "SELECT max(id) FROM scrape")[0][0] or 0))
+        except sqlite3.OperationalError:
+            return 0
+
+    def stored(self, count: int) -> None:
+        until(lambda: self.scrapes() >= count or self.process.poll() is not None, f"{count} scrapes; {self.log}")
+        assert self.process.poll() is None, self.log
+
+
+def write_for_ever(path: Path) -> None:
+    """Write scrapes and blocks as fast as they go, and tell of each when it is committed."""
+    writer = Writer(path)
+    reader = Reader(path)
+    last = reader.last_scrape()
+    reader.close()
+    number = last.id if last else 0
+    while True:
+        number += 1
+        pids = range(number // 10, number // 10 + 40)  # processes come and go
+        writer.write_scrape(scrape(number, pids), [block(pid, BASE_MS + number * 300_000) for pid in pids])
+        print(number, flush=True)
+
+
+def read_all(path: Path) -> None:
+    """Print how many scrapes a reader sees."""
+    reader = Reader(path)
+    print(len(reader.scrapes_since(0)))
+    reader.close()
+
+
+if __name__ == "__main__":
+    from leakwatch.errors import LeakwatchError
+
+    try:
+        {"write": write_for_ever, "read": read_all}[sys.argv[1]](Path(sys.argv[2]))
+    except LeakwatchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

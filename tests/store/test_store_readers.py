@@ -1,0 +1,205 @@
+"""Readers work while the daemon writes, after it stopped, after it was killed, and as somebody else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import storetools
+from storetools import BASE_MS, NOBODY, USS, process, rows, scrape
+
+from leakwatch.errors import PermissionNeededError, StoreCorruptError, StoreNotFoundError
+from leakwatch.store.engine import JOURNAL_LIMIT_BYTES
+from leakwatch.store.reader import Reader
+from leakwatch.store.writer import Writer
+
+MANY = range(1, 1500)
+
+
+def read_as(user: int, store: Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-P", storetools.__file__, "read", str(store)]
+    return subprocess.run(
+        argv, user=user, group=user, extra_groups=[], cwd="/", capture_output=True, text=True, check=False
+    )
+
+
+def suffixes(store: Path) -> set[str]:
+    return {p.name.removeprefix(store.name) for p in store.parent.iterdir() if p.name.startswith(store.name)}
+
+
+def test_a_long_read_sees_one_moment_while_the_writer_goes_on(store: Path) -> None:
+    # GIVEN a reader in the middle of a read
+    writer, reader = Writer(store), Reader(store)
+    writer.write_scrape(scrape(0, MANY))
+    with reader._reading() as connection:
+        query = "SELECT count(*) FROM scrape"
+        assert connection.exec_driver_sql(query).scalar_one() == 1
+        # WHEN the writer stores some hundred scrapes meanwhile
+        for number in range(1, 250):
+            writer.write_scrape(scrape(number, MANY))
+        # THEN neither waits for the other, the read sees what it saw, and the log has to keep it all
+        assert connection.exec_driver_sql(query).scalar_one() == 1
+        wal = store.with_name(store.name + "-wal")
+        assert wal.stat().st_size > JOURNAL_LIMIT_BYTES
+    # AND once it has ended, the log is cut back by the next writes
+    for number in range(250, 253):
+        writer.write_scrape(scrape(number, MANY))
+    assert wal.stat().st_size <= JOURNAL_LIMIT_BYTES
+    assert len(reader.scrapes_since(0)) == 253
+    reader.close()
+    writer.close()
+    assert suffixes(store) == {""}
+
+
+def test_names_and_rows_are_of_one_moment(store: Path) -> None:
+    # GIVEN an iteration over blocks
+    writer, reader = Writer(store), Reader(store)
+    writer.write_blocks([storetools.block(1, BASE_MS), storetools.block(2, BASE_MS)], BASE_MS)
+    blocks = reader.blocks(300, 0)
+    first = next(blocks)
+    # WHEN the writer adds more, and the reader is asked other things
+    writer.write_blocks([storetools.block(3, BASE_MS)], BASE_MS)
+    reader.processes()
+    # THEN it goes on with what it began with
+    assert [first, *blocks] == [storetools.block(1, BASE_MS), storetools.block(2, BASE_MS)]
+    reader.close()
+    writer.close()
+
+
+def test_after_a_clean_stop_the_store_is_one_file(store: Path) -> None:
+    writer = Writer(store)
+    writer.write_scrape(scrape(1))
+    assert suffixes(store) == {"", "-wal", "-shm"}
+    writer.close()
+    assert suffixes(store) == {""}
+    reader = Reader(store)
+    assert len(reader.scrapes_since(0)) == 1
+    reader.close()
+
+
+def killed(store: Path) -> int:
+    """Leave the store as a writer leaves it that is killed; return how many scrapes are in it."""
+    argv = [sys.executable, storetools.__file__, "write", str(store)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for _ in range(5):
+            child.stdout.readline()
+        child.kill()
+    with_log = shutil.copytree(store.parent, store.parent / "count")
+    count = int(str(rows(with_log / store.name, "SELECT count(*) FROM scrape")[0][0]))
+    shutil.rmtree(with_log)
+    return count
+
+
+def test_after_a_kill_a_reader_sees_what_is_in_the_log(store: Path) -> None:
+    count = killed(store)
+    assert store.with_name(store.name + "-wal").stat().st_size
+    reader = Reader(store)
+    assert len(reader.scrapes_since(0)) == count >= 5
+    reader.close()
+
+
+def test_what_is_no_store_is_named(tmp_path: Path, store: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    (tmp_path / "garbage.db").write_bytes(b"no database" * 1000)
+    (tmp_path / "text").mkdir()
+    storetools.change(tmp_path / "other.db", "CREATE TABLE notes(x)")
+    for name, error, words in (
+        ("none.db", StoreNotFoundError, "there is no store"),
+        ("empty.db", StoreNotFoundError, "is empty"),
+        ("text", StoreNotFoundError, "Is a directory"),
+        ("garbage.db", StoreCorruptError, "is damaged"),
+        ("other.db", StoreCorruptError, "another program"),
+    ):
+        with pytest.raises(error, match=words):
+            Reader(tmp_path / name)
+
+
+@pytest.mark.root
+def test_a_store_of_another_user_asks_for_sudo(shared: Path, empty_store: Path) -> None:
+    store = Path(shutil.copy(empty_store, shared / "leakwatch.db"))
+    store.chmod(0o600)
+    done = read_as(NOBODY, store)
+    assert (done.returncode, done.stderr.count("\n")) == (77, 1)
+    assert "sudo" in done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_store_in_a_directory_one_may_not_write_is_read(shared: Path, empty_store: Path, *, closed: bool) -> None:
+    # GIVEN a store that others may read, in a directory they may not write to
+    os.chown(shared, 0, 0)
+    store = Path(shutil.copy(empty_store, shared / "leakwatch.db"))
+    writer = Writer(store)
+    for number in range(3):
+        writer.write_scrape(scrape(number))
+    if closed:
+        writer.close()
+    for path in shared.iterdir():
+        path.chmod(0o644)
+    # THEN they read all of it, also while a daemon writes
+    done = read_as(NOBODY, store)
+    assert (done.stdout, done.stderr, done.returncode) == ("3\n", "", 0)
+    writer.close()
+
+
+@pytest.mark.root
+def test_a_log_one_may_not_read_is_not_passed_over(shared: Path, empty_store: Path) -> None:
+    # GIVEN a log that belongs to the store and is not readable
+    os.chown(shared, 0, 0)
+    store = Path(shutil.copy(empty_store, shared / "leakwatch.db"))
+    store.chmod(0o600)
+    writer = Writer(store)
+    writer.write_scrape(scrape(1))
+    store.chmod(0o644)
+    # THEN a reader says so, and does not read the file without it
+    done = read_as(NOBODY, store)
+    assert done.returncode == PermissionNeededError.exit_code, done.stderr
+    assert "not closed in order" in done.stderr
+    writer.close()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("after", ["stop", "kill"])
+def test_root_reading_does_not_lock_the_daemon_s_user_out(shared: Path, empty_store: Path, after: str) -> None:
+    # GIVEN the store of a daemon that runs as nobody, stopped or killed
+    store = Path(shutil.copy(empty_store, shared / "leakwatch.db"))
+    if after == "kill":
+        killed(store)
+    for path in shared.iterdir():
+        path.chmod(0o600)
+        os.chown(path, NOBODY, NOBODY)
+    # WHEN root reads it
+    reader = Reader(store)
+    reader.scrapes_since(0)
+    # THEN every file is still nobody's, while it is open and after
+    assert {p.stat().st_uid for p in shared.iterdir()} == {NOBODY}
+    reader.close()
+    assert {p.stat().st_uid for p in shared.iterdir()} == {NOBODY}
+    # AND the daemon's user writes to it
+    argv = [sys.executable, "-P", storetools.__file__, "write", str(store)]
+    child = subprocess.Popen(
+        argv, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline().strip().isdigit()
+        child.kill()
+
+
+def test_a_relative_path_and_one_with_odd_characters_work(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, "a?b#c %41.db")
+    writer = Writer(Path("a?b#c %41.db"))
+    writer.write_scrape(scrape(1))
+    reader = Reader(Path("a?b#c %41.db"))
+    assert reader.samples(USS, process(1).identity.target)
+    reader.close()
+    writer.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["a?b#c %41.db"]
