@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch.analysis.spans import KEPT_WINDOWS
@@ -55,10 +56,12 @@ def _restore_blocks(scan: Scan, reader: Reader, now_ms: int, last_ms: int) -> in
     for level, window in enumerate(scan.windows):
         since_ms = now_ms - KEPT_WINDOWS * window.window_s * 1000
         span_ms = window.span_s * 1000
-        # What ends later was stored before the clock was set back, and is of another time.
-        blocks = [one for one in reader.blocks(window.span_s, since_ms) if one.block.start_ms + span_ms <= last_ms]
+        stored = list(reader.blocks(window.span_s, since_ms))
+        blocks = [one for one in stored if one.block.start_ms + span_ms <= last_ms]
+        # What ends later was stored before the clock was set back: of another time, it only tells how high it was.
+        past = [replace(one, segment_ms=0) for one in stored if one.block.start_ms + span_ms > last_ms]
         if level == 0:
             segments = {(one.metric, one.target): one.segment_ms for one in blocks}  # of the newest block
             end_ms = max((one.block.start_ms + span_ms for one in blocks), default=0)
-        scan.restore(level, blocks, segments)
+        scan.restore(level, [*past, *blocks], segments)
     return end_ms

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.question import Question
     from leakwatch.analysis.spans import Window
-    from leakwatch.config import Config
+    from leakwatch.config import Config, Thresholds
     from leakwatch.judging import Judge
     from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
 
@@ -222,13 +222,22 @@ class Scan:
                 chosen = self._config.thresholds_for("service", service)
         elif target.kind is TargetKind.SERVICE:
             chosen = self._config.thresholds_for("service", target.key.partition(":")[2])
+            if chosen is self._config.thresholds:
+                chosen = self._thresholds_of_members(target)
         else:
             chosen = self._config.thresholds_for("kernel", target.key, metric)
         return LeakCriteria(
             min_rate_bytes_per_hour=chosen.min_rate_bytes_per_hour,
             min_growth_bytes=chosen.min_growth_bytes,
-            min_growth_ratio=chosen.min_growth_ratio,
+            # The question there is who takes memory, and beside a whole machine's memory nothing grows by one percent.
+            min_growth_ratio=0.0 if metric == metrics.KERNEL_UNAVAILABLE else chosen.min_growth_ratio,
         )
+
+    def _thresholds_of_members(self, service: Target) -> Thresholds:
+        """Return the thresholds set for a service's processes where they are the same for all, else the general."""
+        infos = [self._processes[target] for target in self._members.get(service, ()) if target in self._processes]
+        chosen = {self._config.thresholds_for("process", info.name) for info in infos}
+        return chosen.pop() if len(chosen) == 1 else self._config.thresholds
 
     def _of_processes(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         members: dict[Service, list[Member]] = {}

@@ -98,9 +98,9 @@ def _confidence(deciding: WindowJudgement, judged: Sequence[WindowJudgement]) ->
 
 
 _BOUNDED = {
-    (Verdict.WATCH, "step"): "grew within {}, but in one or two steps",
+    (Verdict.WATCH, "step"): "grew within {}, but in a few steps: it may not go on",
     (Verdict.WATCH, "plateau"): "grew within {}, but is slowing: it may be bounded",
-    (Verdict.OK, "step"): "one step within {}, flat since",
+    (Verdict.OK, "step"): "grew within {} in a few steps, flat since",
     (Verdict.OK, "plateau"): "grew within {} and stopped",
     (Verdict.OK, "sawtooth"): "rises and falls back within known ground, {}",
 }

@@ -31,7 +31,7 @@ def tail_ratio(y: Floats) -> float:
     """Return the rise over the newest third of the blocks as a share of what even growth would rise there."""
     total = _rise(y)
     third = max(2, len(y) // 3)
-    even = total * third / (len(y) - 1)
+    even = total * (third - 1) / (len(y) - 1)  # each end is the median of two: their middles are a block nearer
     return float((np.median(y[-2:]) - np.median(y[-third - 1 :][:2])) / even) if even > 0 else 0.0
 
 

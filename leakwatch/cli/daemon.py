@@ -38,6 +38,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon; return its exit code."""
+    _occupy_standard_files()
     from leakwatch.cli.arguments import duration
     from leakwatch.config import load_config
 
@@ -55,6 +56,9 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.store.location import writer_path
 
     setup_logging(args.log_level)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Opening the store may mean migrating it, in a child: leaving by an exception ends that, too.
+        signal.signal(number, lambda *_: sys.exit(0))
     daemon = Daemon(config, writer_path(config.store.url), args.proc)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
@@ -66,3 +70,19 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _occupy_standard_files() -> None:
+    """Open /dev/null for a standard file that was closed at start, as some init scripts do.
+
+    Else the store or its lock is given that number, and whoever writes to "standard output" writes into it.
+    """
+    import os
+    import sys
+
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - open until the end

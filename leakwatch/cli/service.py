@@ -10,11 +10,13 @@ from leakwatch.errors import EXIT_OK, PermissionNeededError
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 EPILOG = """\
 examples:
   sudo leakwatch service install               start it now and at every boot
   sudo leakwatch service install --no-start    only at every boot
+  sudo leakwatch service install --config my.toml   with this as /etc/leakwatch/config.toml
   sudo leakwatch service uninstall             stop it; configuration and data stay
   sudo leakwatch service uninstall --purge     and remove these, too
 
@@ -24,10 +26,9 @@ belong into `systemctl edit leakwatch`, those to the thresholds into /etc/leakwa
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
-    """Add ``service install`` and ``service uninstall``; the service reads /etc/leakwatch only, so no ``--config``."""
+    """Add ``service install`` and ``service uninstall``."""
     import argparse
 
-    del common
     parser = verbs.add_parser(
         "service",
         help="have systemd run the daemon",
@@ -36,9 +37,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    install = actions.add_parser("install", help="start it now and at every boot")
+    install = actions.add_parser("install", parents=[common], help="start it now and at every boot")
     install.add_argument("--no-start", action="store_true", help="start it at the next boot only")
-    uninstall = actions.add_parser("uninstall", help="stop and remove it; configuration and data stay")
+    uninstall = actions.add_parser(
+        "uninstall", parents=[common], help="stop and remove it; configuration and data stay"
+    )
     uninstall.add_argument("--purge", action="store_true", help="remove configuration and data, too")
     parser.set_defaults(run=run)
 
@@ -55,12 +58,28 @@ def run(args: argparse.Namespace) -> int:
 
         environment = this_environment()
         require_readable(environment)
-        install(Layout(), manager, environment.command, start=not args.no_start, say=_say)
+        config = _checked(args.config)
+        install(Layout(), manager, environment.command, start=not args.no_start, config=config, say=_say)
     else:
         from leakwatch.service.install import Layout, uninstall
 
         uninstall(Layout(), manager, purge=args.purge, say=_say)
     return EXIT_OK
+
+
+def _checked(config: str | None) -> Path | None:
+    """Return the configuration to install. Raises ConfigError: a service that cannot start is not installed."""
+    if config is None:
+        return None
+    from pathlib import Path
+
+    from leakwatch.config import load_config
+
+    if url := load_config(config).store.url:
+        _say(
+            f"Note: the service may write below /var/lib/leakwatch only; it will not start with url = {url!r} elsewhere"
+        )
+    return Path(config)
 
 
 def _require_root(action: str) -> None:

@@ -1,6 +1,6 @@
 """Which service a process belongs to: what stays the same over restarts and over forked workers.
 
-A systemd unit, else a container, else a control group of its own, else the program: executable, script, subcommand.
+A container, else a systemd unit, else a control group of its own, else the program (``programs``).
 Pure functions of what /proc says.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from leakwatch.collectors.programs import program_of
 from leakwatch.model import Service, ServiceKind
 
 if TYPE_CHECKING:
@@ -16,40 +17,26 @@ if TYPE_CHECKING:
 
     from leakwatch.procfs.pid_cgroup import CgroupPaths
 
-_CONTAINER = re.compile(
-    r"(?:^|/)(?:docker|libpod|cri-containerd|crio|lxc|lxc\.payload|machine|nspawn)[-./:]([^/]+?)(?:\.scope)?(?=/|$)"
+_CONTAINER_ID = re.compile(r"^(?P<by>.*[-:])?(?P<id>[0-9a-f]{32,64})(?:\.scope)?$")
+"""docker, podman, cri-o, containerd and Kubernetes on either cgroup driver: ``ID``, ``docker-ID.scope``,
+``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``."""
+_NOT_INSIDE = re.compile(r"conmon|libpod-payload")
+"""The monitor of a container runs outside of it; ``libpod-payload`` lies in a unit that names the container better."""
+_CONTAINER_NAME = re.compile(
+    r"^(?:lxc\.payload\.(?P<lxc>.+)|machine-(?P<machine>.+)\.scope|systemd-nspawn@(?P<nspawn>.+)\.service)$"
 )
-_KUBERNETES = re.compile(r"/kubepods.*?/(?:[a-z-]+-)?([0-9a-f]{12,64})(?:\.scope)?(?=/|$)")
-_AMBIENT_UNIT = re.compile(r"^(?:user@\d+\.service|init\.scope|session-.*\.scope|.*\.slice)$")
-_AMBIENT_SCOPE = re.compile(r"^(?:app|run|vte-spawn|gnome|dbus)-.*\.scope$")
-_SUBCOMMAND = re.compile(r"^[a-z][a-z0-9_-]{1,23}$")
-_INTERPRETER = re.compile(
-    r"^(?:python|pypy|perl|ruby|node|nodejs|php|bash|dash|sh|zsh|ksh|lua|Rscript|deno|bun)[\d.]*$"
-)
-_OPTION_WITH_VALUE = {
-    "python": {"-W", "-X", "--check-hash-based-pycs"},
-    "java": {
-        "-cp",
-        "-classpath",
-        "--class-path",
-        "-p",
-        "--module-path",
-        "--add-opens",
-        "--add-modules",
-        "--add-exports",
-    },
-    "node": {"-r", "--require", "--import"},
-}
+_AMBIENT_UNIT = re.compile(r"^(?:user@\d+\.service|init\.scope|session-.*\.scope|.*\.slice|supervisor|payload)$")
+_AMBIENT_SCOPE = re.compile(r"^(?:(?:app|run|vte-spawn|gnome|dbus)-.*|.*conmon-.*)\.scope$")
 
 
 def service_of(cgroup: CgroupPaths | None, name: str, exe: str | None, args: Sequence[str]) -> Service:
     """Return the service; ``exe`` is None where it may not be read, ``args`` empty where there are none."""
     if cgroup is not None:
         paths = [entry.path for entry in cgroup.entries]
-        unit = next((found for path in paths if (found := unit_of(path))), None)
         container = next((found for path in paths if (found := container_of(path))), None)
-        if container:  # a unit of the container's own engine (docker-ID.scope) is no name a person knows
+        if container:  # before the unit, which may be the engine's own (containerd.service)
             return Service(ServiceKind.CONTAINER, container)
+        unit = next((found for path in paths if (found := unit_of(path))), None)
         if unit:
             return Service(ServiceKind.UNIT, unit)
         # Version 1's other hierarchies are limits somebody set, and may hold a whole session of programs.
@@ -68,12 +55,30 @@ def unit_of(path: str) -> str | None:
 
 
 def container_of(path: str) -> str | None:
-    """Return a container's name or the first 12 digits of its id."""
-    found = _KUBERNETES.search(path) or _CONTAINER.search(path)
-    if found is None:
-        return None
-    name = found[1]
-    return name[:12] if re.fullmatch(r"[0-9a-f]{32,64}", name) else name
+    """Return a container's name or the first 12 digits of its id; with ``/UNIT`` where it runs systemd itself."""
+    parts = path.split("/")
+    for at in reversed(range(len(parts))):
+        name = _container_name(parts, at)
+        if name:
+            unit = unit_of("/".join(parts[at + 1 :]))
+            return f"{name}/{unit}" if unit else name
+    return None
+
+
+def _container_name(parts: Sequence[str], at: int) -> str | None:
+    part = parts[at]
+    by_id = _CONTAINER_ID.match(part)
+    if by_id:
+        return None if _NOT_INSIDE.search(by_id["by"] or "") else by_id["id"][:12]
+    named = _CONTAINER_NAME.match(part)
+    if named and (named["nspawn"] is None or "payload" in parts[at + 1 :]):
+        return _unescaped(named["lxc"] or named["machine"] or named["nspawn"])
+    return part if at and parts[at - 1] == "lxc" else None  # of version 1: /lxc/NAME
+
+
+def _unescaped(name: str) -> str:
+    r"""Undo systemd-escape(1): ``\x2d`` is a hyphen."""
+    return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), name)
 
 
 def _is_own(path: str) -> bool:
@@ -81,51 +86,3 @@ def _is_own(path: str) -> bool:
     if not parts or parts[0] == ".." or "user.slice" in parts:
         return False
     return not (_AMBIENT_UNIT.match(parts[-1]) or _AMBIENT_SCOPE.match(parts[-1]))
-
-
-def program_of(name: str, exe: str | None, args: Sequence[str]) -> str:
-    """Return e.g. ``python3 worker.py``, ``java -jar app.jar``, ``git fetch`` or plainly ``redis-server``."""
-    program = (exe or "").removesuffix(" (deleted)").rpartition("/")[2] or (
-        args[0].rpartition("/")[2] if args else name
-    )
-    words = _words(program, args[1:])
-    return " ".join([program, *words])
-
-
-def _words(program: str, rest: Sequence[str]) -> list[str]:
-    if program == "java":
-        return _java_words(rest)
-    if _INTERPRETER.match(program):
-        return _script_words(program, rest)
-    return [rest[0]] if rest and _SUBCOMMAND.match(rest[0]) else []
-
-
-def _script_words(program: str, rest: Sequence[str]) -> list[str]:
-    takes_value = _OPTION_WITH_VALUE.get(program.rstrip("0123456789."), set())
-    at = 0
-    while at < len(rest):
-        word = rest[at]
-        if word == "-m" and at + 1 < len(rest):
-            return ["-m", rest[at + 1], *_subcommand(rest[at + 2 :])]
-        if word in ("-c", "-e"):
-            return [word]
-        if not word.startswith("-"):
-            return [word.rpartition("/")[2], *_subcommand(rest[at + 1 :])]
-        at += 2 if word in takes_value else 1
-    return []
-
-
-def _subcommand(rest: Sequence[str]) -> list[str]:
-    return [rest[0]] if rest and _SUBCOMMAND.match(rest[0]) else []
-
-
-def _java_words(rest: Sequence[str]) -> list[str]:
-    at = 0
-    while at < len(rest):
-        word = rest[at]
-        if word == "-jar" and at + 1 < len(rest):
-            return ["-jar", rest[at + 1].rpartition("/")[2]]
-        if not word.startswith("-"):
-            return [word]
-        at += 2 if word in _OPTION_WITH_VALUE["java"] else 1
-    return []

@@ -1,6 +1,7 @@
 """The processes of the demonstration; run as ``python -m leakwatch.demo.workloads NAME``.
 
-Each really allocates, at a rate that is known, and ends with its standard input, so that none outlives the demo.
+Each really allocates, at a rate that is known. It prints ``ready``, or why it cannot do its work, and ends with its
+standard input, so that none outlives the demo.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KIB = 1024
+READY = "ready"
 LEAK_BYTES_PER_S = 200 * KIB
 SAWTOOTH_BYTES = 20 * KIB * KIB
 SAWTOOTH_S = 8
@@ -30,13 +32,13 @@ CLONE_NEWIPC = 0x08000000
 STEP_S = 0.1
 
 
-def leak() -> None:
+def leak() -> Callable[[int], None]:
     """Keep every buffer."""
     kept: list[bytearray] = []
-    _every_step(lambda _: kept.append(bytearray(b"x") * round(LEAK_BYTES_PER_S * STEP_S)))
+    return lambda _: kept.append(bytearray(b"x") * round(LEAK_BYTES_PER_S * STEP_S))
 
 
-def sawtooth() -> None:
+def sawtooth() -> Callable[[int], None]:
     """Fill and free, as a garbage collector does."""
     kept: list[bytearray] = []
     steps = round(SAWTOOTH_S / STEP_S)
@@ -46,17 +48,18 @@ def sawtooth() -> None:
             kept.clear()
         kept.append(bytearray(b"x") * (SAWTOOTH_BYTES // steps))
 
-    _every_step(step)
+    return step
 
 
-def messages() -> None:
+def messages() -> Callable[[int], None]:
     """Send System V messages that nobody receives: the kernel must keep them, in one of its slab caches.
 
     In an IPC namespace of its own, which the kernel clears when this process ends, however it ends.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWIPC) != 0:
-        sys.exit(f"unshare: {os.strerror(ctypes.get_errno())}")
+        # Root in a container seldom may.
+        raise OSError(f"unshare: {os.strerror(ctypes.get_errno())}")
     body = ctypes.create_string_buffer((1).to_bytes(ctypes.sizeof(ctypes.c_long), sys.byteorder) + b"x" * MESSAGE_BYTES)
     queue = -1
     sent = 0
@@ -67,15 +70,15 @@ def messages() -> None:
             if sent % MESSAGES_A_QUEUE == 0:
                 queue = libc.msgget(0, 0o600)
             if queue < 0 or libc.msgsnd(queue, body, MESSAGE_BYTES, 0o4000) != 0:
-                sys.exit(f"msgsnd: {os.strerror(ctypes.get_errno())}")
+                sys.exit(f"demo-messages: {os.strerror(ctypes.get_errno())}")
             sent += 1
 
-    _every_step(step)
+    return step
 
 
-def idle() -> None:
+def idle() -> Callable[[int], None]:
     """Do nothing."""
-    _every_step(lambda _: None)
+    return lambda _: None
 
 
 def _every_step(step: Callable[[int], None]) -> None:
@@ -96,7 +99,13 @@ def main() -> None:
     """Run the workload named by the first argument, under a name that a report shows."""
     name = sys.argv[1]
     Path("/proc/self/comm").write_text(f"demo-{name}")
-    WORKLOADS[name]()
+    try:
+        step = WORKLOADS[name]()
+    except OSError as error:
+        print(error, flush=True)
+        sys.exit(1)
+    print(READY, flush=True)
+    _every_step(step)
 
 
 if __name__ == "__main__":

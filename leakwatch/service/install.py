@@ -75,10 +75,24 @@ def unit_text(template: str, command: Path) -> str:
     return template.replace(MARKER, str(command))
 
 
-def install(layout: Layout, manager: Manager, command: Path, *, start: bool, say: Callable[[str], None]) -> None:
-    """Write unit and configuration, and have systemd run them now, unless told not to, and at every boot."""
+def install(
+    layout: Layout,
+    manager: Manager,
+    command: Path,
+    *,
+    start: bool,
+    say: Callable[[str], None],
+    config: Path | None = None,
+) -> None:
+    """Write unit and configuration, and have systemd run them now, unless told not to, and at every boot.
+
+    ``config`` is a checked file to become the service's configuration, None to keep or begin with the defaults.
+    """
     write_unit(layout, command, say)
-    write_config(layout, say)
+    if config is None:
+        write_config(layout, say)
+    else:
+        replace_config(layout, config, say)
     manager.call("daemon-reload")
     manager.call("enable", "--quiet", UNIT)
     if not start:
@@ -110,6 +124,17 @@ def write_config(layout: Layout, say: Callable[[str], None]) -> None:
         return
     _write(layout.config, shipped("_config.example.toml", "config.example.toml").read_text("utf-8"))
     say(f"Wrote {layout.config} with the defaults")
+
+
+def replace_config(layout: Layout, source: Path, say: Callable[[str], None]) -> None:
+    """Make a file the service's configuration; the one before it is kept beside it."""
+    text = source.read_text("utf-8")
+    if layout.config.exists() and layout.config.read_text("utf-8") != text:
+        old = layout.config.with_name(layout.config.name + ".old")
+        layout.config.replace(old)
+        say(f"Kept the configuration so far as {old}")
+    _write(layout.config, text)
+    say(f"Wrote {layout.config} from {source}")
 
 
 def uninstall(layout: Layout, manager: Manager, *, purge: bool, say: Callable[[str], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 JOURNAL_LIMIT_BYTES = 8 << 20
 """What the write-ahead log is cut back to, so that a long reader's backlog does not stay on a small disk."""
 
+_NEW_FILE = ("auto_vacuum=INCREMENTAL",)
+"""Purged pages can be given back to the file system; must be set before the first page is written."""
 _WRITER_SETTINGS = (
-    "auto_vacuum=INCREMENTAL",  # before the first table, without effect later: purged pages can be given back
     "journal_mode=WAL",
     # A power cut may lose the last commits but never damages a WAL database (sqlite.org/pragma.html#synchronous).
     "synchronous=NORMAL",
@@ -94,8 +96,9 @@ def connect_writer(path: Path) -> Connection:
         raise StoreWriteError(
             f"{path} cannot be created ({error.strerror}); make {path.parent} writable or set url under [store]"
         ) from error
+    settings = _WRITER_SETTINGS if _size(path) else _NEW_FILE + _WRITER_SETTINGS
     # The lock is taken at once: a transaction that reads before it writes must not find it taken half way.
-    return _connected(path, "mode=rwc", begin="BEGIN IMMEDIATE", settings=_WRITER_SETTINGS)
+    return _connected(path, "mode=rwc", begin="BEGIN IMMEDIATE", settings=settings)
 
 
 def connect_inspector(path: Path) -> Connection:
@@ -136,19 +139,20 @@ def _size(path: Path) -> int:
 
 
 def _check_readable(path: Path) -> None:
+    # Asked, not tried: whoever opens and closes the file beside SQLite drops all POSIX locks that his process holds on
+    # it, and with them what keeps others from deleting the daemon's log (sqlite.org/howtocorrupt.html, section 2.2).
     try:
-        if not path.stat().st_size:
-            raise StoreNotFoundError(f"{path} is empty: no scrape has been stored yet; is the daemon starting?")
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreNotFoundError(f"there is no store at {path}; start one with: leakwatch daemon") from None
     except PermissionError:
-        raise PermissionNeededError(
-            f"{path} may only be read by its owner and root; run the command with sudo"
-        ) from None
-    except OSError as error:
-        raise StoreNotFoundError(f"{path} is no store: {error.strerror}") from None
+        found = None
+    if found is None or not os.access(path, os.R_OK, effective_ids=True):
+        raise PermissionNeededError(f"{path} may only be read by its owner and root; run the command with sudo")
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreNotFoundError(f"{path} is no file")
+    if not found.st_size:
+        raise StoreNotFoundError(f"{path} is empty: no scrape has been stored yet; is the daemon starting?")
 
 
 def _connected(path: Path, mode: str, *, begin: str, settings: tuple[str, ...] = ()) -> Connection:

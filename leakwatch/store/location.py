@@ -28,7 +28,9 @@ def _user_directory() -> Path:
 def writer_path(url: str) -> Path:
     """Return where the daemon keeps its store: the URL, else systemd's directory, else this user's."""
     if url:
-        return path_of_url(url)
+        path = path_of_url(url)
+        # Lock and set-aside copies belong beside the file itself: a link is a second name, not a second store.
+        return path.resolve() if path.is_symlink() else path
     state = os.environ.get("STATE_DIRECTORY")
     if state:  # systemd joins several with colons; ours is the first
         return Path(state.split(":")[0]) / FILE_NAME

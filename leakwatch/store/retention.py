@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.store import engine, expiry, statements
+from leakwatch.store import expiry, statements
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -195,9 +195,6 @@ def _give_back(writer: Writer) -> None:
     for _ in range(MAX_BATCHES):
         with writer.exclusive() as connection:
             surplus = _number(connection, "freelist_count") - int(_number(connection, "page_count") * KEPT_FREE)
-            if surplus <= 0:
-                return
-            # By the driver, to its end: each step gives back one page, but the statement has no columns, and
-            # SQLAlchemy takes that for no rows to step through.
-            pages = min(surplus, VACUUM_PAGES)
-            engine.driver_of(connection).execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        if surplus <= 0:
+            return
+        writer.give_back(min(surplus, VACUUM_PAGES))

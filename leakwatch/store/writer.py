@@ -185,6 +185,14 @@ class Writer:
             for at in range(0, len(ids), PARAMETERS):
                 connection.execute(statements.drop_findings(ids[at : at + PARAMETERS]))
 
+    def give_back(self, pages: int) -> None:
+        """Return free pages to the file system, a transaction of its own."""
+        with self._lock, translated(self.path):
+            if self._closed:
+                raise StoreWriteError(f"{self.path} was closed meanwhile")
+            # As a script: each step of the statement gives back one page, and ``execute`` makes only the first.
+            engine.driver_of(self._connection).executescript(f"PRAGMA incremental_vacuum({pages})")
+
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[Connection]:
         """Lend the connection for one transaction of maintenance."""

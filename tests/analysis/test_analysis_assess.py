@@ -89,11 +89,13 @@ def test_each_verdict_says_why() -> None:
     leak = _reasons(BASE + t * MIB)
     assert leak[0] == "5 s of data, 30 s needed for a first verdict"
     assert "a straight rise in 1 of 1 windows, the longest 60 s; not yet confirmed by fresh data" in leak
-    assert leak[-1] == "a straight rise in 2 of 2 windows, the longest 120 s"
-    assert _reasons(np.full(300, BASE))[-1] == "no growth within 120 s"
-    assert "grew within 120 s and stopped" in _reasons(BASE + np.minimum(t, 100) * MIB)
+    assert leak[-1] == "a straight rise in 2 of 2 windows, the longest 2 min"
+    assert _reasons(np.full(300, BASE))[-1] == "no growth within 2 min"
+    assert "grew within 2 min and stopped" in _reasons(BASE + np.minimum(t, 100) * MIB)
     assert "grew within 60 s, but is slowing: it may be bounded" in _reasons(BASE + 100 * MIB * (1 - np.exp(-t / 20)))
-    assert "one step within 120 s, flat since" in _reasons(BASE + 20 * MIB * np.minimum(t // 50, 2))
+    steps = _reasons(BASE + 20 * MIB * np.minimum(t // 30, 3))
+    assert "grew within 2 min, but in a few steps: it may not go on" in steps
+    assert "grew within 2 min in a few steps, flat since" in steps
     assert "rises and falls back within known ground, 60 s" in _reasons(BASE + 20 * MIB * np.sin(t / 40), (60,))
 
 

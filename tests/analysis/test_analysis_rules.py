@@ -93,12 +93,16 @@ def test_teeth_are_known_as_such_after_a_restart() -> None:
 
 def test_a_ramp() -> None:
     assert shape.late_ratio(T, UP) == pytest.approx(1)
-    assert shape.tail_ratio(UP) == pytest.approx(0.75)  # the ends are medians of two: a block of four is lost
     assert shape.step_share(UP) == (pytest.approx(1 / 11), 11)
     assert shape.saturation_gain(T, UP) < 0
     assert shape.new_ground(UP, -np.inf) == 1
     assert shape.retreat(UP) == pytest.approx(0.5 / 11)
     assert shape.onset(T, UP)[0] == 0
+
+
+@pytest.mark.parametrize("blocks", range(6, 25))
+def test_the_tail_of_a_ramp_rises_as_the_whole(blocks: int) -> None:
+    assert shape.tail_ratio(3.0 * np.arange(blocks)) == pytest.approx(1)
 
 
 def test_a_plateau_reached() -> None:

@@ -36,6 +36,22 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path)
 
 
+def test_install_takes_a_configuration_and_keeps_the_one_before(tmp_path: Path) -> None:
+    # GIVEN a machine with a configuration, and another one to install
+    layout = Layout(tmp_path / "root")
+    layout.config.parent.mkdir(parents=True)
+    layout.config.write_text("# before\n")
+    mine = tmp_path / "my.toml"
+    mine.write_text('[sampling]\ninterval = "30s"\n')
+    # WHEN it is installed
+    said: list[str] = []
+    install(layout, Record(), COMMAND, start=True, say=said.append, config=mine)
+    # THEN it is the service's, and the one before is kept
+    assert layout.config.read_text() == mine.read_text()
+    assert layout.config.with_name("config.toml.old").read_text() == "# before\n"
+    assert any("config.toml.old" in line for line in said)
+
+
 def test_install_writes_what_runs_and_says_what_is_next(layout: Layout) -> None:
     manager, said = Record(), []
     install(layout, manager, COMMAND, start=True, say=said.append)

@@ -1,16 +1,20 @@
 """What several store tests need: made-up scrapes, children that write or read, and a daemon to start and kill.
 
-Run as a program it is such a child: ``storetools.py write STORE`` or ``storetools.py read STORE``.
+Run as a program it is such a child: ``storetools.py [--as=UID] {write STORE | read STORE | leakwatch ARGUMENT...}``.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
+import pkgutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from leakwatch.model import (
     HOST,
@@ -109,7 +113,9 @@ def until(met: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
 class Child:
     """A daemon of its own process, on a recorded /proc, logging to a file."""
 
-    def __init__(self, directory: Path, store: Path, proc: Path | str, *, interval: str = "0.1s", more: str = "") -> None:
+    def __init__(
+        self, directory: Path, store: Path, proc: Path | str, *, interval: str = "0.1s", more: str = ""
+    ) -> None:
         config = directory / "config.toml"
         config.write_text(
             f'[sampling]\ninterval = "{interval}"\n[analysis]\nwindows = ["1m"]\n'
@@ -119,7 +125,7 @@ class Child:
         self.log_file = directory / f"daemon-{time.monotonic_ns()}.log"
         self.argv = [sys.executable, "-m", "leakwatch", "daemon", "--config", str(config), "--proc", str(proc)]
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(self.argv, stdout=log, stderr=log)
         return self
@@ -179,11 +185,57 @@ def read_all(path: Path) -> None:
     reader.close()
 
 
-if __name__ == "__main__":
+def as_user(user: int, verb: str, *arguments: str) -> list[str]:
+    """Return the command that does this as another user, which need not be able to read checkout or interpreter."""
+    return [sys.executable, __file__, f"--as={user}", verb, *arguments]
+
+
+def become(user: int) -> None:
+    """Load what is loaded late, then give up root for good."""
+    import concurrent.futures.thread
+    from datetime import UTC
+
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    import leakwatch
+    from leakwatch.store import engine
+
+    for module in pkgutil.walk_packages(leakwatch.__path__, "leakwatch."):
+        if not module.name.endswith(("__main__", "_migrations")):
+            importlib.import_module(module.name)
+    scheduler = BackgroundScheduler(timezone=UTC)
+    scheduler.start()
+    scheduler.shutdown()
+    with concurrent.futures.thread.ThreadPoolExecutor(1), tempfile.TemporaryDirectory() as directory:
+        engine.disconnect(engine.connect_writer(Path(directory) / "warm.db"))
+    os.chdir("/")
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+
+
+def leakwatch(*arguments: str) -> int:
+    from leakwatch.cli.main import main
+
+    return main(arguments)
+
+
+def run() -> int:
     from leakwatch.errors import LeakwatchError
 
+    arguments = sys.argv[1:]
+    if arguments[0].startswith("--as="):
+        become(int(arguments.pop(0).removeprefix("--as=")))
+    verb, *rest = arguments
     try:
-        {"write": write_for_ever, "read": read_all}[sys.argv[1]](Path(sys.argv[2]))
+        if verb == "leakwatch":
+            return leakwatch(*rest)
+        {"write": write_for_ever, "read": read_all}[verb](Path(rest[0]))
     except LeakwatchError as error:
         print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

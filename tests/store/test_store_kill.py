@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +18,7 @@ from leakwatch.store.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ROUNDS = 10
 
@@ -129,6 +129,9 @@ def test_a_daemon_killed_twice_starts_again_by_itself(tmp_path: Path, proc_tree:
         had = len(numbers)
         assert not beside(store)
     # AND each scrape of the recorded /proc has the same processes' samples
-    counts = rows(store, "SELECT DISTINCT count(*) FROM sample JOIN series ON series.id = series_id "
-                         "WHERE metric = 'process.uss_bytes' GROUP BY scrape_id")
+    counts = rows(
+        store,
+        "SELECT DISTINCT count(*) FROM sample JOIN series ON series.id = series_id "
+        "WHERE metric = 'process.uss_bytes' GROUP BY scrape_id",
+    )
     assert len(counts) == 1

@@ -10,21 +10,18 @@ from pathlib import Path
 
 import pytest
 import storetools
-from storetools import BASE_MS, NOBODY, USS, process, rows, scrape
+from storetools import BASE_MS, NOBODY, USS, as_user, change, process, rows, scrape
 
 from leakwatch.errors import PermissionNeededError, StoreCorruptError, StoreNotFoundError
 from leakwatch.store.engine import JOURNAL_LIMIT_BYTES
 from leakwatch.store.reader import Reader
 from leakwatch.store.writer import Writer
 
-MANY = range(1, 1500)
+MEGABYTE = "0123456789abcdef" * 65536
 
 
 def read_as(user: int, store: Path) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-P", storetools.__file__, "read", str(store)]
-    return subprocess.run(
-        argv, user=user, group=user, extra_groups=[], cwd="/", capture_output=True, text=True, check=False
-    )
+    return subprocess.run(as_user(user, "read", str(store)), capture_output=True, text=True, check=False)
 
 
 def suffixes(store: Path) -> set[str]:
@@ -34,22 +31,23 @@ def suffixes(store: Path) -> set[str]:
 def test_a_long_read_sees_one_moment_while_the_writer_goes_on(store: Path) -> None:
     # GIVEN a reader in the middle of a read
     writer, reader = Writer(store), Reader(store)
-    writer.write_scrape(scrape(0, MANY))
+    writer.write_scrape(scrape(0))
     with reader._reading() as connection:
         query = "SELECT count(*) FROM scrape"
         assert connection.exec_driver_sql(query).scalar_one() == 1
-        # WHEN the writer stores some hundred scrapes meanwhile
-        for number in range(1, 250):
-            writer.write_scrape(scrape(number, MANY))
+        # WHEN the writer stores scrapes, and megabytes of other things, meanwhile
+        for number in range(1, 20):
+            writer.write_scrape(scrape(number))
+            writer.write_evaluation([], {}, {"large": f"{number}{MEGABYTE}"}, BASE_MS)
         # THEN neither waits for the other, the read sees what it saw, and the log has to keep it all
         assert connection.exec_driver_sql(query).scalar_one() == 1
         wal = store.with_name(store.name + "-wal")
         assert wal.stat().st_size > JOURNAL_LIMIT_BYTES
     # AND once it has ended, the log is cut back by the next writes
-    for number in range(250, 253):
-        writer.write_scrape(scrape(number, MANY))
+    for number in range(20, 23):
+        writer.write_scrape(scrape(number))
     assert wal.stat().st_size <= JOURNAL_LIMIT_BYTES
-    assert len(reader.scrapes_since(0)) == 253
+    assert len(reader.scrapes_since(0)) == 23
     reader.close()
     writer.close()
     assert suffixes(store) == {""}
@@ -67,6 +65,27 @@ def test_names_and_rows_are_of_one_moment(store: Path) -> None:
     # THEN it goes on with what it began with
     assert [first, *blocks] == [storetools.block(1, BASE_MS), storetools.block(2, BASE_MS)]
     reader.close()
+    writer.close()
+
+
+def test_a_reader_beside_the_writer_does_not_drop_its_locks(store: Path) -> None:
+    # GIVEN a process with a writer, which also reads, as the daemon does at its start
+    writer = Writer(store)
+    writer.write_scrape(scrape(1))
+    Reader(store).close()
+    # WHEN somebody else opens the file, to write if need be, and closes it
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM scrape').fetchall(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(store)], check=True)
+    # THEN that was not taken for the last one to use the log: it is there, and what is written goes into it
+    assert suffixes(store) == {"", "-wal", "-shm"}
+    writer.write_scrape(scrape(2))
+    code = (
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM scrape').fetchone()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(store)], check=True, capture_output=True, text=True)
+    assert done.stdout == "2\n"
     writer.close()
 
 
@@ -107,11 +126,11 @@ def test_what_is_no_store_is_named(tmp_path: Path, store: Path) -> None:
     (tmp_path / "empty.db").touch()
     (tmp_path / "garbage.db").write_bytes(b"no database" * 1000)
     (tmp_path / "text").mkdir()
-    storetools.change(tmp_path / "other.db", "CREATE TABLE notes(x)")
+    change(tmp_path / "other.db", "CREATE TABLE notes(x)")
     for name, error, words in (
         ("none.db", StoreNotFoundError, "there is no store"),
         ("empty.db", StoreNotFoundError, "is empty"),
-        ("text", StoreNotFoundError, "Is a directory"),
+        ("text", StoreNotFoundError, "is no file"),
         ("garbage.db", StoreCorruptError, "is damaged"),
         ("other.db", StoreCorruptError, "another program"),
     ):
@@ -181,11 +200,7 @@ def test_root_reading_does_not_lock_the_daemon_s_user_out(shared: Path, empty_st
     reader.close()
     assert {p.stat().st_uid for p in shared.iterdir()} == {NOBODY}
     # AND the daemon's user writes to it
-    argv = [sys.executable, "-P", storetools.__file__, "write", str(store)]
-    child = subprocess.Popen(
-        argv, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    with child:
+    with subprocess.Popen(as_user(NOBODY, "write", str(store)), stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline().strip().isdigit()
         child.kill()

@@ -70,7 +70,7 @@ def test_scrapes_come_back_with_their_samples_in_order(writer: Writer, reader: R
         writer.write_scrape(scrape(number))
     # WHEN they are read
     heads = reader.scrapes_since(BASE_MS + 2 * MINUTE_MS)
-    got = dict((head.ts_ms, values) for head, values in reader.samples_of(heads))
+    got = {head.ts_ms: values for head, values in reader.samples_of(heads)}
     # THEN every sample is there, at its time, and the early scrape is left out
     assert list(got) == [BASE_MS + 2 * MINUTE_MS, BASE_MS + 3 * MINUTE_MS]
     assert got[BASE_MS + 3 * MINUTE_MS] == {(s.metric, s.target): s.value for s in scrape(3).samples}
@@ -82,15 +82,18 @@ def test_scrapes_come_back_with_their_samples_in_order(writer: Writer, reader: R
 
 
 def test_what_was_irregular_comes_back(writer: Writer, reader: Reader) -> None:
-    outcome = CollectorOutcome(
-        "slab", 10, 0, {AbsenceReason.DENIED: 2}, examples=("/proc/slabinfo: EACCES",), error=""
-    )
+    outcome = CollectorOutcome("slab", 10, 0, {AbsenceReason.DENIED: 2}, examples=("/proc/slabinfo: EACCES",), error="")
     tick = Tick(BASE_MS, "boot-a", late_ms=3, missed=2, suspended_ms=1000, clock_step_ms=-500)
     writer.write_scrape(Scrape(tick, (), (), (outcome, CollectorOutcome("vmalloc", 1, 0, error="boom"))))
     irregular = reader.irregularities(0)
     last = reader.last_scrape()
     assert last is not None
-    assert (irregular.missed, irregular.suspended_ms, irregular.clock_stepped_ms, irregular.latest_ms) == (2, 1000, 500, 3)
+    assert (irregular.missed, irregular.suspended_ms, irregular.clock_stepped_ms, irregular.latest_ms) == (
+        2,
+        1000,
+        500,
+        3,
+    )
     assert last.notes == {"slab": ["/proc/slabinfo: EACCES"], "vmalloc": ["boom"]}
     assert last.clock_step_ms == -500
 
@@ -121,7 +124,9 @@ def test_findings_suspicions_and_states_are_replaced_and_dropped(writer: Writer,
     # GIVEN what an evaluation says
     key = (USS, ONE)
     writer.write_scrape(scrape(1))
-    writer.write_evaluation([(finding(), 5, None), (finding("b"), None, 6)], {key: "{}"}, {"daemon": {"pid": 1}}, BASE_MS)
+    writer.write_evaluation(
+        [(finding(), 5, None), (finding("b"), None, 6)], {key: "{}"}, {"daemon": {"pid": 1}}, BASE_MS
+    )
     stored = {one.finding.id: one for one in reader.findings()}
     assert stored["unit:a"].finding == finding()
     assert (stored["unit:a"].announced_ms, stored["b"].ended_ms) == (5, 6)
@@ -149,7 +154,9 @@ def test_thousands_of_suspicions_and_findings_are_dropped_at_once(writer: Writer
     assert reader.findings() == []
 
 
-def test_a_finding_that_cannot_be_read_is_left_out(writer: Writer, reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_finding_that_cannot_be_read_is_left_out(
+    writer: Writer, reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
     writer.write_evaluation([(finding(str(n)), None, None) for n in range(4)], {}, {"a": 1, "b": 2}, BASE_MS)
     change(
         writer.path,
@@ -166,7 +173,11 @@ def test_a_finding_that_cannot_be_read_is_left_out(writer: Writer, reader: Reade
 def test_names_that_are_not_utf8_come_back(writer: Writer, reader: Reader) -> None:
     # GIVEN names as the kernel may give them (a process writes what it likes to /proc/self/comm)
     info = ProcessInfo(
-        ProcessIdentity("boot-a", 9, 9), "a\udcff\x00\n'\"", "arg\udc80 ü 火", None, Service(ServiceKind.CGROUP, "/x\udcfe")
+        ProcessIdentity("boot-a", 9, 9),
+        "a\udcff\x00\n'\"",
+        "arg\udc80 ü 火",
+        None,
+        Service(ServiceKind.CGROUP, "/x\udcfe"),
     )
     slab = Target(TargetKind.SLAB, "cache\udcff")
     outcome = CollectorOutcome("processes", 1, 1, examples=("\udcff",))
@@ -244,7 +255,9 @@ def test_a_new_boot_ends_every_process_of_the_old(writer: Writer, reader: Reader
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_failed_transaction_leaves_nothing_and_the_next_one_works(store: Path, reader: Reader, *, known: bool) -> None:
+def test_a_failed_transaction_leaves_nothing_and_the_next_one_works(
+    store: Path, reader: Reader, *, known: bool
+) -> None:
     # GIVEN a writer, which may have stored something before
     writer = Writer(store)
     if known:
@@ -270,7 +283,7 @@ class Interrupted(BaseException):
 
 
 def test_an_interrupt_within_a_transaction_takes_all_of_it_back(writer: Writer) -> None:
-    with pytest.raises(Interrupted), writer.exclusive() as connection:
+    with pytest.raises(Interrupted), writer.exclusive() as connection:  # noqa: PT012  # the state half way is the point
         connection.exec_driver_sql("INSERT INTO state VALUES ('a', '1')")
         raise Interrupted
     writer.write_scrape(scrape(1))

@@ -1,0 +1,192 @@
+"""Tables: which service a process belongs to, and what a program is called."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakwatch.collectors.processes import as_text
+from leakwatch.collectors.programs import program_of
+from leakwatch.collectors.services import service_of
+from leakwatch.model import Service, ServiceKind
+from leakwatch.procfs import pid_cgroup
+
+ID = "3f1c0a9be57d44d2a8d16b0c7e2f9a518b6d0e4c2a7f13905d8e6b4c1f2a3d70"
+SHORT = ID[:12]
+UID = "1ab2c3d4-0e5f-4a6b-8c7d-9e0f1a2b3c4d"
+USER = "/user.slice/user-1000.slice"
+UNIT, CONTAINER, CGROUP, PROGRAM = ServiceKind.UNIT, ServiceKind.CONTAINER, ServiceKind.CGROUP, ServiceKind.PROGRAM
+THE_PROGRAM = (PROGRAM, "prog")
+
+
+def of(cgroup: str) -> tuple[ServiceKind, str]:
+    service = service_of(pid_cgroup.parse(cgroup.encode()), "comm", "/usr/bin/prog", ())
+    return service.kind, service.name
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        # systemd
+        ("/system.slice/nginx.service", (UNIT, "nginx.service")),
+        ("/system.slice/docker.service", (UNIT, "docker.service")),
+        ("/system.slice/containerd.service", (UNIT, "containerd.service")),
+        ("/system.slice/system-getty.slice/getty@tty1.service", (UNIT, "getty@tty1.service")),
+        ("/system.slice/system-foo.slice/foo@1.service/worker", (UNIT, "foo@1.service")),
+        ("/custom.slice/custom-app.slice/app.service", (UNIT, "app.service")),
+        ("/init.scope", THE_PROGRAM),
+        ("/system.slice", THE_PROGRAM),
+        ("/", THE_PROGRAM),
+        ("/..", THE_PROGRAM),
+        ("/../../other", THE_PROGRAM),
+        # people
+        (f"{USER}/session-3.scope", THE_PROGRAM),
+        (f"{USER}/user@1000.service", THE_PROGRAM),
+        (f"{USER}/user@1000.service/init.scope", THE_PROGRAM),
+        (f"{USER}/user@1000.service/app.slice/foo.service", (UNIT, "foo.service")),
+        (f"{USER}/user@1000.service/app.slice/app-gnome-firefox-1234.scope", THE_PROGRAM),
+        (f"{USER}/user@1000.service/app.slice/run-u12.scope", THE_PROGRAM),
+        ("/system.slice/run-r0123.scope", THE_PROGRAM),
+        # docker, podman
+        (f"/docker/{ID}", (CONTAINER, SHORT)),
+        (f"/system.slice/docker-{ID}.scope", (CONTAINER, SHORT)),
+        (f"/system.slice/docker-{ID}.scope/init.scope", (CONTAINER, SHORT)),
+        (f"/docker/{ID}/system.slice/cron.service", (CONTAINER, f"{SHORT}/cron.service")),
+        (f"/machine.slice/libpod-{ID}.scope", (CONTAINER, SHORT)),
+        (f"/machine.slice/libpod-{ID}.scope/container", (CONTAINER, SHORT)),
+        (f"{USER}/user@1000.service/user.slice/libpod-{ID}.scope/container", (CONTAINER, SHORT)),
+        (f"/machine.slice/libpod-conmon-{ID}.scope", THE_PROGRAM),
+        (f"/system.slice/web.service/libpod-payload-{ID}", (UNIT, "web.service")),
+        # containerd, Kubernetes
+        (f"/default/{ID}", (CONTAINER, SHORT)),
+        (f"/system.slice/nerdctl-{ID}.scope", (CONTAINER, SHORT)),
+        (f"/kubepods/burstable/pod{UID}/{ID}", (CONTAINER, SHORT)),
+        (f"/kubepods/besteffort/pod{ID[:32]}/{ID}", (CONTAINER, SHORT)),
+        (f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+         f"/cri-containerd-{ID}.scope", (CONTAINER, SHORT)),
+        (f"/kubepods.slice/kubepods-pod{UID.replace('-', '_')}.slice/crio-{ID}.scope", (CONTAINER, SHORT)),
+        (f"/kubepods.slice/kubepods-pod{UID.replace('-', '_')}.slice/crio-conmon-{ID}.scope", THE_PROGRAM),
+        (f"/system.slice/containerd.service/kubepods-burstable-pod{UID}.slice:cri-containerd:{ID}", (CONTAINER, SHORT)),
+        # lxc, nspawn, virtual machines
+        ("/lxc/web", (CONTAINER, "web")),
+        ("/lxc.payload.web", (CONTAINER, "web")),
+        ("/lxc.payload.web/system.slice/nginx.service", (CONTAINER, "web/nginx.service")),
+        ("/machine.slice/systemd-nspawn@web.service/payload", (CONTAINER, "web")),
+        ("/machine.slice/systemd-nspawn@web.service/payload/system.slice/x.service", (CONTAINER, "web/x.service")),
+        ("/machine.slice/systemd-nspawn@web.service/supervisor", (UNIT, "systemd-nspawn@web.service")),
+        ("/machine.slice/machine-my\\x2dbox.scope/payload/system.slice/x.service", (CONTAINER, "my-box/x.service")),
+        ("/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator", (CONTAINER, "qemu-1-vm")),
+        ("/payload/system.slice/x.service", (UNIT, "x.service")),
+        ("/payload/init.scope", THE_PROGRAM),
+        ("/payload", THE_PROGRAM),
+        ("/supervisor", THE_PROGRAM),
+        # somebody's own
+        ("/batch/nightly", (CGROUP, "/batch/nightly")),
+        ("/with:colon", (CGROUP, "/with:colon")),
+    ],
+)  # fmt: skip
+def test_the_service_of_a_control_group(path: str, expected: tuple[ServiceKind, str]) -> None:
+    assert of(f"0::{path}\n") == expected
+    assert of(f"3:memory:/\n1:name=systemd:{path}\n") == expected
+
+
+def test_a_v1_limit_somebody_set_is_no_service() -> None:
+    assert of("4:memory:/limited\n1:name=systemd:/user.slice/user-0.slice/session-1.scope\n") == THE_PROGRAM
+
+
+def test_a_v1_container_is_found_in_any_hierarchy() -> None:
+    assert of(f"4:memory:/docker/{ID}\n1:name=systemd:/\n0::/system.slice/docker.service\n") == (CONTAINER, SHORT)
+
+
+def test_without_control_groups_it_is_the_program() -> None:
+    assert service_of(None, "init", "/bin/busybox", ("init",)) == Service(PROGRAM, "busybox init")
+
+
+@pytest.mark.parametrize(
+    ("exe", "command", "expected"),
+    [
+        ("/usr/sbin/nginx", ["nginx: master process /usr/sbin/nginx"], "nginx"),
+        ("/usr/bin/redis-server", ["/usr/bin/redis-server", "127.0.0.1:6379"], "redis-server"),
+        ("/usr/bin/redis-server (deleted)", ["redis-server"], "redis-server"),
+        ("/memfd:payload (deleted)", ["x"], "memfd:payload"),
+        ("/usr/bin/git", ["git", "fetch", "--all"], "git fetch"),
+        ("/usr/bin/sleep", ["sleep", "60"], "sleep"),
+        ("/opt/My App/bin/tool", ["/opt/My App/bin/tool"], "tool"),
+        # python
+        ("/usr/bin/python3.11", ["python3", "/srv/app/worker.py", "--fast"], "python3.11 worker.py"),
+        ("/usr/bin/python3", ["python3", "manage.py", "runserver"], "python3 manage.py runserver"),
+        ("/usr/bin/python3", ["python3", "-u", "-W", "ignore", "-X", "dev", "app.py"], "python3 app.py"),
+        ("/usr/bin/python3", ["python3", "-m", "http.server", "8000"], "python3 -m http.server"),
+        ("/usr/bin/python3", ["python3", "-Im", "celery", "worker"], "python3 -m celery worker"),
+        ("/usr/bin/python3", ["python3", "-c", "import os; os.wait()"], "python3 -c"),
+        ("/usr/bin/python3", ["python3", "-Ic", "secret = 1"], "python3 -c"),
+        ("/usr/bin/python3", ["python3"], "python3"),
+        # java
+        ("/usr/lib/jvm/21/bin/java", ["java", "-Xmx1g", "-jar", "/srv/app.jar", "--x"], "java -jar app.jar"),
+        ("/usr/bin/java", ["java", "-cp", "a:b", "-Dx=y", "org.acme.Main", "arg"], "java org.acme.Main"),
+        ("/usr/bin/java", ["java", "-version"], "java"),
+        # others
+        ("/usr/bin/node", ["node", "--inspect", "-r", "dotenv", "/srv/server.js"], "node server.js"),
+        ("/usr/bin/node", ["node", "-e", "while(1);"], "node -e"),
+        ("/usr/bin/node", ["node", "--eval", "while(1);"], "node --eval"),
+        ("/usr/bin/perl", ["perl", "-w", "/usr/sbin/munin-node"], "perl munin-node"),
+        ("/usr/bin/perl", ["perl", "-ne", "print"], "perl -e"),
+        ("/usr/bin/ruby3.1", ["ruby", "bin/rails", "server"], "ruby3.1 rails server"),
+        ("/usr/bin/php8.2", ["php", "-d", "x=1", "artisan", "queue"], "php8.2 artisan queue"),
+        ("/bin/sh", ["/bin/sh", "-e", "/etc/init.d/thing", "start"], "sh thing start"),
+        ("/bin/bash", ["bash", "-lc", "some code"], "bash -c"),
+        ("/bin/bash", ["bash", "-o", "pipefail", "job.sh"], "bash job.sh"),
+        ("/bin/bash", ["-bash"], "bash"),
+        ("/bin/busybox", ["/sbin/udhcpc", "-i", "eth0"], "busybox udhcpc"),
+        ("/bin/busybox", ["busybox", "httpd", "-f"], "busybox httpd"),
+        # the executable may not be read
+        (None, ["postgres: checkpointer "], "postgres"),
+        (None, ["postgres: 14/main: autovacuum launcher"], "postgres"),
+        (None, ["/usr/sbin/sshd", "-D"], "sshd"),
+        (None, ["/usr/bin/python3", "/srv/x.py"], "python3 x.py"),
+        (None, ["-bash"], "bash"),
+        (None, [], "comm"),
+        (None, [""], "comm"),
+        ("", ["", "serve"], "comm serve"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_program(exe: str | None, command: list[str], expected: str) -> None:
+    args = tuple(command)
+    assert program_of("comm", exe, args) == expected
+
+
+WORDS = st.lists(
+    st.one_of(
+        st.text(max_size=40),
+        st.binary(max_size=30).map(lambda raw: raw.decode("utf-8", "surrogateescape")),
+        st.sampled_from(["-m", "-c", "-jar", "-e", "-X", "--", "-", "", "/", "a" * 5000]),
+    ),
+    max_size=6,
+)
+EXES = st.sampled_from([None, "", "/", "/usr/bin/python3", "/bin/sh", "/usr/bin/java", "/bin/busybox", "/x (deleted)"])
+
+
+@given(WORDS, EXES)
+def test_any_arguments_give_a_name_of_bounded_length_that_encodes(args: list[str], exe: str | None) -> None:
+    name = program_of("comm", exe, tuple(args))
+    assert len(name) <= 120
+    as_text(name).encode()
+
+
+@given(WORDS)
+def test_what_follows_the_subcommand_changes_nothing(more: list[str]) -> None:
+    usual = ("python3", "/srv/manage.py", "runserver")
+    assert program_of("x", "/usr/bin/python3", (*usual, *more)) == "python3 manage.py runserver"
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\n\0"), max_size=60))
+def test_any_control_group_gives_a_service(path: str) -> None:
+    kind, name = of(f"0::/{path}\n")
+    assert name
+    assert kind in ServiceKind
+
+
+def test_hostile_bytes_are_spelled_out() -> None:
+    hostile = b"x\xff\xfe\n\x1b".decode("utf-8", "surrogateescape")
+    assert as_text(program_of(hostile, None, ())) == "x\\xff\\xfe\n\x1b"

@@ -1,0 +1,195 @@
+"""A restart in the middle: the scan fed from a real store goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key, leak, only, process, unit
+
+from leakwatch.config import AnalysisConfig, Config
+from leakwatch.model import SealedBlock, Verdict
+from leakwatch.resume import resume
+from leakwatch.scan import Evaluation, Scan
+from leakwatch.store.open import open_writer
+from leakwatch.store.reader import Reader
+
+NGINX = unit("nginx.service")
+HOST = {"kernel.mem_total_bytes": 64 << 30, "kernel.mem_available_bytes": 40 << 30}
+
+
+def machine() -> Machine:
+    """Leaks of several kinds, a saw with deep teeth, and much that stands still."""
+    return Machine(
+        {
+            process(1, "nginx", NGINX): 30 * MIB,
+            process(2, "nginx", NGINX): leak(300 * KIB),
+            process(3, "saw"): lambda at: 10 * MIB + at % 45 * MIB,
+            process(4, "stopped"): lambda at: 50 * MIB + min(at, 80) * MIB,
+            process(5, "born"): only(40 * MIB, 70, 999),
+            process(6, "ended"): only(leak(), 0, 90),
+            process(7, "fell"): lambda at: 200 * MIB if at < 150 else 50 * MIB + at * 100 * KIB,
+        },
+        slab={"kmalloc-4k": leak(), "dentry": 70 * MIB},
+        vmalloc={"module_alloc": 9 * MIB},
+        host=HOST,
+        reclaimable={"dentry": True},
+    )
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "leakwatch.db"
+    open_writer(path, START_MS).close()
+    return path
+
+
+@dataclass
+class Run:
+    """The daemon's loop without its clock."""
+
+    store: Path
+    config: Config = MINUTES
+    sealed: list[SealedBlock] = field(default_factory=list)
+    said: dict[int, Evaluation] = field(default_factory=dict)
+
+    def go(self, what: Machine, first: int, last: int, *, shift: Callable[[int], int] = lambda at: 0) -> Run:
+        """Open the store, resume, scrape from one second to before another, close."""
+        writer = open_writer(self.store, START_MS)
+        scan = Scan(self.config, NoLimits())
+        reader = Reader(self.store)
+        pending = resume(scan, reader, START_MS + first * 1000 + shift(first) * 1000)
+        reader.close()
+        for at in range(first, last):
+            ts_ms = START_MS + (at + shift(at)) * 1000
+            stepped = 1000 * (shift(at) - shift(at - 1)) if at > first else 0
+            scrape = what.scrape(at, ts_ms=ts_ms, clock_step_ms=stepped)
+            pending += scan.feed(scrape)
+            writer.write_scrape(scrape, pending)
+            self.sealed += pending
+            pending = []
+            if at % 5 == 4:
+                self.said[at] = scan.evaluate(ts_ms)
+                writer.write_evaluation([], self.said[at].suspicions, {}, ts_ms)
+        writer.close()
+        return self
+
+
+@pytest.fixture
+def run(empty_store: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    count = iter(range(100))
+
+    def new(config: Config = MINUTES) -> Run:
+        store = tmp_path / f"{next(count)}.db"
+        shutil.copy(empty_store, store)
+        return Run(store, config)
+
+    yield new
+
+
+def findings(evaluation: Evaluation) -> dict[str, tuple[object, ...]]:
+    return {f.id: (f.name, f.pid, f.metric, f.assessment.verdict, f.assessment.reason, f.note) for f in evaluation.findings}
+
+
+@pytest.fixture(scope="module")
+def straight(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Five minutes without a restart."""
+    store = tmp_path_factory.mktemp("straight") / "leakwatch.db"
+    shutil.copy(empty_store, store)
+    return Run(store).go(machine(), 0, 300)
+
+
+@pytest.mark.parametrize("stops", [(20,), (63,), (141,), (100, 150, 200, 250)], ids=str)
+def test_verdicts_and_blocks_after_restarts_are_those_without_one(
+    run: Callable[..., Run], straight: Run, stops: tuple[int, ...]
+) -> None:
+    # GIVEN a run of five minutes, and another that was restarted in between
+    again = run()
+    for first, last in zip((0, *stops), (*stops, 300), strict=True):
+        again.go(machine(), first, last)
+    # THEN all blocks are the same, and so is all that was said
+    assert by_key(again.sealed) == by_key(straight.sealed)
+    for at, evaluation in straight.said.items():
+        assert findings(again.said[at]) == findings(evaluation), f"at second {at}"
+    assert Verdict.LEAK in {f.assessment.verdict for f in straight.said[299].findings}
+
+
+def test_a_confirmed_leak_is_one_at_the_first_look_after_a_restart(run: Callable[..., Run]) -> None:
+    restarted = run().go(machine(), 0, 200).go(machine(), 200, 205)
+    leaks = {f.name for f in restarted.said[204].findings if f.assessment.verdict is Verdict.LEAK}
+    assert {"nginx.service", "kmalloc-4k"} <= leaks
+
+
+def test_other_windows_are_rebuilt_from_the_samples(run: Callable[..., Run]) -> None:
+    # GIVEN three minutes watched with windows of one and two minutes
+    other = replace(MINUTES, analysis=AnalysisConfig(windows_s=(36, 180)))
+    first = run().go(machine(), 0, 180)
+    # WHEN the windows are changed
+    changed = replace_config(first, other).go(machine(), 180, 300)
+    # THEN the blocks and verdicts are those of having had them all the time
+    straight = run(other).go(machine(), 0, 300)
+    theirs = {key: block for key, block in by_key(straight.sealed).items() if key[1] not in gone(machine())}
+    ours = {key: block for key, block in by_key(changed.sealed).items() if key in theirs}
+    assert set(ours) == set(theirs)
+    minima = {key: (b.block.n, b.block.minimum) for key, b in ours.items()}
+    assert minima == {key: (b.block.n, b.block.minimum) for key, b in theirs.items()}
+    assert findings(changed.said[299]) == findings(straight.said[299])
+
+
+def replace_config(run: Run, config: Config) -> Run:
+    return Run(run.store, config)
+
+
+def gone(what: Machine) -> set[object]:
+    """Targets whose samples are not replayed, their process having ended before the restart."""
+    ended = {info for info in what.processes if info.name == "ended"}
+    return {info.identity.target for info in ended} | {info.service.target for info in ended if info.service}
+
+
+def test_an_empty_store_resumes_to_nothing(run: Callable[..., Run]) -> None:
+    fresh = run()
+    reader = Reader(fresh.store)
+    scan = Scan(MINUTES, NoLimits())
+    assert resume(scan, reader, START_MS) == []
+    assert scan.evaluate(START_MS).findings == ()
+    reader.close()
+
+
+def test_a_clock_set_back_while_stopped_hides_nothing_and_joins_nothing(run: Callable[..., Run]) -> None:
+    # GIVEN a leak, watched for two and a half minutes, and a clock set back by an hour before the restart
+    back = run().go(machine(), 0, 150)
+    back.go(machine(), 150, 330, shift=lambda at: -3600)
+    # THEN it is learnt anew, not joined with what was
+    verdicts = {f.name: f.assessment.verdict for f in back.said[329].findings}
+    assert verdicts["nginx.service"] is Verdict.LEAK
+    assert verdicts["kmalloc-4k"] is Verdict.LEAK
+    assert {f.assessment.verdict for f in back.said[154].findings} == {Verdict.LEARNING}
+
+
+@pytest.mark.parametrize(("stop", "back_s"), [(163, 90), (190, 3600), (250, 45)])
+def test_a_restart_after_the_clock_was_set_back_changes_nothing(run: Callable[..., Run], stop: int, back_s: int) -> None:
+    def shift(at: int) -> int:
+        return -back_s if at >= 160 else 0
+
+    straight = run().go(machine(), 0, 320, shift=shift)
+    again = run().go(machine(), 0, stop, shift=shift).go(machine(), stop, 320, shift=shift)
+    for at in straight.said:
+        if at >= stop:
+            ours, theirs = findings(again.said[at]), findings(straight.said[at])
+            assert {k: v[3] for k, v in ours.items()} == {k: v[3] for k, v in theirs.items()}, f"at second {at}"
+
+
+def test_restarts_on_both_sides_of_a_clock_set_back_join_nothing(run: Callable[..., Run]) -> None:
+    # GIVEN a restart with the clock 40 s back, and another 15 s later, before any block of the new time was whole
+    def shift(at: int) -> int:
+        return -40
+
+    flat = Machine({process(1): lambda at: 60 * MIB if at < 200 else 90 * MIB}, host=HOST)
+    runs = run().go(flat, 0, 200)
+    runs.sealed.clear()
+    runs.go(flat, 200, 203, shift=shift).go(flat, 203, 330, shift=shift)
+    assert {f.assessment.verdict for at, e in runs.said.items() for f in e.findings} == {Verdict.LEARNING, Verdict.OK}
+    assert {block.segment_ms for block in runs.sealed} == {START_MS + 160_000}
