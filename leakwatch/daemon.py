@@ -32,15 +32,12 @@ from leakwatch.errors import (
     StoreWriteError,
 )
 from leakwatch.judging import CHILD_FROM_S, JudgingError, judge_for
+from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
 from leakwatch.procfs.root import ProcFS
 from leakwatch.resume import resume
 from leakwatch.scan import Scan
-from leakwatch.store.lock import StoreLock
-from leakwatch.store.open import open_writer
 from leakwatch.store.reader import Reader
-from leakwatch.store.retention import purge
-from leakwatch.store.setaside import set_aside
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
@@ -56,8 +53,6 @@ if TYPE_CHECKING:
 FAILURES_ALLOWED = 5
 """Scrapes in a row that may fail to be read or stored: a disk that was full for a moment is forgiven, after that the
 daemon ends, so that its supervisor and its operator see that nothing is watched."""
-PENDING_BLOCKS = 50_000
-"""Blocks kept for a store that cannot be written just now: five failures' worth on a host of thousands of processes."""
 EVALUATE_INTERVALS = 5
 """Sampling intervals between two evaluations at least, so that judging costs less than sampling."""
 EVALUATE_AT_LEAST_S = 5.0
@@ -77,15 +72,14 @@ class Daemon:
         Raises ProcUnavailableError, StoreBusyError, StoreTooNewError or StoreWriteError.
         """
         self._config = config
-        self._store = store
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
+        self._evaluating = threading.Lock()
+        self._closing = False
         self._exit_code = EXIT_OK
         self._failures = self._judging_failures = 0
         self._ready = False
-        self._pending: list[SealedBlock] = []
-        # Found by judging or purging, which run beside sampling; the next scrape acts on it.
-        self._damage: tuple[Writer, StoreCorruptError] | None = None
+        self._unstored: list[SealedBlock] = []
         self._last_tick_ms = self._clock.now().monotonic_ms
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
@@ -93,37 +87,24 @@ class Daemon:
         self._scraper = Scraper(procfs, boot_id, config.sampling.slow_every)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits = CgroupLimits(procfs)
-        self._lock = StoreLock(store)
+        self._keeper = StoreKeeper(store, self._clock)
         try:
-            self._writer = open_writer(store, self._clock.now().wall_ms)
-            try:
-                self._resume()
-            except StoreCorruptError as error:
-                self._start_new_store(error)
+            self._resume()
         except BaseException:
-            self._lock.release()
+            self._keeper.close()
             raise
 
     def _resume(self) -> None:
-        self._scan = self._new_scan()
-        reader = Reader(self._store)
+        self._scan, self._ledger = self._new_scan(), Ledger()
         try:
-            entries = [Entry(f.finding, f.announced_ms, f.ended_ms) for f in reader.findings()]
-            self._ledger = Ledger(entries)
-            self._pending = resume(self._scan, reader, self._clock.now().wall_ms)
-        finally:
-            reader.close()
-
-    def _start_new_store(self, damage: StoreCorruptError) -> None:
-        """Set the damaged store aside; what is in memory goes on."""
-        log.error("%s", damage)
-        try:
-            self._writer.close()
-        except LeakwatchError as error:
-            log.debug("closing the damaged store: %s", error)
-        set_aside(self._store, self._clock.now().wall_ms)
-        self._writer = open_writer(self._store, self._clock.now().wall_ms)
-        if not hasattr(self, "_ledger"):
+            reader = Reader(self._keeper.path)
+            try:
+                self._ledger = Ledger(Entry(f.finding, f.announced_ms, f.ended_ms) for f in reader.findings())
+                self._unstored = resume(self._scan, reader, self._clock.now().wall_ms)
+            finally:
+                reader.close()
+        except StoreCorruptError as error:
+            self._keeper.start_new(error)
             self._scan, self._ledger = self._new_scan(), Ledger()
 
     def _new_scan(self) -> Scan:
@@ -162,7 +143,7 @@ class Daemon:
             start = {"next_run_time": first} if first else {}
             guarded = self._guarded(job)
             scheduler.add_job(guarded, "interval", seconds=every_s, id=job.__name__, executor=executor, **start)
-        log.info("leakwatch %s: sampling every %s into %s", __version__, format_duration(interval_s), self._store)
+        log.info("leakwatch %s: sampling every %s into %s", __version__, format_duration(interval_s), self._keeper.path)
         sdnotify.set_watchdog_interval(max(5 * interval_s, sdnotify.watchdog_interval_s() or 0.0))
         scheduler.start()
         self._wait(duration_s, lambda: scheduler.modify_job("_scrape", next_run_time=datetime.now(UTC)))
@@ -190,11 +171,8 @@ class Daemon:
         prompt = self.evaluate_every_s < CHILD_FROM_S or not self._stop.is_set()
         if self._ready and self._exit_code == EXIT_OK and prompt:
             self._guarded(self._evaluate)()
-        try:
-            self._writer.close()
-        except LeakwatchError as error:
-            log.error("%s", error)
-        self._lock.release()
+        self._closing = True
+        self._keeper.close()
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
         """Return the job with its boundary: the scheduler swallows what a job raises, so we must not let it."""
@@ -223,13 +201,13 @@ class Daemon:
         self._last_tick_ms = now.monotonic_ms
         scrape = self._scraper.scrape(self._ticks.tick(now))
         self._note_irregular(scrape)
-        self._pending += self._scan.feed(scrape)
+        blocks = self._unstored + self._scan.feed(scrape)
+        self._unstored = []
         failure = next((o.error for o in scrape.outcomes if o.collector == PROCESSES and o.error), "")
         error: LeakwatchError | None = ProcUnavailableError(failure) if failure else None
         try:
-            self._write(scrape)
+            self._keeper.write_scrape(scrape, blocks)
         except (StoreWriteError, StoreBusyError) as problem:
-            del self._pending[:-PENDING_BLOCKS]
             error = problem
         if error is not None:
             self._count_failure(error)
@@ -239,17 +217,9 @@ class Daemon:
         self._failures = 0
         self._tell_systemd(scrape)
 
-    def _write(self, scrape: Scrape) -> None:
-        try:
-            if self._damage is not None and self._damage[0] is self._writer:
-                raise self._damage[1]
-            self._writer.write_scrape(scrape, self._pending)
-        except StoreCorruptError as error:
-            self._start_new_store(error)
-            self._writer.write_scrape(scrape, self._pending)
-        self._pending = []
-
     def _count_failure(self, error: LeakwatchError) -> None:
+        if self._closing:
+            return  # the scrape that was being taken when the end came
         self._failures += 1
         if not self._ready or self._failures >= FAILURES_ALLOWED:
             raise error
@@ -276,6 +246,11 @@ class Daemon:
         sdnotify.watchdog()
 
     def _evaluate(self) -> None:
+        with self._evaluating:  # the last one, at the end, may meet a scheduled one
+            if not self._closing:
+                self._evaluate_alone()
+
+    def _evaluate_alone(self) -> None:
         began_us = cpu_us()
         try:
             evaluation = self._scan.evaluate(self._clock.now().wall_ms)
@@ -293,15 +268,12 @@ class Daemon:
             announce_over(finding)
         self._leaks = evaluation.counts[Verdict.LEAK]
         self._watched = evaluation.counts[Verdict.WATCH]
-        writer = self._writer
-        try:
-            self._write_evaluation(writer, evaluation, changes, cpu_us() - began_us)
-        except StoreCorruptError as error:
+        cost_us = cpu_us() - began_us
+        if not self._keeper.attempt(
+            "verdicts could not be stored, the next evaluation tries again",
+            lambda writer: self._write_evaluation(writer, evaluation, changes, cost_us),
+        ):
             self._ledger.forget(changes)
-            self._damage = writer, error
-        except (StoreWriteError, StoreBusyError) as error:
-            self._ledger.forget(changes)
-            log.error("verdicts could not be stored, the next evaluation tries again: %s", error)
 
     def _write_evaluation(self, writer: Writer, evaluation: Evaluation, changes: Changes, cost_us: int) -> None:
         states = {
@@ -322,22 +294,4 @@ class Daemon:
             writer.drop_findings(changes.drop)
 
     def _purge(self) -> None:
-        store = self._config.store
-        writer = self._writer
-        try:
-            done = purge(
-                writer,
-                now_ms=self._clock.now().wall_ms,
-                interval_s=self._config.sampling.interval_s,
-                keep_samples_s=store.keep_samples_s,
-                keep_blocks_s=store.keep_blocks_s,
-                max_size_bytes=store.max_size_bytes,
-            )
-        except StoreCorruptError as error:
-            self._damage = writer, error
-            return
-        except (StoreWriteError, StoreBusyError) as error:
-            log.error("old data could not be removed: %s", error)
-            return
-        if done.for_size:
-            log.warning("the store is at its size limit: %d scrapes were removed before their time", done.scrapes)
+        self._keeper.purge(self._config.store, self._config.sampling.interval_s)

@@ -28,7 +28,7 @@ def announce_leak(finding: Finding) -> None:
     )
     text = (
         f"leak: {_who(finding)}: {metrics.title(finding.metric)} grows {format_rate(slope)} "
-        f"({format_rate(low)} to {format_rate(high)}){since}; id {finding.id}, see: leakwatch report"
+        f"({format_rate(low)} to {format_rate(high)}){since}; see: leakwatch report --name {finding.id}"
     )
     fields = {
         "id": finding.id,

@@ -217,7 +217,9 @@ def _conclude(report: Report, processes: Processes) -> int:
 
     leaks = [row.finding for row in report.rows if row.finding.assessment.verdict is Verdict.LEAK]
     accused = {name for name in processes if any(_is_about(finding, name, processes[name].pid) for finding in leaks)}
-    problems = [] if "leak" in accused else ["demo-leak was not found"]
+    # Where our control group makes one service of all we start, its finding lists who grows in it.
+    listed = any(f"pid {processes['leak'].pid} " in finding.note for finding in leaks)
+    problems = [] if listed or "leak" in accused else ["demo-leak was not found"]
     problems += [f"demo-{name} was called a leak and is none" for name in WORKLOADS[1:] if name in accused]
     if "messages" in processes and not any(finding.name in SLAB_CACHES for finding in leaks):
         problems.append("the leak in the kernel was not found")

@@ -1,6 +1,6 @@
 """What a process runs, from its executable and arguments: the name of a service that nothing else names.
 
-It must be the same after a restart and for all workers, so it has the script and the subcommand but no further argument.
+It is the same after a restart and for all workers: it has the script and the subcommand but no further argument.
 """
 
 from __future__ import annotations

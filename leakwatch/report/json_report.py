@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
@@ -17,7 +18,7 @@ SCHEMA = 1
 
 def render(report: Report) -> str:
     """Return the object as indented JSON."""
-    return json.dumps(as_object(report), indent=1) + "\n"
+    return json.dumps(as_object(report), indent=1, allow_nan=False) + "\n"
 
 
 def as_object(report: Report) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def finding(row: Row) -> dict[str, Any]:
         "exhaustion_at": _time(one.exhaustion_at_ms),
         "ended_at": _time(row.ended_ms),
         "evaluated_at": _time(one.evaluated_at_ms),
-        "confidence": found.confidence,
+        "confidence": _finite(found.confidence),
         "reason": found.reason,
         "note": one.note,
         "windows": [_window(trend) for trend in found.windows],
@@ -104,8 +105,8 @@ def _criterion(criterion: Criterion) -> dict[str, Any]:
     whole = criterion.unit.startswith("bytes")
     return {
         "criterion": criterion.criterion,
-        "measured": _integer(criterion.measured) if whole else criterion.measured,
-        "threshold": _integer(criterion.threshold) if whole else criterion.threshold,
+        "measured": _integer(criterion.measured) if whole else _finite(criterion.measured),
+        "threshold": _integer(criterion.threshold) if whole else _finite(criterion.threshold),
         "passed": bool(criterion.passed),
         "unit": criterion.unit,
         "window_s": criterion.window_s,
@@ -113,7 +114,11 @@ def _criterion(criterion: Criterion) -> dict[str, Any]:
 
 
 def _integer(value: float | None) -> int | None:
-    return None if value is None else round(value)
+    return None if value is None or not isfinite(value) else round(value)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not isfinite(value) else value
 
 
 def _time(ts_ms: int | None) -> str | None:

@@ -10,12 +10,16 @@ from leakwatch.report import words
 if TYPE_CHECKING:
     from leakwatch.report.build import Report
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&@])")
+_LINK = re.compile(r"\b(https?|ftp|mailto|xmpp)(?=:)|\b(www)(?=\.)", re.IGNORECASE)
+"""What GitHub and others turn into a link without any brackets."""
 
 
 def render(report: Report) -> str:
     """Return the report."""
     lines = [f"**{_safe(words.headline(report))}**", ""]
+    if words.alarm(report):
+        lines += [f"**{_safe(words.alarm(report))}**", ""]
     if report.rows:
         lines += [
             "| verdict | what | rate (95 % interval) | per day | grown | lasts | why |",
@@ -39,4 +43,4 @@ def render(report: Report) -> str:
 
 def _safe(text: str) -> str:
     """Escape what Markdown or the HTML in it would act on: a process may be named like markup."""
-    return _SPECIAL.sub(r"\\\1", text)
+    return _LINK.sub(r"\g<0>\\", _SPECIAL.sub(r"\\\1", text))

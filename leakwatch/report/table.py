@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unicodedata import combining, east_asian_width
 
 from leakwatch.model import Verdict
 from leakwatch.report import words
@@ -19,7 +20,7 @@ WIDEST = 48
 
 def render(report: Report, *, colour: bool = False) -> str:
     """Return the report as text."""
-    lines = [words.headline(report), ""]
+    lines = [words.headline(report), *filter(None, [words.alarm(report)]), ""]
     if report.rows:
         lines += [*_rows(report, colour=colour), ""]
     remarks = words.remarks(report)
@@ -35,10 +36,10 @@ def _scrapes(report: Report) -> str:
 
 def _rows(report: Report, *, colour: bool) -> list[str]:
     cells = [_HEADINGS, *(_cells(row, report.generated_ms) for row in report.rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADINGS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells[0], widths, strict=True)).rstrip()]
+    widths = [max(_width(line[column]) for line in cells) for column in range(len(_HEADINGS))]
+    lines = ["  ".join(_padded(cell, width) for cell, width in zip(cells[0], widths, strict=True)).rstrip()]
     for row, line in zip(report.rows, cells[1:], strict=True):
-        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        padded = [_padded(cell, width) for cell, width in zip(line, widths, strict=True)]
         verdict = row.finding.assessment.verdict
         if colour and verdict in _COLOURS:
             padded[0] = f"{_COLOURS[verdict]}{padded[0]}{_PLAIN}"
@@ -47,11 +48,21 @@ def _rows(report: Report, *, colour: bool) -> list[str]:
     return lines
 
 
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _width(text: str) -> int:
+    """Return the columns of a terminal: East Asian wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
 def _cells(row: Row, now_ms: int) -> tuple[str, ...]:
-    what = words.what(row)
     return (
         str(row.finding.assessment.verdict),
-        what if len(what) <= WIDEST else what[: WIDEST - 1] + "…",
+        words.what(row, WIDEST),
         words.rate(row),
         words.per_day(row),
         words.grown(row),

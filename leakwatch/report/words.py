@@ -29,10 +29,17 @@ def minute(ts_ms: int) -> str:
     return rfc3339(ts_ms).replace("T", " ")[:16] + "Z"
 
 
-def what(row: Row) -> str:
-    """Return whose memory it is: ``redis-server (pid 812)``, ``kmalloc-4k``."""
+def count(number: int, one: str, many: str = "") -> str:
+    """Return e.g. ``1 value``, ``2 values``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def what(row: Row, widest: int | None = None) -> str:
+    """Return whose memory it is: ``redis-server (pid 812)``, ``kmalloc-4k``, the name cut to ``widest`` characters."""
     one = row.finding
     name = printable(one.name)
+    if widest is not None and len(name) > widest:
+        name = name[: widest - 1] + "…"
     return f"{name} (pid {one.pid})" if one.pid is not None else name
 
 
@@ -44,7 +51,10 @@ def rate(row: Row) -> str:
     text = format_rate(found.slope_bytes_per_hour)
     if found.slope_low is None or found.slope_high is None:
         return text
-    return f"{text} ({format_bytes(found.slope_low)} to {format_bytes(found.slope_high)})"
+    low, high = format_bytes(found.slope_low), format_bytes(found.slope_high)
+    if low.partition(" ")[2] == high.partition(" ")[2]:
+        low = low.partition(" ")[0]  # the unit once
+    return f"{text} ({low} to {high})"
 
 
 def per_day(row: Row) -> str:
@@ -87,9 +97,9 @@ def why(row: Row) -> str:
 
 
 def where(row: Row) -> str:
-    """Return what else names it, and its id."""
+    """Return what grows and how large it is, what else names it, and its id."""
     one = row.finding
-    parts = [metrics.title(one.metric)]
+    parts = [f"{metrics.title(one.metric)}: {format_bytes(one.assessment.current_bytes)} now"]
     if one.kind is FindingKind.PROCESS and one.service:
         parts.append(printable(one.service))
     if one.user:
@@ -97,6 +107,7 @@ def where(row: Row) -> str:
     if one.note:
         parts.append(printable(one.note))
     if row.ended_ms is not None:
+        parts[0] = parts[0].removesuffix(" now") + " at its end"
         parts.append(f"ended {minute(row.ended_ms)}")
     parts.append(f"id {one.id}")
     return " · ".join(parts)
@@ -104,30 +115,43 @@ def where(row: Row) -> str:
 
 def headline(report: Report) -> str:
     """Return the answer in one line."""
-    leaks = sum(row.finding.assessment.verdict is Verdict.LEAK for row in report.rows)
-    watched = sum(row.finding.assessment.verdict is Verdict.WATCH for row in report.rows)
-    read = report.host.targets_read
-    among = (
-        f"among {read.get('processes', 0)} processes, {read.get('slab', 0)} slab caches "
-        f"and {read.get('vmalloc', 0)} vmalloc callers"
-    )
+    leaks, watched = _running(report, Verdict.LEAK), _running(report, Verdict.WATCH)
+    ended = sum(row.ended_ms is not None for row in report.rows)
     if report.evaluated_ms is None:
-        return f"Nothing judged yet {among}."
-    if not leaks and not watched:
-        return f"Nothing found that leaks {among}."
-    found = [f"{leaks} leak{'s' if leaks != 1 else ''}"] if leaks else []
+        return f"Nothing judged yet {_among(report)}."
+    found = [count(leaks, "leak")] if leaks else []
     found += [f"{watched} to watch"] if watched else []
-    return f"{', '.join(found)} {among}."
+    found += [f"{count(ended, 'that has', 'that have')} ended"] if ended else []
+    return f"{', '.join(found) or 'Nothing found that leaks'} {_among(report)}."
+
+
+def _running(report: Report, verdict: Verdict) -> int:
+    return sum(row.finding.assessment.verdict is verdict and row.ended_ms is None for row in report.rows)
+
+
+def _among(report: Report) -> str:
+    read = report.host.targets_read
+    kinds = {"processes": ("process", "processes"), "slab": ("slab cache", ""), "vmalloc": ("vmalloc caller", "")}
+    parts = [count(read[name], *words) for name, words in kinds.items() if read.get(name)]
+    if not parts:
+        return "and nothing could be read"
+    *head, last = parts
+    return f"among {', '.join(head)} and {last}" if head else f"among {last}"
+
+
+def alarm(report: Report) -> str:
+    """Return what makes the answer worthless unless it is known first, else nothing."""
+    if report.stale_s is None:
+        return ""
+    return (
+        f"Nobody samples: the last scrape is {format_duration(report.stale_s)} old. "
+        "Start the daemon (systemctl start leakwatch)."
+    )
 
 
 def remarks(report: Report) -> list[str]:
-    """Return what limits the answer: no sampling, too little data, what could not be read and why."""
-    lines: list[str] = []
-    if report.stale_s is not None:
-        lines.append(
-            f"Nobody samples: the last scrape is {format_duration(report.stale_s)} old. "
-            "Start the daemon (systemctl start leakwatch)."
-        )
+    """Return what limits the answer: what is not shown, too little data, what could not be read and why."""
+    lines = _hidden(report)
     learning = report.counts.get(Verdict.LEARNING, 0)
     if learning and report.host.windows_s:
         half = format_duration(min(report.host.windows_s) / 2)
@@ -135,14 +159,25 @@ def remarks(report: Report) -> list[str]:
     if report.window_s is not None:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
     lines += _irregular(report) + _unread(report)
+    if report.leaking:
+        lines.append("Each test behind a verdict, measured and threshold: leakwatch report --format json --name ID")
     return lines
+
+
+def _hidden(report: Report) -> list[str]:
+    """Return that the filters leave out leaks: who asks about one service must not take the rest for healthy."""
+    more = report.counts.get(Verdict.LEAK, 0) - _running(report, Verdict.LEAK)
+    return [f"{count(more, 'more leak')} not shown here: the options leave {'it' if more == 1 else 'them'} out."] * (
+        more > 0 and report.window_s is None
+    )
 
 
 def _irregular(report: Report) -> list[str]:
     host = report.host
     parts = []
     if host.missed:
-        parts.append(f"{host.missed} of {host.scrapes + host.missed} scrapes were missed")
+        were = "was" if host.missed == 1 else "were"
+        parts.append(f"{host.missed} of {host.scrapes + host.missed} scrapes {were} missed")
     if host.suspended_ms:
         parts.append(f"the machine slept for {format_duration(host.suspended_ms / 1000)}")
     if host.clock_stepped_ms:
@@ -153,8 +188,8 @@ def _irregular(report: Report) -> list[str]:
 def _unread(report: Report) -> list[str]:
     host = report.host
     lines = [
-        f"Not read: {count} values {_CAUSE[reason]} ({_examples(report, reason)})."
-        for reason, count in sorted(host.absences.items())
+        f"Not read: {count(number, 'value')} {_CAUSE[reason]} ({_examples(report, reason)})."
+        for reason, number in sorted(host.absences.items())
         if reason not in _LEFT_OUT
     ]
     if host.absences.get(AbsenceReason.DENIED):

@@ -1,7 +1,8 @@
-"""Opens a store to write: takes its lock, sets a damaged one aside, brings the schema up to date."""
+"""Opens a store to write: brings the schema up to date, sets a damaged store aside."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import StoreCorruptError
@@ -11,6 +12,8 @@ from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 CHECK_UP_TO_BYTES = 64 << 20
 """Up to this size the whole file is checked at start (a second on a slow card); damage in a larger one shows when the
@@ -24,7 +27,8 @@ def open_writer(path: Path, now_ms: int) -> Writer:
     """
     try:
         return _open(path)
-    except StoreCorruptError:
+    except StoreCorruptError as error:
+        log.error("%s", error)
         set_aside(path, now_ms)
         return _open(path)
 
@@ -34,7 +38,7 @@ def _open(path: Path) -> Writer:
     writer = Writer(path)
     try:
         _check(path, writer)
-    except StoreCorruptError:
+    except BaseException:
         writer.close()
         raise
     return writer
@@ -46,4 +50,4 @@ def _check(path: Path, writer: Writer) -> None:
     with writer.exclusive() as connection:
         answer = connection.execute(statements.QUICK_CHECK).scalar_one()
     if answer != "ok":
-        raise StoreCorruptError(f"{path} is damaged: {answer}")
+        raise StoreCorruptError(f"{path} is damaged: {' '.join(answer.split())}")

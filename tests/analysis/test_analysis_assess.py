@@ -62,6 +62,15 @@ def test_what_the_screen_passes_as_ok_the_close_look_passes_too(
         assert quick.verdict is assess(Question(HOUR_WINDOW, rings, CRITERIA, 0)).assessment.verdict
 
 
+def test_a_line_may_rise_more_than_the_range_of_its_troughs() -> None:
+    # GIVEN seven blocks whose range is four fifths of the growth seven blocks must show
+    lows = [5 * MIB + part / 12 * 0.79 * 7 / 12 * MIB for part in (0, 2, 5, 8, 9, 12, 12)]
+    rings = (_ring(HOUR_WINDOW[0], lows, [1], 5),)
+    # THEN the line makes it a leak, and the screen must not say otherwise
+    assert assess(Question(HOUR_WINDOW, rings, CRITERIA, 0)).assessment.verdict is Verdict.LEAK
+    assert screen(HOUR_WINDOW, rings, CRITERIA, 0) is None
+
+
 def test_the_screen_does_settle_what_stands_still() -> None:
     # A screen that never said ok would pass the test above.
     rings = (_ring(HOUR_WINDOW[0], [5.0 * MIB + at % 2 * 1000 for at in range(12)], [1], 5),)
@@ -73,7 +82,10 @@ def test_the_screen_does_settle_what_stands_still() -> None:
 @pytest.mark.parametrize("blocks", range(6))
 def test_too_few_blocks_are_learning_and_say_how_many_it_takes(blocks: int) -> None:
     rings = (_ring(HOUR_WINDOW[0], [5.0 * MIB] * blocks, [1], 5),)
-    for found in (screen(HOUR_WINDOW, rings, CRITERIA, 0), assess(Question(HOUR_WINDOW, rings, CRITERIA, 0)).assessment):
+    for found in (
+        screen(HOUR_WINDOW, rings, CRITERIA, 0),
+        assess(Question(HOUR_WINDOW, rings, CRITERIA, 0)).assessment,
+    ):
         assert found is not None
         assert found.verdict is Verdict.LEARNING
         assert found.reason.endswith("of data, 30 min needed for a first verdict")
@@ -113,6 +125,33 @@ def test_a_leak_carries_its_evidence_whole() -> None:
     assert found.slope_high is not None
     assert found.slope_low <= (found.slope_bytes_per_hour or 0) <= found.slope_high
     assert 0 < found.confidence <= 1
+
+
+@pytest.mark.parametrize(
+    ("failed", "verdict", "shape", "lows"),
+    [
+        ("newer half as steep", Verdict.WATCH, "plateau", [0, 2, 3, 3, 5, 7, 9, 9, 9, 11, 11, 12]),
+        ("no levelling curve", Verdict.WATCH, "plateau", [0, 8, 13, 19, 24, 29, 33, 37, 37, 41, 45, 46]),
+        ("not one step", Verdict.WATCH, "step", [0, 2, 2, 4, 4, 6, 7, 8, 8, 9, 9, 22]),
+        ("separate rises", Verdict.WATCH, "step", [1, 6, 2, 1, 3, 0, 4, 4, 11, 12, 10, 19]),
+        ("still rising", Verdict.WATCH, "plateau", [4, 0, 2, 9, 17, 19, 19, 24, 32, 30, 32, 29]),
+        ("not coming down", Verdict.OK, "sawtooth", [0, 2, 8, 3, 9, 5, 6, 4, 11, 16, 12, 7]),
+    ],
+)
+def test_each_criterion_alone_takes_the_leak_away(failed: str, verdict: Verdict, shape: str, lows: list[int]) -> None:
+    rings = (_ring(HOUR_WINDOW[0], [(50.0 + low) * MIB for low in lows], [1], 5),)
+    found = assess(Question(HOUR_WINDOW, rings, CRITERIA, 0)).assessment
+    assert [criterion.criterion for criterion in found.evidence if not criterion.passed] == [failed]
+    assert (found.verdict, found.windows[0].shape) == (verdict, shape)
+
+
+def test_a_rise_back_to_known_ground_is_no_leak() -> None:
+    (ring,) = rings = (_ring(HOUR_WINDOW[0], [(50.0 + low) * MIB for low in range(12)], [1], 5),)
+    assert assess(Question(HOUR_WINDOW, rings, CRITERIA, 0)).assessment.verdict is Verdict.LEAK
+    ring.known = 56.0 * MIB
+    found = assess(Question(HOUR_WINDOW, rings, CRITERIA, 0)).assessment
+    assert [criterion.criterion for criterion in found.evidence if not criterion.passed] == ["new ground"]
+    assert (found.verdict, found.windows[0].shape) == (Verdict.OK, "sawtooth")
 
 
 def test_the_onset_and_the_growth_since_are_told() -> None:

@@ -12,7 +12,7 @@ from analysis_shapes import START_MS
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakwatch.analysis.blocks import GAP_BLOCKS, MEDIAN_OF, OpenBlock, Pyramid
+from leakwatch.analysis.blocks import GAP_BLOCKS, MEDIAN_OF, OpenBlock, Pyramid, Ring
 from leakwatch.analysis.spans import BLOCKS_A_WINDOW, KEPT_WINDOWS, plan_windows
 from leakwatch.model import Block
 
@@ -129,7 +129,11 @@ def test_restored_blocks_continue_as_if_never_stopped(samples: Samples, stop: in
     for level, blocks in enumerate(sealed):
         for block in blocks:
             other.restore(level, block)
-    more = [(level, block) for sample in [s for s in before if s[0] >= end_ms] + after for level, block in other.add(*sample)]
+    more = [
+        (level, block)
+        for sample in [s for s in before if s[0] >= end_ms] + after
+        for level, block in other.add(*sample)
+    ]
     # THEN it holds what the one that never stopped holds, and sealed what was missing
     straight, all_sealed = fed(samples)
     assert [(kept[:2], kept[3]) for kept in held(other)] == [(kept[:2], kept[3]) for kept in held(straight)]
@@ -137,6 +141,23 @@ def test_restored_blocks_continue_as_if_never_stopped(samples: Samples, stop: in
         again = sealed[level] + [block for at, block in more if at == level]
         assert [without_median(block) for block in again] == [without_median(block) for block in blocks]
     assert [b for at, b in more if at == 0] == all_sealed[0][len(sealed[0]) :]
+
+
+@pytest.mark.parametrize("stop", [3, 14, 37, 61, 118, 240, 333])
+def test_longer_blocks_open_at_a_restart_are_completed(stop: int) -> None:
+    samples = [(START_MS + at * 1000, float(at * 7919 % 1000)) for at in range(400)]
+    test_restored_blocks_continue_as_if_never_stopped.hypothesis.inner_test(samples, stop)
+
+
+@pytest.mark.parametrize(("first_n", "whole"), [(1, 1), (3, 1), (4, 0), (5, 0)])
+def test_a_first_block_that_is_not_whole_does_not_count(first_n: int, whole: int) -> None:
+    ring = Ring(WINDOWS[0])
+    for at in range(30):
+        ring.append(Block(START_MS + at * 5_000, first_n if not at else 5, 1.0, 1.0, 1.0, 1.0))
+        if at == 7:
+            assert ring.bounds() == (whole, whole)
+    assert len(ring) == KEPT_WINDOWS * WINDOWS[0].blocks
+    assert ring.bounds() == (0, 12), "that block has been dropped by now"
 
 
 def test_a_gap_of_more_than_three_blocks_begins_anew_and_is_remembered() -> None:

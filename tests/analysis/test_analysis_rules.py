@@ -73,6 +73,14 @@ def test_a_clock_set_back_begins_a_segment() -> None:
     assert len(state._pyramid.ring(0)) == 0
 
 
+def test_a_new_segment_forgets_the_old_forecast() -> None:
+    state = _state([BASE + at * MIB for at in range(150)])
+    assert state.assess(CRITERIA, START_MS + 150_000, None).verdict is Verdict.WATCH
+    assert state.suspicion is not None
+    state.feed(START_MS + 150_000, BASE / 4)
+    assert state.suspicion is None
+
+
 def test_teeth_are_known_as_such_after_a_restart() -> None:
     # GIVEN a saw whose newest fall is 10 s old, stored as blocks
     windows = plan_windows(MINUTES, 1.0)
@@ -173,7 +181,9 @@ LOOK = Look(START_MS, Verdict.LEAK, WINDOW_S, level=1000.0, slope_bytes_per_hour
 """A byte a second."""
 
 
-def later(after_s: float, *, verdict: Verdict = Verdict.LEAK, level: float = 0.0, exhaustion_s: float | None = None) -> Look:
+def later(
+    after_s: float, *, verdict: Verdict = Verdict.LEAK, level: float = 0.0, exhaustion_s: float | None = None
+) -> Look:
     return replace(
         LOOK, now_ms=START_MS + round(after_s * 1000), verdict=verdict, level=level, exhaustion_s=exhaustion_s
     )

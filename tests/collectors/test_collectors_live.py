@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from leakwatch import metrics
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.model import HOST, ProcessInfo, Scrape, Target, Tick
 from leakwatch.procfs.root import ProcFS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIB = 1 << 20
 GROWING = """

@@ -63,8 +63,8 @@ def of(cgroup: str) -> tuple[ServiceKind, str]:
         (f"/system.slice/nerdctl-{ID}.scope", (CONTAINER, SHORT)),
         (f"/kubepods/burstable/pod{UID}/{ID}", (CONTAINER, SHORT)),
         (f"/kubepods/besteffort/pod{ID[:32]}/{ID}", (CONTAINER, SHORT)),
-        (f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
-         f"/cri-containerd-{ID}.scope", (CONTAINER, SHORT)),
+        ((f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+         f"/cri-containerd-{ID}.scope"), (CONTAINER, SHORT)),
         (f"/kubepods.slice/kubepods-pod{UID.replace('-', '_')}.slice/crio-{ID}.scope", (CONTAINER, SHORT)),
         (f"/kubepods.slice/kubepods-pod{UID.replace('-', '_')}.slice/crio-conmon-{ID}.scope", THE_PROGRAM),
         (f"/system.slice/containerd.service/kubepods-burstable-pod{UID}.slice:cri-containerd:{ID}", (CONTAINER, SHORT)),

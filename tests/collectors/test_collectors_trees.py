@@ -61,7 +61,10 @@ GONE, NO_SPACE, UNSUPPORTED = AbsenceReason.GONE, AbsenceReason.NO_ADDRESS_SPACE
     [
         # Unsupported processes: recorded without their fd folder; unsupported fields of meminfo: too young for it.
         (V618, {"processes": (5, {NO_SPACE: 2, UNSUPPORTED: 2}), "meminfo": (26, {UNSUPPORTED: 1})}),
-        (V515, {"processes": (4, {NO_SPACE: 2}), "slab": (5, {}), "vmalloc": (5, {}), "meminfo": (22, {UNSUPPORTED: 5})}),
+        (
+            V515,
+            {"processes": (4, {NO_SPACE: 2}), "slab": (5, {}), "vmalloc": (5, {}), "meminfo": (22, {UNSUPPORTED: 5})},
+        ),
         (V49, {"processes": (2, {NO_SPACE: 1, UNSUPPORTED: 2}), "slab": (5, {}), "vmalloc": (7, {})}),
         (V310, {"processes": (2, {NO_SPACE: 1, UNSUPPORTED: 2}), "slab": (11, {}), "vmalloc": (8, {})}),
         (V49, {"meminfo": (19, {UNSUPPORTED: 8})}),
@@ -143,7 +146,9 @@ def test_3_10_two_caches_of_one_name_and_kinds_by_name(proc_tree: Trees) -> None
 def test_4_9_vmalloc_used_that_lies_is_the_sum_of_the_callers(proc_tree: Trees) -> None:
     values = values_of(scrape_of(proc_tree(V49)))
     assert values[metrics.KERNEL_VMALLOC_USED, HOST] == (8 + 1 + 16) * 4096
-    assert Target(TargetKind.VMALLOC, "iotable_init") not in {target for _, target in values}, "maps a device, holds no RAM"
+    assert Target(TargetKind.VMALLOC, "iotable_init") not in {target for _, target in values}, (
+        "maps a device, holds no RAM"
+    )
 
 
 def test_4_9_a_counter_that_lies_and_nothing_instead_is_an_absence(proc_tree: Trees) -> None:
@@ -211,7 +216,9 @@ def test_unaccounted_term_by_term(more: bytes, vmalloc: int, expected: int) -> N
 
 @pytest.mark.parametrize("missing", [b"Slab", b"AnonPages", b"Cached"])
 def test_unaccounted_needs_its_terms(missing: bytes) -> None:
-    lines = [line for line in (b"MemTotal: 1000 kB\n" + LEAST).splitlines(keepends=True) if not line.startswith(missing)]
+    lines = [
+        line for line in (b"MemTotal: 1000 kB\n" + LEAST).splitlines(keepends=True) if not line.startswith(missing)
+    ]
     assert unaccounted_bytes(meminfo.parse(b"".join(lines)), 0) is None
     assert unaccounted_bytes(meminfo.parse(b"MemTotal: 1000 kB\n" + LEAST), None) is None
 
@@ -261,7 +268,9 @@ def test_threads_and_files_are_read_at_slow_rounds_only(proc_tree: Trees) -> Non
     counted = []
     for _ in range(7):
         scrape = scraper.scrape(Tick(0, "boot"))
-        counted.append({sample.metric for sample in scrape.samples} >= {metrics.PROCESS_THREADS, metrics.SLAB_RECLAIMABLE})
+        counted.append(
+            {sample.metric for sample in scrape.samples} >= {metrics.PROCESS_THREADS, metrics.SLAB_RECLAIMABLE}
+        )
     assert counted == [True, False, False, True, False, False, True]
 
 

@@ -201,7 +201,12 @@ class Daemon(Child):
     ) -> None:
         self.config = config
         self._log = config.with_suffix(f".{time.monotonic_ns()}.log")
-        argv = [*alone_in_cgroup(), *before, user.python, "-m", "leakwatch", "daemon", "--config", config, *arguments]
+        argv = [*before, user.python, "-m", "leakwatch", "daemon", "--config", config, *arguments]
+        options = user.popen_options()
+        if alone := alone_in_cgroup():
+            # Only root may: so whoever it is to be becomes that behind it.
+            argv = [*alone, *become(options), *argv]
+            options = {}
         with self._log.open("wb") as log:
             super().__init__(
                 argv,
@@ -210,7 +215,7 @@ class Daemon(Child):
                 stderr=log,
                 cwd=config.parent,
                 env=user.environment() | dict(env or {}),
-                **user.popen_options(),
+                **options,
             )
 
     @property
@@ -257,6 +262,13 @@ def alone_in_cgroup() -> list[str]:
     Run from a service (a CI runner is one), all we start would be that service.
     """
     return ["unshare", "--cgroup"] if os.geteuid() == 0 and shares_a_service() else []
+
+
+def become(options: Mapping[str, Any]) -> list[str]:
+    """Return what a command begins with to run as the user of these options of Popen."""
+    if not options:
+        return []
+    return ["setpriv", "--reuid", options["user"], "--regid", options["group"], "--clear-groups"]
 
 
 def slab_bytes() -> dict[str, int]:

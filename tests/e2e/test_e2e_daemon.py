@@ -83,6 +83,7 @@ def test_a_signal_ends_it_in_the_middle_of_a_scrape(tmp_path: Path, many_process
     code, took_s = running.stop(signal.SIGTERM)
     assert code == 0, running.log
     assert took_s < STOP_S
+    assert " ERROR " not in running.log
     assert report(config)["host"]["processes_read"] > MANY
     print(f"in a scrape: {took_s:.2f} s")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e_tools import PATIENCE_S, Child, User, processes_with, wait_for
+from e2e_tools import PATIENCE_S, Child, User, alone_in_cgroup, become, processes_with, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,16 +45,20 @@ class Demo:
     def __post_init__(self) -> None:
         self.output = self.directory / f"{self.marker}.output"
         mine = {"TMPDIR": str(self.directory), "LEAKWATCH_E2E": self.marker, "PYTHONUNBUFFERED": "1"}
+        options = self.user.popen_options()
+        argv = [self.user.python, "-m", "leakwatch", "demo"]
+        if alone := alone_in_cgroup():
+            argv, options = [*alone, *become(options), *argv], {}
         with self.output.open("wb") as file:
             self.child = Child(
-                [self.user.python, "-m", "leakwatch", "demo"],
+                argv,
                 stdout=file,
                 stderr=file,
                 stdin=subprocess.DEVNULL,
                 cwd=self.directory,
                 env=self.user.environment() | mine,
                 start_new_session=True,
-                **self.user.popen_options(),
+                **options,
             )
 
     @property

@@ -56,7 +56,7 @@ def test_what_is_bounded_is_no_leak(shared_run: SharedRun, name: str) -> None:
     shared_run.require(name)
     found = by_service(shared_run.report, name)
     assert found["verdict"] != "leak", found
-    assert not [line for line in shared_run.daemon.announced() if f"id {found['id']}" in line]
+    assert not [line for line in shared_run.daemon.announced() if found["id"] in line]
 
 
 @pytest.mark.parametrize("name", [*LEAKERS, *HOSTILE_NAMES])
@@ -66,7 +66,7 @@ def test_a_leak_is_announced_once_with_rate_and_id(shared_run: SharedRun, name: 
     lines = [line for line in shared_run.daemon.announced() if f"(pid {found['pid']}" in line]
     assert len(lines) == 1
     assert "iB/h (" in lines[0]
-    assert f"id {found['id']}" in lines[0]
+    assert found["id"] in lines[0]
     assert name in lines[0]
 
 
@@ -115,7 +115,7 @@ def test_every_format_is_well_formed(shared_run: SharedRun) -> None:
     assert {row["verdict"] for row in rows} >= {"leak", "ok"}
     table = [line for line in texts["markdown"].splitlines() if line.startswith("|")]
     assert len(table) == len(rows) + 2
-    assert texts["table"].splitlines()[2].split()[:2] == ["verdict", "what"]
+    assert any(line.split()[:2] == ["verdict", "what"] for line in texts["table"].splitlines())
 
 
 def _formatted(shared_run: SharedRun, form: str, *arguments: str) -> str:
@@ -153,7 +153,7 @@ def test_the_log_is_one_line_an_event(shared_run: SharedRun) -> None:
 def test_the_daemon_does_not_accuse_itself(shared_run: SharedRun) -> None:
     found = by_service(shared_run.report, "leakwatch daemon")  # one service, with those of other tests
     assert found["verdict"] != "leak", found
-    assert not [line for line in shared_run.daemon.announced() if f"id {found['id']}" in line]
+    assert not [line for line in shared_run.daemon.announced() if found["id"] in line]
 
 
 def test_it_sampled_all_the_time(shared_run: SharedRun) -> None:

@@ -39,7 +39,7 @@ Amount = "int | Callable[[int], int | None]"
 
 
 class NoLimits:
-    def limit_of(self, pid: int) -> tuple[int, str] | None:
+    def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
         return None
 
 
@@ -59,7 +59,11 @@ class Machine:
         alive = {info: _at(amount, at) for info, amount in self.processes.items()}
         alive = {info: value for info, value in alive.items() if value is not None}
         samples = [
-            Sample(metrics.PROCESS_ANON if info.identity.pid in self.unread else metrics.PROCESS_USS, info.identity.target, v)
+            Sample(
+                metrics.PROCESS_ANON if info.identity.pid in self.unread else metrics.PROCESS_USS,
+                info.identity.target,
+                v,
+            )
             for info, v in alive.items()
         ]
         for kind, metric, amounts in (
@@ -70,7 +74,8 @@ class Machine:
             samples += [Sample(metric, Target(kind, key), v) for key, v in found.items() if v is not None]
         samples += [Sample(m, HOST, _at(amount, at) or 0) for m, amount in self.host.items()]
         samples += [
-            Sample(metrics.SLAB_RECLAIMABLE, Target(TargetKind.SLAB, key), int(yes)) for key, yes in self.reclaimable.items()
+            Sample(metrics.SLAB_RECLAIMABLE, Target(TargetKind.SLAB, key), int(yes))
+            for key, yes in self.reclaimable.items()
         ]
         outcome = CollectorOutcome("processes", 1000, len(alive))
         tick = Tick(START_MS + at * 1000 if ts_ms is None else ts_ms, BOOT, clock_step_ms=clock_step_ms)

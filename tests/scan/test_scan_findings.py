@@ -30,7 +30,9 @@ from leakwatch.scan import VANISHED_AFTER, Scan
 def test_a_leaking_unit_is_one_finding_that_names_the_process() -> None:
     # GIVEN a unit of three processes, one of which leaks
     nginx = unit("nginx.service")
-    machine = Machine({process(10 + at, "nginx", nginx): 30 * MIB for at in range(2)} | {process(12, "nginx", nginx): leak()})
+    machine = Machine(
+        {process(10 + at, "nginx", nginx): 30 * MIB for at in range(2)} | {process(12, "nginx", nginx): leak()}
+    )
     # WHEN it is watched THEN there is one finding, of the unit, that names pid 12
     (finding,) = watch(machine).findings
     assert (finding.kind, finding.name, finding.pid, finding.service) == (
@@ -61,9 +63,7 @@ def test_a_pool_in_which_all_leak_is_one_finding_with_their_sum() -> None:
 def test_a_pool_whose_workers_are_too_short_lived_is_judged_by_its_sum() -> None:
     # GIVEN a worker born every 10 s and each 40 s old at its end, ever larger: none lives long enough to be judged
     pool = unit("pool.service")
-    workers = {
-        process(pid, "w", pool): only(20 * MIB + pid * 2 * MIB, 10 * pid - 40, 10 * pid) for pid in range(1, 40)
-    }
+    workers = {process(pid, "w", pool): only(20 * MIB + pid * 2 * MIB, 10 * pid - 40, 10 * pid) for pid in range(1, 40)}
     (finding,) = watch(Machine(workers), 300).findings
     assert finding.assessment.verdict is Verdict.LEAK
     assert (finding.name, finding.pid, finding.metric) == ("pool.service", None, metrics.SERVICE_USS_SWAP)
@@ -82,6 +82,8 @@ def test_swap_counts_as_memory_of_the_process() -> None:
         if at % 5 == 4:
             evaluation = scan.evaluate(scrape.tick.ts_ms)
     assert names(evaluation) == {"worker": "leak"}
+    total = scan._series[metrics.SERVICE_USS_SWAP, Service(ServiceKind.PROGRAM, "worker").target]
+    assert total.previous == (START_MS + 179_000, (50 + 179) * MIB)
 
 
 def test_without_privilege_anonymous_memory_stands_in_and_the_sum_is_left_out() -> None:
@@ -94,7 +96,7 @@ def test_without_privilege_anonymous_memory_stands_in_and_the_sum_is_left_out() 
 
 def test_a_leak_tells_when_memory_runs_out_by_what_binds_first() -> None:
     class Limited(NoLimits):
-        def limit_of(self, pid: int) -> tuple[int, str] | None:
+        def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
             return 300 * MIB, "memory limit of /a.service"
 
     host = {"kernel.mem_available_bytes": 40 * GIB, "kernel.swap_free_bytes": GIB, "kernel.mem_total_bytes": 64 * GIB}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key, leak, only, process, unit
@@ -16,6 +15,10 @@ from leakwatch.resume import resume
 from leakwatch.scan import Evaluation, Scan
 from leakwatch.store.open import open_writer
 from leakwatch.store.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 NGINX = unit("nginx.service")
 HOST = {"kernel.mem_total_bytes": 64 << 30, "kernel.mem_available_bytes": 40 << 30}
@@ -56,7 +59,7 @@ class Run:
     sealed: list[SealedBlock] = field(default_factory=list)
     said: dict[int, Evaluation] = field(default_factory=dict)
 
-    def go(self, what: Machine, first: int, last: int, *, shift: Callable[[int], int] = lambda at: 0) -> Run:
+    def go(self, what: Machine, first: int, last: int, *, shift: Callable[[int], int] = lambda _: 0) -> Run:
         """Open the store, resume, scrape from one second to before another, close."""
         writer = open_writer(self.store, START_MS)
         scan = Scan(self.config, NoLimits())
@@ -87,11 +90,13 @@ def run(empty_store: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
         shutil.copy(empty_store, store)
         return Run(store, config)
 
-    yield new
+    return new
 
 
 def findings(evaluation: Evaluation) -> dict[str, tuple[object, ...]]:
-    return {f.id: (f.name, f.pid, f.metric, f.assessment.verdict, f.assessment.reason, f.note) for f in evaluation.findings}
+    return {
+        f.id: (f.name, f.pid, f.metric, f.assessment.verdict, f.assessment.reason, f.note) for f in evaluation.findings
+    }
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +166,7 @@ def test_an_empty_store_resumes_to_nothing(run: Callable[..., Run]) -> None:
 def test_a_clock_set_back_while_stopped_hides_nothing_and_joins_nothing(run: Callable[..., Run]) -> None:
     # GIVEN a leak, watched for two and a half minutes, and a clock set back by an hour before the restart
     back = run().go(machine(), 0, 150)
-    back.go(machine(), 150, 330, shift=lambda at: -3600)
+    back.go(machine(), 150, 330, shift=lambda _: -3600)
     # THEN it is learnt anew, not joined with what was
     verdicts = {f.name: f.assessment.verdict for f in back.said[329].findings}
     assert verdicts["nginx.service"] is Verdict.LEAK
@@ -170,7 +175,9 @@ def test_a_clock_set_back_while_stopped_hides_nothing_and_joins_nothing(run: Cal
 
 
 @pytest.mark.parametrize(("stop", "back_s"), [(163, 90), (190, 3600), (250, 45)])
-def test_a_restart_after_the_clock_was_set_back_changes_nothing(run: Callable[..., Run], stop: int, back_s: int) -> None:
+def test_a_restart_after_the_clock_was_set_back_changes_nothing(
+    run: Callable[..., Run], stop: int, back_s: int
+) -> None:
     def shift(at: int) -> int:
         return -back_s if at >= 160 else 0
 

@@ -13,6 +13,7 @@ import pytest
 from storetools import NOBODY
 
 from leakwatch.store import migrate
+from leakwatch.store.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ def writer(store: Path) -> Iterator[Writer]:
     writer = Writer(store)
     yield writer
     writer.close()
+
+
+@pytest.fixture
+def reader(writer: Writer) -> Iterator[Reader]:
+    """Return a reader of the store that ``writer`` writes to."""
+    reader = Reader(writer.path)
+    yield reader
+    reader.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,6 @@ from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 MANY = range(1, 400)
 LATER_MS = 1_790_086_400_000
@@ -33,6 +33,20 @@ def populate(store: Path, scrapes: int = 40) -> None:
     for number in range(scrapes):
         writer.write_scrape(scrape(number, MANY))
     writer.close()
+
+
+@pytest.fixture(scope="module")
+def some_history(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """Return a store of some size, to be copied."""
+    path = Path(shutil.copy(empty_store, tmp_path_factory.mktemp("history") / "leakwatch.db"))
+    populate(path)
+    return path
+
+
+@pytest.fixture
+def history(tmp_path: Path, some_history: Path) -> Path:
+    """Return a store of some size of one's own."""
+    return Path(shutil.copy(some_history, tmp_path / "leakwatch.db"))
 
 
 def garbage(path: Path) -> None:
@@ -68,10 +82,10 @@ DAMAGES = (garbage, short_text, truncated, cut_within_a_page, damaged_middle, da
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_found_at_the_start_is_set_aside(
-    store: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+    history: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     # GIVEN a damaged store
-    populate(store)
+    store = history
     damage(store)
     held = store.read_bytes()
     # WHEN a daemon opens it
@@ -89,9 +103,9 @@ def test_damage_found_at_the_start_is_set_aside(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_reader_says_that_the_store_is_damaged_or_reads_it(store: Path, damage: Callable[[Path], None]) -> None:
+def test_a_reader_says_that_the_store_is_damaged(history: Path, damage: Callable[[Path], None]) -> None:
     # GIVEN a damaged store WHEN everything in it is read THEN nothing but the one error comes of it
-    populate(store)
+    store = history
     damage(store)
     with pytest.raises(StoreCorruptError) as raised:
         read_everything(store)
@@ -117,9 +131,9 @@ def test_a_file_of_no_length_is_a_new_store(store: Path) -> None:
     assert rows(store, "SELECT count(*) FROM scrape") == [(0,)]
 
 
-def test_damage_in_a_large_store_is_found_when_the_page_is_used(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damage_in_a_large_store_is_found_when_the_page_is_used(history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a store too large to be checked as a whole at the start
-    populate(store)
+    store = history
     monkeypatch.setattr(opening, "CHECK_UP_TO_BYTES", 1000)
     damaged_middle(store)
     # WHEN it is opened THEN that works

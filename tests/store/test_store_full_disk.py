@@ -44,8 +44,7 @@ def write_until_full(writer: Writer, first: int) -> int:
     for number in range(first, 500):
         try:
             writer.write_scrape(scrape(number, range(number, number + 300)))
-        except StoreWriteError as error:
-            assert "the disk is full" in str(error)
+        except StoreWriteError:
             return number
     pytest.fail("the disk was never full")
 

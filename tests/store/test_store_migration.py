@@ -83,19 +83,22 @@ def test_a_store_of_this_revision_is_left_as_it_is(store: Path) -> None:
     assert [p.name for p in store.parent.iterdir()] == [store.name]
 
 
-def scripts_with(directory: Path, upgrade: str) -> Path:
-    """Return a directory of migrations with a second one, of this body, behind the first."""
+def scripts_with(directory: Path, *upgrades: str) -> Path:
+    """Return a directory of migrations with more of them, of these bodies, behind ours: 9001, 9002..."""
     original = migrate.scripts_directory()
     versions = directory / "versions"
     versions.mkdir(parents=True)
     (directory / "env.py").write_text((original / "env.py").read_text())
     for script in (original / "versions").glob("*.py"):
         (versions / script.name).write_text(script.read_text())
-    body = textwrap.indent(textwrap.dedent(upgrade), "    ")
-    (versions / "9999_test.py").write_text(
-        f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "9999"\ndown_revision = "{schema.REVISION}"\n'
-        f"def upgrade():\n{body}\n"
-    )
+    before = schema.REVISION
+    for number, upgrade in enumerate(upgrades, start=9001):
+        body = textwrap.indent(textwrap.dedent(upgrade), "    ")
+        (versions / f"{number}_test.py").write_text(
+            f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "{number}"\ndown_revision = "{before}"\n'
+            f"def upgrade():\n{body}\n"
+        )
+        before = str(number)
     return directory
 
 
@@ -129,7 +132,7 @@ def test_a_populated_store_is_migrated_without_losing_a_sample(store: Path, tmp_
     # WHEN it is run
     migrate.upgrade(store, scripts=scripts_with(tmp_path / "scripts", REBUILD_PARENT))
     # THEN the table has changed and every row is there
-    assert rows(store, "SELECT version_num FROM alembic_version") == [("9999",)]
+    assert rows(store, "SELECT version_num FROM alembic_version") == [("9001",)]
     after = rows(store, "SELECT * FROM series")
     assert [row[:-1] for row in after] == before[2]
     assert rows(store, "SELECT * FROM sample") == before[0] != []
@@ -149,20 +152,17 @@ def test_with_foreign_keys_the_same_migration_would_lose_them(store: Path, tmp_p
 
 
 def test_a_failed_migration_leaves_the_store_as_it_was(store: Path, tmp_path: Path) -> None:
-    # GIVEN a migration that fails after it changed tables and data
+    # GIVEN two migrations, of which the second fails after it changed tables and data
     populate(store)
     dump = rows(store, "SELECT sql FROM sqlite_master"), rows(store, COUNTS)
-    broken = (
-        REBUILD_PARENT
-        + """
+    broken = """
     op.create_table("extra", sa.Column("id", sa.Integer))
     op.execute("DELETE FROM sample")
     op.execute("INSERT INTO no_such_table VALUES (1)")
     """
-    )
     # WHEN it is run
     with pytest.raises(StoreWriteError, match="no_such_table"):
-        migrate.upgrade(store, scripts=scripts_with(tmp_path / "scripts", broken))
+        migrate.upgrade(store, scripts=scripts_with(tmp_path / "scripts", REBUILD_PARENT, broken))
     # THEN nothing of it has happened, and the daemon's writer works
     assert (rows(store, "SELECT sql FROM sqlite_master"), rows(store, COUNTS)) == dump
     writer = open_writer(store, BASE_MS)

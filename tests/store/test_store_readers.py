@@ -38,7 +38,7 @@ def test_a_long_read_sees_one_moment_while_the_writer_goes_on(store: Path) -> No
         # WHEN the writer stores scrapes, and megabytes of other things, meanwhile
         for number in range(1, 20):
             writer.write_scrape(scrape(number))
-            writer.write_evaluation([], {}, {"large": f"{number}{MEGABYTE}"}, BASE_MS)
+            writer.write_evaluation([], {}, {f"large {number}": MEGABYTE}, BASE_MS)
         # THEN neither waits for the other, the read sees what it saw, and the log has to keep it all
         assert connection.exec_driver_sql(query).scalar_one() == 1
         wal = store.with_name(store.name + "-wal")

@@ -32,22 +32,14 @@ from leakwatch.model import (
     Trend,
     Verdict,
 )
-from leakwatch.store.reader import Reader
-from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from leakwatch.store.reader import Reader
+    from leakwatch.store.writer import Writer
+
 ONE = process(1).identity.target
-
-
-@pytest.fixture
-def reader(writer: Writer) -> Iterator[Reader]:
-    """Return a reader of the store that ``writer`` writes to."""
-    reader = Reader(writer.path)
-    yield reader
-    reader.close()
 
 
 def finding(id_: str = "unit:a", verdict: Verdict = Verdict.LEAK) -> Finding:
@@ -252,50 +244,6 @@ def test_a_new_boot_ends_every_process_of_the_old(writer: Writer, reader: Reader
     heads = reader.scrapes_since(0)
     assert [head.boot for head in heads] == [1, 2]
     assert reader.samples(USS, ONE) == [(BASE_MS + MINUTE_MS, 1001)]
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_a_failed_transaction_leaves_nothing_and_the_next_one_works(
-    store: Path, reader: Reader, *, known: bool
-) -> None:
-    # GIVEN a writer, which may have stored something before
-    writer = Writer(store)
-    if known:
-        writer.write_scrape(scrape(1))
-    before = rows(store, "SELECT (SELECT count(*) FROM target), (SELECT count(*) FROM series), count(*) FROM scrape")
-    # WHEN a scrape with new processes cannot be stored: one sample comes twice
-    bad = scrape(2, range(50, 60))
-    with pytest.raises(StoreWriteError, match="UNIQUE"):
-        writer.write_scrape(replace(bad, samples=(*bad.samples, bad.samples[-1])), [block(50, BASE_MS)])
-    # THEN nothing of it is in the tables
-    after = "SELECT (SELECT count(*) FROM target), (SELECT count(*) FROM series), count(*) FROM scrape"
-    assert rows(store, after) == before
-    # AND the same processes are stored the next time, with their names
-    writer.write_scrape(bad)
-    writer.close()
-    assert reader.samples(USS, process(50).identity.target) == [(BASE_MS + 2 * MINUTE_MS, 2050)]
-    assert len(reader.processes()) == 10
-    assert rows(store, "SELECT count(*) FROM sample LEFT JOIN series ON id = series_id WHERE id IS NULL") == [(0,)]
-
-
-class Interrupted(BaseException):
-    """What a signal handler may raise."""
-
-
-def test_an_interrupt_within_a_transaction_takes_all_of_it_back(writer: Writer) -> None:
-    with pytest.raises(Interrupted), writer.exclusive() as connection:  # noqa: PT012  # the state half way is the point
-        connection.exec_driver_sql("INSERT INTO state VALUES ('a', '1')")
-        raise Interrupted
-    writer.write_scrape(scrape(1))
-    assert rows(writer.path, "SELECT (SELECT count(*) FROM state), count(*) FROM scrape") == [(0, 1)]
-
-
-def test_a_closed_writer_says_so(store: Path) -> None:
-    writer = Writer(store)
-    writer.close()
-    writer.close()
-    with pytest.raises(StoreWriteError, match="closed"):
-        writer.write_scrape(scrape(1))
 
 
 def test_the_store_is_its_owner_s_alone(tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""Keeps the daemon's store going: its lock, a writer on it, and a new store in place of a damaged one.
+
+Sampling, judging and purging use it from two threads. Only sampling replaces a damaged store: the others note the
+damage, which the next scrape acts on, so that nobody closes a writer that somebody else is using.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
+from leakwatch.store.lock import StoreLock
+from leakwatch.store.open import open_writer
+from leakwatch.store.retention import purge
+from leakwatch.store.setaside import set_aside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from leakwatch.clock import Clock
+    from leakwatch.config import StoreConfig
+    from leakwatch.model import Scrape, SealedBlock
+    from leakwatch.store.writer import Writer
+
+PENDING_BLOCKS = 50_000
+"""Blocks kept for a store that cannot be written just now: five failures' worth on a host of thousands of processes."""
+
+log = logging.getLogger(__name__)
+
+
+class StoreKeeper:
+    """Holds the store at ``path`` from construction until ``close``.
+
+    Construction raises StoreBusyError, StoreTooNewError or StoreWriteError.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._closing = False
+        self._pending: list[SealedBlock] = []
+        self._damage: tuple[Writer, StoreCorruptError] | None = None
+        self._lock = StoreLock(path)
+        try:
+            self._writer = open_writer(path, clock.now().wall_ms)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def start_new(self, damage: StoreCorruptError) -> None:
+        """Set the damaged store aside and begin another; what the analysis has in memory goes on."""
+        log.error("%s", damage)
+        try:
+            self._writer.close()
+        except LeakwatchError as error:
+            log.debug("closing the damaged store: %s", error)
+        now_ms = self._clock.now().wall_ms
+        set_aside(self.path, now_ms)
+        self._writer = open_writer(self.path, now_ms)
+
+    def write_scrape(self, scrape: Scrape, blocks: list[SealedBlock]) -> None:
+        """Store a scrape and the blocks it completed, with those of scrapes that could not be stored.
+
+        Raises StoreWriteError or StoreBusyError; the blocks are then kept for the next scrape.
+        """
+        self._pending += blocks
+        try:
+            self._write(scrape)
+        except (StoreWriteError, StoreBusyError):
+            del self._pending[:-PENDING_BLOCKS]
+            raise
+        self._pending = []
+
+    def _write(self, scrape: Scrape) -> None:
+        try:
+            if self._damage is not None and self._damage[0] is self._writer:
+                raise self._damage[1]
+            self._writer.write_scrape(scrape, self._pending)
+        except StoreCorruptError as error:
+            self.start_new(error)
+            self._writer.write_scrape(scrape, self._pending)
+
+    def attempt(self, what: str, write: Callable[[Writer], None]) -> bool:
+        """Let ``write`` use the writer beside sampling; return whether it worked, and say in the log if not."""
+        writer = self._writer
+        try:
+            write(writer)
+        except StoreCorruptError as error:
+            self._damage = writer, error
+            return False
+        except (StoreWriteError, StoreBusyError) as error:
+            if not self._closing and writer is self._writer:  # else it was closed on purpose
+                log.error("%s: %s", what, error)
+            return False
+        return True
+
+    def purge(self, limits: StoreConfig, interval_s: float) -> None:
+        """Apply the configured limits."""
+        self.attempt("old data could not be removed", lambda writer: self._purge(writer, limits, interval_s))
+
+    def _purge(self, writer: Writer, limits: StoreConfig, interval_s: float) -> None:
+        done = purge(
+            writer,
+            now_ms=self._clock.now().wall_ms,
+            interval_s=interval_s,
+            keep_samples_s=limits.keep_samples_s,
+            keep_blocks_s=limits.keep_blocks_s,
+            max_size_bytes=limits.max_size_bytes,
+        )
+        if done.for_size:
+            log.warning("the store is at its size limit: %d scrapes were removed before their time", done.scrapes)
+
+    def close(self) -> None:
+        """Close the store in order and give it free; what still writes finds it closed and is silent."""
+        self._closing = True
+        try:
+            self._writer.close()
+        except LeakwatchError as error:
+            log.error("%s", error)
+        self._lock.release()

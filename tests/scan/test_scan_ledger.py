@@ -1,0 +1,194 @@
+"""What the log is told and what the store keeps, evaluation by evaluation."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from scan_scrapes import MIB, START_MS
+
+from leakwatch.alerting.announce import announce_leak, announce_over
+from leakwatch.alerting.journal import LEAK_FOUND, LEAK_OVER
+from leakwatch.alerting.ledger import REFRESH_MS, Changes, Entry, Ledger
+from leakwatch.model import Assessment, Finding, FindingKind, Verdict
+
+LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING
+MINUTE_MS = 60_000
+
+
+def finding(
+    verdict: Verdict, *, id_: str = "s1", pid: int | None = 7, at: int = 0, kind: FindingKind = FindingKind.SERVICE
+) -> Finding:
+    assessment = Assessment(
+        verdict, 100 * MIB, slope_bytes_per_hour=3.0 * MIB, slope_low=2.0 * MIB, slope_high=4.0 * MIB,
+        since_ms=START_MS, grown_bytes=9 * MIB, reason="why not",
+    )  # fmt: skip
+    return Finding(
+        id_, kind, "web.service", "process.uss_swap_bytes", assessment, pid, "web.service",
+        evaluated_at_ms=START_MS + at * MINUTE_MS,
+    )  # fmt: skip
+
+
+def step(ledger: Ledger, at: int, *findings: Finding) -> Changes:
+    return ledger.update(findings, START_MS + at * MINUTE_MS)
+
+
+def run(*verdicts: Verdict | None, ledger: Ledger | None = None) -> list[Changes]:
+    """One evaluation a minute; None: not there."""
+    ledger = ledger or Ledger()
+    return [step(ledger, at, *([finding(v, at=at)] if v else [])) for at, v in enumerate(verdicts)]
+
+
+def told(changes: list[Changes]) -> list[str]:
+    return [f"{at}:{kind}" for at, c in enumerate(changes) for kind in ("leaks", "over") for _ in getattr(c, kind)]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ((LEARNING, OK, WATCH, LEAK, LEAK, LEAK), ["3:leaks"]),
+        ((LEAK, WATCH, LEAK), ["0:leaks"]),
+        ((LEAK, WATCH, OK, OK), ["0:leaks", "2:over"]),
+        ((LEAK, OK, LEAK), ["0:leaks", "1:over", "2:leaks"]),
+        ((WATCH, OK), []),
+        ((LEAK, None, None), ["0:leaks"]),
+    ],
+)
+def test_a_leak_is_announced_once_and_over_only_when_it_is_ok(
+    verdicts: tuple[Verdict, ...], expected: list[str]
+) -> None:
+    assert told(run(*verdicts)) == expected
+
+
+def test_a_restart_of_the_daemon_announces_nothing_again() -> None:
+    before = run(LEAK)[0].write
+    assert told(run(LEAK, LEAK, ledger=Ledger(before))) == []
+    assert told(run(OK, ledger=Ledger(before))) == ["0:over"]
+
+
+def test_suspects_are_written_at_every_look_and_the_others_once_an_hour() -> None:
+    ledger, hour = Ledger(), REFRESH_MS // MINUTE_MS
+    writes = {"s1": [], "s2": []}
+    for at in range(hour + 2):
+        for entry in step(ledger, at, finding(WATCH, at=at), finding(OK, id_="s2", at=at)).write:
+            writes[entry.finding.id].append(at)
+    assert writes["s1"] == list(range(hour + 2))
+    assert writes["s2"] == [0, hour]
+
+
+def test_a_changed_verdict_or_process_is_written_at_once() -> None:
+    ledger = Ledger()
+    step(ledger, 0, finding(OK))
+    assert step(ledger, 1, finding(OK, at=1)).write == ()
+    assert len(step(ledger, 2, finding(LEARNING, at=2)).write) == 1
+    assert len(step(ledger, 3, finding(LEARNING, pid=8, at=3)).write) == 1
+
+
+def test_what_ended_as_a_suspect_is_kept_with_the_time_and_the_rest_is_dropped() -> None:
+    ledger = Ledger()
+    step(ledger, 0, finding(LEAK), finding(OK, id_="s2"), finding(WATCH, id_="s3"), finding(LEARNING, id_="s4"))
+    changes = step(ledger, 5)
+    assert sorted(changes.drop) == ["s2", "s4"]
+    assert {(e.finding.id, e.ended_ms) for e in changes.write} == {
+        ("s1", START_MS + 5 * MINUTE_MS),
+        ("s3", START_MS + 5 * MINUTE_MS),
+    }
+    assert step(ledger, 6) == Changes()
+
+
+def test_a_leak_survives_the_restart_of_its_service_until_the_new_life_is_judged() -> None:
+    # GIVEN a leaking service
+    ledger = Ledger()
+    step(ledger, 0, finding(LEAK, pid=7))
+    # WHEN it is restarted and learns anew
+    (kept,) = step(ledger, 1, finding(LEARNING, pid=8, at=1)).write
+    # THEN the old finding stays, as one that ended, and stays so
+    assert (kept.finding.assessment.verdict, kept.finding.pid, kept.ended_ms) == (LEAK, 7, START_MS + MINUTE_MS)
+    assert step(ledger, 2, finding(LEARNING, pid=8, at=2)).write == ()
+    # and the verdict on the new life takes its place
+    changes = step(ledger, 3, finding(OK, pid=8, at=3))
+    (new,) = changes.write
+    assert (new.finding.pid, new.ended_ms, new.announced_ms) == (8, None, None)
+    assert len(changes.over) == 1
+
+
+def test_a_service_that_leaks_again_after_its_restart_is_not_announced_again() -> None:
+    ledger = Ledger()
+    step(ledger, 0, finding(LEAK, pid=7))
+    step(ledger, 1)
+    step(ledger, 2, finding(LEARNING, pid=8, at=2))
+    changes = step(ledger, 3, finding(LEAK, pid=8, at=3))
+    assert changes.leaks == ()
+    assert [(e.finding.pid, e.ended_ms, e.announced_ms) for e in changes.write] == [(8, None, START_MS)]
+
+
+def test_a_kernel_cache_that_learns_anew_has_no_old_life() -> None:
+    ledger = Ledger()
+    step(ledger, 0, finding(WATCH, pid=None, kind=FindingKind.KERNEL))
+    (entry,) = step(ledger, 1, finding(LEARNING, pid=None, at=1, kind=FindingKind.KERNEL)).write
+    assert entry.finding.assessment.verdict is LEARNING
+
+
+def test_what_could_not_be_stored_is_stored_next_time() -> None:
+    # GIVEN an evaluation that writes, ends and drops, and a store that is full
+    ledger = Ledger()
+    step(ledger, 0, finding(LEAK), finding(OK, id_="s2"), finding(OK, id_="s3"))
+    lost = step(ledger, 1, finding(OK, id_="s3", at=1))
+    assert (len(lost.write), lost.drop) == (1, ("s2",))
+    ledger.forget(lost)
+    # THEN the next one does it again, with the time of the end it had, and nothing is announced twice
+    again = step(ledger, 2, finding(OK, id_="s3", at=2))
+    assert [(e.finding.id, e.ended_ms) for e in again.write] == [("s1", START_MS + MINUTE_MS)]
+    assert (again.drop, again.leaks) == (("s2",), ())
+    assert step(ledger, 3, finding(OK, id_="s3", at=3)) == Changes()
+
+
+def test_a_leak_whose_writing_failed_is_written_but_not_announced_again() -> None:
+    ledger = Ledger()
+    first = step(ledger, 0, finding(LEAK), finding(OK, id_="s2"))
+    ledger.forget(first)
+    again = step(ledger, 1, finding(LEAK, at=1), finding(OK, id_="s2", at=1))
+    assert [e.finding.id for e in again.write] == ["s1", "s2"]
+    assert again.write[0].announced_ms == START_MS
+    assert again.leaks == ()
+
+
+def test_what_was_to_be_dropped_and_came_back_is_not_dropped() -> None:
+    ledger = Ledger()
+    step(ledger, 0, finding(OK))
+    ledger.forget(step(ledger, 1))
+    changes = step(ledger, 2, finding(OK, at=2))
+    assert changes.drop == ()
+    assert [entry.finding.id for entry in changes.write] == ["s1"]
+
+
+def test_an_ended_finding_in_the_store_is_not_ended_again() -> None:
+    entry = Entry(finding(LEAK), START_MS, START_MS + 5)
+    assert step(Ledger([entry]), 9) == Changes()
+
+
+# The log
+
+
+def test_the_log_line_of_a_leak_has_who_how_fast_since_when_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "leakwatch"):
+        announce_leak(finding(LEAK))
+        announce_over(finding(OK))
+    first, second = caplog.records
+    assert first.getMessage() == (
+        "leak: web.service (pid 7): USS + swap grows +3.00 MiB/h (+2.00 MiB/h to +4.00 MiB/h), "
+        "9.00 MiB since 2023-11-14T00:00:00Z; see: leakwatch report --name s1"
+    )
+    assert (first.levelname, first.message_id) == ("WARNING", LEAK_FOUND)  # type: ignore[attr-defined]
+    assert first.leakwatch["slope_bytes_per_hour"] == 3 * MIB  # type: ignore[attr-defined]
+    assert second.getMessage() == "leak over: web.service (pid 7): why not; id s1"
+    assert (second.levelname, second.message_id) == ("INFO", LEAK_OVER)  # type: ignore[attr-defined]
+
+
+def test_a_hostile_name_forges_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    from dataclasses import replace
+
+    announce_leak(replace(finding(LEAK), name="x\nleakwatch: ERROR \x1b[2J", service="y\u202e"))
+    message = caplog.records[0].getMessage()
+    assert message.isprintable()
+    assert "x\\x0aleakwatch: ERROR \\x1b[2J (pid 7, y\\u202e)" in message
