@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.services import service_of
+from leakwatch.collectors.services import container_among, service_of
 from leakwatch.model import Absence, AbsenceReason, ProcessIdentity, ProcessInfo, Sample
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ProcessCollector:
     def __init__(self, procfs: ProcFS, boot_id: str) -> None:
         self._procfs = procfs
         self._boot_id = boot_id
+        self._home = _own_container(procfs)
         self._known: dict[ProcessIdentity, _Known] = {}
 
     def collect(self, gathered: Gathered, *, slow: bool) -> None:
@@ -106,7 +108,11 @@ class ProcessCollector:
         args, exe = self._procfs.cmdline(pid), self._procfs.exe(pid)
         words = () if isinstance(args, Absence) else args
         service = service_of(
-            None if isinstance(cgroup, Absence) else cgroup, stat.comm, None if isinstance(exe, Absence) else exe, words
+            None if isinstance(cgroup, Absence) else cgroup,
+            stat.comm,
+            None if isinstance(exe, Absence) else exe,
+            words,
+            self._home,
         )
         return ProcessInfo(
             identity=identity,
@@ -115,6 +121,14 @@ class ProcessCollector:
             uid=None if isinstance(status, Absence) else status.uid,
             service=type(service)(service.kind, as_text(service.name)),
         )
+
+
+def _own_container(procfs: ProcFS) -> str | None:
+    """Return the container this process runs in, where the tree is the one it lives in."""
+    if procfs.root != "/proc":
+        return None
+    own = procfs.cgroup(os.getpid())
+    return None if isinstance(own, Absence) else container_among(own)
 
 
 def _sample_use(target: Target, use: MemoryUse, gathered: Gathered) -> None:

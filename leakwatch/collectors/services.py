@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from leakwatch.procfs.pid_cgroup import CgroupPaths
 
-_CONTAINER_ID = re.compile(r"^(?P<by>.*[-:])?(?P<id>[0-9a-f]{32,64})(?:\.scope)?$")
+_CONTAINER_ID = re.compile(r"^(?P<by>.*[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?$")
 """docker, podman, cri-o, containerd and Kubernetes on either cgroup driver: ``ID``, ``docker-ID.scope``,
-``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``."""
+``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``. All have ids of 64 digits; a shorter number may be anybody's
+group, such as a whole session of unrelated programs."""
 _NOT_INSIDE = re.compile(r"conmon|libpod-payload")
 """The monitor of a container runs outside of it; ``libpod-payload`` lies in a unit that names the container better."""
 _CONTAINER_NAME = re.compile(
@@ -29,14 +30,18 @@ _AMBIENT_UNIT = re.compile(r"^(?:user@\d+\.service|init\.scope|session-.*\.scope
 _AMBIENT_SCOPE = re.compile(r"^(?:(?:app|run|vte-spawn|gnome|dbus)-.*|.*conmon-.*)\.scope$")
 
 
-def service_of(cgroup: CgroupPaths | None, name: str, exe: str | None, args: Sequence[str]) -> Service:
-    """Return the service; ``exe`` is None where it may not be read, ``args`` empty where there are none."""
+def service_of(
+    cgroup: CgroupPaths | None, name: str, exe: str | None, args: Sequence[str], home: str | None = None
+) -> Service:
+    """Return the service; ``exe`` is None where it may not be read, ``args`` empty where there are none.
+
+    ``home`` is the container we run in ourselves: seen from inside it is the machine, and tells no two apart.
+    """
     if cgroup is not None:
-        paths = [entry.path for entry in cgroup.entries]
-        container = next((found for path in paths if (found := container_of(path))), None)
-        if container:  # before the unit, which may be the engine's own (containerd.service)
+        container = container_among(cgroup)
+        if container and container != home:  # before the unit, which may be the engine's own (containerd.service)
             return Service(ServiceKind.CONTAINER, container)
-        unit = next((found for path in paths if (found := unit_of(path))), None)
+        unit = next((found for entry in cgroup.entries if (found := unit_of(entry.path))), None)
         if unit:
             return Service(ServiceKind.UNIT, unit)
         # Version 1's other hierarchies are limits somebody set, and may hold a whole session of programs.
@@ -44,6 +49,11 @@ def service_of(cgroup: CgroupPaths | None, name: str, exe: str | None, args: Seq
         if own and _is_own(own):
             return Service(ServiceKind.CGROUP, own)
     return Service(ServiceKind.PROGRAM, program_of(name, exe, args))
+
+
+def container_among(cgroup: CgroupPaths) -> str | None:
+    """Return the container the control groups name, None where none does."""
+    return next((found for entry in cgroup.entries if (found := container_of(entry.path))), None)
 
 
 def unit_of(path: str) -> str | None:

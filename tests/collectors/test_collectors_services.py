@@ -190,3 +190,20 @@ def test_any_control_group_gives_a_service(path: str) -> None:
 def test_hostile_bytes_are_spelled_out() -> None:
     hostile = b"x\xff\xfe\n\x1b".decode("utf-8", "surrogateescape")
     assert as_text(program_of(hostile, None, ())) == "x\\xff\\xfe\n\x1b"
+
+
+def test_the_container_we_run_in_tells_no_two_programs_apart() -> None:
+    # GIVEN two containers on a version 1 machine, leakwatch inside the first
+    inside = pid_cgroup.parse(f"4:memory:/docker/{ID}\n".encode())
+    other = pid_cgroup.parse(f"4:memory:/docker/{ID[::-1]}\n".encode())
+    # WHEN a process of each is asked about
+    # THEN the one beside us goes by its program, the other by its container
+    assert service_of(inside, "prog", "/usr/bin/prog", (), SHORT) == Service(PROGRAM, "prog")
+    assert service_of(other, "prog", "/usr/bin/prog", (), SHORT) == Service(CONTAINER, ID[::-1][:12])
+
+
+def test_a_group_with_a_short_number_is_no_container() -> None:
+    # GIVEN a memory limit some launcher set on a whole session of programs
+    session = pid_cgroup.parse(f"4:memory:/launcher/{ID[:32]}\n1:name=systemd:/\n0::/\n".encode())
+    # THEN its programs are told apart
+    assert service_of(session, "prog", "/usr/bin/prog", ()) == Service(PROGRAM, "prog")

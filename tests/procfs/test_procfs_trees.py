@@ -231,7 +231,7 @@ def test_5_15_limits_are_those_of_the_tightest_group_around(proc_tree: Trees) ->
     assert limits[2210] == (2 << 30, "/system.slice/system-postgresql.slice")
     assert limits[5150] == (
         512 << 20,
-        "/kubepods-burstable-pod3c1f.slice:cri-containerd:9f86d081884c7d659a2feaa0c55ad015",
+        "/kubepods-burstable-pod3c1f.slice:cri-containerd:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     )
     assert why(limits[1]) is AbsenceReason.UNSUPPORTED
 
