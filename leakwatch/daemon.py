@@ -80,6 +80,7 @@ class Daemon:
         self._failures = self._judging_failures = 0
         self._ready = False
         self._unstored: list[SealedBlock] = []
+        self._generation = 0
         self._last_tick_ms = self._clock.now().monotonic_ms
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
@@ -252,6 +253,7 @@ class Daemon:
 
     def _evaluate_alone(self) -> None:
         began_us = cpu_us()
+        self._tell_new_store()
         try:
             evaluation = self._scan.evaluate(self._clock.now().wall_ms)
         except JudgingError as error:
@@ -274,6 +276,14 @@ class Daemon:
             lambda writer: self._write_evaluation(writer, evaluation, changes, cost_us),
         ):
             self._ledger.forget(changes)
+            self._scan.forget_stored()
+
+    def _tell_new_store(self) -> None:
+        """Have everything stored again after a damaged store was set aside."""
+        if self._generation != self._keeper.generation:
+            self._generation = self._keeper.generation
+            self._ledger.forget_all()
+            self._scan.forget_stored()
 
     def _write_evaluation(self, writer: Writer, evaluation: Evaluation, changes: Changes, cost_us: int) -> None:
         states = {

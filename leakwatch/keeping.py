@@ -38,6 +38,8 @@ class StoreKeeper:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
+        self.generation = 0
+        """How many stores were set aside: what a store was told before, the next one does not know."""
         self._clock = clock
         self._closing = False
         self._pending: list[SealedBlock] = []
@@ -58,6 +60,7 @@ class StoreKeeper:
             log.debug("closing the damaged store: %s", error)
         now_ms = self._clock.now().wall_ms
         set_aside(self.path, now_ms)
+        self.generation += 1
         self._writer = open_writer(self.path, now_ms)
 
     def write_scrape(self, scrape: Scrape, blocks: list[SealedBlock]) -> None:

@@ -288,6 +288,11 @@ class Scan:
         at = now_ms + room / (found.slope_bytes_per_hour or 1.0) * 3_600_000
         return replace(finding, limit_bytes=room, limit_name=name, exhaustion_at_ms=_in_range(at))
 
+    def forget_stored(self) -> None:
+        """Take it that no suspicion is stored: the next evaluation hands over all of them."""
+        with self._lock:
+            self._written.clear()
+
     def _changed_suspicions(self) -> dict[Key, str | None]:
         changed: dict[Key, str | None] = {}
         for key, state in self._series.items():

@@ -90,6 +90,10 @@ class Ledger:
         """Take back what could not be stored, so that it is stored at the next evaluation."""
         self._unstored |= {entry.finding.id for entry in changes.write} | set(changes.drop)
 
+    def forget_all(self) -> None:
+        """Take it that nothing is stored, as in a new store: the next evaluation stores everything."""
+        self._unstored |= self._entries.keys()
+
 
 def _outlives(before: Entry, finding: Finding) -> bool:
     """Return whether the finding of a life that has ended says more than that of the new one, which is learning."""

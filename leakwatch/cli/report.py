@@ -148,10 +148,12 @@ def _read_host(reader: Reader, evaluation: dict[str, Any], now_ms: int) -> Host 
     absences: Counter[AbsenceReason] = Counter()
     for collector in collectors.values():
         absences.update(collector.absences)
-    irregular = reader.irregularities(now_ms - DAY_MS)
+    interval_s = evaluation.get("interval_s", 60.0)
+    # Twice the scrapes of a day at this interval, for one that was shorter earlier that day.
+    irregular = reader.irregularities(now_ms - DAY_MS, last.id - round(2 * DAY_MS / 1000 / interval_s))
     return Host(
         last_scrape_ms=last.ts_ms,
-        interval_s=evaluation.get("interval_s", 60.0),
+        interval_s=interval_s,
         values=reader.host_values(last.id),
         targets_read={name: collector.targets_read for name, collector in collectors.items()},
         absences=absences,

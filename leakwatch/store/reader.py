@@ -106,10 +106,13 @@ class Reader:
             row = connection.execute(statements.first_scrape()).first()
         return None if row is None else _head(row)
 
-    def irregularities(self, since_ms: int) -> Irregularities:
-        """Return what was irregular since a time."""
+    def irregularities(self, since_ms: int, after_id: int = 0) -> Irregularities:
+        """Return what was irregular since a time, among the scrapes after the one with the given number.
+
+        Numbers are what the table is ordered by: with a bound a report need not look through weeks of scrapes.
+        """
         with self._reading() as connection:
-            return Irregularities(*connection.execute(statements.scrape_irregularities(since_ms)).one())
+            return Irregularities(*connection.execute(statements.scrape_irregularities(since_ms, after_id)).one())
 
     def collectors(self, scrape_id: int) -> dict[str, CollectorReport]:
         """Return each collector's outcome in a scrape."""

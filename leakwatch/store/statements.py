@@ -138,8 +138,8 @@ def scrapes_since(ts_ms: int) -> Select[Any]:
     return select(s.scrape).where(s.scrape.c.ts_ms >= ts_ms).order_by(s.scrape.c.id)
 
 
-def scrape_irregularities(ts_ms: int) -> Select[Any]:
-    """How many scrapes since a time, and what was irregular about them."""
+def scrape_irregularities(ts_ms: int, after_id: int) -> Select[Any]:
+    """How many scrapes since a time, and what was irregular about them; by number, which is the table's order."""
     c = s.scrape.c
     return select(
         func.count().label("scrapes"),
@@ -147,7 +147,7 @@ def scrape_irregularities(ts_ms: int) -> Select[Any]:
         func.coalesce(func.sum(c.suspended_ms), 0).label("suspended_ms"),
         func.coalesce(func.sum(func.abs(c.clock_step_ms)), 0).label("clock_stepped_ms"),
         func.coalesce(func.max(c.late_ms), 0).label("latest_ms"),
-    ).where(c.ts_ms >= ts_ms)
+    ).where(c.id > after_id, c.ts_ms >= ts_ms)
 
 
 def samples_of_scrape(scrape_id: int, kinds: Iterable[str]) -> Select[Any]:

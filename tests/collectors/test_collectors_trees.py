@@ -262,6 +262,17 @@ def test_a_move_to_another_control_group_is_seen_in_time(proc_tree: Trees) -> No
     assert set(services[RENEW_EVERY:]) == {"late.service"}
 
 
+def test_a_new_process_is_looked_at_again_once_its_manager_has_moved_it(proc_tree: Trees) -> None:
+    root = proc_tree(V515)
+    collector, services = ProcessCollector(ProcFS(str(root)), "boot"), []
+    for group in ("/init.scope", "/system.slice/web.service", "/system.slice/web.service"):
+        (root / "5150" / "cgroup").write_text(f"0::{group}\n")
+        gathered = Gathered()
+        collector.collect(gathered, slow=False)
+        services.append(next(i.service.name for i in gathered.processes if i.identity.pid == 5150 and i.service))
+    assert services == ["api-server", "api-server", "web.service"]
+
+
 def test_threads_and_files_are_read_at_slow_rounds_only(proc_tree: Trees) -> None:
     procfs = ProcFS(str(proc_tree(V618)))
     scraper = Scraper(procfs, "boot", 3)

@@ -7,7 +7,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from e2e_tools import PATIENCE_S, Child
+from e2e_tools import PATIENCE_S, Child, dying_with_us
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,9 @@ def start_redis(directory: Path) -> Child:
     """Start a server that listens on ``redis.socket`` in the directory and writes nothing to the disk."""
     path = directory / "redis.socket"
     options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no", "--dir", str(directory)]
-    child = Child([_program("redis-server"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = Child(
+        [*dying_with_us(), _program("redis-server"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     until = time.monotonic() + PATIENCE_S
     while not path.exists():
         if time.monotonic() > until or child.process.poll() is not None:
@@ -72,7 +74,7 @@ def start_java(directory: Path) -> Child:
 
 
 def _ready(argv: list[str], directory: Path) -> Child:
-    child = Child(argv, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    child = Child([*dying_with_us(), *argv], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert child.process.stdout is not None
     if child.process.stdout.readline() != b"ready\n":
         child.end()

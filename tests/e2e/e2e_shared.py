@@ -19,6 +19,7 @@ from e2e_tools import (
     SlabHistory,
     Workload,
     compiled_leaker,
+    kernel_is_ours,
     report,
     shares_a_service,
     start_workload,
@@ -117,6 +118,8 @@ class SharedRun:
                 self.missing[kind] = "needs root"
             elif not os.access("/proc/slabinfo", os.R_OK):
                 self.missing[kind] = "needs a readable /proc/slabinfo"
+            elif not kernel_is_ours():
+                self.missing[kind] = "another run of these tests is making the kernel leak"
             else:
                 self._add(kind)
 

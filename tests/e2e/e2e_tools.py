@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -201,7 +203,7 @@ class Daemon(Child):
     ) -> None:
         self.config = config
         self._log = config.with_suffix(f".{time.monotonic_ns()}.log")
-        argv = [*before, user.python, "-m", "leakwatch", "daemon", "--config", config, *arguments]
+        argv = [*dying_with_us(), *before, user.python, "-m", "leakwatch", "daemon", "--config", config, *arguments]
         options = user.popen_options()
         if alone := alone_in_cgroup():
             # Only root may: so whoever it is to be becomes that behind it.
@@ -264,11 +266,30 @@ def alone_in_cgroup() -> list[str]:
     return ["unshare", "--cgroup"] if os.geteuid() == 0 and shares_a_service() else []
 
 
+def dying_with_us() -> list[str]:
+    """Return what a command begins with to be killed when the tests are, which then cannot end it any more."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+
+
 def become(options: Mapping[str, Any]) -> list[str]:
     """Return what a command begins with to run as the user of these options of Popen."""
     if not options:
         return []
     return ["setpriv", "--reuid", options["user"], "--regid", options["group"], "--clear-groups"]
+
+
+@cache
+def kernel_is_ours() -> bool:
+    """Tell whether we alone, of all runs of these tests on this machine, make the kernel leak; it stays so."""
+    try:
+        # The kernel gives the name free with the last who holds it, however that ends.
+        _reservation.bind("\0leakwatch-e2e-kernel")
+    except OSError:
+        return False
+    return True
+
+
+_reservation = socket.socket(socket.AF_UNIX)
 
 
 def slab_bytes() -> dict[str, int]:

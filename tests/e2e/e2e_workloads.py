@@ -201,7 +201,12 @@ def keyrings() -> Step:
     def step(elapsed_s: float) -> int:
         nonlocal added
         while added < KEYRINGS_PER_S * elapsed_s:
-            if libc.syscall(ADD_KEY, b"keyring", b"leakwatch-e2e-%d" % added, None, 0, SESSION_KEYRING) < 0:
+            if (
+                libc.syscall(
+                    ADD_KEY, b"keyring", b"leakwatch-e2e-%d-%d" % (os.getpid(), added), None, 0, SESSION_KEYRING
+                )
+                < 0
+            ):
                 raise CannotError(f"add_key: {os.strerror(ctypes.get_errno())}")
             added += 1
         return added

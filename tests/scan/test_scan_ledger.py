@@ -112,6 +112,14 @@ def test_a_leak_survives_the_restart_of_its_service_until_the_new_life_is_judged
     assert len(changes.over) == 1
 
 
+def test_a_process_that_runs_on_and_learns_anew_has_not_ended() -> None:
+    # As after the clock was set, or when it gave back what had grown.
+    ledger = Ledger()
+    step(ledger, 0, finding(LEAK, pid=7))
+    (entry,) = step(ledger, 1, finding(LEARNING, pid=7, at=1)).write
+    assert (entry.finding.assessment.verdict, entry.ended_ms) == (LEARNING, None)
+
+
 def test_a_service_that_leaks_again_after_its_restart_is_not_announced_again() -> None:
     ledger = Ledger()
     step(ledger, 0, finding(LEAK, pid=7))
@@ -192,3 +200,15 @@ def test_a_hostile_name_forges_no_log_line(caplog: pytest.LogCaptureFixture) -> 
     message = caplog.records[0].getMessage()
     assert message.isprintable()
     assert "x\\x0aleakwatch: ERROR \\x1b[2J (pid 7, y\\u202e)" in message
+
+
+def test_a_new_store_is_told_everything_but_the_log_is_not() -> None:
+    # GIVEN findings the store that was set aside knew
+    ledger = Ledger()
+    step(ledger, 0, finding(LEAK), finding(OK, id_="s2"))
+    # WHEN another store is begun
+    ledger.forget_all()
+    changes = step(ledger, 1, finding(LEAK, at=1), finding(OK, id_="s2", at=1))
+    # THEN it gets all of them, and the leak is announced no second time
+    assert [entry.finding.id for entry in changes.write] == ["s1", "s2"]
+    assert changes.leaks == ()
