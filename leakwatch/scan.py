@@ -5,7 +5,6 @@ The daemon feeds it live; after a restart it is fed from the store, by the same 
 
 from __future__ import annotations
 
-import pwd
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +19,8 @@ from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
 from leakwatch.errors import LeakwatchError
 from leakwatch.judging import in_process
-from leakwatch.model import HOST, SEVERITY, SealedBlock, Target, TargetKind, Verdict
+from leakwatch.model import HOST, SEVERITY, SealedBlock, TargetKind, Verdict
+from leakwatch.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.spans import Window
     from leakwatch.config import Config, Thresholds
     from leakwatch.judging import Judge
-    from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
+    from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service, Target
 
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
@@ -64,12 +64,10 @@ class Scan:
         self._lock = threading.Lock()
         self._series: dict[Key, SeriesState] = {}
         self._missing: dict[Key, int] = {}
-        self._processes: dict[Target, ProcessInfo] = {}
-        self._members: dict[Target, frozenset[Target]] = {}
+        self._roster = Roster(config.ignore)
         self._reclaimable: dict[str, bool] = {}
         self._host: dict[str, int] = {}
         self._written: dict[Key, str] = {}
-        self._users: dict[int, str] = {}
 
     def feed(self, scrape: Scrape) -> list[SealedBlock]:
         """Take a scrape; return the blocks it completed."""
@@ -77,7 +75,7 @@ class Scan:
         processes_known = any(o.collector == "processes" and not o.error for o in scrape.outcomes)
         with self._lock:
             if processes_known:
-                self._set_processes(scrape.processes)
+                self._roster.update(scrape.processes)
             if scrape.tick.clock_step_ms:
                 self.end_segments(scrape.tick.ts_ms)
             return self.feed_values(scrape.tick.ts_ms, values)
@@ -90,8 +88,8 @@ class Scan:
     def feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
         """Take the samples of one time, as from the store."""
         self._note(values)
-        judged = judged_values(values, [(target, info.service) for target, info in self._processes.items()])
-        changed = self._changed_members()
+        judged = judged_values(values, self._roster.services())
+        changed = self._roster.changed_services()
         sealed: list[SealedBlock] = []
         for key, value in judged.items():
             state = self._series.get(key)
@@ -112,40 +110,10 @@ class Scan:
             elif metric == metrics.SLAB_RECLAIMABLE:
                 self._reclaimable[target.key] = bool(value)
 
-    def _changed_members(self) -> set[Target]:
-        members: dict[Target, set[Target]] = {}
-        for target, info in self._processes.items():
-            if info.service is not None:
-                members.setdefault(info.service.target, set()).add(target)
-        now = {service: frozenset(targets) for service, targets in members.items()}
-        changed = {service for service, targets in now.items() if self._members.get(service) != targets}
-        self._members = now
-        return changed
-
-    def _set_processes(self, processes: Iterable[ProcessInfo]) -> None:
-        self._processes = {info.identity.target: info for info in processes if not self._ignored(info)}
-
     def set_processes(self, processes: Iterable[ProcessInfo]) -> None:
         """Say which processes there were when the stored samples that follow were taken."""
         with self._lock:
-            self._set_processes(processes)
-
-    def _ignored(self, info: ProcessInfo) -> bool:
-        ignore = self._config.ignore
-        names = (info.service.name,) if info.service else ()
-        return (
-            matches(ignore.processes, info.name)
-            or matches(ignore.services, *names)
-            or (info.uid is not None and matches(ignore.users, self._user(info.uid), str(info.uid)))
-        )
-
-    def _user(self, uid: int) -> str:
-        if uid not in self._users:
-            try:
-                self._users[uid] = pwd.getpwuid(uid).pw_name
-            except KeyError:
-                self._users[uid] = str(uid)
-        return self._users[uid]
+            self._roster.update(processes)
 
     def _forget_vanished(self, judged: Mapping[Key, int]) -> None:
         for key in self._series.keys() - judged.keys():
@@ -215,7 +183,7 @@ class Scan:
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key
         if target.kind is TargetKind.PROCESS:
-            info = self._processes.get(target)
+            info = self._roster.process(target)
             service = info.service.name if info and info.service else ""
             chosen = self._config.thresholds_for("process", info.name if info else "")
             if chosen is self._config.thresholds:
@@ -235,26 +203,20 @@ class Scan:
 
     def _thresholds_of_members(self, service: Target) -> Thresholds:
         """Return the thresholds set for a service's processes where they are the same for all, else the general."""
-        infos = [self._processes[target] for target in self._members.get(service, ()) if target in self._processes]
-        chosen = {self._config.thresholds_for("process", info.name) for info in infos}
+        chosen = {self._config.thresholds_for("process", info.name) for info in self._roster.members(service)}
         return chosen.pop() if len(chosen) == 1 else self._config.thresholds
 
     def _of_processes(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         members: dict[Service, list[Member]] = {}
         for (_, target), one in judged.items():
-            info = self._processes.get(target) if target.kind is TargetKind.PROCESS else None
+            info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
             if info is not None and info.service is not None:
                 members.setdefault(info.service, []).append(Member(info, one))
         findings = []
         for service, those in members.items():
             finding = service_finding(service, those, judged.get((metrics.SERVICE_USS_SWAP, service.target)))
-            findings.append(replace(finding, user=self._owner(those)))
+            findings.append(replace(finding, user=self._roster.owner(member.info for member in those)))
         return findings
-
-    def _owner(self, members: list[Member]) -> str | None:
-        uids = {member.info.uid for member in members}
-        uid = uids.pop() if len(uids) == 1 else None
-        return None if uid is None else self._user(uid)
 
     def _of_kernel(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         kernel = [
