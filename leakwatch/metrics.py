@@ -95,7 +95,6 @@ MEMINFO: dict[str, Metric] = dict(
         _meminfo("kernel.hugetlb_bytes", "Hugetlb", "hugetlb pool", "since 4.20"),
         _meminfo("kernel.zswap_bytes", "Zswap", "compressed swap in RAM"),
         _meminfo("kernel.balloon_bytes", "Balloon", "given to the hypervisor"),
-        _meminfo("kernel.unaccepted_bytes", "Unaccepted", "not yet accepted by the guest"),
         _meminfo("kernel.swap_total_bytes", "SwapTotal", "swap"),
         _meminfo("kernel.swap_free_bytes", "SwapFree", "free swap"),
         _meminfo("kernel.committed_bytes", "Committed_AS", "committed address space"),
