@@ -48,7 +48,12 @@ def in_child(questions: Sequence[Question]) -> list[Answer]:
     argv = [sys.executable, "-m", "leakwatch.judging"]
     try:
         done = subprocess.run(
-            argv, input=pickle.dumps(list(questions)), capture_output=True, timeout=TIMEOUT_S, check=False
+            argv,
+            input=pickle.dumps(list(questions)),
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            start_new_session=True,  # a Ctrl-C at the terminal is the daemon's, which ends in order
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise JudgingError(f"the series that grow could not be judged: {error}") from error

@@ -79,6 +79,8 @@ def format_rate(bytes_per_hour: float) -> str:
 
 def format_duration(seconds: float) -> str:
     """Return the two largest units: ``45 s``, ``12 min``, ``3 h 20 min``, ``9 d 4 h``."""
+    if 0.01 <= seconds < 0.995:
+        return f"{seconds:.2g} s"
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"

@@ -7,6 +7,7 @@ import nothing heavy at the top, so that ``--help`` and completion answer at onc
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: one of the three places that catch what they do not know."""
+    _make_output_safe()
     args = build_parser().parse_args(argv)
     try:
         code: int = args.run(args)
@@ -89,3 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return EXIT_SOFTWARE
     return code
+
+
+def _make_output_safe() -> None:
+    """Let nothing we print fail: streams that are closed go nowhere, what the terminal cannot show is escaped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the process's life
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -25,6 +25,9 @@ _RECLAIMABLE = frozenset({
 
 Not every ``*_inode_cache`` is one: those of tmpfs (shmem), hugetlbfs and mqueue are not, as nothing can shrink them.
 """
+_WITH_INODES = frozenset({"iint_cache", "lsm_inode_cache", "selinux_inode_security"})
+"""Caches of what security modules keep for each inode. The kernel does not count them as reclaimable, but they are
+freed with the inode, so they grow and shrink as the inode caches do; a walk over files made one look like a leak."""
 _UNRECLAIMABLE_PREFIXES = ("kmalloc-", "dma-kmalloc-", "size-")
 _NO_LIMIT_64 = 1 << 62
 """Version 1 prints "no limit" as LONG_MAX rounded down to a page; half of it is beyond any machine."""
@@ -33,10 +36,12 @@ _NO_LIMIT_32_PAGES = 2**31 - 1
 
 
 def slab_reclaimable(sys_root: str | None, name: str) -> bool | Absence:
-    """Return whether the cache's memory counts as reclaimable (``SReclaimable``), asking sysfs, else a list of names.
+    """Return whether the cache's memory is given back on demand, asking sysfs, else a list of names.
 
     sysfs knows no caches under the SLAB allocator (removed in 6.8) and is mode 0400 on today's kernels.
     """
+    if name in _WITH_INODES:
+        return True
     found: bool | Absence = Absence(AbsenceReason.UNSUPPORTED, f"slab cache {name}: no sysfs")
     if sys_root is not None and "/" not in name and name not in {"", ".", ".."}:
         found = _reclaim_account(f"{sys_root}/kernel/slab/{name}/reclaim_account")

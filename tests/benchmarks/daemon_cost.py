@@ -18,9 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-FARM = Path(__file__).parent.parent / "procfarm.py"
+FARM = Path(__file__).parent / "procfarm.py"
 FARM_PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
-"""The farm runs under another interpreter where there is one: pages it shared with the daemon would not count as USS."""
+"""Another interpreter for the farm, where there is one: pages it shared with the daemon would not count as USS."""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
