@@ -7,6 +7,7 @@ would cost more than the memory is worth, and numpy stays.
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import subprocess
 import sys
@@ -28,8 +29,14 @@ class JudgingError(LeakwatchError):
 
 
 def judge_for(evaluate_every_s: float) -> Judge:
-    """Return how questions are to be answered at this pace."""
-    return in_child if evaluate_every_s >= CHILD_FROM_S else in_process
+    """Return how questions are to be answered at this pace; what stays in memory for it is loaded now.
+
+    Later it would look like growth of our own.
+    """
+    if evaluate_every_s >= CHILD_FROM_S:
+        return in_child
+    importlib.import_module("leakwatch.analysis.assess")
+    return in_process
 
 
 def in_process(questions: Sequence[Question]) -> list[Answer]:
