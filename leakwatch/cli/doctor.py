@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
-    from leakwatch.model import Absence
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.diagnosis import Line
 
 EPILOG = """\
 Run it as the user that is to sample. The service (leakwatch service install) has CAP_SYS_PTRACE and
@@ -20,24 +18,6 @@ exit codes:
   0 everything is read that can be read   2 the configuration is wrong   69 /proc unreadable
   77 leakwatch works here, but a privilege would show it more
 """
-READ = "CAP_DAC_READ_SEARCH"
-PTRACE = "CAP_SYS_PTRACE"
-CAPABILITIES = {2: READ, 19: PTRACE}
-"""Bits of CapEff (capability.h)."""
-HIDEPID = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
-"""Names of the older numbers (proc(5))."""
-
-
-class Line(NamedTuple):
-    """One line of the diagnosis."""
-
-    state: str
-    """``ok``, ``partly``, ``missing``, ``wrong``, ``info``, or empty below another."""
-    text: str
-    needs: frozenset[str] = frozenset()
-    """Capabilities that would open what is missing."""
-    exit_code: int = 0
-    """With which a daemon would end at once because of this."""
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -58,19 +38,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return its exit code."""
+    from leakwatch.diagnosis import diagnose, held_capabilities
     from leakwatch.errors import EXIT_NO_PERMISSION, EXIT_OK
     from leakwatch.procfs.root import ProcFS
 
-    procfs = ProcFS(args.proc)
-    pids = procfs.pids()  # whatever else can be read: without processes there is nothing to diagnose
-    held = _held_capabilities()
-    lines = [
-        *_print(_system(procfs, held)),
-        *_print(_processes(procfs, pids, held)),
-        *_print(_kernel(procfs)),
-        *_print(_places(args.config)),
-        *_print(_service()),
-    ]
+    held = held_capabilities()
+    lines = _print(diagnose(ProcFS(args.proc), args.config, held))
     lacking = frozenset().union(*(line.needs for line in lines)) - held
     _print(_conclusion(lines, lacking))
     fatal = next((line.exit_code for line in lines if line.exit_code), EXIT_OK)
@@ -87,6 +60,7 @@ def _print(lines: Iterable[Line]) -> list[Line]:
 
 
 def _conclusion(lines: Iterable[Line], lacking: frozenset[str]) -> Iterator[Line]:
+    from leakwatch.diagnosis import Line
     from leakwatch.service.environment import command_path
 
     states = {line.state for line in lines}
@@ -109,216 +83,3 @@ def _systemd_runs() -> bool:
     from pathlib import Path
 
     return Path("/run/systemd/system").is_dir()
-
-
-def _held_capabilities() -> frozenset[str]:
-    from pathlib import Path
-
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    effective = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0)
-    return frozenset(name for bit, name in CAPABILITIES.items() if effective >> bit & 1)
-
-
-def _system(procfs: ProcFS, held: frozenset[str]) -> Iterator[Line]:
-    import os
-    import platform
-
-    from leakwatch.errors import ProcUnavailableError
-
-    try:
-        procfs.boot_id()
-    except ProcUnavailableError as error:
-        yield Line("wrong", str(error), exit_code=error.exit_code)
-    if procfs.root != "/proc":
-        yield Line("info", f"reading {procfs.root}, pages of {procfs.page_size // 1024} KiB")
-        return
-    yield Line("info", f"kernel {platform.release()} ({platform.machine()}), pages of {procfs.page_size // 1024} KiB")
-    with_what = " and ".join(sorted(held)) or f"neither {READ} nor {PTRACE}"
-    yield Line("info", f"running as uid {os.geteuid()} with {with_what}")
-    yield from _mount_options(held)
-
-
-def _mount_options(held: frozenset[str]) -> Iterator[Line]:
-    """Say what the way /proc is mounted hides."""
-    options = _proc_options()
-    hidden = options.get("hidepid", "off")
-    hidden = HIDEPID.get(hidden, hidden)
-    if hidden not in ("off", "0"):
-        group = f" or group {options['gid']}" if "gid" in options else ""
-        state = "ok" if PTRACE in held else "partly"
-        yield Line(state, f"/proc is mounted with hidepid={hidden}: it takes {PTRACE}{group} to see others' processes")
-        if state != "ok":
-            yield Line("", "what is hidden is not even counted below", frozenset({PTRACE}))
-    if options.get("subset") == "pid":
-        yield Line("missing", "/proc is mounted with subset=pid: nothing but processes can be seen; mount it without")
-
-
-def _proc_options() -> dict[str, str]:
-    """Return the mount options of /proc; those without a value have an empty one."""
-    from pathlib import Path
-
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    found: dict[str, str] = {}
-    for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        if before.split()[4:5] == ["/proc"] and after.startswith("proc "):
-            # Of several mounts over one another the last is the one we see.
-            found = {name: value for name, _, value in (o.partition("=") for o in after.split()[-1].split(","))}
-    return found
-
-
-def _processes(procfs: ProcFS, pids: Iterable[int], held: frozenset[str]) -> Iterator[Line]:
-    from collections import Counter
-
-    from leakwatch.model import Absence, AbsenceReason
-
-    memory: Counter[AbsenceReason] = Counter()
-    files: Counter[AbsenceReason] = Counter()
-    refused: list[int] = []
-    for pid in pids:
-        use = procfs.memory(pid)
-        if isinstance(use, Absence):
-            memory[use.reason] += 1
-            if use.reason is AbsenceReason.DENIED:
-                refused.append(pid)
-            continue
-        memory[AbsenceReason.SKIPPED] += 1  # stands for those that were read
-        fds = procfs.fd_count(pid)
-        if isinstance(fds, Absence) and fds.reason is AbsenceReason.DENIED:
-            files[fds.reason] += 1
-    read = memory[AbsenceReason.SKIPPED]
-    yield Line(
-        "partly" if refused and read else "missing" if refused else "ok", f"USS, PSS and swap of {read} processes"
-    )
-    if refused:
-        yield _refused(procfs, refused, held)
-    if memory[AbsenceReason.NO_ADDRESS_SPACE]:
-        threads = memory[AbsenceReason.NO_ADDRESS_SPACE]
-        yield Line("info", f"{threads} kernel threads and zombies have no memory of their own")
-    yield _open_files(read, files[AbsenceReason.DENIED], held)
-
-
-def _refused(procfs: ProcFS, pids: list[int], held: frozenset[str]) -> Line:
-    from leakwatch.escape import printable
-    from leakwatch.model import Absence
-
-    named = []
-    for pid in pids[:3]:
-        stat = procfs.stat(pid)
-        named.append(f"{pid} ({'?' if isinstance(stat, Absence) else printable(stat.comm)})")
-    text = f"refused: {len(pids)}, such as {', '.join(named)}; "
-    if PTRACE in held:
-        return Line("", f"{text}a security module or their own settings protect them even from {PTRACE}")
-    return Line("", f"{text}judged by their anonymous memory instead; needs {PTRACE}", frozenset({PTRACE}))
-
-
-def _open_files(read: int, denied: int, held: frozenset[str]) -> Line:
-    counted = f"open files of {read - denied} processes"
-    if not denied:
-        return Line("ok", counted)
-    needs = frozenset({PTRACE, READ})
-    advice = "protected even from root" if needs <= held else f"needs {' and '.join(sorted(needs))}"
-    return Line("partly" if read > denied else "missing", f"{counted}, {denied} refused; {advice}", needs - held)
-
-
-def _kernel(procfs: ProcFS) -> Iterator[Line]:
-    from leakwatch.model import Absence
-
-    meminfo = procfs.meminfo()
-    if isinstance(meminfo, Absence):
-        yield Line("missing", f"meminfo: {meminfo.detail}; whether memory runs out cannot be told")
-    else:
-        yield Line("ok", f"meminfo: {len(meminfo.fields)} fields")
-        if meminfo.get("MemAvailable") is None:
-            yield Line("missing", "MemAvailable (kernels before 3.14): no time until memory runs out can be given")
-    slab, vmalloc = procfs.slabinfo(), procfs.vmallocinfo()
-    yield _unread("slabinfo", slab) if isinstance(slab, Absence) else Line("ok", f"slabinfo: {len(slab)} slab caches")
-    if isinstance(vmalloc, Absence):
-        yield _unread("vmallocinfo", vmalloc)
-    else:
-        yield Line("ok", f"vmallocinfo: {len(vmalloc)} vmalloc callers")
-    known = procfs.slab_reclaimable("dentry")
-    if isinstance(known, Absence) and not isinstance(slab, Absence):
-        yield Line("info", f"{known.detail}: whether a slab cache is reclaimable is judged by its name")
-
-
-def _unread(name: str, absence: Absence) -> Line:
-    from leakwatch.model import AbsenceReason
-
-    lost = "slab caches are not watched one by one" if name == "slabinfo" else "vmalloc is not watched by caller"
-    if absence.reason is AbsenceReason.DENIED:
-        return Line("missing", f"{name}: refused, so {lost}; needs {READ}", frozenset({READ}))
-    if absence.reason is AbsenceReason.UNSUPPORTED:
-        why = "this kernel was built without it, or a container hides it"
-        return Line("missing", f"{name}: not there ({why}), so {lost}")
-    return Line("missing", f"{name}: {absence.reason} ({absence.detail}), so {lost}")
-
-
-def _places(config_file: str | None) -> Iterator[Line]:
-    from leakwatch.config import Config, load_config
-    from leakwatch.errors import ConfigError
-    from leakwatch.escape import printable
-    from leakwatch.store.location import reader_paths, writer_path
-
-    config = Config()
-    try:
-        config = load_config(config_file)
-        yield Line(
-            "ok", f"configuration: {printable(', '.join(config.sources)) or 'defaults (no file in /etc/leakwatch)'}"
-        )
-    except ConfigError as error:
-        yield Line("wrong", "configuration:", exit_code=error.exit_code)
-        for problem in error.problems:
-            yield Line("", problem)
-    url = config.store.url
-    yield Line("info", f"leakwatch daemon, started by this user, would store into {printable(str(writer_path(url)))}")
-    for path in reader_paths(url):
-        yield _store(path)
-
-
-def _store(path: Path) -> Line:
-    from leakwatch.clock import rfc3339
-    from leakwatch.errors import LeakwatchError, PermissionNeededError, StoreNotFoundError
-    from leakwatch.escape import printable
-    from leakwatch.store.reader import Reader
-
-    name = f"store {printable(str(path))}"
-    try:
-        reader = Reader(path)
-        try:
-            last = reader.last_scrape()
-        finally:
-            reader.close()
-        size = path.stat().st_size
-    except StoreNotFoundError:
-        return Line("info", f"{name}: none yet")
-    except PermissionNeededError as error:
-        return Line("info", str(error))
-    except (LeakwatchError, OSError) as error:
-        return Line("missing", str(error))
-    when = f"last scrape {rfc3339(last.ts_ms)}" if last else "no scrape yet"
-    return Line("ok", f"{name}: {size / 2**20:.1f} MiB, {when}")
-
-
-def _service() -> Iterator[Line]:
-    from leakwatch.escape import printable
-    from leakwatch.service.systemctl import UNIT, ServiceManagerError, Systemctl
-
-    try:
-        answer = Systemctl().call("show", "--property=LoadState,ActiveState,UnitFileState", UNIT)
-    except ServiceManagerError as error:
-        yield Line("info", f"service: {error}")
-        return
-    state = {key: printable(value) for key, _, value in (line.partition("=") for line in answer.splitlines())}
-    if state.get("LoadState") == "not-found":
-        yield Line("info", "service: not installed")
-    elif state.get("ActiveState") == "active":
-        yield Line("ok", f"service: running, {state.get('UnitFileState') or 'unknown'} at boot")
-    else:
-        yield Line("missing", f"service: installed and {state.get('ActiveState')}; why: journalctl -u leakwatch -n 30")

@@ -64,9 +64,9 @@ def test_doctor_has_nothing_to_ask_of_root() -> None:
 
 
 def held_capabilities() -> frozenset[str]:
-    from leakwatch.cli.doctor import _held_capabilities
+    from leakwatch.diagnosis import held_capabilities
 
-    return _held_capabilities()
+    return held_capabilities()
 
 
 @pytest.mark.root
