@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e_tools import Daemon, User, Workload, by_pid, report, run_command, wait_for, write_config
 
+from leakwatch.diagnosis import held_capabilities
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -61,12 +63,6 @@ def test_doctor_has_nothing_to_ask_of_root() -> None:
     assert done.returncode == 0
     assert "needs CAP" not in done.stdout
     assert "read here" in done.stdout.splitlines()[-1]
-
-
-def held_capabilities() -> frozenset[str]:
-    from leakwatch.diagnosis import held_capabilities
-
-    return held_capabilities()
 
 
 @pytest.mark.root
