@@ -59,9 +59,11 @@ def service_finding(service: Service, members: Sequence[Member], total: Judged |
     """
     lead = max(members, key=lambda member: _weight(member.judged.assessment))
     growing = [m for m in members if SEVERITY[m.judged.assessment.verdict] >= SUSPECT]
-    by_total = total is not None and len(growing) != 1 and _weight(total.assessment) >= _weight(lead.judged.assessment)
+    # One that leaks among others that are only watched carries the growth: the sum would blur its rate with theirs.
+    alone = sum(m.judged.assessment.verdict is lead.judged.assessment.verdict for m in growing) == 1
+    by_total = total is not None and not alone and _weight(total.assessment) >= _weight(lead.judged.assessment)
     judged = total if by_total and total is not None else lead.judged
-    single = len(members) == 1 or len(growing) == 1
+    single = len(members) == 1 or alone
     if service.kind is ServiceKind.PROGRAM and single and not by_total:
         kind, name = FindingKind.PROCESS, lead.info.name
     else:

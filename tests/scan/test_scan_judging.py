@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.question import Question
 from leakwatch.analysis.spans import plan_windows
 from leakwatch.analysis.state import SeriesState
 from leakwatch.judging import JudgingError, in_child, in_process, judge_for
 from leakwatch.model import Verdict
+
+if TYPE_CHECKING:
+    from leakwatch.analysis.question import Question
 
 WINDOWS = plan_windows((60, 120), 1)
 START_MS = 1_700_000_000_000
