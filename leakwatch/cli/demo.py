@@ -202,7 +202,7 @@ def _remarks(report: Report, processes: Processes, daemon: int) -> Iterator[str]
     ours = {process.pid for process in processes.values()}
     others = [row.finding for row in report.rows if row.finding.pid not in ours and row.finding.name not in SLAB_CACHES]
     if any(finding.pid == daemon for finding in others):
-        yield f"python (pid {daemon}) is leakwatch's daemon, which judges itself, too; it has just started and fills."
+        yield f"Pid {daemon} is leakwatch's own daemon, which judges itself, too; it has just started and fills."
     if any(finding.pid != daemon for finding in others):
         yield "What else is listed is this machine's own."
     if others:
