@@ -32,6 +32,7 @@ MOST_EXPOSURE = 1.3
 UNIT = "leakwatch.service"
 COMMAND = "/opt/leakwatch/bin/leakwatch"
 PYTHON = "/opt/leakwatch/bin/python"
+HOME_COPY = "/root/leakwatch"
 
 CONFIG = """\
 [sampling]
@@ -90,6 +91,7 @@ class Box:
             "/etc/leakwatch",
             "/var/lib/private/leakwatch",
             "/var/lib/leakwatch",
+            HOME_COPY,
         ):
             self.run("rm", "-rf", path)
         self.run("systemctl", "daemon-reload")
@@ -162,12 +164,13 @@ def service(box: Box) -> Box:
 
 
 def test_an_environment_in_a_home_is_refused(box: Box) -> None:
-    # Not `cp -a` of a script: its first line would still lead to /opt. Python finds itself by where it was called.
-    box.run("cp", "-a", "/opt/leakwatch", "/root/leakwatch")
+    # Not the script, whose first line would still lead to /opt: Python finds itself by where it was called. The box
+    # outlives a killed run: -T and the purge before it keep what such a run left from swallowing the copy.
+    box.run("cp", "-aT", "/opt/leakwatch", HOME_COPY)
     try:
-        done = box.run("/root/leakwatch/bin/python", "-m", "leakwatch", "service", "install", check=False)
+        done = box.run(f"{HOME_COPY}/bin/python", "-m", "leakwatch", "service", "install", check=False)
     finally:
-        box.run("rm", "-r", "/root/leakwatch")
+        box.run("rm", "-rf", HOME_COPY)
     assert done.returncode == 77
     assert "below /root" in done.stderr
     assert "sudo python3 -m venv /opt/leakwatch" in done.stderr
