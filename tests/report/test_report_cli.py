@@ -195,7 +195,7 @@ def test_a_store_one_may_not_read_is_77_and_says_sudo(store: Path, public_direct
     code = (
         "import io, os, sys; from contextlib import redirect_stdout; from leakwatch.cli.main import main\n"
         f"argv = ['report', '--config', {str(config)!r}]\n"
-        "with redirect_stdout(io.StringIO()): main(argv)  # as root: loads all, for the checkout may be closed to nobody\n"
+        "with redirect_stdout(io.StringIO()): main(argv)  # as root: loads all that the checkout may close\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(argv))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
