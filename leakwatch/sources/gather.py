@@ -8,10 +8,9 @@ import numpy as np
 
 from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.subject import subject_of
+from leakwatch.sources.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from leakwatch.sources.plain import Floats, Places
 
 _HALF = 16
@@ -22,19 +21,10 @@ class Gathering:
     """All samples read so far: 20 bytes each, as arrays."""
 
     def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
+        self.names = Names()
         self._series: list[np.ndarray[tuple[int, ...], np.dtype[np.int32]]] = []
         self._times: list[Places] = []
         self._values: list[Floats] = []
-
-    def number(self, name: bytes) -> int:
-        """Return the number of the series with this name, in the order in which they first came."""
-        return self._numbers.setdefault(name, len(self._numbers))
-
-    def numbers(self, names: Iterable[bytes]) -> list[int]:
-        """Return the numbers of many."""
-        known = self._numbers
-        return [known[name] if name in known else self.number(name) for name in names]
 
     def add(self, series: Places, times_ms: Places, values: Floats) -> None:
         """Take samples in the order they were taken, the series by their numbers."""
@@ -48,20 +38,17 @@ class Gathering:
         Of samples of one series that follow each other at the same time, to the millisecond, the last is kept: it is
         what was known last of that moment, and to the detector a clock that stands still is one that was set.
         """
-        series, times, values = _taken(self._series), _taken(self._times), _taken(self._values)
-        order = None
-        if (series[1:] < series[:-1]).any():
-            order = _order(series)
-            series, times, values = series[order], times[order], values[order]
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(series)) + 1])
-        first = starts if order is None else order[starts]
-        del order
+        series = _taken(self._series)
+        order = _order(series) if (series[1:] < series[:-1]).any() else slice(None)
+        series, times, values = series[order], _taken(self._times)[order], _taken(self._values)[order]
+        starts = _starts(series)
+        first = starts if isinstance(order, slice) else order[starts]
         kept = np.append((series[1:] != series[:-1]) | (times[1:] != times[:-1]), [True])
         if not kept.all():
             series, times, values = series[kept], times[kept], values[kept]
-            starts = np.concatenate([[0], np.flatnonzero(np.diff(series)) + 1])
+            starts = _starts(series)
         ends = [*starts[1:].tolist(), len(series)]
-        names = list(self._numbers)
+        names = list(self.names)
         found = [
             _capture(names[number], times[start:end], values[start:end])
             for number, start, end in zip(series[starts].tolist(), starts.tolist(), ends, strict=True)
@@ -78,6 +65,11 @@ def _taken(parts: list[np.ndarray]) -> np.ndarray:
     whole = np.concatenate(parts)
     parts.clear()
     return whole
+
+
+def _starts(series: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Places:
+    """Return where each series begins, of samples ordered by series."""
+    return np.append([0], np.flatnonzero(series[1:] != series[:-1]) + 1)
 
 
 def _order(series: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Places:

@@ -78,7 +78,7 @@ def shown(text: str) -> str:
 def _position(raw: str, field: int) -> tuple[int, int]:
     """Return the lines before a field within its row, and its first character's column from 1."""
     at, quoted, seen = 0, False, 0
-    for at, char in enumerate(raw):  # noqa: B007 - where it stopped is the answer
+    for at, char in enumerate(raw + "\n"):  # noqa: B007 - where it stopped is the answer; the last may be empty
         if seen == field:
             break
         if char == '"':

@@ -2,7 +2,7 @@
 
 What is not plain is left to ``rows``, which alone knows what is wrong with it; both read a plain line the same way
 (tested against each other). Plain are lines with the header's number of fields, a time and a value of digits with at
-most one point among them, and a name without blanks at its ends; a field may stand in quotes.
+most one point among them, or a time in RFC 3339, and a name without blanks at its ends; a field may stand in quotes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from leakwatch.sources.rows import LAST_S
+from leakwatch.sources.stamps import NO_TIME
 
 if TYPE_CHECKING:
     from leakwatch.sources.layout import Layout
+    from leakwatch.sources.stamps import Stamps
 
 Bytes: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 Places: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -46,15 +48,14 @@ def cut(chunk: bytes, layout: Layout) -> Cut | None:
     breaks = np.flatnonzero(buffer == _NEWLINE)
     line_starts = np.concatenate([[0], breaks[:-1] + 1])
     line_ends = breaks - ((buffer[breaks - 1] == _RETURN) & (breaks > line_starts))
-    if chunk.count(b"\r") != int((breaks - line_ends).sum()) or b"\0" in chunk:
+    if b"\0" in chunk or (b"\r" in chunk and chunk.count(b"\r") != int((breaks - line_ends).sum())):
         return None
     rows, commas = _of_width(np.flatnonzero(buffer == _COMMA), line_starts, breaks, layout.width)
     starts = [line_starts[rows] if not c else commas[:, c - 1] + 1 for c in range(layout.width)]
     ends = [line_ends[rows] if c == layout.width - 1 else commas[:, c] for c in range(layout.width)]
-    quotes = chunk.count(b'"')
-    if quotes:
+    if b'"' in chunk:
         starts, ends, stripped = _unquoted(buffer, starts, ends)
-        if quotes != 2 * stripped:
+        if chunk.count(b'"') != 2 * stripped:
             return None
     wanted = layout.columns
     t, s, v = wanted
@@ -94,16 +95,16 @@ def properly_named(chunk: bytes, found: Cut) -> Flags:
     return good
 
 
-def names(chunk: bytes, found: Cut, which: Flags) -> list[bytes]:
-    """Return the names of some of the plain lines."""
-    starts, ends = found.starts[1][which].tolist(), found.ends[1][which].tolist()
-    return [chunk[start:end] for start, end in zip(starts, ends, strict=True)]
-
-
-def times_ms(chunk: bytes, found: Cut) -> tuple[Flags, Places]:
+def times_ms(chunk: bytes, found: Cut, stamps: Stamps) -> tuple[Flags, Places]:
     """Return which plain lines have a plain time, and the times in UTC milliseconds."""
-    plain, seconds = numbers(chunk, found.starts[0], found.ends[0])
-    return plain & (seconds < LAST_S), np.rint(seconds * 1000).astype(np.int64)
+    starts, ends = found.starts[0], found.ends[0]
+    plain, seconds = numbers(chunk, starts, ends)
+    times = np.rint(np.where(plain & (seconds < LAST_S), seconds * 1000, NO_TIME)).astype(np.int64)
+    if not plain.all():
+        rest = np.flatnonzero(~plain)
+        texts = (chunk[start:end] for start, end in zip(starts[rest].tolist(), ends[rest].tolist(), strict=True))
+        times[rest] = stamps.times_ms(texts)
+    return times != NO_TIME, times
 
 
 def values(chunk: bytes, found: Cut) -> tuple[Flags, Floats]:
@@ -116,7 +117,7 @@ def numbers(chunk: bytes, starts: Places, ends: Places) -> tuple[Flags, Floats]:
     lengths = ends - starts
     found = np.zeros(len(starts))
     plain = np.zeros(len(starts), np.bool_)
-    for length in np.unique(lengths).tolist():
+    for length in np.flatnonzero(np.bincount(np.minimum(lengths, MOST_DIGITS + 2))).tolist():
         if 0 < length <= MOST_DIGITS + 1:
             rows = np.flatnonzero(lengths == length)
             # A view of every run of this many bytes, of which the fields' are taken.
@@ -128,32 +129,38 @@ def numbers(chunk: bytes, starts: Places, ends: Places) -> tuple[Flags, Floats]:
 
 def _of_length(chars: Bytes) -> tuple[Flags, Floats]:
     """Return which rows of characters are numbers, and their values; one row a field, all of one length."""
-    length = chars.shape[1]
     digits = chars - np.uint8(_ZERO)  # wraps around for what comes before 0
     others = digits > 9
-    if not others.any():
-        whole = np.full(len(chars), length <= MOST_DIGITS)
-        return whole, digits.astype(np.float64) @ 10.0 ** np.arange(length - 1, -1, -1)
-    plain = np.zeros(len(chars), np.bool_)
-    found = np.zeros(len(chars))
-    count = others.sum(axis=1)
-    if length <= MOST_DIGITS:
-        _fill(plain, found, np.flatnonzero(count == 0), digits, length)
-    at = np.where(count == 1, others.argmax(axis=1), 0)
-    for point in range(1, length - 1):
-        rows = np.flatnonzero((at == point) & (chars[:, point] == _POINT))
-        if len(rows):
-            _fill(plain, found, rows, digits, point)
+    odd = int(np.count_nonzero(others))
+    if not odd:
+        return np.full(len(chars), chars.shape[1] <= MOST_DIGITS), _value(digits, chars.shape[1])
+    point = int(others[0].argmax())
+    if odd == len(chars) and 0 < point < chars.shape[1] - 1 and (chars[:, point] == _POINT).all():
+        return np.ones(len(chars), np.bool_), _value(digits, point)
+    return _of_many_kinds(chars, digits, others)
+
+
+def _of_many_kinds(chars: Bytes, digits: Bytes, others: Flags) -> tuple[Flags, Floats]:
+    """Do the same where the points do not all stand at one place, or not all are numbers."""
+    length = chars.shape[1]
+    count = np.count_nonzero(others, axis=1)
+    points = np.where(count == 1, others.argmax(axis=1), 0)
+    whole = (count == 0) & (length <= MOST_DIGITS)
+    kinds = [(length, whole)]
+    kinds += [(point, (points == point) & (chars[:, point] == _POINT)) for point in range(1, length - 1)]
+    plain, found = np.zeros(len(chars), np.bool_), np.zeros(len(chars))
+    for point, rows in kinds:
+        if rows.any():
+            plain |= rows
+            found[rows] = _value(digits[rows], point)
     return plain, found
 
 
-def _fill(plain: Flags, found: Floats, rows: Places, digits: Bytes, point: int) -> None:
-    """Read the rows whose point stands at one place; at their length where they have none."""
+def _value(digits: Bytes, point: int) -> Floats:
+    """Return the values of rows of digits with the point at one place, which is their length where they have none."""
     length = digits.shape[1]
-    weights = 10.0 ** np.arange(length - 1, -1, -1)
     behind = max(0, length - point - 1)
-    if behind:
-        weights[:point] = 10.0 ** np.arange(length - 2, behind - 1, -1)
-        weights[point] = 0.0
-    plain[rows] = True
-    found[rows] = (digits[rows].astype(np.float64) @ weights) / 10.0**behind
+    exponents = [length - 1 - at - (at < point and behind > 0) for at in range(length)]
+    weights = np.array([0.0 if at == point else 10.0**exponent for at, exponent in enumerate(exponents)])
+    value: Floats = digits.astype(np.float64) @ weights
+    return value / 10.0**behind if behind else value

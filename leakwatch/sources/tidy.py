@@ -8,6 +8,7 @@ was set. Columns may stand in any order, others are ignored, and a header that i
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from array import array
 from io import BytesIO
@@ -20,8 +21,9 @@ from leakwatch.escape import printable
 from leakwatch.sources.gather import Gathering
 from leakwatch.sources.layout import Layout, Place, layout_of
 from leakwatch.sources.lines import Lines, StreamError
-from leakwatch.sources.plain import cut, names, properly_named, times_ms, values
+from leakwatch.sources.plain import cut, properly_named, times_ms, values
 from leakwatch.sources.rows import sample, text_rows
+from leakwatch.sources.stamps import Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,16 +45,23 @@ def read_captures(path: str) -> list[Capture]:
     Raises CaptureError with the line and column of the first thing that is wrong, CaptureNotFoundError and
     PermissionNeededError.
     """
-    if path == STDIN:
-        return read_stream(sys.stdin.buffer, "stdin")
+    file = "stdin" if path == STDIN else path
     try:
+        if path == STDIN:
+            return read_stream(_stdin(), file)
         with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - a name, and blocks of our own size
-            return read_stream(stream, path)
+            return read_stream(stream, file)
     except PermissionError:
-        raise PermissionNeededError(f"{printable(path)} may not be read; make it readable for this user") from None
+        raise PermissionNeededError(f"{printable(file)} may not be read; make it readable for this user") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         cause = getattr(error, "strerror", None) or str(error)
-        raise CaptureNotFoundError(f"{printable(path)} cannot be read: {cause}; give the path of a file") from None
+        raise CaptureNotFoundError(f"{printable(file)} cannot be read: {cause}; give the path of a file") from None
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed")
+    return sys.stdin.buffer
 
 
 def read_stream(stream: BinaryIO, file: str) -> list[Capture]:
@@ -69,6 +78,7 @@ class _Reading:
         self._line = 1
         """Number of the next line."""
         self._gathering = Gathering()
+        self._stamps = Stamps()
 
     def captures(self) -> list[Capture]:
         with self._located():
@@ -109,17 +119,17 @@ class _Reading:
 
     def _take_lines(self, chunk: bytes, layout: Layout, fields: Cut) -> bool:
         """Take the plain lines all at once, then the others one by one, each in its place."""
-        lines = len(fields.line_starts)
+        lines, names = len(fields.line_starts), self._gathering.names
         series, times, amounts = np.full(lines, NO_SAMPLE), np.zeros(lines, np.int64), np.zeros(lines)
-        timed, times[fields.plain] = times_ms(chunk, fields)
+        timed, times[fields.plain] = times_ms(chunk, fields, self._stamps)
         valued, amounts[fields.plain] = values(chunk, fields)
         good = timed & valued & properly_named(chunk, fields)
-        series[fields.plain[good]] = self._gathering.numbers(names(chunk, fields, good))
+        series[fields.plain[good]] = names.numbers(chunk, fields.starts[1][good], fields.ends[1][good])
         for at in np.flatnonzero(series == NO_SAMPLE).tolist():
             raw = chunk[fields.line_starts[at] : fields.line_ends[at]]
             found = next((sample(*row, layout) for row in text_rows([raw], self._file, self._line + at)), None)
             if found is not None:
-                series[at] = self._gathering.number(found.name)
+                series[at] = names.number(found.name)
                 times[at], amounts[at] = found.time_ms, found.value
         self._line += lines
         kept = series != NO_SAMPLE
@@ -132,7 +142,7 @@ class _Reading:
         for place, row in text_rows(BytesIO(chunk), self._file, self._line, self._next_line):
             found = sample(place, row, layout)
             if found is not None:
-                series.append(self._gathering.number(found.name))
+                series.append(self._gathering.names.number(found.name))
                 times.append(found.time_ms)
                 amounts.append(found.value)
             self._line = place.line + place.raw.count("\n")
