@@ -58,6 +58,8 @@ def rfc3339(ts_ms: int) -> str:
     return datetime.fromtimestamp(ts_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+END_S = 253_402_300_800
+"""The end of the year 9999, the last that RFC 3339 can name, in seconds since 1970."""
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
 
 

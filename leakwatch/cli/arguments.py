@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leakwatch.clock import parse_rfc3339
+from leakwatch.clock import END_S, parse_rfc3339
 from leakwatch.errors import UsageError
 from leakwatch.model import Verdict
 from leakwatch.units import parse_duration
@@ -42,10 +42,10 @@ def moment(option: str, text: str | None, now_ms: int) -> int | None:
         number = float(text)
     except ValueError:
         number = 0.0
-    if number >= EPOCH_FROM_S:
+    if EPOCH_FROM_S <= number < END_S:
         return round(number * 1000)
     try:
-        return now_ms - round(parse_duration(text) * 1000)
+        return max(0, now_ms - round(parse_duration(text) * 1000))
     except ValueError:
         pass
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from leakwatch.sources.rows import LAST_S
+from leakwatch.clock import END_S
 from leakwatch.sources.stamps import NO_TIME
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def times_ms(chunk: bytes, found: Cut, stamps: Stamps) -> tuple[Flags, Places]:
     """Return which plain lines have a plain time, and the times in UTC milliseconds."""
     starts, ends = found.starts[0], found.ends[0]
     plain, seconds = numbers(chunk, starts, ends)
-    times = np.rint(np.where(plain & (seconds < LAST_S), seconds * 1000, NO_TIME)).astype(np.int64)
+    times = np.rint(np.where(plain & (seconds < END_S), seconds * 1000, NO_TIME)).astype(np.int64)
     if not plain.all():
         rest = np.flatnonzero(~plain)
         texts = (chunk[start:end] for start, end in zip(starts[rest].tolist(), ends[rest].tolist(), strict=True))

@@ -6,7 +6,7 @@ import csv
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from leakwatch.clock import parse_rfc3339
+from leakwatch.clock import END_S, parse_rfc3339
 from leakwatch.sources.layout import Place, shown
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from leakwatch.sources.layout import Layout
 
 MOST_BYTES = 2.0**63
-LAST_S = 253_402_300_800
-"""The end of the year 9999, the last that RFC 3339 can name."""
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _WITH_UNIT = re.compile(r"[+-]?[\d.,]+\s*[A-Za-z%].*", re.ASCII)
 
@@ -87,7 +85,7 @@ def _count(number: int) -> str:
 def _time_ms(place: Place, text: str, column: int) -> int:
     if _NUMBER.fullmatch(text):
         seconds = float(text)
-        if 0 <= seconds < LAST_S:
+        if 0 <= seconds < END_S:
             return round(seconds * 1000)
         if seconds < 0:
             place.fail(column, f"{shown(text)} lies before 1970; times are seconds since then")
