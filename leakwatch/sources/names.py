@@ -63,14 +63,18 @@ class Names:
         if len(unknown):
             # The first row of each new name makes it known to the others, of which there may be thousands.
             first = unknown[np.unique(hashes[unknown], return_index=True)[1]]
-            for row in np.sort(first).tolist():
-                if lengths[row] <= LONGEST:
-                    number = self.number(chunk[starts[row] : ends[row]])
-                    self._enter(number, int(lengths[row]), hashes[row], [word[row] for word in words])
+            first = first[lengths[first] <= LONGEST]
+            numbers = self._of_each(chunk, starts[first], ends[first])
+            self._enter(numbers, lengths[first], hashes[first], [word[first] for word in words])
             found[unknown] = self._look_up(hashes[unknown], lengths[unknown], [word[unknown] for word in words])
-        for row in np.flatnonzero(found < 0).tolist():
-            found[row] = self.number(chunk[starts[row] : ends[row]])
+        others = np.flatnonzero(found < 0)
+        found[others] = self._of_each(chunk, starts[others], ends[others])
         return found
+
+    def _of_each(self, chunk: bytes, starts: Places, ends: Places) -> Places:
+        """Return the names' numbers by the dict, which knows them all."""
+        texts = (chunk[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
+        return np.array([self.number(text) for text in texts], np.int64)
 
     def _look_up(self, hashes: Words, lengths: Places, words: list[Words]) -> Places:
         """Return the numbers of known names, UNKNOWN for the others."""
@@ -101,15 +105,17 @@ class Names:
             same &= self._words[numbers, at] == word
         return same
 
-    def _enter(self, number: int, length: int, its_hash: np.uint64, words: list[np.uint64]) -> None:
-        if number >= len(self._hashes):
-            self._grow(number)
-        self._hashes[number], self._lengths[number] = its_hash, length
-        self._words[number, : len(words)] = words
-        self._place(np.array([number]))
+    def _enter(self, numbers: Places, lengths: Places, hashes: Words, words: list[Words]) -> None:
+        """Put names where ``_look_up`` finds them."""
+        if len(self._numbers) > len(self._hashes):
+            self._grow(len(self._numbers))
+        self._hashes[numbers], self._lengths[numbers] = hashes, lengths
+        for at, word in enumerate(words):
+            self._words[numbers, at] = word
+        self._place(numbers)
 
-    def _grow(self, number: int) -> None:
-        more = 2 * number - len(self._hashes)
+    def _grow(self, names: int) -> None:
+        more = 2 * names - len(self._hashes)
         self._hashes = np.append(self._hashes, np.zeros(more, np.uint64))
         self._lengths = np.append(self._lengths, np.zeros(more, np.int64))
         self._words = np.append(self._words, np.zeros((more, _WORDS), np.uint64), axis=0)
@@ -141,6 +147,7 @@ def _words(chunk: bytes, starts: Places, lengths: Places) -> list[Words]:
 
 def _hashes(words: list[Words], lengths: Places) -> Words:
     mixed = lengths.astype(np.uint64) * _FACTOR
-    for word in words:
-        mixed = ((mixed ^ (mixed >> _FOLD)) + word) * _FACTOR
+    for at, word in enumerate(words):
+        # Not by the words beyond its end: a name's hash must not depend on the longest beside it.
+        mixed = np.where(lengths > at * _WORD, ((mixed ^ (mixed >> _FOLD)) + word) * _FACTOR, mixed)
     return mixed
