@@ -11,9 +11,9 @@ EXIT_LEAK = 1
 EXIT_USAGE = 2
 """A wrong argument or a wrong configuration."""
 EXIT_DATA = 65
-"""The store is damaged or was written by a newer leakwatch (EX_DATAERR)."""
+"""The store is damaged or was written by a newer leakwatch, or a captured file is wrong (EX_DATAERR)."""
 EXIT_NO_INPUT = 66
-"""There is no store to read (EX_NOINPUT)."""
+"""There is no store or captured file to read (EX_NOINPUT)."""
 EXIT_UNAVAILABLE = 69
 """What is needed is not there: /proc cannot be read at all, or there is no systemd (EX_UNAVAILABLE)."""
 EXIT_SOFTWARE = 70
@@ -58,6 +58,18 @@ class PermissionNeededError(LeakwatchError):
     """The caller lacks a privilege."""
 
     exit_code = EXIT_NO_PERMISSION
+
+
+class CaptureError(LeakwatchError):
+    """A captured file is wrong: ``FILE:LINE:COLUMN: what is wrong; what to do``."""
+
+    exit_code = EXIT_DATA
+
+
+class CaptureNotFoundError(LeakwatchError):
+    """A captured file cannot be opened."""
+
+    exit_code = EXIT_NO_INPUT
 
 
 class StoreNotFoundError(LeakwatchError):

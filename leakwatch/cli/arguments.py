@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from leakwatch.clock import END_S, parse_rfc3339
 from leakwatch.errors import UsageError
+from leakwatch.model import Verdict
 from leakwatch.units import parse_duration
+
+EPOCH_FROM_S = 100_000_000
+"""A plain number from here on is seconds since 1970 (March 1973), below it a duration."""
 
 
 def duration(option: str, text: str | None) -> float | None:
@@ -17,3 +22,35 @@ def duration(option: str, text: str | None) -> float | None:
     if seconds <= 0:
         raise UsageError(f"{option}: {text!r} must be longer than nothing")
     return seconds
+
+
+def verdicts(text: str) -> frozenset[Verdict]:
+    """Return the verdicts a list names. Raises UsageError."""
+    if text == "all":
+        return frozenset(Verdict)
+    try:
+        return frozenset(Verdict(word.strip()) for word in text.split(","))
+    except ValueError:
+        raise UsageError(f"--verdict: {text!r}; write some of ok,learning,watch,leak, or all") from None
+
+
+def moment(option: str, text: str | None, now_ms: int) -> int | None:
+    """Return a time in UTC milliseconds: seconds since 1970, RFC 3339, or how long ago. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if EPOCH_FROM_S <= number < END_S:
+        return round(number * 1000)
+    try:
+        return max(0, now_ms - round(parse_duration(text) * 1000))
+    except ValueError:
+        pass
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        raise UsageError(
+            f"{option}: {text!r} is no time; write how long ago, like 3d, or a time, like 2026-11-24T05:19:00Z"
+        ) from None

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from leakwatch.model import AbsenceReason, Verdict
+    from leakwatch.model import AbsenceReason
     from leakwatch.report.build import Filters, Host, Report
     from leakwatch.store.reader import Reader
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.errors import EXIT_LEAK, EXIT_OK
 
     filters = _filters(args)
-    reader = _open(load_config(args.config).store.url)
+    reader = open_store(load_config(args.config).store.url)
     try:
         report = read_report(reader, filters, SystemClock().now().wall_ms)
     finally:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _filters(args: argparse.Namespace) -> Filters:
-    from leakwatch.cli.arguments import duration
+    from leakwatch.cli.arguments import duration, verdicts
     from leakwatch.report.build import DEFAULT_VERDICTS, Filters
 
     window_s = duration("--window", args.window)
@@ -77,24 +77,12 @@ def _filters(args: argparse.Namespace) -> Filters:
         units=tuple(args.unit),
         users=tuple(args.user),
         pid=args.pid,
-        verdicts=_verdicts(args.verdict) if args.verdict else DEFAULT_VERDICTS,
+        verdicts=verdicts(args.verdict) if args.verdict else DEFAULT_VERDICTS,
         window_s=None if window_s is None else round(window_s),
     )
 
 
-def _verdicts(text: str) -> frozenset[Verdict]:
-    from leakwatch.errors import UsageError
-    from leakwatch.model import Verdict
-
-    if text == "all":
-        return frozenset(Verdict)
-    try:
-        return frozenset(Verdict(word.strip()) for word in text.split(","))
-    except ValueError:
-        raise UsageError(f"--verdict: {text!r}; write some of ok,learning,watch,leak, or all") from None
-
-
-def _open(url: str) -> Reader:
+def open_store(url: str) -> Reader:
     """Open the first store there is; one that may not be read is named if there is no other."""
     from leakwatch.errors import PermissionNeededError, StoreNotFoundError
     from leakwatch.store.location import reader_paths

@@ -9,25 +9,11 @@ from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, read_file
+from leakwatch.slabnames import RECLAIM_ACCOUNTED, WITH_INODES
 
 if TYPE_CHECKING:
     from leakwatch.procfs.pid_cgroup import CgroupPaths
 
-_RECLAIMABLE = frozenset({
-    "bdev_cache", "btrfs_inode", "buffer_head", "dax_cache", "debugfs_inode_cache", "dentry", "dquot",
-    "ecryptfs_inode_cache", "erofs_inode", "exfat_inode_cache", "ext2_inode_cache", "ext3_inode_cache",
-    "ext4_inode_cache", "ext4_groupinfo_4k", "extent_status", "ext4_extent_status", "f2fs_inode_cache",
-    "fat_inode_cache", "fuse_inode", "inode_cache", "isofs_inode_cache", "jbd2_journal_head", "mb_cache_entry",
-    "nfs_inode_cache", "ovl_inode", "proc_inode_cache", "radix_tree_node", "reiser_inode_cache", "rpc_inode_cache",
-    "sock_inode_cache", "squashfs_inode_cache", "xfs_buf", "xfs_ili", "xfs_inode",
-})  # fmt: skip
-"""Caches the kernel creates with SLAB_RECLAIM_ACCOUNT: most as read in sysfs on 6.18, the rest from kernel sources.
-
-Not every ``*_inode_cache`` is one: those of tmpfs (shmem), hugetlbfs and mqueue are not, as nothing can shrink them.
-"""
-_WITH_INODES = frozenset({"iint_cache", "lsm_inode_cache", "selinux_inode_security"})
-"""Caches of what security modules keep for each inode. The kernel does not count them as reclaimable, but they are
-freed with the inode, so they grow and shrink as the inode caches do; a walk over files made one look like a leak."""
 _UNRECLAIMABLE_PREFIXES = ("kmalloc-", "dma-kmalloc-", "size-")
 _NO_LIMIT_64 = 1 << 62
 """Version 1 prints "no limit" as LONG_MAX rounded down to a page; half of it is beyond any machine."""
@@ -40,14 +26,14 @@ def slab_reclaimable(sys_root: str | None, name: str) -> bool | Absence:
 
     sysfs knows no caches under the SLAB allocator (removed in 6.8) and is mode 0400 on today's kernels.
     """
-    if name in _WITH_INODES:
+    if name in WITH_INODES:
         return True
     found: bool | Absence = Absence(AbsenceReason.UNSUPPORTED, f"slab cache {name}: no sysfs")
     if sys_root is not None and "/" not in name and name not in {"", ".", ".."}:
         found = _reclaim_account(f"{sys_root}/kernel/slab/{name}/reclaim_account")
     if not isinstance(found, Absence):
         return found
-    if name in _RECLAIMABLE or name.startswith("kmalloc-rcl-"):
+    if name in RECLAIM_ACCOUNTED or name.startswith("kmalloc-rcl-"):
         return True
     return False if name.startswith(_UNRECLAIMABLE_PREFIXES) else found
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
+from leakwatch.report.json_values import criterion, finite, integer, time, window
 
 if TYPE_CHECKING:
-    from leakwatch.model import Criterion, Trend
     from leakwatch.report.build import Report, Row
 
 SCHEMA = 1
@@ -26,7 +25,7 @@ def as_object(report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "generated_at": rfc3339(report.generated_ms),
-        "evaluated_at": _time(report.evaluated_ms),
+        "evaluated_at": time(report.evaluated_ms),
         "sampling": report.stale_s is None,
         "host": _host(report),
         "counts": dict(report.counts),
@@ -69,57 +68,20 @@ def finding(row: Row) -> dict[str, Any]:
         "user": one.user,
         "metric": one.metric,
         "verdict": str(found.verdict),
-        "slope_bytes_per_hour": _integer(found.slope_bytes_per_hour),
-        "slope_low": _integer(found.slope_low),
-        "slope_high": _integer(found.slope_high),
-        "since": _time(found.since_ms),
+        "slope_bytes_per_hour": integer(found.slope_bytes_per_hour),
+        "slope_low": integer(found.slope_low),
+        "slope_high": integer(found.slope_high),
+        "since": time(found.since_ms),
         "grown_bytes": found.grown_bytes,
         "current_bytes": found.current_bytes,
         "limit_bytes": one.limit_bytes,
         "limit": one.limit_name or None,
-        "exhaustion_at": _time(one.exhaustion_at_ms),
-        "ended_at": _time(row.ended_ms),
-        "evaluated_at": _time(one.evaluated_at_ms),
-        "confidence": _finite(found.confidence),
+        "exhaustion_at": time(one.exhaustion_at_ms),
+        "ended_at": time(row.ended_ms),
+        "evaluated_at": time(one.evaluated_at_ms),
+        "confidence": finite(found.confidence),
         "reason": found.reason,
         "note": one.note,
-        "windows": [_window(trend) for trend in found.windows],
-        "evidence": [_criterion(criterion) for criterion in found.evidence],
+        "windows": [window(trend) for trend in found.windows],
+        "evidence": [criterion(test) for test in found.evidence],
     }
-
-
-def _window(trend: Trend) -> dict[str, Any]:
-    return {
-        "window_s": trend.window_s,
-        "covered_s": trend.covered_s,
-        "blocks": trend.blocks,
-        "slope_bytes_per_hour": _integer(trend.slope_bytes_per_hour),
-        "slope_low": _integer(trend.slope_low),
-        "slope_high": _integer(trend.slope_high),
-        "verdict": str(trend.verdict),
-        "shape": trend.shape,
-    }
-
-
-def _criterion(criterion: Criterion) -> dict[str, Any]:
-    whole = criterion.unit.startswith("bytes")
-    return {
-        "criterion": criterion.criterion,
-        "measured": _integer(criterion.measured) if whole else _finite(criterion.measured),
-        "threshold": _integer(criterion.threshold) if whole else _finite(criterion.threshold),
-        "passed": bool(criterion.passed),
-        "unit": criterion.unit,
-        "window_s": criterion.window_s,
-    }
-
-
-def _integer(value: float | None) -> int | None:
-    return None if value is None or not isfinite(value) else round(value)
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not isfinite(value) else value
-
-
-def _time(ts_ms: int | None) -> str | None:
-    return None if ts_ms is None else rfc3339(ts_ms)

@@ -11,6 +11,7 @@ from leakwatch.model import AbsenceReason, FindingKind, Verdict
 from leakwatch.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
+    from leakwatch.model import Assessment
     from leakwatch.report.build import Report, Row
 
 DAY_H = 24
@@ -37,15 +38,23 @@ def count(number: int, one: str, many: str = "") -> str:
 def what(row: Row, widest: int | None = None) -> str:
     """Return whose memory it is: ``redis-server (pid 812)``, ``kmalloc-4k``, the name cut to ``widest`` characters."""
     one = row.finding
-    name = printable(one.name)
-    if widest is not None and len(name) > widest:
-        name = name[: widest - 1] + "…"
+    name = short(one.name, widest)
     return f"{name} (pid {one.pid})" if one.pid is not None else name
+
+
+def short(name: str, widest: int | None = None) -> str:
+    """Return a name made safe to print, cut to ``widest`` characters."""
+    text = printable(name)
+    return text if widest is None or len(text) <= widest else text[: widest - 1] + "…"
 
 
 def rate(row: Row) -> str:
     """Return the rate an hour, with its interval."""
-    found = row.finding.assessment
+    return rate_of(row.finding.assessment)
+
+
+def rate_of(found: Assessment) -> str:
+    """Return an assessment's rate an hour, with its interval."""
     if found.slope_bytes_per_hour is None:
         return "-"
     text = format_rate(found.slope_bytes_per_hour)
@@ -59,13 +68,22 @@ def rate(row: Row) -> str:
 
 def per_day(row: Row) -> str:
     """Return the rate a day."""
-    slope = row.finding.assessment.slope_bytes_per_hour
+    return per_day_of(row.finding.assessment)
+
+
+def per_day_of(found: Assessment) -> str:
+    """Return an assessment's rate a day."""
+    slope = found.slope_bytes_per_hour
     return "-" if slope is None else format_rate(slope * DAY_H).replace("/h", "/d")
 
 
 def grown(row: Row) -> str:
     """Return how much it has grown and since when."""
-    found = row.finding.assessment
+    return grown_of(row.finding.assessment)
+
+
+def grown_of(found: Assessment) -> str:
+    """Return how much was grown and since when."""
     if found.grown_bytes is None or found.since_ms is None:
         return "-"
     return f"{format_bytes(found.grown_bytes)} since {minute(found.since_ms)}"
@@ -91,7 +109,11 @@ def limit(row: Row) -> str:
 
 def why(row: Row) -> str:
     """Return how sure it is and why, in one line."""
-    found = row.finding.assessment
+    return why_of(row.finding.assessment)
+
+
+def why_of(found: Assessment) -> str:
+    """Return how sure an assessment is and why, in one line."""
     sure = f"sure {found.confidence:.2f}: " if found.verdict in (Verdict.LEAK, Verdict.WATCH) else ""
     return f"{sure}{printable(found.reason)}"
 

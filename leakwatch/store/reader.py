@@ -21,7 +21,7 @@ from leakwatch.store import codec, engine, statements
 from leakwatch.store.failures import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Row
@@ -63,6 +63,16 @@ class Irregularities:
     suspended_ms: int
     clock_stepped_ms: int
     latest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """A process with the time it was there."""
+
+    info: ProcessInfo
+    first_ms: int
+    last_ms: int | None
+    """The first scrape it was missing from, None while it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +195,26 @@ class Reader:
             for head in part:
                 yield head, values.pop(head.id)
 
+    def history(
+        self, heads: list[ScrapeHead], metrics: Collection[str]
+    ) -> Iterator[tuple[ScrapeHead, dict[tuple[str, Target], int]]]:
+        """Yield the given scrapes, which must be consecutive, with the samples of some metrics, of any target."""
+        with self._reading() as connection:
+            rows = connection.execute(statements.series_of_metrics(metrics))
+            series = {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
+        for at in range(0, len(heads), SCRAPES_A_READ):
+            part = heads[at : at + SCRAPES_A_READ]
+            values: dict[int, dict[tuple[str, Target], int]] = {head.id: {} for head in part}
+            with self._reading() as connection:
+                for scrape, number, value in connection.execute(
+                    statements.samples_of_metrics(part[0].id, part[-1].id, metrics)
+                ):
+                    name = series.get(number)
+                    if name is not None and scrape in values:
+                        values[scrape][name] = value
+            for head in part:
+                yield head, values.pop(head.id)
+
     def suspicions(self) -> dict[tuple[str, Target], str]:
         """Return the frozen forecasts by series, as the JSON texts that were stored."""
         with self._reading() as connection:
@@ -196,6 +226,13 @@ class Reader:
         """Return the processes not known to have ended."""
         with self._reading() as connection:
             return [_process(row) for row in connection.execute(statements.processes_alive())]
+
+    def lifetimes(self) -> list[Lifetime]:
+        """Return every process still known, ended ones too, in the order in which they were first seen."""
+        with self._reading() as connection:
+            rows = connection.execute(statements.processes_ever()).all()
+        found = [Lifetime(_process(row), row.first_ms, row.last_ms) for row in rows]
+        return sorted(found, key=lambda lifetime: lifetime.first_ms)
 
 
 def _living_series(connection: Connection) -> dict[int, tuple[str, Target]]:

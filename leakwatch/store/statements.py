@@ -98,6 +98,15 @@ def all_series() -> Select[Any]:
     )
 
 
+def series_of_metrics(metrics: Iterable[str]) -> Select[Any]:
+    """Every series of the given metrics, of targets that have ended, too."""
+    return (
+        select(s.series.c.id, s.series.c.metric, s.target.c.kind, s.target.c.key)
+        .join(s.target, s.target.c.id == s.series.c.target_id)
+        .where(s.series.c.metric.in_(list(metrics)))
+    )
+
+
 def living_targets() -> Select[Any]:
     """Every target not known to have ended."""
     return select(s.target.c.id, s.target.c.kind, s.target.c.key).where(s.target.c.last_ms.is_(None))
@@ -169,6 +178,16 @@ def samples_between(first_scrape_id: int, last_scrape_id: int) -> Select[Any]:
     )
 
 
+def samples_of_metrics(first_scrape_id: int, last_scrape_id: int, metrics: Iterable[str]) -> Select[Any]:
+    """Raw samples of some metrics in a range of scrapes, in the order they were taken."""
+    return (
+        select(s.sample.c.scrape_id, s.sample.c.series_id, s.sample.c.value)
+        .join(s.series, s.series.c.id == s.sample.c.series_id)
+        .where(s.sample.c.scrape_id.between(first_scrape_id, last_scrape_id), s.series.c.metric.in_(list(metrics)))
+        .order_by(s.sample.c.scrape_id)
+    )
+
+
 def samples_of_series(metric: str, kind: str, key: str) -> Select[Any]:
     """One series' samples with their times, oldest first."""
     return (
@@ -184,6 +203,13 @@ def samples_of_series(metric: str, kind: str, key: str) -> Select[Any]:
 def processes_alive() -> Select[Any]:
     """Every process not known to have ended."""
     return select(s.process).join(s.target, s.target.c.id == s.process.c.target_id).where(s.target.c.last_ms.is_(None))
+
+
+def processes_ever() -> Select[Any]:
+    """Every process still known, with when it was first seen and when it was found to have ended."""
+    return select(s.process, s.target.c.first_ms, s.target.c.last_ms).join(
+        s.target, s.target.c.id == s.process.c.target_id
+    )
 
 
 def newest_blocks(span_s: int, since_ms: int) -> Select[Any]:

@@ -1,0 +1,97 @@
+"""What a captured series is, read off its name: the forms every capture, export and test of leakwatch writes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from leakwatch.slabnames import gives_back
+
+
+class SubjectKind(StrEnum):
+    """What a series can be about."""
+
+    PROCESS = "process"
+    GROUP = "group"
+    """The sum over the processes of a service."""
+    SLAB = "slab"
+    KERNEL = "kernel"
+    """A field of /proc/meminfo, or what one caller of vmalloc holds."""
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a series is, read off its name."""
+
+    kind: SubjectKind
+    service: str
+    """What lifetimes and siblings share: ``proc/NAME`` for ``proc/NAME[PID]`` and ``proc/NAME#2``, ``X`` for ``X#2``,
+    else the name itself. The quantity stays (``proc/NAME/pss``): a PSS is no sibling of a USS."""
+    lifetime: int
+    """2 for ``X#2``, else 0."""
+    field: str
+    """The cache, the field of meminfo or the caller of vmalloc, else empty."""
+    reclaimable: bool | None
+    """True for what the kernel gives back when asked, False for other slab caches, None where it is no question."""
+    grows: bool
+    """False for fields whose rise is no growth of use: what is free, what there is in all."""
+
+
+_QUANTITY = re.compile(r"/(?:uss|pss|anon)$")
+_LIFETIME = re.compile(r"#([0-9]{1,9})$")
+_PID = re.compile(r"(?<=[^/])\[[0-9]{1,10}\]$")
+_SLAB_PREFIXES = ("slab/", "kernel/slab:")
+_TWIN = re.compile(r"@[0-9]+#[0-9]+$")
+"""A further cache of one name and size: the number is part of its key, see ``procfs.slabinfo``."""
+
+_GIVEN_BACK = frozenset({
+    "Active(file)", "Buffers", "Cached", "Inactive(file)", "KReclaimable", "SReclaimable", "SwapCached",
+})  # fmt: skip
+"""Fields of meminfo that count what the kernel takes back when it needs memory (Documentation/filesystems/proc.rst)."""
+_SLAB_TOTALS = frozenset({"SReclaimable", "SUnreclaim", "Slab"})
+_NO_USE = frozenset({
+    "CmaFree", "CmaTotal", "CommitLimit", "HighFree", "HighTotal", "HugePages_Free", "HugePages_Rsvd",
+    "HugePages_Surp", "HugePages_Total", "Hugepagesize", "LowFree", "LowTotal", "MemAvailable", "MemFree", "MemTotal",
+    "SwapFree", "SwapTotal", "VmallocChunk", "VmallocTotal",
+})  # fmt: skip
+_NO_USE_PREFIX = "DirectMap"
+"""How the kernel maps all of RAM for itself: DirectMap4k grows as huge mappings are split, and takes no memory."""
+
+
+def subject_of(name: str) -> Subject:
+    """Return what the series of this name is; any text is a name."""
+    quantity = _QUANTITY.search(name)
+    bare = name[: quantity.start()] if quantity else name
+    slab = bare.startswith(_SLAB_PREFIXES)
+    numbered = None if slab and _TWIN.search(bare) else _LIFETIME.search(bare)
+    if numbered:
+        bare = bare[: numbered.start()]
+    process = bare.startswith("proc/")
+    whose = _PID.sub("", bare) if process else bare
+    service = whose + quantity[0] if quantity else whose
+    lifetime = int(numbered[1]) if numbered else 0
+    if process:
+        return Subject(SubjectKind.PROCESS, service, lifetime, "", reclaimable=None, grows=True)
+    if bare.startswith("group/"):
+        return Subject(SubjectKind.GROUP, service, lifetime, "", reclaimable=None, grows=True)
+    return _of_kernel(bare, service, lifetime)
+
+
+def _of_kernel(bare: str, service: str, lifetime: int) -> Subject:
+    for prefix in _SLAB_PREFIXES:
+        field = bare.removeprefix(prefix)
+        if field != bare and field not in _SLAB_TOTALS:
+            return Subject(SubjectKind.SLAB, service, lifetime, field, reclaimable=gives_back(field), grows=True)
+    family, slash, field = bare.partition("/")
+    if slash and family in ("kernel", "slab"):
+        grows = field not in _NO_USE and not field.startswith(_NO_USE_PREFIX)
+        return Subject(SubjectKind.KERNEL, service, lifetime, field, reclaimable=_given_back(field), grows=grows)
+    if slash and family == "vmalloc":
+        return Subject(SubjectKind.KERNEL, service, lifetime, field, reclaimable=None, grows=True)
+    return Subject(SubjectKind.OTHER, service, lifetime, "", reclaimable=None, grows=True)
+
+
+def _given_back(field: str) -> bool | None:
+    return True if field in _GIVEN_BACK else False if field == "SUnreclaim" else None

@@ -1,0 +1,104 @@
+"""``leakwatch analyze``: verdicts on captured series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from leakwatch.analysis.replay import Settings
+    from leakwatch.model import Verdict
+    from leakwatch.report.judged import Judged
+
+FORMATS = ("table", "json", "jsonl")
+
+EPILOG = """\
+A file has a header and a line a sample, plain or gzip, - for standard input:
+
+  time,series,value
+  1795500000,proc/redis-server[812],104857600
+  2026-11-24T05:21:00Z,slab/kmalloc-4k,33554432
+
+time: seconds since 1970, or RFC 3339 with an offset; in the order of sampling, at any interval.  value: bytes.
+series: proc/NAME[PID], and proc/NAME#1, #2 for successive lives of it; group/NAME for the sum over a service's
+processes; slab/CACHE; kernel/FIELD of meminfo; vmalloc/CALLER; /uss or /pss may follow; or any other name.
+
+examples:
+  leakwatch analyze capture.csv.gz
+  leakwatch analyze --format jsonl host-a.csv host-b.csv | jq -r 'select(.verdict == "leak") | .series'
+  ssh board cat /tmp/capture.csv | leakwatch analyze --exit-code -
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    import argparse
+
+    parser = verbs.add_parser(
+        "analyze",
+        parents=[common],
+        help="verdicts on captured series: CSV files",
+        description="Judges captured series as the daemon judges live ones, with the same code and thresholds. "
+        "Each file is one host.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="tidy CSV, plain or gzip; - for standard input")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    parser.add_argument(
+        "--verdict",
+        metavar="LIST",
+        help="ok, learning, watch, leak or all (default: leak,watch in the table, all elsewhere)",
+    )
+    parser.add_argument("--exit-code", action="store_true", help="end with 1 when something shown leaks")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the verdicts; return 0, or 1 with ``--exit-code`` when something shown leaks."""
+    from leakwatch.cli.arguments import verdicts
+    from leakwatch.config import load_config
+    from leakwatch.errors import EXIT_LEAK, EXIT_OK
+    from leakwatch.model import Verdict
+    from leakwatch.replaying import settings_of
+    from leakwatch.report.build import DEFAULT_VERDICTS
+
+    default = DEFAULT_VERDICTS if args.format == "table" else frozenset(Verdict)
+    shown = verdicts(args.verdict) if args.verdict else default
+    files = _judged(args.files, settings_of(load_config(args.config)))
+    leaks = _print(files, args.format, shown)
+    return EXIT_LEAK if args.exit_code and leaks and Verdict.LEAK in shown else EXIT_OK
+
+
+def _judged(paths: list[str], settings: Settings) -> Iterator[list[Judged]]:
+    """Yield the verdicts on each file's series; nothing of a file that is wrong somewhere."""
+    from leakwatch.analysis.replay import replay
+    from leakwatch.report.judged import Judged
+    from leakwatch.sources.tidy import read_captures
+
+    for path in paths:
+        file = path if len(paths) > 1 else None
+        yield [Judged(one.name, one.assessment, file) for one in replay(read_captures(path), settings)]
+
+
+def _print(files: Iterator[list[Judged]], form: str, shown: frozenset[Verdict]) -> bool:
+    """Print all files' series, as each is judged where lines can be; return whether any leaks."""
+    import os
+    import sys
+
+    from leakwatch.model import Verdict
+    from leakwatch.report import judged
+
+    rows: list[Judged] = []
+    for found in files:
+        if form == "jsonl":
+            print(judged.lines(row for row in found if row.assessment.verdict in shown), end="", flush=True)
+        rows += found
+    if form == "json":
+        print(judged.document(row for row in rows if row.assessment.verdict in shown), end="")
+    elif form == "table":
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        print(judged.table(rows, shown, colour=colour), end="")
+    return any(row.assessment.verdict is Verdict.LEAK for row in rows)

@@ -1,0 +1,34 @@
+"""What a replay needs of the configuration: the windows, and the thresholds of each series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis.replay import Settings
+from leakwatch.analysis.spans import plan_windows
+from leakwatch.analysis.subject import SubjectKind
+
+if TYPE_CHECKING:
+    from leakwatch.analysis.subject import Subject
+    from leakwatch.config import Config
+
+
+def settings_of(config: Config) -> Settings:
+    """Return the settings under which series are judged with this configuration."""
+
+    def criteria_for(subject: Subject) -> LeakCriteria:
+        if subject.kind in (SubjectKind.SLAB, SubjectKind.KERNEL):
+            chosen = config.thresholds_for("kernel", subject.field, subject.service)
+        else:
+            name = subject.service.partition("/")[2] or subject.service
+            chosen = config.thresholds_for("process", name)
+            if chosen is config.thresholds:
+                chosen = config.thresholds_for("service", name)
+        return LeakCriteria(
+            min_rate_bytes_per_hour=chosen.min_rate_bytes_per_hour,
+            min_growth_bytes=chosen.min_growth_bytes,
+            min_growth_ratio=chosen.min_growth_ratio,
+        )
+
+    return Settings(plan_windows(config.analysis.windows_s, config.sampling.interval_s), criteria_for)

@@ -1,0 +1,39 @@
+"""Columns for a terminal, aligned by what it shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from unicodedata import combining, east_asian_width
+
+from leakwatch.model import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WIDEST = 48
+"""Characters of a name in a table; the rest of a longer one is left out there, not in the other formats."""
+_COLOURS = {Verdict.LEAK: "\x1b[1;31m", Verdict.WATCH: "\x1b[33m"}
+_PLAIN = "\x1b[0m"
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines, every column as wide as its widest cell."""
+    widths = [max(_width(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def coloured(line: str, verdict: Verdict) -> str:
+    """Return a line that begins with a verdict with that in its colour."""
+    colour = _COLOURS.get(verdict)
+    return f"{colour}{verdict}{_PLAIN}{line.removeprefix(verdict)}" if colour else line
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _width(text: str) -> int:
+    """Return the columns of a terminal: East Asian wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)

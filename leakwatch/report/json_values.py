@@ -1,0 +1,53 @@
+"""How verdicts and evidence are written in JSON: bytes as integers, slopes in bytes per hour, times as RFC 3339."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from leakwatch.clock import rfc3339
+
+if TYPE_CHECKING:
+    from leakwatch.model import Criterion, Trend
+
+
+def window(trend: Trend) -> dict[str, Any]:
+    """Return one window's trend."""
+    return {
+        "window_s": trend.window_s,
+        "covered_s": trend.covered_s,
+        "blocks": trend.blocks,
+        "slope_bytes_per_hour": integer(trend.slope_bytes_per_hour),
+        "slope_low": integer(trend.slope_low),
+        "slope_high": integer(trend.slope_high),
+        "verdict": str(trend.verdict),
+        "shape": trend.shape,
+    }
+
+
+def criterion(test: Criterion) -> dict[str, Any]:
+    """Return one test of a verdict."""
+    whole = test.unit.startswith("bytes")
+    return {
+        "criterion": test.criterion,
+        "measured": integer(test.measured) if whole else finite(test.measured),
+        "threshold": integer(test.threshold) if whole else finite(test.threshold),
+        "passed": bool(test.passed),
+        "unit": test.unit,
+        "window_s": test.window_s,
+    }
+
+
+def integer(value: float | None) -> int | None:
+    """Return the nearest integer, None for what is not finite."""
+    return None if value is None or not isfinite(value) else round(value)
+
+
+def finite(value: float | None) -> float | None:
+    """Return the number, None for what is not finite: JSON has no such numbers."""
+    return None if value is None or not isfinite(value) else value
+
+
+def time(ts_ms: int | None) -> str | None:
+    """Return UTC milliseconds as RFC 3339."""
+    return None if ts_ms is None else rfc3339(ts_ms)

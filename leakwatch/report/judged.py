@@ -1,0 +1,136 @@
+"""Verdicts on captured series, for ``leakwatch analyze``: JSON, JSON lines and a table that begins with the answer."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from leakwatch.escape import printable
+from leakwatch.model import SEVERITY, Assessment, Verdict
+from leakwatch.report import words
+from leakwatch.report.columns import WIDEST, aligned, coloured
+from leakwatch.report.json_values import criterion, finite, integer, time, window
+from leakwatch.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+SCHEMA = 1
+_HEADINGS = ("verdict", "series", "rate (95 % interval)", "per day", "grown", "now")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One captured series with its verdict at its end."""
+
+    series: str
+    assessment: Assessment
+    file: str | None = None
+    """None where there is but one source."""
+
+
+def as_object(one: Judged) -> dict[str, Any]:
+    """Return the object of one series."""
+    found = one.assessment
+    return source(one.file) | {
+        "series": text(one.series),
+        "verdict": str(found.verdict),
+        "slope_bytes_per_hour": integer(found.slope_bytes_per_hour),
+        "slope_low": integer(found.slope_low),
+        "slope_high": integer(found.slope_high),
+        "since": time(found.since_ms),
+        "grown_bytes": found.grown_bytes,
+        "current_bytes": found.current_bytes,
+        "confidence": finite(found.confidence),
+        "reason": found.reason,
+        "windows": [window(trend) for trend in found.windows],
+        "evidence": [criterion(test) for test in found.evidence],
+    }
+
+
+def source(file: str | None) -> dict[str, str]:
+    """Return the key that names the file, where there are several."""
+    return {} if file is None else {"file": text(file)}
+
+
+def text(name: str) -> str:
+    """Return a name as JSON carries it: escaped where it is not UTF-8, which strict readers of JSON refuse."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return printable(name)
+    return name
+
+
+def lines(rows: Iterable[Judged]) -> str:
+    """Return one JSON object a line."""
+    return "".join(f"{json.dumps(as_object(row), allow_nan=False)}\n" for row in rows)
+
+
+def document(rows: Iterable[Judged]) -> str:
+    """Return one JSON object with all series."""
+    return json.dumps({"schema": SCHEMA, "series": [as_object(row) for row in rows]}, indent=1, allow_nan=False) + "\n"
+
+
+def table(rows: Sequence[Judged], shown: Collection[Verdict], *, colour: bool = False) -> str:
+    """Return the answer, the series with the verdicts asked for, the worst first, and how many others there are."""
+    counts = Counter(row.assessment.verdict for row in rows)
+    out = [_headline(counts, len(rows)), ""]
+    chosen = sorted((row for row in rows if row.assessment.verdict in shown), key=_rank, reverse=True)
+    if chosen:
+        heading, *body = aligned([_HEADINGS, *map(_cells, chosen)])
+        out.append(heading)
+        for row, line in zip(chosen, body, strict=True):
+            out.append(coloured(line, row.assessment.verdict) if colour else line)
+            out += [f"    {part}" for part in (words.why_of(row.assessment), _whence(row)) if part]
+        out.append("")
+    return "\n".join([*out, *_remarks(counts, shown)]).rstrip() + "\n"
+
+
+def _headline(counts: Counter[Verdict], series: int) -> str:
+    leaks, watched = counts[Verdict.LEAK], counts[Verdict.WATCH]
+    parts = [words.count(leaks, "leak")] if leaks else []
+    parts += [f"{watched} to watch"] if watched else []
+    return f"{', '.join(parts) or 'Nothing found that leaks'} among {words.count(series, 'series', 'series')}."
+
+
+def _rank(row: Judged) -> tuple[float, ...]:
+    found = row.assessment
+    rate = max(0.0, found.slope_bytes_per_hour or 0.0)
+    return SEVERITY[found.verdict], found.confidence * rate, rate, found.current_bytes
+
+
+def _cells(row: Judged) -> tuple[str, ...]:
+    found = row.assessment
+    return (
+        str(found.verdict),
+        words.short(row.series, WIDEST),
+        words.rate_of(found),
+        words.per_day_of(found),
+        words.grown_of(found),
+        format_bytes(found.current_bytes),
+    )
+
+
+def _whence(row: Judged) -> str:
+    return "" if row.file is None else f"in {printable(row.file)}"
+
+
+def _remarks(counts: Counter[Verdict], shown: Collection[Verdict]) -> list[str]:
+    hidden = [f"{counts[verdict]} {_STATE[verdict]}" for verdict in reversed(Verdict) if counts[verdict]]
+    out = [f"{', '.join(hidden)}."] if set(counts) - set(shown) else []
+    if counts[Verdict.LEARNING]:
+        out.append("Learning: too few samples, or over too short a time, for a verdict.")
+    if counts[Verdict.LEAK] + counts[Verdict.WATCH]:
+        out.append("Each test behind a verdict, measured and threshold: leakwatch analyze --format json FILE")
+    return out
+
+
+_STATE = {
+    Verdict.LEAK: "leak",
+    Verdict.WATCH: "to watch",
+    Verdict.LEARNING: "learning",
+    Verdict.OK: "ok",
+}

@@ -1,0 +1,82 @@
+"""Collects samples as they come, series interleaved, and hands them out as one capture a series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch.analysis.capture import Capture
+from leakwatch.analysis.subject import subject_of
+from leakwatch.sources.names import Names
+
+if TYPE_CHECKING:
+    from leakwatch.sources.plain import Floats, Places
+
+_HALF = 16
+"""Bits numpy sorts by in one pass over the data; the numbers of more series take two passes."""
+
+
+class Gathering:
+    """All samples read so far: 20 bytes each, as arrays."""
+
+    def __init__(self) -> None:
+        self.names = Names()
+        self._series: list[np.ndarray[tuple[int, ...], np.dtype[np.int32]]] = []
+        self._times: list[Places] = []
+        self._values: list[Floats] = []
+
+    def add(self, series: Places, times_ms: Places, values: Floats) -> None:
+        """Take samples in the order they were taken, the series by their numbers."""
+        self._series.append(series.astype(np.int32))
+        self._times.append(times_ms)
+        self._values.append(values)
+
+    def captures(self) -> list[Capture]:
+        """Return all series, in the order of their first samples, and forget the samples.
+
+        Of samples of one series that follow each other at the same time, to the millisecond, the last is kept: it is
+        what was known last of that moment, and to the detector a clock that stands still is one that was set.
+        """
+        series = _taken(self._series)
+        order = _order(series) if (series[1:] < series[:-1]).any() else slice(None)
+        series, times, values = series[order], _taken(self._times)[order], _taken(self._values)[order]
+        starts = _starts(series)
+        first = starts if isinstance(order, slice) else order[starts]
+        kept = np.append((series[1:] != series[:-1]) | (times[1:] != times[:-1]), [True])
+        if not kept.all():
+            series, times, values = series[kept], times[kept], values[kept]
+            starts = _starts(series)
+        ends = [*starts[1:].tolist(), len(series)]
+        names = list(self.names)
+        found = [
+            _capture(names[number], times[start:end], values[start:end])
+            for number, start, end in zip(series[starts].tolist(), starts.tolist(), ends, strict=True)
+        ]
+        return [found[at] for at in np.argsort(first).tolist()]
+
+
+def _capture(raw: bytes, times_ms: Places, values: Floats) -> Capture:
+    name = raw.decode("utf-8", "surrogateescape")
+    return Capture(name, subject_of(name), times_ms, values)
+
+
+def _taken(parts: list[np.ndarray]) -> np.ndarray:
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
+
+
+def _starts(series: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Places:
+    """Return where each series begins, of samples ordered by series."""
+    return np.append([0], np.flatnonzero(series[1:] != series[:-1]) + 1)
+
+
+def _order(series: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Places:
+    """Return the order by series, each series' samples as they came: by the lower half of the numbers, then the upper.
+
+    numpy sorts 16 bits by counting, several times as fast as it compares 32.
+    """
+    order = np.argsort((series & ((1 << _HALF) - 1)).astype(np.uint16), kind="stable")
+    upper = (series >> _HALF).astype(np.uint16)
+    return order[np.argsort(upper[order], kind="stable")] if upper.any() else order

@@ -1,0 +1,144 @@
+"""Stored history as captures: what the daemon judged, sample by sample, under the names captured files use."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch import metrics
+from leakwatch.analysis.capture import Capture
+from leakwatch.analysis.derive import judged_values
+from leakwatch.analysis.subject import subject_of
+from leakwatch.config import matches
+from leakwatch.model import HOST, TargetKind
+from leakwatch.roster import Roster
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from leakwatch.analysis.derive import Key
+    from leakwatch.config import IgnoreConfig
+    from leakwatch.model import ProcessInfo, Service, Target
+    from leakwatch.store.reader import Lifetime, Reader
+
+_FIELDS = {metric.name: field for field, metric in metrics.MEMINFO.items()} | {
+    metrics.KERNEL_UNACCOUNTED: "unaccounted",
+    metrics.KERNEL_UNAVAILABLE: "unavailable",
+}
+"""Of the host's metrics: the kernel's name, or what leakwatch makes of several of its fields."""
+_NEEDED = frozenset({
+    metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES,
+    metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
+    *(name for name in _FIELDS if metrics.is_judged(name)),
+})  # fmt: skip
+"""What is stored of the series that are judged; the rest of the samples is not read at all."""
+
+
+class _Series:
+    """One series while it is read: 16 bytes a sample."""
+
+    __slots__ = ("times_ms", "values")
+
+    def __init__(self) -> None:
+        self.times_ms = array("q")
+        self.values = array("d")
+
+    def add(self, ts_ms: int, value: float) -> None:
+        """Take a sample; a second one of the same time replaces the first."""
+        if self.times_ms and self.times_ms[-1] == ts_ms:
+            self.values[-1] = value
+        else:
+            self.times_ms.append(ts_ms)
+            self.values.append(value)
+
+
+def stored_captures(
+    reader: Reader, ignore: IgnoreConfig, since_ms: int | None = None, until_ms: int | None = None
+) -> list[Capture]:
+    """Return what was judged between two times, either open: processes, services' sums, caches, callers, the kernel.
+
+    The values are those the daemon judged (``analysis.derive``), over the processes it watched then. Some seconds and
+    16 bytes a sample for a day of 200 processes; what is not judged is not read.
+    """
+    heads = [
+        head
+        for head in reader.scrapes_since(0 if since_ms is None else since_ms)
+        if until_ms is None or head.ts_ms < until_ms
+    ]
+    if not heads:
+        return []
+    lifetimes = reader.lifetimes()
+    present = _Present(lifetimes, Roster(ignore))
+    found: dict[Key, _Series] = defaultdict(_Series)
+    for head, values in reader.history(heads, _NEEDED):
+        for key, value in judged_values(values, present.services(head.ts_ms)).items():
+            found[key].add(head.ts_ms, value)
+    infos = {one.info.identity.target: one.info for one in lifetimes}
+    shown = {key: series for key, series in found.items() if not _ignored(key, ignore)}
+    return _captures(shown, infos)
+
+
+class _Present:
+    """Which processes there were at a time, as far as they are watched; between two scrapes it seldom changes."""
+
+    def __init__(self, lifetimes: Sequence[Lifetime], roster: Roster) -> None:
+        self._lifetimes = lifetimes
+        self._roster = roster
+        self._changes = sorted({ms for one in lifetimes for ms in (one.first_ms, one.last_ms) if ms is not None})
+        self._services: list[tuple[Target, Service | None]] = []
+        self._between = -1
+
+    def services(self, ts_ms: int) -> list[tuple[Target, Service | None]]:
+        """Return each process's target and service in the scrape of this time."""
+        between = bisect_right(self._changes, ts_ms)
+        if between != self._between:
+            self._between = between
+            self._roster.update(one.info for one in self._lifetimes if _lived(one, ts_ms))
+            self._services = self._roster.services()
+        return self._services
+
+
+def _lived(one: Lifetime, ts_ms: int) -> bool:
+    return one.first_ms <= ts_ms and (one.last_ms is None or ts_ms < one.last_ms)
+
+
+def _ignored(key: Key, ignore: IgnoreConfig) -> bool:
+    metric, target = key
+    if target.kind in (TargetKind.PROCESS, TargetKind.SERVICE):
+        return False  # the roster left out what is ignored
+    return matches(ignore.kernel, target.key, metric, metrics.title(metric))
+
+
+def _captures(found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo]) -> list[Capture]:
+    taken: Counter[str] = Counter()
+    captures = []
+    for key, series in found.items():
+        name, service = _names(key, infos)
+        taken[name] += 1
+        if taken[name] > 1:  # a pid that was given out again to a program of the same name
+            name = f"{name}#{taken[name]}"
+        subject = subject_of(name)
+        if service:
+            subject = replace(subject, service=service)
+        captures.append(Capture(name, subject, np.array(series.times_ms), np.array(series.values)))
+    return captures
+
+
+def _names(key: Key, infos: Mapping[Target, ProcessInfo]) -> tuple[str, str]:
+    """Return the series' name, and what lifetimes and siblings of it share where the name does not tell."""
+    metric, target = key
+    if target.kind is TargetKind.PROCESS:
+        info = infos[target]
+        quantity = "/anon" if metric == metrics.PROCESS_ANON_SWAP else ""
+        service = info.service.name if info.service else info.name
+        return f"proc/{info.name}[{info.identity.pid}]{quantity}", f"proc/{service}{quantity}"
+    if target.kind is TargetKind.SERVICE:
+        return f"group/{target.key.partition(':')[2]}", ""
+    if target == HOST:
+        return f"kernel/{_FIELDS[metric]}", ""
+    return f"{target.kind}/{target.key}", ""

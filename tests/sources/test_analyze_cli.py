@@ -1,0 +1,141 @@
+"""``leakwatch analyze`` on files: what is printed and how it ends."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leakwatch.cli.main import main
+
+HOUR = 3600
+MIB = 1 << 20
+START = 1_750_000_000
+
+
+def rows(name: str, hours: int = 24, rate: int = 0, level: int = 500 * MIB) -> list[str]:
+    """Return samples every minute: a level that grows by so many bytes an hour, with a little noise on it."""
+    return [f"{START + 60 * at},{name},{level + rate * at // 60 + (at * 7919 % 13) * 4096}" for at in range(60 * hours)]
+
+
+def write(path: Path, *series: list[str]) -> str:
+    # Interleaved, as they are sampled.
+    lines = [line for at in range(max(map(len, series))) for one in series for line in one[at : at + 1]]
+    path.write_text("time,series,value\n" + "\n".join(lines) + "\n")
+    return str(path)
+
+
+@pytest.fixture
+def leaky(tmp_path: Path) -> str:
+    return write(
+        tmp_path / "leaky.csv",
+        rows("proc/leaker[7]", rate=20 * MIB),
+        rows("proc/calm[8]"),
+        [f"{START},slab/dentry,4096"],
+    )
+
+
+def test_the_table_begins_with_the_answer(leaky: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", leaky]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("1 leak among 3 series.\n\nverdict  series ")
+    assert "leak     proc/leaker[7]" in out
+    assert "calm" not in out
+    assert "1 leak, 1 learning, 1 ok." in out
+    assert "\x1b" not in out
+
+
+def test_jsonl_has_a_line_a_series_in_the_order_of_the_file(leaky: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", "--format", "jsonl", leaky]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["series"], one["verdict"]) for one in found] == [
+        ("proc/leaker[7]", "leak"),
+        ("proc/calm[8]", "ok"),
+        ("slab/dentry", "learning"),
+    ]
+    leak, _, single = found
+    assert set(leak) == {
+        "series", "verdict", "slope_bytes_per_hour", "slope_low", "slope_high", "since", "grown_bytes",
+        "current_bytes", "confidence", "reason", "windows", "evidence",
+    }  # fmt: skip
+    assert leak["slope_low"] <= leak["slope_bytes_per_hour"] <= leak["slope_high"]
+    assert leak["slope_bytes_per_hour"] == pytest.approx(20 * MIB, rel=0.05)
+    assert leak["since"].endswith("Z")
+    assert {"criterion", "measured", "threshold", "passed"} <= set(leak["evidence"][0])
+    assert single["slope_bytes_per_hour"] is None
+    assert single["current_bytes"] == 4096
+
+
+def test_json_is_one_object(leaky: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", "--format", "json", "--verdict", "ok,learning", leaky]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == 1
+    assert [one["series"] for one in found["series"]] == ["proc/calm[8]", "slab/dentry"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [([], 0), (["--exit-code"], 1), (["--exit-code", "--verdict", "watch"], 0)]
+)
+def test_the_exit_code_tells_of_leaks_that_are_shown(leaky: str, options: list[str], code: int) -> None:
+    assert main(["analyze", *options, leaky]) == code
+
+
+def test_files_are_hosts_of_their_own(leaky: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = tmp_path / "packed"
+    packed.write_bytes(gzip.compress(Path(leaky).read_bytes()))
+    assert main(["analyze", "--format", "jsonl", leaky, str(packed)]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one.pop("file") for one in found] == [leaky] * 3 + [str(packed)] * 3
+    assert found[:3] == found[3:]
+    assert main(["analyze", leaky, str(packed)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("2 leaks among 6 series.")
+    assert f"    in {packed}\n" in out
+
+
+def test_the_configuration_decides(leaky: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[thresholds.process."leak*"]\nmin_rate = "50MiB/h"\n')
+    assert main(["analyze", "--config", str(config), leaky]) == 0
+    assert capsys.readouterr().out.startswith("Nothing found that leaks among 3 series.")
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+def test_nothing_is_said_of_a_file_that_is_wrong(
+    form: str, leaky: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text(Path(leaky).read_text() + f"{START},proc/calm[8],12 kB\n")
+    assert main(["analyze", "--format", form, str(wrong)]) == 65
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"leakwatch: {wrong}:")
+    assert err.count("\n") == 1
+    assert "'12 kB' has a unit" in err
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", "/nonexistent.csv"]) == 66
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_names_that_are_not_text_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_bytes(b"time,series,value\n1,a\xff\x1b[31m,5\n")
+    assert main(["analyze", "--verdict", "all", str(path)]) == 0
+    assert "a\\xff\\x1b[31m" in capsys.readouterr().out
+    assert main(["analyze", "--format", "jsonl", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["series"] == "a\\xff\\x1b[31m"
+
+
+def test_standard_input_and_a_reader_that_goes_away(leaky: str) -> None:
+    command = [sys.executable, "-m", "leakwatch", "analyze", "--format", "jsonl", "-"]
+    with Path(leaky).open("rb") as file, subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert json.loads(child.stdout.readline())["series"] == "proc/leaker[7]"
+        child.stdout.close()
+    assert child.returncode == 0

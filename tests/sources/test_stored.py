@@ -1,0 +1,164 @@
+"""Stored history as captures: the values the daemon judged, under the names files use."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tidy_files import Series, series
+
+from leakwatch import metrics
+from leakwatch.analysis.derive import judged_values
+from leakwatch.analysis.subject import SubjectKind
+from leakwatch.config import IgnoreConfig
+from leakwatch.model import (
+    HOST,
+    CollectorOutcome,
+    ProcessIdentity,
+    ProcessInfo,
+    Sample,
+    Scrape,
+    Service,
+    ServiceKind,
+    Target,
+    TargetKind,
+    Tick,
+)
+from leakwatch.roster import Roster
+from leakwatch.sources.stored import stored_captures
+from leakwatch.store.open import open_writer
+from leakwatch.store.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from leakwatch.analysis.capture import Capture
+
+START_MS = 1_790_000_000_000
+MINUTE_MS = 60_000
+WEB = Service(ServiceKind.UNIT, "web.service")
+IGNORE = IgnoreConfig(processes=("hidden",), kernel=("quiet-*",))
+
+
+def process(pid: int, name: str, service: Service | None = WEB, ticks: int = 7) -> ProcessInfo:
+    return ProcessInfo(ProcessIdentity("boot", pid, ticks), name, f"/usr/bin/{name}", 0, service)
+
+
+MASTER, WORKER, ANONYMOUS = process(1, "nginx"), process(2, "nginx"), process(3, "secret", None)
+ODD, HIDDEN, AGAIN = process(4, "\udcff\x1b"), process(5, "hidden", None), process(2, "nginx", ticks=9)
+
+
+def at(minute: int) -> Scrape:
+    """Return the scrape of a minute: a worker that lives from 2 to 5, and a later one with its pid and name."""
+    there = [MASTER, ANONYMOUS, ODD, HIDDEN]
+    there += [WORKER] if 2 <= minute < 6 else []
+    there += [AGAIN] if minute >= 8 else []
+    samples = [Sample(m, HOST, (minute + 1) << 20) for m in ("kernel.mem_available_bytes", metrics.KERNEL_SUNRECLAIM)]
+    samples += [Sample("kernel.mem_total_bytes", HOST, 1 << 30), Sample("kernel.cached_bytes", HOST, 5)]
+    samples += [
+        Sample(metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "dentry"), minute),
+        Sample(metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "quiet-1"), minute),
+        Sample(metrics.SLAB_PAGES, Target(TargetKind.SLAB, "dentry"), minute + 1),
+        Sample(metrics.VMALLOC_BYTES, Target(TargetKind.VMALLOC, "alloc+0x1"), 3 * minute),
+    ]
+    for info in there:
+        metric = metrics.PROCESS_ANON if info is ANONYMOUS else metrics.PROCESS_USS
+        if (info, minute) != (WORKER, 3):  # once it could not be read: then the service has no sum
+            samples.append(Sample(metric, info.identity.target, 100 * info.identity.pid + minute))
+        samples.append(Sample(metrics.PROCESS_SWAP, info.identity.target, 10_000))
+        samples.append(Sample(metrics.PROCESS_RSS, info.identity.target, 1))
+    tick = Tick(START_MS + minute * MINUTE_MS, "boot")
+    return Scrape(tick, tuple(samples), tuple(there), (CollectorOutcome("processes", 1, len(there)),))
+
+
+SCRAPES = [at(minute) for minute in range(12)]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "leakwatch.db"
+    writer = open_writer(path, START_MS)
+    for scrape in SCRAPES:
+        writer.write_scrape(scrape)
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def reader(path: Path) -> Iterator[Reader]:
+    reader = Reader(path)
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def found(reader: Reader) -> dict[str, Capture]:
+    return {one.name: one for one in stored_captures(reader, IGNORE)}
+
+
+def judged_live() -> list[Series]:
+    """Return what the daemon feeds its detector with, series by series."""
+    roster, out = Roster(IGNORE), defaultdict(list)
+    for scrape in SCRAPES:
+        roster.update(scrape.processes)
+        values = {(sample.metric, sample.target): sample.value for sample in scrape.samples}
+        for key, value in judged_values(values, roster.services()).items():
+            if key[1].key != "quiet-1":
+                out[key].append((scrape.tick.ts_ms, float(value)))
+    return list(out.values())
+
+
+def test_the_values_are_those_that_were_judged_live(found: dict[str, Capture]) -> None:
+    assert sorted(series(list(found.values())).values()) == sorted(judged_live())
+
+
+def test_names_are_those_of_files(found: dict[str, Capture]) -> None:
+    assert set(found) == {
+        "proc/nginx[1]", "proc/nginx[2]", "proc/nginx[2]#2", "proc/secret[3]/anon", "proc/\udcff\x1b[4]",
+        "group/web.service", "slab/dentry", "vmalloc/alloc+0x1", "kernel/SUnreclaim", "kernel/unavailable",
+    }  # fmt: skip
+
+
+def test_subjects_know_the_service_that_the_name_does_not_tell(found: dict[str, Capture]) -> None:
+    assert found["proc/nginx[2]#2"].subject.service == found["proc/nginx[1]"].subject.service == "proc/web.service"
+    assert found["proc/nginx[2]#2"].subject.lifetime == 2
+    assert found["proc/secret[3]/anon"].subject.service == "proc/secret/anon"
+    assert found["group/web.service"].subject.kind is SubjectKind.GROUP
+    assert found["slab/dentry"].subject.reclaimable is True
+
+
+def test_a_sum_is_left_out_when_one_could_not_be_read(found: dict[str, Capture]) -> None:
+    minutes = (found["group/web.service"].times_ms - START_MS) // MINUTE_MS
+    assert minutes.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert found["proc/nginx[2]"].values.tolist() == [10202, 10204, 10205]
+
+
+def test_only_the_time_asked_for(reader: Reader) -> None:
+    since, until = START_MS + 6 * MINUTE_MS, START_MS + 8 * MINUTE_MS
+    names = {one.name: one for one in stored_captures(reader, IGNORE, since, until)}
+    assert names["slab/dentry"].values.tolist() == [6.0, 7.0]
+    assert "proc/nginx[2]" not in names
+    assert stored_captures(reader, IGNORE, until_ms=START_MS) == []
+
+
+def test_what_is_not_judged_is_read_when_it_is_not_ignored(reader: Reader) -> None:
+    names = {one.name for one in stored_captures(reader, IgnoreConfig())}
+    assert {"slab/quiet-1", "proc/hidden[5]"} <= names
+    assert not any("cached" in name.lower() for name in names)
+
+
+def test_the_order_is_that_of_sampling_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    writer = open_writer(path, START_MS)
+    for minute, shown in enumerate((0, 1, 2, 1, 1, 3)):
+        tick = Tick(START_MS + shown * MINUTE_MS, "boot", clock_step_ms=-MINUTE_MS * (minute == 3))
+        writer.write_scrape(replace(at(minute), tick=tick))
+    writer.close()
+    reader = Reader(path)
+    one = next(one for one in stored_captures(reader, IGNORE) if one.name == "slab/dentry")
+    reader.close()
+    assert ((one.times_ms - START_MS) // MINUTE_MS).tolist() == [0, 1, 2, 1, 3]
+    assert one.values.tolist() == [0, 1, 2, 4, 5]

@@ -1,0 +1,258 @@
+"""The reader of tidy CSV on files as people have them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tidy_files import HEADER, captures, read
+
+from leakwatch.analysis.subject import SubjectKind
+from leakwatch.errors import CaptureError, CaptureNotFoundError, PermissionNeededError
+from leakwatch.sources.tidy import read_captures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLES = b"1750000000.775,proc/a[1],4096\n1750000000.775,slab/dentry,8192.5\n1750000060,proc/a[1],4097\n"
+FOUND = {
+    "proc/a[1]": [(1750000000775, 4096.0), (1750000060000, 4097.0)],
+    "slab/dentry": [(1750000000775, 8192.5)],
+}
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 40, 1 << 20])
+def test_interleaved_series_are_taken_apart_however_the_bytes_come(most: int) -> None:
+    assert read(HEADER + SAMPLES, most) == FOUND
+
+
+def test_a_capture_says_what_it_is_and_holds_plain_arrays() -> None:
+    one = captures(HEADER + SAMPLES)[0]
+    assert (one.name, one.subject.kind, one.subject.service) == ("proc/a[1]", SubjectKind.PROCESS, "proc/a")
+    assert (one.times_ms.dtype, one.values.dtype) == (np.int64, np.float64)
+
+
+@pytest.mark.parametrize("most", [1, 11, 1 << 20])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(HEADER + SAMPLES),
+        gzip.compress(HEADER) + gzip.compress(SAMPLES),
+        gzip.compress(HEADER + SAMPLES) + bytes(512),
+    ],
+    ids=["one member", "two, as cat makes", "filled up with zeros"],
+)
+def test_gzip_is_known_by_its_bytes(packed: bytes, most: int) -> None:
+    assert read(packed, most) == FOUND
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (HEADER + SAMPLES).replace(b"\n", b"\r\n"),
+        (HEADER + SAMPLES).rstrip(b"\n"),
+        b"\xef\xbb\xbf" + HEADER + SAMPLES,
+        HEADER + b"\n" + SAMPLES + b"\n  \n",
+        b" Time , SERIES,Value \n" + SAMPLES,
+        b'"time","series","value"\n' + SAMPLES.replace(b"proc/a[1]", b'"proc/a[1]"'),
+        HEADER + SAMPLES.replace(b",4096\n", b', "4096" \n').replace(b'"', b""),
+    ],
+    ids=["CRLF", "no last newline", "mark", "blank lines", "header in capitals", "quotes", "blanks"],
+)
+def test_the_same_samples_written_otherwise(data: bytes) -> None:
+    assert read(data) == FOUND
+
+
+def test_a_header_in_the_middle_is_passed_over() -> None:
+    assert read(HEADER + SAMPLES + HEADER + b"1750000120,proc/a[1],1\n")["proc/a[1]"][-1] == (1750000120000, 1.0)
+
+
+def test_columns_stand_in_any_order_and_others_are_ignored() -> None:
+    assert read(b"host,value,time,note,series\nh,5,1,\xff,x\nh,6,2,,x\n") == {"x": [(1000, 5.0), (2000, 6.0)]}
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        (b"2026-11-24T05:19:00Z", 1795497540000),
+        (b"2026-11-24 05:19:00.250Z", 1795497540250),
+        (b"2026-11-24t07:19:00+02:00", 1795497540000),
+        (b"2026-11-23T23:49:00-05:30", 1795497540000),
+        (b"1795497540", 1795497540000),
+        (b"1795497540.0004", 1795497540000),
+        (b"1.79549754e9", 1795497540000),
+        (b"0", 0),
+        (b"1795497540.123456789", 1795497540123),
+    ],
+)
+def test_times(text: bytes, ms: int) -> None:
+    assert read(HEADER + text + b",x,1\n") == {"x": [(ms, 1.0)]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"0", 0.0),
+        (b"00012", 12.0),
+        (b"-0", 0.0),
+        (b"+7", 7.0),
+        (b"1e6", 1e6),
+        (b".5", 0.5),
+        (b"5.", 5.0),
+        (b"9223372036854775807", 2.0**63),
+        (b"123456789012345", 123456789012345.0),
+        (b"1234567.12345678", 1234567.12345678),
+    ],
+)
+def test_values(text: bytes, value: float) -> None:
+    assert read(HEADER + b"1,x," + text + b"\n") == {"x": [(1000, value)]}
+
+
+def test_the_order_of_rows_is_kept_where_the_clock_went_back() -> None:
+    rows = b"".join(b"%d,x,%d\n" % (t, t) for t in (100, 160, 40, 100, 161))
+    assert [ms for ms, _ in read(HEADER + rows)["x"]] == [100000, 160000, 40000, 100000, 161000]
+
+
+def test_of_samples_at_one_time_the_last_is_kept() -> None:
+    rows = b"1,x,1\n1,y,5\n1.0001,x,2\n2,x,3\n2,x,4\n2,y,6\n"
+    assert read(HEADER + rows) == {"x": [(1000, 2.0), (2000, 4.0)], "y": [(1000, 5.0), (2000, 6.0)]}
+
+
+@pytest.mark.parametrize("most", [1, 9, 1 << 20])
+def test_quoted_names_hold_anything_but_nul(most: int) -> None:
+    data = HEADER + b'1,"a,b",1\n1,"say ""x""",2\n1,"two\nlines",3\n1,x,4\n2,"two\nlines",5\n'
+    assert list(read(data, most)) == ["a,b", 'say "x"', "two\nlines", "x"]
+
+
+def test_a_row_inside_a_quoted_name_is_no_sample() -> None:
+    assert read(HEADER + b'1,"a\n5,evil,6\nb",1\n') == {"a\n5,evil,6\nb": [(1000, 1.0)]}
+
+
+def test_names_that_are_not_utf8_stay_apart() -> None:
+    found = read(HEADER + b"1,\xff,1\n1,\xfe,2\n1,\xc3\xa4,3\n")
+    assert list(found) == ["\udcff", "\udcfe", "ä"]
+
+
+def test_long_names_and_names_with_one_beginning() -> None:
+    names = [b"n" * length for length in (1, 7, 8, 9, 63, 64, 65, 200)] + [b"n" * 199 + b"m"]
+    rows = b"".join(b"%d,%s,%d\n" % (t, name, at) for t in range(3) for at, name in enumerate(names))
+    found = read(HEADER + rows)
+    assert [name.encode() for name in found] == names
+    assert [values[0][1] for values in found.values()] == list(range(len(names)))
+
+
+def test_as_many_series_as_one_likes() -> None:
+    # More than 2^16, so that the order takes both halves of the numbers, each twice, so that there is one to keep.
+    count = 70_000
+    rows = b"".join(b"%d,s%d,%d\n" % (t, at, t + at) for t in (1, 2) for at in range(count))
+    found = captures(HEADER + rows)
+    assert [one.name for one in found] == [f"s{at}" for at in range(count)]
+    assert all(one.values.tolist() == [at + 1, at + 2] for at, one in enumerate(found))
+
+
+def test_the_series_come_in_the_order_of_their_first_samples_whichever_way_they_were_read() -> None:
+    rows = b"1,odd, 1\n" + b"1,plain,1\n" * 3 + b"1,second, 1\n1,third,1\n"
+    assert list(read(HEADER + rows)) == ["odd", "plain", "second", "third"]
+
+
+def test_standard_input() -> None:
+    code = "from leakwatch.sources.tidy import read_captures; print([c.name for c in read_captures('-')])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=gzip.compress(HEADER + SAMPLES), capture_output=True, check=True
+    )
+    assert done.stdout == b"['proc/a[1]', 'slab/dentry']\n"
+
+
+def error(data: bytes) -> str:
+    with pytest.raises(CaptureError) as caught:
+        read(data)
+    assert caught.value.exit_code == 65
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "words"),
+    [
+        (b"", "1:1", "empty"),
+        (b"\n", "1:1", "empty"),
+        (HEADER, "2:1", "no sample follows"),
+        (HEADER + HEADER + b"\n", "4:1", "no sample follows"),
+        (b"time,value\n1,2\n", "1:1", 'no column "series"'),
+        (b"1,x,5\n", "1:1", 'no column "time" and "series" and "value"'),
+        (b"time,series,value,time\n1,x,5,1\n", "1:1", "two columns are named 'time'"),
+        (HEADER + b"1,x,12 kB\n", "2:5", "'12 kB' has a unit; values are plain bytes"),
+        (HEADER + b"1,x,3MiB\n", "2:5", "'3MiB' has a unit"),
+        (HEADER + b"1,x,nan\n", "2:5", "'nan' is no number"),
+        (HEADER + b"1,x,-inf\n", "2:5", "'-inf' is no number"),
+        (HEADER + b"1,x,\n", "2:5", "no value"),
+        (HEADER + b"1,x,1_000\n", "2:5", "'1_000' is no number"),
+        (HEADER + b"1,x,0x10\n", "2:5", "'0x10'"),
+        (HEADER + b"1,x,-5\n", "2:5", "'-5' is negative"),
+        (HEADER + b"1,x,9300000000000000000\n", "2:5", "more than any machine has"),
+        (HEADER + b"1,x,1e999\n", "2:5", "more than any machine has"),
+        (HEADER + b"1,x,5\nyesterday,x,5\n", "3:1", "'yesterday' is no time"),
+        (HEADER + b",x,5\n", "2:1", "no time"),
+        (HEADER + b"-1,x,5\n", "2:1", "before 1970"),
+        (HEADER + b"1969-12-31T23:59:59Z,x,5\n", "2:1", "before 1970"),
+        (HEADER + b"1795497540123,x,5\n", "2:1", "seconds since 1970, not milliseconds"),
+        (HEADER + b"2026-11-24T05:19:00,x,5\n", "2:1", "leaves its time zone open"),
+        (HEADER + b"2026-02-30T05:19:00Z,x,5\n", "2:1", "not in the calendar"),
+        (HEADER + b"1,,5\n", "2:3", "no name"),
+        (HEADER + b"1, ,5\n", "2:3", "no name"),
+        (HEADER + b"1,a\0b,5\n", "2:3", "NUL"),
+        (HEADER + b"1,x\n", "2:3", "2 fields where the header has 3"),
+        (HEADER + b"1,a,b,5\n", "2:5", "4 fields where the header has 3"),
+        (HEADER + b'1,"a,b",x5\n', "2:9", "'x5' is no number"),
+        (HEADER + b'1,"a\nb",x5\n', "3:4", "'x5' is no number"),
+        (HEADER + b'1,"a,5\n1,x,6\n', "2:1", "cannot be split into fields"),
+        (HEADER + b'1,"a"b,5\n', "2:1", "cannot be split into fields"),
+        (HEADER + b"1,a\rb,5\n", "2:1", "cannot be split into fields"),
+        (HEADER + b"1,x,5\n" * 50_000 + b"1,x,oops\n", "50002:5", "'oops'"),
+        (HEADER + b"1,\xc3\xa4,oops\n", "2:5", "'oops'"),
+        (b"\x7fELF\x02\x01\x01\0\0\n", "1:1", "no column"),
+        (b"x" * 3_000_000, "1:1", "a line of more than"),
+        (gzip.compress(HEADER + SAMPLES)[:-9], "", "the compressed data end too early"),
+        (gzip.compress(HEADER + SAMPLES)[:5], "1:1", "the compressed data end too early"),
+        (gzip.compress(HEADER + SAMPLES)[:-8] + b"\1" * 8, "", "the compressed data are damaged"),
+        (gzip.compress(HEADER + SAMPLES) + b"more", "", "the compressed data are damaged"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(data: bytes, place: str, words: str) -> None:
+    said = error(data)
+    assert said.startswith(f"f.csv:{place}")
+    assert words in said
+    assert "\n" not in said
+
+
+def test_a_wrong_value_is_shown_in_short_and_escaped() -> None:
+    said = error(HEADER + b"1,x," + b"\x1b[31m" + b"\xff" * 5000 + b"\n")
+    assert "\\x1b[31m\\xff" in said
+    assert len(said) < 300
+
+
+def test_a_truncated_download_tells_how_far_it_goes() -> None:
+    data = HEADER + b"".join(b"%d,x,%d\n" % (t, zlib.crc32(b"%d" % t)) for t in range(20_000))
+    said = error(gzip.compress(data)[:-2000])
+    line = int(said.split(":")[1])
+    assert 10_000 < line < 20_000
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/f.csv", "/", "a\0b"])
+def test_what_is_no_file_is_an_error_of_its_own(path: str) -> None:
+    with pytest.raises(CaptureNotFoundError, match="cannot be read"):
+        read_captures(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(HEADER)
+    path.chmod(0)
+    with pytest.raises(PermissionNeededError):
+        read_captures(str(path))
