@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.replay import Settings
-from leakwatch.analysis.spans import plan_windows
 from leakwatch.analysis.subject import SubjectKind
 
 if TYPE_CHECKING:
@@ -31,4 +30,4 @@ def settings_of(config: Config) -> Settings:
             min_growth_ratio=chosen.min_growth_ratio,
         )
 
-    return Settings(plan_windows(config.analysis.windows_s, config.sampling.interval_s), criteria_for)
+    return Settings(config.analysis.windows_s, criteria_for)

@@ -1,124 +1,175 @@
-"""All windows of one series in, an assessment out."""
+"""Questions in, answers out: all windows of all looks asked about, measured and judged at once."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.judge import HOUR_MS, WindowJudgement, judge_window, view_of
+import numpy as np
+
+from leakwatch.analysis.climb import Mark
 from leakwatch.analysis.question import Answer
-from leakwatch.analysis.screen import learning
+from leakwatch.analysis.rules import Judged, evidence, judge
 from leakwatch.analysis.shape import onset
-from leakwatch.model import SEVERITY, Assessment, Criterion, Verdict
-from leakwatch.units import format_duration
+from leakwatch.analysis.spans import BLOCKS, COARSE_OF
+from leakwatch.analysis.windows import Blocks, cut, join
+from leakwatch.model import Trend, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.question import Question
+    from leakwatch.analysis.question import Held, Question
+    from leakwatch.analysis.spans import Plan, Span
 
-NEIGHBOUR = 6
-"""A window within this factor of another can contradict it: the next shorter or longer one, usually a factor of 4."""
+NEAREST = 0.1
+"""A span within a tenth of a configured window stands for it: 60 hours for 64."""
+ONSET_POINTS = 36
+HOUR_S = 3600
 
 
-def assess(question: Question) -> Answer:
-    """Return the assessment before confirmation."""
-    criteria = question.criteria
-    views = [view_of(window, ring, criteria) for window, ring in zip(question.windows, question.rings, strict=True)]
-    judged = [judge_window(view, criteria) for view in views if view is not None]
-    if not judged:
-        return Answer(learning(question.windows, question.rings, criteria, question.current_bytes))
-    judged = [_uncontradicted(one, judged, criteria) for one in judged]
-    verdict = max((one.trend.verdict for one in judged), key=SEVERITY.__getitem__)
-    # The longest window of those that say the most has the surest slope.
-    deciding = [one for one in judged if one.trend.verdict is verdict][-1]
-    trends = tuple(one.trend for one in judged)
-    assessment = Assessment(
-        verdict=verdict,
-        current_bytes=question.current_bytes,
-        evidence=deciding.evidence,
-        windows=trends,
-        slope_bytes_per_hour=deciding.line.slope,
-        slope_low=deciding.line.low,
-        slope_high=deciding.line.high,
-        confidence=_confidence(deciding, judged),
-        reason=_reason(deciding, judged),
+def answer(questions: Sequence[Question]) -> list[Answer]:
+    """Return the answers, in the order of the questions, which must all have the same plan."""
+    if not questions:
+        return []
+    plan = questions[0].plan
+    blocks = [blocks_of(question.held) for question in questions]
+    parts = [
+        cut(held, plan, np.array([question.end], dtype=np.int64))
+        for held, question in zip(blocks, questions, strict=True)
+    ]
+    counts = [len(part.look) for part in parts]
+    whose = np.repeat(np.arange(len(questions)), counts)
+    judged = judge(join(parts), plan, [question.criteria for question in questions], whose)
+    answers, at = [], 0
+    for held, question, count in zip(blocks, questions, counts, strict=True):
+        rows = range(at, at + count)
+        answers.append(answer_of(judged, rows, held, question.end, plan))
+        at += count
+    return answers
+
+
+def blocks_of(held: Held) -> Blocks:
+    """Return the blocks as arrays, of the current segment alone."""
+    return Blocks(
+        held.first,
+        held.fine_end - len(held.lows) + 1,
+        np.array(held.lows, dtype=np.float64),
+        np.array(held.medians, dtype=np.float64),
+        held.coarse_end - len(held.coarse_lows) + 1,
+        np.array(held.coarse_lows, dtype=np.float64),
+        np.array(held.coarse_medians, dtype=np.float64),
+        held.top_before,
     )
-    if SEVERITY[verdict] >= SEVERITY[Verdict.WATCH]:
-        assessment = _with_onset(assessment, deciding)
-    return Answer(assessment, deciding.trend.window_s, float(deciding.view.lows[-2:].min()))
 
 
-def _uncontradicted(one: WindowJudgement, judged: Sequence[WindowJudgement], criteria: LeakCriteria) -> WindowJudgement:
-    """Take back a window's `leak` when a neighbouring window that sees more, or sees later, says that it is bounded."""
-    if one.trend.verdict is not Verdict.LEAK:
-        return one
-    doubt = _stalled(one, judged, criteria) or _levelling(one, judged)
-    if doubt is None:
-        return one
-    trend = replace(one.trend, verdict=Verdict.WATCH, shape="plateau")
-    return replace(one, trend=trend, evidence=(*one.evidence, doubt))
+def marks_of(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Mark, ...]:
+    """Return what these rows showed, as plain values."""
+    out = []
+    for row in rows:
+        span = plan.spans[int(judged.rows.span[row])]
+        out.append(
+            Mark(
+                span.units,
+                span.seconds,
+                bool(judged.hit[row]),
+                bool(judged.strong[row]),
+                bool(judged.memory[row]),
+                bool(judged.veto[row]),
+                bool(judged.growing[row]),
+                float(judged.slope[row]),
+                float(judged.half_width[row]),
+                float(judged.shapes.first[row]),
+                float(judged.shapes.now[row]),
+            )
+        )
+    return tuple(out)
 
 
-def _stalled(one: WindowJudgement, judged: Sequence[WindowJudgement], criteria: LeakCriteria) -> Criterion | None:
-    """Return the doubt of the next shorter window, full and flat: the growth has ended since."""
-    for other in judged:
-        near = one.trend.window_s > other.trend.window_s >= one.trend.window_s / NEIGHBOUR
-        share = other.line.high / one.line.slope
-        if near and other.trend.covered_s >= other.trend.window_s and share < criteria.min_tail_ratio:
-            name = "the next shorter window still grows"
-            return Criterion(name, share, criteria.min_tail_ratio, False, "ratio", other.trend.window_s)
-    return None
+def answer_of(judged: Judged, rows: Sequence[int] | range, blocks: Blocks, end: int, plan: Plan) -> Answer:
+    """Return what the windows of one look showed, these rows."""
+    if not len(rows):
+        return Answer((), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)
+    best = deciding(judged, rows, plan)
+    span = plan.spans[int(judged.rows.span[best])]
+    since_ms, level = onset_of(blocks, span, end, plan)
+    return Answer(
+        marks=marks_of(judged, rows, plan),
+        trends=_trends(judged, rows, plan),
+        evidence=evidence(judged, best, plan),
+        slope=float(judged.slope[best]),
+        half_width=float(judged.half_width[best]),
+        window_s=span.seconds,
+        since_ms=since_ms,
+        since_level=level,
+        growing=bool(judged.growing[list(rows)].any()),
+    )
 
 
-def _levelling(one: WindowJudgement, judged: Sequence[WindowJudgement]) -> Criterion | None:
-    """Return the doubt of the next longer window, which sees the curve whose end looks straight in this one."""
-    for other in judged:
-        near = one.trend.window_s < other.trend.window_s <= one.trend.window_s * NEIGHBOUR
-        if near and other.trend.verdict is Verdict.WATCH and other.trend.shape == "plateau":
-            share = one.line.slope / other.line.slope if other.line.slope > 0 else 0.0
-            if share < 1:  # slower now than over the longer time: slowing, not setting in
-                return Criterion(
-                    "as fast as in the next longer window", share, 1.0, False, "ratio", other.trend.window_s
-                )
-    return None
+def deciding(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> int:
+    """Return the longest row that hits, else the one that came closest: the most tests passed, growth first."""
+    part = np.array(rows)
+    passed = np.sum([test.passed[part] * (3 if test.grows else 1) for test in judged.tests], axis=0)
+    units = np.array([plan.spans[int(i)].units for i in judged.rows.span[part]])
+    score = judged.hit[part] * 1e6 + passed + units / 1e3 - judged.rows.by_medians[part] * 1e-4
+    return int(part[int(np.argmax(score))])
 
 
-def _confidence(deciding: WindowJudgement, judged: Sequence[WindowJudgement]) -> float:
-    """Return 0 to 1: how narrow the slope, how many windows agree, how full the deciding one is, in equal parts.
+def onset_of(blocks: Blocks, span: Span, end: int, plan: Plan) -> tuple[int, float]:
+    """Return when the growth in a window began, in UTC milliseconds, and the level there.
 
-    A weight for ranking: nothing here was calibrated as a probability.
+    Looked for in the window and as much again before it.
     """
-    line, trend = deciding.line, deciding.trend
-    narrow = max(0.0, min(1.0, line.low / line.slope)) if line.slope > 0 else 0.0
-    agree = sum(SEVERITY[one.trend.verdict] >= SEVERITY[trend.verdict] for one in judged) / len(judged)
-    full = min(1.0, trend.covered_s / trend.window_s)
-    return round((narrow + agree + full) / 3, 2)
+    if span.coarse:
+        lows, start, last, size_s = blocks.coarse_lows, blocks.coarse_start, (end + 1) // COARSE_OF - 1, plan.coarse_s
+    else:
+        lows, start, last, size_s = blocks.lows, blocks.start, end, plan.base_s
+    first = max(start, last - 2 * span.q * BLOCKS + 1)
+    part = lows[first - start : last - start + 1]
+    real = np.flatnonzero(np.isfinite(part))
+    real = real[:: max(1, -(-len(real) // ONSET_POINTS))]
+    at, level = onset(real * size_s / HOUR_S, part[real])
+    return int((first + real[at]) * size_s * 1000), level
 
 
-_BOUNDED = {
-    (Verdict.WATCH, "step"): "grew within {}, but in a few steps: it may not go on",
-    (Verdict.WATCH, "plateau"): "grew within {}, but is slowing: it may be bounded",
-    (Verdict.OK, "step"): "grew within {} in a few steps, flat since",
-    (Verdict.OK, "plateau"): "grew within {} and stopped",
-    (Verdict.OK, "sawtooth"): "rises and falls back within known ground, {}",
-}
+def _trends(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Trend, ...]:
+    trends = []
+    for window_s in plan.windows_s:
+        near = [
+            row
+            for row in rows
+            if not judged.rows.by_medians[row]
+            and abs(plan.spans[int(judged.rows.span[row])].seconds - window_s) <= NEAREST * window_s
+        ]
+        if near:
+            trends.append(_trend(judged, near[0], window_s, plan))
+    return tuple(trends)
 
 
-def _reason(deciding: WindowJudgement, judged: Sequence[WindowJudgement]) -> str:
-    trend, window = deciding.trend, format_duration(deciding.trend.window_s)
-    if trend.verdict is Verdict.LEAK:
-        agree = sum(one.trend.verdict is Verdict.LEAK for one in judged)
-        return f"a straight rise in {agree} of {len(judged)} windows, the longest {window}"
-    if (trend.verdict, trend.shape) in _BOUNDED:
-        return _BOUNDED[trend.verdict, trend.shape].format(window)
-    failed = next((c.criterion for c in deciding.evidence if not c.passed), "growth")
-    return f"no lasting growth within {window} ({failed}: no)"
+def _trend(judged: Judged, row: int, window_s: int, plan: Plan) -> Trend:
+    slope, half = float(judged.slope[row]), float(judged.half_width[row])
+    verdict = Verdict.LEAK if judged.hit[row] else Verdict.WATCH if judged.growing[row] else Verdict.OK
+    return Trend(
+        window_s=window_s,
+        covered_s=plan.spans[int(judged.rows.span[row])].seconds,
+        blocks=BLOCKS,
+        slope_bytes_per_hour=slope,
+        slope_low=slope - half,
+        slope_high=slope + half,
+        verdict=verdict,
+        shape=shape_name(judged, row),
+    )
 
 
-def _with_onset(assessment: Assessment, deciding: WindowJudgement) -> Assessment:
-    view = deciding.view
-    at, level = onset((view.all_starts_ms - view.all_starts_ms[0]) / HOUR_MS, view.all_lows)
-    grown = max(0, round(assessment.current_bytes - level))
-    return replace(assessment, since_ms=int(view.all_starts_ms[at]), grown_bytes=grown)
+def shape_name(judged: Judged, row: int) -> str:
+    """Return what the window looks like: ``flat``, ``ramp``, ``step``, ``sawtooth`` or ``plateau``."""
+    if not judged.growing[row]:
+        return "flat"
+    if judged.hit[row]:
+        return "ramp"
+    failed = {test.name for test in judged.tests if not test.passed[row]}
+    if failed & {"not one step", "separate rises"}:
+        return "step"
+    if failed & {"new ground", "not coming down", "above the same time yesterday"}:
+        return "sawtooth"
+    if failed <= {"has gone on for long enough", "more than it has moved before"}:
+        return "ramp"
+    return "plateau"

@@ -1,4 +1,4 @@
-"""Reduces a series to blocks as samples arrive: (n, min, median, max, last) of each span, for every window at once.
+"""Reduces a series to blocks as samples arrive: (n, min, median, max, last) of each span, fine and coarse at once.
 
 Plain Python and typed arrays: this runs for every series at every scrape, where numpy would cost more than it saves.
 """
@@ -6,37 +6,32 @@ Plain Python and typed arrays: this runs for every series at every scrape, where
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from math import inf
+from math import inf, isfinite, nan
 from statistics import median
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.spans import KEPT_WINDOWS
+from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
 from leakwatch.model import Block
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.spans import Window
+    from leakwatch.analysis.spans import Plan
 
 MEDIAN_OF = 64
 """Values held to take a block's median of; beyond it every second one is dropped and every second one taken, so that a
 block of any length costs the same memory and its median stays that of evenly spread values."""
-WHOLE = 0.75
-"""Share of the usual number of samples below which the first block of a segment is not whole: the minimum of half a
-block of a ramp lies too high."""
-GAP_BLOCKS = 3
-"""More missing blocks in a row than this are a gap: the blocks before it say nothing of a window that holds a dozen."""
+FINE, COARSE = 0, 1
 
 
 class OpenBlock:
     """The block samples are falling into."""
 
-    __slots__ = ("_every", "_held", "_skip", "last", "maximum", "minimum", "n", "start_ms")
+    __slots__ = ("_every", "_held", "_skip", "index", "last", "maximum", "minimum", "n")
 
-    def __init__(self, start_ms: int) -> None:
-        self.start_ms = start_ms
+    def __init__(self, index: int) -> None:
+        self.index = index
         self.n = 0
-        self.minimum = 0.0
-        self.maximum = 0.0
+        self.minimum = inf
+        self.maximum = -inf
         self.last = 0.0
         self._held = array("d")
         self._every = 1
@@ -44,8 +39,8 @@ class OpenBlock:
 
     def add(self, n: int, minimum: float, middle: float, maximum: float, last: float) -> None:
         """Take in a sample (n = 1, all values the same) or a smaller block."""
-        self.minimum = minimum if not self.n else min(self.minimum, minimum)
-        self.maximum = maximum if not self.n else max(self.maximum, maximum)
+        self.minimum = min(self.minimum, minimum)
+        self.maximum = max(self.maximum, maximum)
         self.last = last
         self.n += n
         if self._skip:
@@ -57,139 +52,141 @@ class OpenBlock:
             self._held = self._held[::2]
             self._every *= 2
 
-    def sealed(self) -> Block:
+    def sealed(self, span_s: int) -> Block:
         """Return the block as it is now."""
-        return Block(self.start_ms, self.n, self.minimum, median(self._held), self.maximum, self.last)
+        return Block(self.index * span_s * 1000, self.n, self.minimum, median(self._held), self.maximum, self.last)
 
 
 class Ring:
-    """The newest sealed blocks of one window, of the current segment, oldest first."""
+    """The newest blocks of one span on a grid, oldest first; NaN where no sample fell."""
 
-    __slots__ = ("_gap_ms", "_reach_ms", "_room", "_window", "counts", "known", "lows", "medians", "starts")
+    __slots__ = ("_room", "end", "lows", "medians")
 
-    def __init__(self, window: Window) -> None:
-        self._window = window
-        self._room = KEPT_WINDOWS * window.blocks
-        self._reach_ms = (window.window_s - window.span_s) * 1000
-        self._gap_ms = (GAP_BLOCKS + 1) * window.span_s * 1000
-        self.starts = array("q")
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self.end = -1
+        """Index of the newest block, -1 while there is none."""
         self.lows = array("d")
         self.medians = array("d")
-        self.counts = array("q")
-        self.known = -inf
-        """The highest trough ever seen before the blocks held here, of this target's earlier segments too."""
 
     def __len__(self) -> int:
-        return len(self.starts)
-
-    def append(self, block: Block) -> None:
-        """Add the newest block, dropping the oldest when full, and all of them when it lies behind a gap."""
-        if self.starts and block.start_ms - self.starts[-1] > self._gap_ms:
-            self.clear(remember=True)
-        self.starts.append(block.start_ms)
-        self.lows.append(block.minimum)
-        self.medians.append(block.median)
-        self.counts.append(block.n)
-        if len(self.starts) > self._room:
-            self.known = max(self.known, self.lows[0])
-            del self.starts[0], self.lows[0], self.medians[0], self.counts[0]
-
-    def copy(self) -> Ring:
-        """Return the same blocks apart from this one."""
-        other = Ring(self._window)
-        other.known = self.known
-        other.starts, other.lows = self.starts[:], self.lows[:]
-        other.medians, other.counts = self.medians[:], self.counts[:]
-        return other
-
-    def bounds(self) -> tuple[int, int]:
-        """Return the index of the first block that is whole, and of the first that lies in the window now."""
-        if not self.starts:
-            return 0, 0
-        whole = int(self.counts[0] < WHOLE * median(self.counts))
-        return whole, max(whole, bisect_left(self.starts, self.starts[-1] - self._reach_ms))
-
-    def clear(self, *, remember: bool) -> None:
-        """Start a new segment, with or without remembering how high the target has been."""
-        self.known = max([self.known, *self.lows]) if remember else -inf
-        del self.starts[:], self.lows[:], self.medians[:], self.counts[:]
-
-
-class Pyramid:
-    """All windows' blocks of one series. Feed it samples in order; it never looks back at them."""
-
-    __slots__ = ("_open", "_rings", "_windows")
-
-    def __init__(self, windows: tuple[Window, ...]) -> None:
-        self._windows = windows
-        self._rings = tuple(Ring(window) for window in windows)
-        self._open: list[OpenBlock | None] = [None] * len(windows)
+        return len(self.lows)
 
     @property
-    def rings(self) -> tuple[Ring, ...]:
-        """The sealed blocks of every window, shortest first."""
-        return self._rings
+    def start(self) -> int:
+        """Index of the oldest block held."""
+        return self.end - len(self.lows) + 1
 
-    def ring(self, level: int) -> Ring:
-        """Return the sealed blocks of the window with this index."""
-        return self._rings[level]
+    def append(self, index: int, low: float, middle: float) -> None:
+        """Add the block with this index, newer than all held; the missing ones before it are NaN."""
+        if self.lows:
+            self.pad(index - 1)
+        self.lows.append(low)
+        self.medians.append(middle)
+        self.end = index
+        self._trim()
+
+    def pad(self, index: int) -> None:
+        """Hold NaN up to and with this index."""
+        missing = min(index - self.end, self._room)
+        if missing > 0:
+            self.lows.extend([nan] * missing)
+            self.medians.extend([nan] * missing)
+            self.end = index
+            self._trim()
+
+    def _trim(self) -> None:
+        spare = len(self.lows) - self._room
+        if spare > 0:
+            del self.lows[:spare], self.medians[:spare]
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.end = -1
+        del self.lows[:], self.medians[:]
+
+
+class Trail:
+    """The fine and the coarse blocks of one series. Feed it samples in order; it never looks back at them."""
+
+    __slots__ = ("_open", "_plan", "coarse", "fine", "first", "top_before")
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.fine = Ring(FINE_KEPT)
+        self.coarse = Ring(plan.coarse_kept)
+        self.first = -1
+        """Fine block the current segment began with, -1 before its first sample."""
+        self.top_before = -inf
+        """Highest trough of earlier segments."""
+        self._open: list[OpenBlock | None] = [None, None]
 
     def add(self, ts_ms: int, value: float) -> list[tuple[int, Block]]:
-        """Take a sample; return the blocks it completed, as (index of the window, block), finest first.
+        """Take a sample; return the blocks it completed, as (FINE or COARSE, block).
 
         A block is completed by the first sample after its end: only then is it known that nothing more falls into it.
         """
-        return self._take(0, ts_ms, (1, value, value, value, value))
-
-    def _take(self, level: int, ts_ms: int, what: tuple[int, float, float, float, float]) -> list[tuple[int, Block]]:
-        span_ms = self._windows[level].span_s * 1000
-        start = ts_ms - ts_ms % span_ms
-        current = self._open[level]
+        index = ts_ms // (self._plan.base_s * 1000)
         sealed: list[tuple[int, Block]] = []
-        if current is not None and current.start_ms != start:
-            sealed = self._seal(level, current)
+        current = self._open[FINE]
+        if current is not None and current.index != index:
+            sealed = self._seal(current)
+            self._seal_coarse(index // COARSE_OF, sealed)
             current = None
         if current is None:
-            current = self._open[level] = OpenBlock(start)
-        current.add(*what)
+            current = self._open[FINE] = OpenBlock(index)
+            if self.first < 0:
+                self.first = index
+        current.add(1, value, value, value, value)
         return sealed
 
-    def _seal(self, level: int, current: OpenBlock) -> list[tuple[int, Block]]:
-        block = current.sealed()
-        self._rings[level].append(block)
-        sealed = [(level, block)]
-        if level == 0:  # the finest blocks are what all longer windows are made of
-            what = (block.n, block.minimum, block.median, block.maximum, block.last)
-            for longer in range(1, len(self._windows)):
-                sealed += self._take(longer, block.start_ms, what)
-        return sealed
+    def _seal(self, current: OpenBlock) -> list[tuple[int, Block]]:
+        block = current.sealed(self._plan.base_s)
+        self.fine.append(current.index, block.minimum, block.median)
+        self._into_coarse(current.index, block)
+        return [(FINE, block)]
+
+    def _into_coarse(self, index: int, block: Block) -> None:
+        longer = self._open[COARSE]
+        if longer is None or longer.index != index // COARSE_OF:
+            longer = self._open[COARSE] = OpenBlock(index // COARSE_OF)
+        longer.add(block.n, block.minimum, block.median, block.maximum, block.last)
+
+    def _seal_coarse(self, now: int, sealed: list[tuple[int, Block]]) -> None:
+        """Complete the coarse block that was open when time has passed beyond it."""
+        longer = self._open[COARSE]
+        if longer is not None and longer.index < now:
+            block = longer.sealed(self._plan.coarse_s)
+            self.coarse.append(longer.index, block.minimum, block.median)
+            self._open[COARSE] = None
+            sealed.append((COARSE, block))
+
+    def pad(self, index: int) -> None:
+        """Hold NaN for the fine blocks up to this index, in which no sample fell."""
+        self.fine.pad(index)
+        last = (index + 1) // COARSE_OF - 1
+        if len(self.coarse):
+            self.coarse.pad(last)
 
     def end_segment(self, *, remember: bool) -> None:
         """Forget the current segment: no line may join what was before with what comes."""
-        for ring in self._rings:
-            ring.clear(remember=remember)
-        self._open = [None] * len(self._windows)
+        lows = [low for low in (*self.coarse.lows, *self.fine.lows) if isfinite(low)]
+        self.top_before = max([self.top_before, *lows]) if remember else -inf
+        self.fine.clear()
+        self.coarse.clear()
+        self.first = -1
+        self._open = [None, None]
 
-    def restore(self, level: int, block: Block) -> None:
-        """Put back a sealed block that was stored, oldest first, finest windows first."""
-        self._rings[level].append(block)
-        if level == 0:
-            self._restore_open(block)
-        for finer in self._rings[:level]:  # their own older blocks are not held any more; this is what is left of them
-            if finer.starts and block.start_ms + self._windows[level].span_s * 1000 <= finer.starts[0]:
-                finer.known = max(finer.known, block.minimum)
+    def restore(self, level: int, block: Block, first: int) -> None:
+        """Put back a sealed block that was stored, oldest first; ``first`` is the fine block its segment began with."""
+        self.first = first
+        if level == COARSE:
+            self.coarse.append(block.start_ms // (self._plan.coarse_s * 1000), block.minimum, block.median)
+            return
+        index = block.start_ms // (self._plan.base_s * 1000)
+        self.fine.append(index, block.minimum, block.median)
+        self._into_coarse(index, block)
 
-    def remember(self, level: int, low: float) -> None:
+    def remember(self, low: float) -> None:
         """Take the trough of a stored block of an earlier segment."""
-        for ring in self._rings[: level + 1]:
-            ring.known = max(ring.known, low)
-
-    def _restore_open(self, block: Block) -> None:
-        # The longer blocks that were open are made again from the finest ones inside them.
-        for longer in range(1, len(self._windows)):
-            span_ms = self._windows[longer].span_s * 1000
-            start = block.start_ms - block.start_ms % span_ms
-            current = self._open[longer]
-            if current is None or current.start_ms != start:
-                current = self._open[longer] = OpenBlock(start)
-            current.add(block.n, block.minimum, block.median, block.maximum, block.last)
+        self.top_before = max(self.top_before, low)

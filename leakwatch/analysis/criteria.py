@@ -1,12 +1,12 @@
-"""Every threshold of the first detector: its name, its unit and its reason, in one frozen value."""
+"""Every threshold of the detector: its name, its unit, its reason, and what was measured when it was chosen.
+
+"hour" means a unit of ``spans.Plan``: an hour with the default windows. "FA" are false alarms per 1000 series-hours on
+four seeds of the calibration families (19,000 healthy hours) beside the values tried; the tables are in docs/detector.md.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from leakwatch.analysis.spans import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,45 +17,134 @@ class LeakCriteria:
     """The smallest rate worth waking for: 1.5 MiB a day."""
     min_growth_bytes: float = 1 << 20
     """Growth inside one window below this is allocator noise."""
-    min_growth_ratio: float = 0.01
-    """Growth relative to the level: 1 % within the window. Absolute AND relative, for users report both that a fixed
-    size passed a real leak and that "grew 1.0 x" was reported as one."""
+    min_growth_ratio: float = 0.02
+    """Growth relative to the level, in windows of twelve hours or more. 0.01: one healthy warm-up more in 360 series;
+    0.03: recall falls from 0.97 to 0.90, the leaks lost being those of half a percent a day."""
+    sensitivity: float = 1.0
+    """Multiplies what growth must be relative to noise; below 1 more is called growth, above 1 less."""
 
-    min_fill: float = 0.5
-    """A window counts once it is half full."""
-    min_blocks: int = 6
-    """Half of a window's twelve: below six, Sen's interval at 95 % covers any slope."""
-    min_noise_ratio: float = 4.0
-    """Growth in units of the residuals' median absolute deviation: the size a leak must have to be seen in noise."""
+    # --- is it growth? --------------------------------------------------------------------------------------------
+    min_z: float = 3.8
+    """Slope over its standard error, deflated for the autocorrelation of the line's residuals."""
+    min_growth_ratio_short: float = 0.03
+    """Growth relative to the level in windows below twelve hours: a morning moves any process by a percent."""
+    long_hours: float = 12.0
+    """What "twelve hours" above means."""
+    min_noise_ratio: float = 6.0
+    """Growth over the noise of the blocks (the larger of the residuals' and the differences' median deviation)."""
+    min_noise_ratio_long: float = 3.0
+    min_z_long: float = 5.0
+    """A long window may have a smaller growth in noise when the slope is the surer."""
+
+    # --- does it go on? -------------------------------------------------------------------------------------------
     min_late_ratio: float = 0.5
-    """Slope of the newer half over the older half's. A saturating curve whose time constant is half the window has
-    0.37, a straight line 1."""
+    """Slope of the newer half over the older half's: a curve that saturates with half the window has 0.37."""
+    min_third_ratio: float = 0.4
+    min_third_ratio_young: float = 0.6
+    """Rise into the newest third over the rise into the middle one; the crest of a daily rise has 0.5. FA 0.5 higher
+    with 0.4 for the young."""
     min_tail_ratio: float = 0.4
-    """Rise in the newest third over a third of the whole rise: growth that has stopped is no leak."""
-    stopped_ratio: float = 0.1
-    """Below this the newest third is flat: the growth has ended, there is nothing to watch."""
-    max_step_share: float = 0.55
-    """Share of the largest single rise between troughs in all rises: above, it is a step."""
-    min_rises: int = 4
-    """Separate rises: fewer is a step or two."""
-    min_new_ground: float = 0.5
-    """Share of the window's growth that must lie above every trough seen before it: a tooth of a sawtooth, a daily rise
-    or a refilled cache returns to known ground. Without it a reference detector alarmed 3 to 4.6 times as often."""
-    max_retreat: float = 0.35
-    """How far below the window's highest trough the newest may lie, as a share of the range: more, and it is coming
-    down."""
-    min_saturation_gain: float = 4.0
-    """Difference of AICc by which a saturating curve must explain the blocks better than a line to be believed;
-    4 is "considerably less support" (Burnham and Anderson 2002, p. 70)."""
-    confirm_ratio: float = 0.3
-    """Fresh data, as a share of the window, that must follow the frozen line before `leak` is said: a quarter to a
-    third took away nine of ten false alarms on real machines at 5-8 % of the trace in delay."""
-    confirm_follow: float = 0.5
-    """Share of the frozen line's rise the fresh data must reach: the middle between the line and standing still."""
+    """Rise over the newest three blocks over what the line rises in them."""
+    min_last_ratio: float = 0.7
+    """Rise into the newest block, asked of clearly straight growth: a fill that has just stopped is seen at once."""
+    min_previous_ratio: float = 0.5
+    """Rate over that of the preceding stretch of the same length: an exponential approach fails it from a window of
+    0.7 time constants on."""
+    min_prior_ratio: float = 0.3
+    """Growth over the range known before the window, without the first two hours of life: creeping by a tenth of what
+    a step once took is no leak yet. 0: one more false leak in 194 healthy recordings of real programs."""
+    slack: float = 1.0
+    """Standard errors by which noise may make a ratio look smaller than it is."""
 
-    def enough(self, blocks: int, window: Window) -> bool:
-        """Return whether a window can be judged by this many blocks."""
-        return blocks >= self.min_blocks and blocks * window.span_s >= self.min_fill * window.window_s
+    # --- what shape has it? ---------------------------------------------------------------------------------------
+    max_step_share: float = 0.55
+    """Largest single rise of the trough envelope over all rises."""
+    min_rises: int = 5
+    """Separate rises of at least a tenth of the largest. 4: FA 0.1 higher; 6: a sixth of the slow noisy leaks lost."""
+    max_below_top: float = 1.0
+    """How far below the window's highest trough the newest may lie, in noise."""
+    strong_noise_ratio: float = 40.0
+    strong_growth_ratio: float = 0.05
+    strong_residual: float = 0.03
+    """Clearly straight: 40 times the noise, 5 % of the level, residuals within 3 % of the growth. Then, and only then,
+    curvature could not hide in the noise."""
+    curved_noise: float = 1.5
+    curved_growth: float = 0.008
+    """Visibly curved: residuals beyond 1.5 times what the second differences say is noise, and 0.8 % of the growth
+    (a daily rise over six hours leaves 0.9 %, over eight 1.7 %)."""
+    s_shaped: float = 0.002
+    """Cubic part, relative to the growth, from which a curve is a slope between two flats: a daily rise."""
+    veto_ratio: float = 0.35
+    """A longer window, up to four times, in which the newest third rises less than this share of the middle one takes a
+    shorter window's word back: it sees the curve whose end looks straight."""
+
+    # --- how long must it have gone on? ---------------------------------------------------------------------------
+    young_hours: float = 30.0
+    """Until a life has seen a day and a quarter, a rise may be the morning's: the patience below applies."""
+    strong_hours: float = 5.0
+    plain_hours: float = 6.0
+    """FA 0.37 and a median delay of 8.6 h; 7: 0.37 and 9.4 h; 8: 0.35 and 10.2 h."""
+    bent_hours: float = 10.0
+    """For visible curvature that is no S: sub-linear and accelerating leaks."""
+    curved_hours: float = 16.0
+    """For an S: longer than any half of a day rises. 12: FA 0.2 higher."""
+    grown_hours: float = 6.0
+    """For whoever has a day behind him."""
+    day_ratio: float = 0.3
+    """The level now over the level at the same time yesterday, as a share of what the slope says a day brings."""
+    memory_hours: float = 2.0
+    """For the slope that past lives of the same service had."""
+    memory_low: float = 0.4
+    memory_high: float = 2.5
+    """Range within which a slope is the same as the past lives'."""
+
+    # --- fresh data -----------------------------------------------------------------------------------------------
+    confirm_ratio: float = 0.25
+    """Data not yet seen, as a share of the window that raised the suspicion. 0.15: FA 0.2 higher; 0.33: 0.8 h later."""
+    confirm_hours: float = 3.0
+    """At most this long: a window of two days need not wait for twelve hours."""
+    confirm_follow: float = 0.4
+    """Share of the frozen line's rise that the fresh data must reach."""
+    confirm_looks: float = 0.4
+    """Share of the looks since the suspicion that must see the growth too, while young."""
+    forget_ratio: float = 0.5
+    """A suspicion not seen again for this share of its window is dropped."""
+
+    # --- pauses, releases, the end --------------------------------------------------------------------------------
+    record_ratio: float = 0.02
+    """A new high counts from this share of the rise since the lowest level."""
+    stall_hours: float = 1.0
+    stall_blocks: float = 1.0
+    """A suspicion may pause for one block of its window, at most an hour, or as long as the climb has paused before."""
+    release_ratio: float = 0.4
+    """A fall by this share of all that was gained is a release: a cache trimmed, a batch done."""
+    release_more: float = 0.5
+    """After one or two releases new ground begins this share of the fall above the old peak; after three it is a
+    sawtooth, whose troughs tell."""
+    below_record: float = 0.25
+    """No suspicion while the level is this share of the range below its record."""
+    gone_ratio: float = 0.25
+    """Less than this share of the growth left: the memory was given back, the leak is over."""
+    over_pause: float = 1.5
+    over_share: float = 0.25
+    over_hours: float = 2.0
+    """The growth has stopped: no new high for 1.5 times the longest earlier pause, a quarter of the climb and 2 h."""
+    levelling_ratio: float = 0.3
+    """Newest third of the climb over the middle third: the climb was a saturating one."""
+    reopen_hours: float = 3.0
+    reopen_span: float = 2.0
+    reopen_share: float = 0.05
+    """Within twice the climb's length after its end, growth on new ground (5 % of the climb) in a window of 3 h is the
+    same leak going on."""
+
+    # --- memory of past lives and siblings ------------------------------------------------------------------------
+    plateau_margin: float = 1.15
+    """Below 1.15 times the level past lives settled at, growth is warm-up."""
+    plateau_age: float = 1.5
+    """Younger than 1.5 times the time past lives took to settle, it is too."""
+    one_life_hours: float = 6.0
+    """A past life that grew for this long tells by itself; shorter ones must be two."""
+    lives_kept: int = 5
 
 
 Z95 = 1.959964

@@ -1,4 +1,4 @@
-"""What is asked about one series, and what is answered: plain values that can be sent to another process.
+"""What is asked about one look, and what is answered: plain values that can be sent to another process.
 
 The daemon holds the blocks and does the cheap look; numpy answers, where the daemon can afford it in a process that
 ends (see ``leakwatch.judging``).
@@ -10,28 +10,53 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.blocks import Ring
+    from array import array
+
+    from leakwatch.analysis.climb import Mark
     from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.spans import Window
-    from leakwatch.model import Assessment
+    from leakwatch.analysis.spans import Plan
+    from leakwatch.model import Criterion, Trend
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """The blocks of one series as they were at a look; copies, so that sampling may go on meanwhile."""
+
+    first: int
+    fine_end: int
+    lows: array[float]
+    medians: array[float]
+    coarse_end: int
+    coarse_lows: array[float]
+    coarse_medians: array[float]
+    top_before: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """The blocks of one series, by window, shortest first; copies, so that sampling may go on meanwhile."""
+    """One look to be judged."""
 
-    windows: tuple[Window, ...]
-    rings: tuple[Ring, ...]
+    plan: Plan
+    held: Held
     criteria: LeakCriteria
-    current_bytes: int
+    end: int
+    """The fine block it ends with."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The assessment before confirmation, and what the confirmation needs of the window that decided."""
+    """What the windows showed."""
 
-    assessment: Assessment
-    window_s: int | None = None
-    """None while no window counts."""
-    level: float = 0.0
-    """Of its newest troughs, in bytes."""
+    marks: tuple[Mark, ...]
+    trends: tuple[Trend, ...]
+    """Of the configured windows that could be judged."""
+    evidence: tuple[Criterion, ...]
+    """Of the window that says most, or came closest."""
+    slope: float
+    half_width: float
+    window_s: int
+    """Of that window."""
+    since_ms: int
+    since_level: float
+    """Where the growth began, and the level there."""
+    growing: bool

@@ -1,6 +1,6 @@
 """Where one stretch of a series ends and the next begins: a line is never drawn across.
 
-A gap is judged block by block, by ``blocks.Ring``: what is a hole in a window of an hour is nothing in one of ten days.
+A gap is judged window by window: what is a hole in one of an hour is nothing in one of ten days.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ RESET_RATIO = 0.5
 """A fall below half of the sample before is a restart, a flush or a freed cache (coroot and others split there too)."""
 RESET_FLOOR_BYTES = 4 << 20
 """Below this level a halving is everyday noise: 60 kB instead of 130 kB is no restart."""
-TOOTH_WINDOWS = 2
-"""Falls closer together than this many of the shortest window are the teeth of a saw, a part of the shape and no new
-beginning: cutting there would leave nothing long enough to judge."""
+TOOTH_UNITS = 2
+"""Falls closer together than this are the teeth of a saw, a part of the shape and no new beginning: cutting there would
+leave nothing long enough to judge."""
 
 
 def is_clock_break(previous: tuple[int, float] | None, ts_ms: int) -> bool:

@@ -1,34 +1,99 @@
-"""How windows are cut into blocks.
+"""How time is cut: blocks, looks and windows, all scaled to the windows that are configured.
 
-Every window is cut in about twelve blocks (twelve points carry a robust line; more only cost), and every block of a
-longer window is made of whole blocks of the shortest one, so that a sample is looked at once and never again.
+Rules are written in hours of the default windows (1 h to 10 d). Other windows stretch or shrink that hour (the *unit*),
+so that minute-long windows give verdicts in minutes by the same rules.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-BLOCKS_A_WINDOW = 12
-KEPT_WINDOWS = 2
-"""Blocks are kept for twice the window, to see where a growth began and what was the range before it."""
+BLOCKS = 12
+"""Blocks a window is judged by: twelve points carry a robust line; more only cost."""
+UNITS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 36, 48, 60, 96, 132, 192, 240)
+"""Lengths judged, in units: dyadic with steps between, since half an octave too long is hours of delay."""
+FINE_UNITS = 24
+"""Windows up to this long are cut from fine blocks, longer ones from coarse blocks."""
+FINE_KEPT = 28 * BLOCKS
+"""Fine blocks held: 28 units at 12 a unit, the same time yesterday with two hours around it."""
+COARSE_OF = 12
+"""Fine blocks in a coarse one."""
+ALL_UNITS = 240.0
+"""The longest default window in the shortest: a ladder of windows this long is the default, scaled."""
+SHORTEST_UNIT = 0.2
+"""Of the shortest window. Where only minutes are configured (1 m, 2 m) the rules' five hours of patience are one
+window: who asks for minutes is not served by a rule about the rhythm of days."""
+HUMAN_S = 1800
+"""From windows of half an hour on, a unit is never less than the shortest window or an hour: there are days in it."""
+HOUR_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A sliding span and the blocks it is cut in."""
+class Span:
+    """A window that is judged: twelve blocks of ``q`` fine or coarse blocks."""
 
-    window_s: int
-    span_s: int
-    """Of a block; a multiple of the shortest window's."""
+    q: int
+    coarse: bool
+    seconds: int
+    units: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything about time that follows from the configured windows and the sampling interval."""
+
+    windows_s: tuple[int, ...]
+    base_s: int
+    """Of a fine block."""
+    unit_s: float
+    """What the rules call an hour."""
+    spans: tuple[Span, ...]
+    """Shortest first."""
+    look_blocks: int
+    """Fine blocks from one look to the next: a quarter of a unit."""
+    coarse_kept: int
 
     @property
-    def blocks(self) -> int:
-        """How many blocks fill the window."""
-        return self.window_s // self.span_s
+    def coarse_s(self) -> int:
+        """Seconds of a coarse block."""
+        return self.base_s * COARSE_OF
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """The two spans blocks are stored at, in seconds."""
+        return self.base_s, self.coarse_s
+
+    def blocks_of(self, units: float) -> int:
+        """Return how many fine blocks make up so many units, at least 1."""
+        return max(1, round(units * self.unit_s / self.base_s))
+
+    def seconds(self, units: float) -> float:
+        """Return units in seconds."""
+        return units * self.unit_s
 
 
-def plan_windows(windows_s: tuple[int, ...], interval_s: float) -> tuple[Window, ...]:
-    """Return the windows, shortest first, cut in blocks of at least one sampling interval."""
-    ordered = sorted(windows_s)
-    base = max(1, round(ordered[0] / BLOCKS_A_WINDOW), -int(-interval_s // 1))
-    return tuple(Window(length, base * max(1, round(length / BLOCKS_A_WINDOW / base))) for length in ordered)
+@lru_cache(maxsize=64)
+def plan_of(windows_s: tuple[int, ...], interval_s: float) -> Plan:
+    """Return the plan for these windows; a fine block holds at least one sample."""
+    ordered = tuple(sorted(windows_s))
+    shortest, longest = ordered[0], ordered[-1]
+    base = max(1, round(shortest / BLOCKS), -int(-interval_s // 1))
+    unit = min(shortest, max(SHORTEST_UNIT * shortest, longest / ALL_UNITS))
+    if shortest >= HUMAN_S:
+        unit = max(unit, min(shortest, HOUR_S))
+    spans = _spans(base, float(unit), longest)
+    coarse_kept = max(2 * BLOCKS, 2 * max((s.q * BLOCKS for s in spans if s.coarse), default=0))
+    return Plan(ordered, base, float(unit), spans, max(1, round(unit / base / 4)), coarse_kept)
+
+
+def _spans(base: int, unit: float, longest: int) -> tuple[Span, ...]:
+    found: dict[int, Span] = {}
+    for units in UNITS:
+        blocks = units * unit / base
+        coarse = units > FINE_UNITS
+        q = max(1, round(blocks / BLOCKS / (COARSE_OF if coarse else 1)))
+        seconds = q * BLOCKS * base * (COARSE_OF if coarse else 1)
+        if (coarse or q * BLOCKS <= FINE_KEPT - BLOCKS) and (seconds <= longest or not found):
+            found.setdefault(seconds, Span(q, coarse, seconds, seconds / unit))
+    return tuple(found[seconds] for seconds in sorted(found))

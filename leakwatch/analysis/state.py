@@ -1,126 +1,229 @@
-"""One series under watch: its blocks, its segment, its suspicion. Fed sample by sample, live or from history alike."""
+"""One series under watch: its blocks, its segment, its climb. Fed sample by sample, live or from history alike.
+
+A *look* is taken at fixed times, a quarter of a unit apart and the same for every series, of the blocks complete by then.
+What is said at a time thus depends on the samples until then alone, not on when somebody asked.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import inf
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf, isfinite, nan
+from statistics import median
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.blocks import Pyramid
-from leakwatch.analysis.confirm import Look, Suspicion, confirm
-from leakwatch.analysis.question import Question
-from leakwatch.analysis.screen import screen
-from leakwatch.analysis.segments import TOOTH_WINDOWS, is_clock_break, is_fall
-from leakwatch.model import Assessment, Verdict
+from leakwatch.analysis import climb as climbing
+from leakwatch.analysis.blocks import FINE, Trail
+from leakwatch.analysis.climb import Climb, Ground, Look
+from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
+from leakwatch.analysis.question import Held, Question
+from leakwatch.analysis.segments import TOOTH_UNITS, is_clock_break, is_fall
+from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
+from leakwatch.analysis.verdict import screened, settled
 
 if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Sequence
+
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.question import Answer
-    from leakwatch.analysis.spans import Window
-    from leakwatch.model import Block
+    from leakwatch.analysis.spans import Plan
+    from leakwatch.model import Assessment, Block
+
+TROUGH_UNITS = 0.5
+RECENT_UNITS = 2.0
+LEVELLING_BINS = 12
+"""A climb's thirds are means of four medians each."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A look that was taken and not yet judged."""
+
+    look: Look
+    ground: Ground
+    question: Question | None
 
 
 class SeriesState:
     """Everything that is known of one series, in bounded memory."""
 
-    __slots__ = ("_fall_ms", "_pyramid", "_windows", "assessment", "previous", "segment_ms", "stale", "suspicion")
+    __slots__ = (
+        "_due", "_fall_ms", "_pending", "_plan", "_trail", "assessment", "climb", "criteria", "ground", "lives",
+        "previous", "segment_ms",
+    )  # fmt: skip
 
-    def __init__(self, windows: tuple[Window, ...]) -> None:
-        self._windows = windows
-        self._pyramid = Pyramid(windows)
+    def __init__(self, plan: Plan, criteria: LeakCriteria) -> None:
+        self._plan = plan
+        self.criteria = criteria
+        """May be set anew: what is configured for a series depends on who it belongs to."""
+        self._trail = Trail(plan)
+        self._pending: list[Pending] = []
+        self._due = -1
+        self._fall_ms = 0
         self.previous: tuple[int, float] | None = None
         """Time and value of the newest sample."""
         self.segment_ms = 0
-        self._fall_ms = 0
-        self.suspicion: Suspicion | None = None
+        self.ground = Ground()
+        self.climb = Climb()
+        self.lives: Lives = NO_LIVES
+        """The other lives of the same service."""
         self.assessment: Assessment | None = None
-        self.stale = True
-        """Whether blocks were completed since the last assessment."""
 
     def feed(self, ts_ms: int, value: float, *, same_members: bool = True) -> list[tuple[int, Block]]:
-        """Take a sample; return the blocks it completed, as (index of the window, block).
+        """Take a sample; return the blocks it completed, as (index of the level, block).
 
         ``same_members`` is False for a sum whose parts changed: a fall is then no reason to remember its old level.
         """
         if self.previous is None:
             self.segment_ms = self._fall_ms = ts_ms
         elif is_clock_break(self.previous, ts_ms):
+            if self.previous[0] - ts_ms <= self._plan.seconds(1) * 1000:
+                return []  # a small correction: what is measured twice is left out once
             self.end_segment(ts_ms, remember=True)
-        elif is_fall(self.previous, value):
+        elif ts_ms - self.previous[0] > self._plan.coarse_kept * self._plan.coarse_s * 1000:
+            self.end_segment(ts_ms, remember=True)  # longer than all that is held
+        elif not same_members and is_fall(self.previous, value):
             apart_s = (ts_ms - self._fall_ms) / 1000
             self._fall_ms = ts_ms
-            if apart_s >= TOOTH_WINDOWS * self._windows[0].window_s:
-                self.end_segment(ts_ms, remember=same_members)
+            if apart_s >= self._plan.seconds(TOOTH_UNITS):
+                self.end_segment(ts_ms, remember=False)
         self.previous = (ts_ms, value)
-        sealed = self._pyramid.add(ts_ms, value)
-        self.stale = self.stale or bool(sealed)
+        sealed = self._trail.add(ts_ms, value)
+        if sealed:
+            self._note_looks(ts_ms // (self._plan.base_s * 1000))
         return sealed
+
+    def _note_looks(self, now: int) -> None:
+        """Take the look that became due, when the fine block ``now`` has begun."""
+        every = self._plan.look_blocks
+        newest = self._trail.fine.end
+        due = -(-(newest + 1) // every) * every - 1
+        if now > due > self._due:
+            self._trail.pad(due)
+            self._due = due
+            self._take_look(due)
+        self._trail.pad(now - 1)
+
+    def _take_look(self, end: int) -> None:
+        look = self._look(end)
+        self.ground = climbing.follow(self.ground, look, self.criteria)
+        question = None
+        if climbing.worth_judging(self.ground, look, self.lives, self.criteria):
+            question = Question(self._plan, self._held(), self.criteria, end)
+        self._pending.append(Pending(look, self.ground, question))
+
+    def _look(self, end: int) -> Look:
+        plan, lows = self._plan, self._trail.fine.lows
+        age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
+        half = plan.blocks_of(TROUGH_UNITS)
+        trough = min((x for x in lows[-half:] if isfinite(x)), default=nan) if len(lows) >= half else nan
+        recent = max((x for x in lows[-plan.blocks_of(RECENT_UNITS) :] if isfinite(x)), default=nan)
+        return Look((end + 1) * plan.base_s * 1000, age, trough, recent, noise_of(lows, plan))
+
+    def _held(self) -> Held:
+        trail = self._trail
+        return Held(
+            trail.first, trail.fine.end, trail.fine.lows[:], trail.fine.medians[:], trail.coarse.end,
+            trail.coarse.lows[:], trail.coarse.medians[:], trail.top_before,
+        )  # fmt: skip
 
     def end_segment(self, ts_ms: int, *, remember: bool) -> None:
         """Begin a new segment at ``ts_ms``, remembering the old one's level or not."""
-        self._pyramid.end_segment(remember=remember)
+        self._trail.end_segment(remember=remember)
         self.segment_ms = self._fall_ms = ts_ms
-        self.suspicion = None
         self.previous = None
-        self.stale = True
+        self.ground, self.climb = Ground(), Climb()
+        self._pending.clear()
+        self._due = -1
+
+    def questions(self) -> list[Question]:
+        """Return what has to be judged of the looks taken since the last ``settle``, oldest first."""
+        return [pending.question for pending in self._pending if pending.question is not None]
+
+    def settle(self, answers: Sequence[Answer], headroom_bytes: float | None = None) -> None:
+        """Take the answers to ``questions``, in their order; ``headroom_bytes`` is what is left to grow into, if known.
+
+        Afterwards ``assessment`` is the verdict as of the newest look.
+        """
+        left = list(answers)
+        last: Answer | None = None
+        for pending in self._pending:
+            last = left.pop(0) if pending.question is not None else None
+            climbing.step(
+                self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
+                unit_s=self._plan.unit_s, levelled=partial(self._levelled, pending.look), headroom_bytes=headroom_bytes,
+            )  # fmt: skip
+        if self.previous is None:
+            return
+        current = round(self.previous[1])
+        if self._pending or self.assessment is None:
+            self.assessment = self._assess(last, current)
+        else:
+            self.assessment = replace(self.assessment, current_bytes=current)
+        self._pending.clear()
+
+    def _assess(self, answer: Answer | None, current: int) -> Assessment:
+        if answer is None:
+            covered = len(self._trail.fine) if self._trail.first >= 0 else 0
+            return screened(self.climb, self.ground, covered, self._plan, self.criteria, current)
+        return settled(self.climb, answer, self._plan, current)
+
+    def _levelled(self, look: Look, units: float) -> bool:
+        """Return whether the newest third of a climb of so many units hardly rises."""
+        length = self._plan.blocks_of(units)
+        end = look.end_ms // (self._plan.base_s * 1000)
+        ring = self._trail.fine
+        if length > FINE_KEPT:
+            ring, length, end = self._trail.coarse, length // COARSE_OF, end // COARSE_OF
+        return levelled(ring.medians, end - ring.start, length, self.criteria.levelling_ratio)
+
+    def life(self, name: str, ended_ms: int) -> Life | None:
+        """Return what this life teaches others, now that it has ended."""
+        trail, plan = self._trail, self._plan
+        if trail.first < trail.fine.start:
+            return summarise(name, trail.coarse.lows, ended_ms, plan.coarse_s, plan.unit_s, self.criteria)
+        return summarise(name, trail.fine.lows, ended_ms, plan.base_s, plan.unit_s, self.criteria)
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
-        """Take a stored block, oldest first, the finest window's before the others'."""
+        """Take a stored block, oldest first, the coarse blocks before the fine ones."""
         if self.segment_ms != segment_ms:
             self.segment_ms = self._fall_ms = segment_ms
-        if level == 0:
-            if is_fall(self.previous, block.minimum) or is_fall((block.start_ms, block.maximum), block.last):
-                self._fall_ms = block.start_ms  # a tooth of a saw: the next is to be seen as one too
+        first = segment_ms // (self._plan.base_s * 1000)
+        if level == FINE:
             self.previous = (block.start_ms, block.last)
-        self._pyramid.restore(level, block)
+        self._trail.restore(level, block, first)
 
-    def remember(self, level: int, low: float) -> None:
+    def remember(self, low: float) -> None:
         """Take the trough of a stored block of an earlier segment."""
-        self._pyramid.remember(level, low)
+        self._trail.remember(low)
 
-    def ask(self, criteria: LeakCriteria) -> Question | None:
-        """Look at what is new; return the question to be answered, None when the cheap look has settled it.
 
-        Either way ``assessment`` is the verdict once ``settle`` has been called with the answer, if one was asked for.
-        """
-        assert self.previous is not None, "a series is assessed after its first sample"
-        current = round(self.previous[1])
-        if self.assessment is not None and not self.stale:
-            self.assessment = replace(self.assessment, current_bytes=current)
-            return None
-        self.stale = False
-        settled = screen(self._windows, self._pyramid.rings, criteria, current)
-        if settled is not None:
-            self.suspicion, self.assessment = None, settled
-            return None
-        return Question(self._windows, tuple(ring.copy() for ring in self._pyramid.rings), criteria, current)
+def noise_of(lows: array[float] | Sequence[float], plan: Plan) -> float:
+    """Return the noise of a sixth of a unit's troughs over the newest two units, NaN where they are not all held."""
+    q = max(1, round(plan.blocks_of(RECENT_UNITS) / 12))
+    if len(lows) < 12 * q:
+        return nan
+    newest = lows[-12 * q :]
+    y = [min((x for x in newest[i : i + q] if isfinite(x)), default=inf) for i in range(0, 12 * q, q)]
+    if any(x == inf for x in y):
+        return nan
+    steps = [b - a for a, b in zip(y, y[1:], strict=False)]
+    middle = median(steps)
+    return 1.4826 * median(abs(x - middle) for x in steps) / 2**0.5
 
-    def settle(self, answer: Answer, criteria: LeakCriteria, now_ms: int, headroom_bytes: int | None) -> None:
-        """Take the answer; ``headroom_bytes`` is what is left to grow into, None when unknown."""
-        found, slope = answer.assessment, answer.assessment.slope_bytes_per_hour
-        if answer.window_s is None or slope is None:
-            self.assessment = found
-            return
-        look = Look(
-            now_ms=now_ms,
-            verdict=found.verdict,
-            window_s=answer.window_s,
-            level=answer.level,
-            slope_bytes_per_hour=slope,
-            exhaustion_s=headroom_bytes / slope * 3600 if headroom_bytes is not None and slope > 0 else inf,
-        )
-        verdict, self.suspicion, evidence = confirm(look, self.suspicion, criteria)
-        reason = found.reason
-        if verdict is Verdict.WATCH and found.verdict is Verdict.LEAK:
-            reason = f"{reason}; not yet confirmed by fresh data"
-        self.assessment = replace(found, verdict=verdict, evidence=(*found.evidence, *evidence), reason=reason)
 
-    def assess(self, criteria: LeakCriteria, now_ms: int, headroom_bytes: int | None) -> Assessment:
-        """Ask, answer in this process, settle: return the verdict as of now."""
-        question = self.ask(criteria)
-        if question is not None:
-            from leakwatch.analysis.assess import assess  # noqa: PLC0415 - numpy, which not every process needs
-
-            self.settle(assess(question), criteria, now_ms, headroom_bytes)
-        assert self.assessment is not None
-        return self.assessment
+def levelled(medians: Sequence[float], end: int, length: int, ratio: float) -> bool:
+    """Return whether the newest third of the ``length`` medians before index ``end`` rises less than ``ratio`` of the
+    third before."""
+    size = length // LEVELLING_BINS
+    if size < 1 or end < size * LEVELLING_BINS:
+        return False
+    bins = []
+    for i in range(end - size * LEVELLING_BINS, end, size):
+        real = [x for x in medians[i : i + size] if isfinite(x)]
+        if not real:
+            return False
+        bins.append(median(real))
+    old, middle, new = (sum(bins[i : i + 4]) / 4 for i in (0, 4, 8))
+    return new - middle < ratio * max(middle - old, 0.0)

@@ -1,0 +1,351 @@
+"""One series over time: suspicion, confirmation by fresh data, pauses, releases, the end. A state machine in plain Python.
+
+Looks come in order, each with what the newest blocks are and which windows hit. All times here are in units of the
+life's age, so that the same rules hold for hours and for minutes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from math import inf, isfinite
+from typing import TYPE_CHECKING
+
+from leakwatch.model import Criterion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.lives import Lives
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one window showed at one look."""
+
+    units: float
+    seconds: int
+    hit: bool
+    strong: bool
+    memory: bool
+    veto: bool
+    growing: bool
+    slope: float
+    """Bytes an hour, and the half width of its 95 % interval."""
+    half_width: float
+    first: float
+    now: float
+    """Lowest of its first and of its last two blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The newest blocks of a series, as numbers."""
+
+    end_ms: int
+    """End of the block the look ends with."""
+    age: float
+    """Of the life, in units."""
+    trough: float
+    """Lowest of the last half unit, NaN without data."""
+    recent_top: float
+    """Highest block low of the last two units: what is below it was not just a dip."""
+    noise: float
+    """Of block lows a sixth of a unit apart, NaN where not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where the level has been: records, pauses, releases. Follows from the looks alone, whatever is said of them."""
+
+    record: float = -inf
+    """Highest trough."""
+    lowest: float = inf
+    record_age: float = 0.0
+    longest_pause: float = 0.0
+    noise: float = 0.0
+    falling: bool = False
+    falls: int = 0
+    peak: float = -inf
+    depth: float = 0.0
+    """Level before the last release, and how far down it went."""
+
+
+@dataclass(slots=True)
+class Suspicion:
+    """A forecast frozen when growth was first seen."""
+
+    age: float
+    units: float
+    level: float
+    slope: float
+    """Bytes an hour."""
+    last_age: float
+    looks: int
+    hits: int
+
+
+@dataclass(slots=True)
+class Alarm:
+    """A confirmed leak."""
+
+    since_age: float
+    """Where the climb began."""
+    base: float
+    """The level it began at, in bytes."""
+    slope: float
+    half_width: float
+    units: float
+    seconds: int
+    started_ms: int
+    by: str
+    """``fresh data``, ``past lives``, ``reopened`` or ``exhaustion``."""
+
+
+@dataclass(slots=True)
+class Past:
+    """An alarm that ended while its memory was still held."""
+
+    age: float
+    top: float
+    length: float
+    since_age: float
+    base: float
+
+
+@dataclass(slots=True)
+class Climb:
+    """What is remembered of one series between looks."""
+
+    suspicion: Suspicion | None = None
+    alarm: Alarm | None = None
+    past: Past | None = None
+    growing: bool = False
+    """Some window grew at the newest look."""
+    why: tuple[Criterion, ...] = field(default=())
+    """What the last look held against the suspicion, beyond the windows' own tests."""
+    ended: str = ""
+    """Why the last alarm ended."""
+
+    def to_json(self) -> str:
+        """Return the text the store keeps."""
+        values = asdict(self) | {"why": ()}
+        return json.dumps(values)
+
+
+def from_json(text: str) -> Climb:
+    """Return the climb ``to_json`` wrote."""
+    values = json.loads(text)
+    for name, kind in (("suspicion", Suspicion), ("alarm", Alarm), ("past", Past)):
+        if values.get(name) is not None:
+            values[name] = kind(**values[name])
+    return Climb(**(values | {"why": ()}))
+
+
+RANGE_SHARE = 0.5
+"""Of the growth worth waking for that the troughs must span: the median of slopes may exceed their range, but not so."""
+
+
+def step(
+    climb: Climb,
+    look: Look,
+    ground: Ground,
+    marks: Sequence[Mark],
+    lives: Lives,
+    criteria: LeakCriteria,
+    *,
+    unit_s: float,
+    levelled: Callable[[float], bool],
+    headroom_bytes: float | None = None,
+) -> None:
+    """Take one look. ``levelled`` tells of a climb of so many units whether its newest third hardly rises."""
+    c = criteria
+    hits = _unvetoed([mark for mark in marks if mark.hit], [mark for mark in marks if mark.veto], c)
+    climb.growing = any(mark.growing for mark in marks)
+    climb.why = ()
+    hits = _held_back(climb, look, ground, hits, lives, c, unit_s)
+    memory = lives.same_slope(marks, look.end_ms, unit_s, c)
+    if climb.alarm is None:
+        again = _reopened(climb, look, ground, marks, c)
+        if again is not None:
+            _raise(climb, look, again, climb.past, "reopened")
+            return
+        _suspect(climb, look, ground, hits, memory, c, unit_s, headroom_bytes)
+    if climb.alarm is not None and climb.alarm.started_ms != look.end_ms:
+        newest = max(hits, key=lambda mark: mark.units) if hits else memory
+        if newest is not None:
+            climb.alarm.slope, climb.alarm.half_width = newest.slope, newest.half_width
+            climb.alarm.units, climb.alarm.seconds = newest.units, newest.seconds
+        _end(climb, look, ground, c, levelled)
+
+
+def follow(ground: Ground, look: Look, c: LeakCriteria) -> Ground:
+    """Return the ground after one more look."""
+    noise = look.noise if isfinite(look.noise) else ground.noise
+    low = look.trough
+    if not isfinite(low):
+        return ground
+    record, record_age, pause = ground.record, ground.record_age, ground.longest_pause
+    lowest = min(ground.lowest, low)
+    margin = max(noise, c.record_ratio * (record - lowest)) if isfinite(record) else 0.0
+    if low > record + margin:
+        if isfinite(record):
+            pause = max(pause, look.age - record_age)
+        record, record_age = low, look.age
+    falling, falls, peak, depth = ground.falling, ground.falls, ground.peak, ground.depth
+    fall = record - low
+    if falling:
+        depth = max(depth, peak - low)
+        falling = low <= peak - 0.5 * depth
+    elif record > lowest and fall >= c.release_ratio * (record - lowest) and fall > 3 * noise:
+        falling, falls, peak, depth = True, falls + 1, record, fall
+    return Ground(record, lowest, record_age, pause, noise, falling, falls, peak, depth)
+
+
+def worth_judging(ground: Ground, look: Look, lives: Lives, c: LeakCriteria) -> bool:
+    """Return whether any window could hit: the cheap look that most series need no more than."""
+    if not isfinite(look.trough) or ground.record - ground.lowest < RANGE_SHARE * c.min_growth_bytes:
+        return False
+    return look.trough >= nearest_record(ground, c) or lives.any_grew(look.end_ms)
+
+
+def nearest_record(ground: Ground, c: LeakCriteria) -> float:
+    """Return how low the level may be for growth to go on now."""
+    return ground.record - max(3 * ground.noise, c.below_record * (ground.record - ground.lowest))
+
+
+def _unvetoed(hits: list[Mark], vetoes: list[Mark], c: LeakCriteria) -> list[Mark]:
+    """Drop windows that a longer one, up to four times as long, contradicts."""
+    return [hit for hit in hits if not any(hit.units < veto.units <= 4 * hit.units for veto in vetoes)]
+
+
+def _held_back(
+    climb: Climb, look: Look, ground: Ground, hits: list[Mark], lives: Lives, c: LeakCriteria, unit_s: float
+) -> list[Mark]:
+    """Return the hits that stand beside what is known of the level; note what speaks against them."""
+    if not hits:
+        return hits
+    low = look.trough
+    reasons: list[Criterion] = []
+    if not isfinite(low):
+        return []
+    settled = lives.plateau(look.end_ms, c)
+    if settled is not None:
+        floor, age = c.plateau_margin * settled.level, c.plateau_age * settled.settled_units
+        reasons += [
+            Criterion("above the level past lives settled at", low, floor, low >= floor, "bytes"),
+            Criterion("older than past lives took to settle", look.age * unit_s, age * unit_s, look.age >= age, "s"),
+        ]
+    if 1 <= ground.falls <= 2:
+        beyond = ground.peak + c.release_more * ground.depth
+        reasons.append(Criterion("beyond the peak before the last release", low, beyond, low >= beyond, "bytes"))
+    nearest = nearest_record(ground, c)
+    reasons.append(Criterion("near its highest level", low, nearest, low >= nearest, "bytes"))
+    climb.why = tuple(reasons)
+    return hits if all(reason.passed for reason in reasons) else []
+
+
+def _reopened(
+    climb: Climb, look: Look, ground: Ground, marks: Sequence[Mark], c: LeakCriteria
+) -> Mark | None:
+    past = climb.past
+    if past is None or not isfinite(look.trough) or look.age - past.age >= c.reopen_span * past.length:
+        return None
+    if look.trough <= past.top + max(2 * ground.noise, c.reopen_share * (past.top - past.base)):
+        return None
+    going_on = [mark for mark in marks if mark.memory and mark.units >= c.reopen_hours]
+    return max(going_on, key=lambda mark: mark.units) if going_on else None
+
+
+def _suspect(
+    climb: Climb,
+    look: Look,
+    ground: Ground,
+    hits: list[Mark],
+    memory: Mark | None,
+    c: LeakCriteria,
+    unit_s: float,
+    headroom_bytes: float | None,
+) -> None:
+    """Freeze a forecast at the first hit; let fresh data decide."""
+    longest, stall = ground.longest_pause, look.age - ground.record_age
+
+    def may_pause(mark: Mark) -> float:
+        return max(longest, min(c.stall_blocks * mark.units / 12, c.stall_hours))
+
+    paused = [hit for hit in hits if stall > may_pause(hit)]
+    hits = [hit for hit in hits if stall <= may_pause(hit)]
+    if paused and not hits:
+        limit = max(may_pause(mark) for mark in paused)
+        climb.why += (Criterion("no longer pause than before", stall * unit_s, limit * unit_s, False, "s"),)
+    if memory is not None and not hits:
+        _raise(climb, look, memory, None, "past lives")
+        return
+    held = climb.suspicion
+    if held is not None:
+        held.looks += 1
+    if not hits:
+        if held is not None and look.age - held.last_age > c.forget_ratio * held.units:
+            climb.suspicion = None
+        return
+    best = max(hits, key=lambda mark: mark.units)
+    if held is None:
+        held = climb.suspicion = Suspicion(look.age, best.units, best.now, best.slope, look.age, 1, 0)
+    held.last_age, held.hits = look.age, held.hits + 1
+    _confirm(climb, held, look, best, c, unit_s, headroom_bytes)
+
+
+def _confirm(
+    climb: Climb, held: Suspicion, look: Look, best: Mark, c: LeakCriteria, unit_s: float, headroom: float | None
+) -> None:
+    wait = min(c.confirm_hours, c.confirm_ratio * held.units)
+    fresh = look.age - held.age
+    least = c.confirm_looks if look.age < c.young_hours else 0.0
+    waited = Criterion("fresh data", fresh * unit_s, wait * unit_s, fresh >= wait - 1e-9, "s")
+    seen = Criterion("looks that see it", held.hits / held.looks, least, held.hits >= least * held.looks, "ratio")
+    climb.why += (waited, seen)
+    left_units = headroom / best.slope * 3600 / unit_s if headroom is not None and best.slope > 0 else inf
+    if left_units < wait - fresh:
+        sooner = Criterion("memory lasts until confirmed", left_units * unit_s, (wait - fresh) * unit_s, False, "s")
+        climb.why += (sooner,)
+        _raise(climb, look, best, None, "exhaustion")
+        return
+    if not (waited.passed and seen.passed):
+        return
+    expected = held.slope * fresh * unit_s / 3600
+    follow = (best.now - held.level) / expected if expected > 0 else 1.0
+    followed = Criterion("fresh data follow the line", follow, c.confirm_follow, follow >= c.confirm_follow, "ratio")
+    climb.why += (followed,)
+    if followed.passed:
+        _raise(climb, look, best, None, "fresh data")
+    else:
+        climb.suspicion = None  # the forecast was wrong: the next hit freezes a new one
+
+
+def _raise(climb: Climb, look: Look, mark: Mark, past: Past | None, by: str) -> None:
+    held = climb.suspicion
+    since = past.since_age if past else look.age - mark.units - (look.age - held.age if held else 0.0)
+    base = past.base if past else mark.first
+    climb.alarm = Alarm(since, base, mark.slope, mark.half_width, mark.units, mark.seconds, look.end_ms, by)
+    climb.ended = ""
+
+
+def _end(
+    climb: Climb, look: Look, ground: Ground, c: LeakCriteria, levelled: Callable[[float], bool]
+) -> None:
+    """Take the alarm back when memory was given back, growth has stopped or the climb was a saturating one."""
+    alarm = climb.alarm
+    assert alarm is not None
+    length = ground.record_age - alarm.since_age
+    gone = look.recent_top < alarm.base + c.gone_ratio * (ground.record - alarm.base)
+    stall = look.age - ground.record_age
+    stopped = stall > max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours)
+    if gone or stopped:
+        climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base)
+        climb.ended = "the memory was given back" if gone else "the growth has stopped"
+    elif ground.longest_pause < length / 6 and levelled(length):
+        climb.ended = "the growth levels off"
+    else:
+        return
+    climb.alarm = climb.suspicion = None

@@ -1,0 +1,150 @@
+"""Measures the shape of windows: many at once, each as twelve values a block apart.
+
+Shapes: ``y`` is (rows, 12), bytes, oldest first, finite; every result is (rows,). Times are in blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leakwatch.analysis.spans import BLOCKS
+from leakwatch.analysis.trend import Floats
+
+_AT = np.arange(BLOCKS, dtype=np.float64)
+_I, _J = np.triu_indices(BLOCKS, 1)
+_STEP = _AT[_J] - _AT[_I]
+_HALF = BLOCKS // 2
+_HI, _HJ = np.triu_indices(_HALF, 1)
+_HALF_STEP = (_HJ - _HI).astype(np.float64)
+_SPREAD = float(((_AT - _AT.mean()) ** 2).sum())
+_MAD = 1.4826
+"""A normal distribution's standard deviation over its median absolute deviation."""
+_MAX_CORRELATION = 0.9
+"""Beyond it a dozen blocks tell nothing of the slope anyway, and the correction would divide by almost nothing."""
+
+
+def _cubic() -> Floats:
+    """Return the part of a cubic that neither a line nor a parabola has, of length 1, rising at both ends."""
+    q, _ = np.linalg.qr(np.polynomial.legendre.legvander(np.linspace(-1, 1, BLOCKS), 3))
+    cubic: Floats = q[:, 3] * np.sign(q[-1, 3])
+    return cubic
+
+
+_CUBIC = _cubic()
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What was measured of each row; slopes in bytes a block, everything else in bytes unless said."""
+
+    slope: Floats
+    """Theil-Sen (Sen 1968)."""
+    error: Floats
+    """Standard error of the slope, its variance multiplied by (1+r)/(1-r) for the residuals' lag-1 correlation r: n
+    points that resemble their neighbours weigh as n(1-r)/(1+r) independent ones."""
+    growth: Floats
+    """Along the line, from the first to the last block."""
+    noise: Floats
+    """The larger of the median deviations of residuals and of differences, as standard deviations."""
+    jitter: Floats
+    """Noise by second differences: no trend, no bend is in it."""
+    residual: Floats
+    """Root mean square of the residuals."""
+    early: Floats
+    late: Floats
+    """Growth over the whole window at the slopes of its older and its newer half."""
+    middle_rise: Floats
+    last_rise: Floats
+    """From the mean of one third to that of the next."""
+    tail: Floats
+    """Rise over the newest three blocks, each end the mean of two."""
+    last_step: Floats
+    step_share: Floats
+    """Largest rise of the envelope over all its rises, a ratio."""
+    rises: Floats
+    """Rises of the envelope of at least a tenth of the largest, a count."""
+    level: Floats
+    """Median, at least 1."""
+    first: Floats
+    now: Floats
+    """Lower of the first two and of the last two blocks."""
+    top: Floats
+    """Highest of all but the last two blocks."""
+    bend: Floats
+    """Cubic part, root mean square, negative where the middle is the steepest."""
+
+
+def measure(y: Floats) -> Shapes:
+    """Return the shapes of the rows of ``y``."""
+    slope = np.median((y[:, _J] - y[:, _I]) / _STEP, axis=1)
+    residuals = y - slope[:, None] * _AT
+    residuals -= np.median(residuals, axis=1)[:, None]
+    rms = np.sqrt((residuals * residuals).sum(axis=1) / (BLOCKS - 2))
+    steps = np.diff(y, axis=1)
+    rises = np.maximum(np.diff(np.minimum.accumulate(y[:, ::-1], axis=1)[:, ::-1], axis=1), 0.0)
+    total, largest = rises.sum(axis=1), rises.max(axis=1)
+    thirds = y.reshape(len(y), 3, BLOCKS // 3).mean(axis=2)
+    r = _correlation(residuals)
+    return Shapes(
+        slope=slope,
+        error=np.maximum(rms, 1.0) / _SPREAD**0.5 * np.sqrt((1 + r) / (1 - r)),
+        growth=slope * (BLOCKS - 1),
+        noise=np.maximum(_mad(residuals), _mad(steps - np.median(steps, axis=1)[:, None]) / 2**0.5),
+        jitter=_mad(np.diff(y, 2, axis=1)) / 6**0.5,
+        residual=rms,
+        early=_half_slope(y[:, :_HALF]) * (BLOCKS - 1),
+        late=_half_slope(y[:, _HALF:]) * (BLOCKS - 1),
+        middle_rise=thirds[:, 1] - thirds[:, 0],
+        last_rise=thirds[:, 2] - thirds[:, 1],
+        tail=y[:, -2:].mean(axis=1) - y[:, -5:-3].mean(axis=1),
+        last_step=steps[:, -1],
+        step_share=np.where(total > 0, largest / np.maximum(total, 1e-9), 1.0),
+        rises=((rises >= 0.1 * largest[:, None]).sum(axis=1) * (largest > 0)).astype(np.float64),
+        level=np.maximum(np.median(y, axis=1), 1.0),
+        first=y[:, :2].min(axis=1),
+        now=y[:, -2:].min(axis=1),
+        top=y[:, :-2].max(axis=1),
+        bend=(y @ _CUBIC) / BLOCKS**0.5,
+    )
+
+
+def _mad(x: Floats) -> Floats:
+    out: Floats = np.median(np.abs(x), axis=1) * _MAD
+    return out
+
+
+def _half_slope(y: Floats) -> Floats:
+    out: Floats = np.median((y[:, _HJ] - y[:, _HI]) / _HALF_STEP, axis=1)
+    return out
+
+
+def _correlation(residuals: Floats) -> Floats:
+    """Lag-1 autocorrelation; only positive values count: alternation is no reason for confidence."""
+    centred = residuals - residuals.mean(axis=1)[:, None]
+    power = np.maximum((centred * centred).sum(axis=1), 1e-9)
+    out: Floats = np.clip((centred[:, 1:] * centred[:, :-1]).sum(axis=1) / power, 0.0, _MAX_CORRELATION)
+    return out
+
+
+def filled(y: Floats) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Return ``y`` with its NaN interpolated, and which rows have enough blocks with data to be judged.
+
+    Rows that have not are set to 0. A carried-forward value is no sample: what is interpolated here only fills the
+    shape, the share of real blocks decides.
+    """
+    real = np.isfinite(y)
+    enough = real.mean(axis=1) >= MIN_FILL
+    if real.all():
+        return y, enough
+    y = y.copy()
+    for row in np.flatnonzero(~real.all(axis=1) & enough):
+        have = real[row]
+        y[row, ~have] = np.interp(_AT[~have], _AT[have], y[row, have])
+    y[~enough] = 0.0
+    return y, enough
+
+
+MIN_FILL = 0.7
+"""Share of a window's blocks that must hold data: nine of twelve."""
