@@ -14,6 +14,8 @@ EXIT_DATA = 65
 """The store is damaged or was written by a newer leakwatch (EX_DATAERR)."""
 EXIT_NO_INPUT = 66
 """There is no store to read (EX_NOINPUT)."""
+EXIT_NO_INCIDENT = 67
+"""No incident of that id or name (EX_NOUSER: the one addressed is not known)."""
 EXIT_UNAVAILABLE = 69
 """What is needed is not there: /proc cannot be read at all, or there is no systemd (EX_UNAVAILABLE)."""
 EXIT_SOFTWARE = 70
@@ -58,6 +60,12 @@ class PermissionNeededError(LeakwatchError):
     """The caller lacks a privilege."""
 
     exit_code = EXIT_NO_PERMISSION
+
+
+class IncidentNotFoundError(LeakwatchError):
+    """No incident is called so, or several are."""
+
+    exit_code = EXIT_NO_INCIDENT
 
 
 class StoreNotFoundError(LeakwatchError):

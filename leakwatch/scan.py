@@ -13,13 +13,13 @@ from leakwatch import metrics
 from leakwatch.analysis.confirm import from_json
 from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.derive import Key, judged_values
-from leakwatch.analysis.findings import Judged, Member, kernel_findings, service_finding
+from leakwatch.analysis.findings import Judged, Member, finding_id, kernel_findings, service_finding
 from leakwatch.analysis.spans import plan_windows
 from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
 from leakwatch.errors import LeakwatchError
 from leakwatch.judging import in_process
-from leakwatch.model import HOST, SEVERITY, SealedBlock, TargetKind, Verdict
+from leakwatch.model import HOST, SEVERITY, SealedBlock, Target, TargetKind, Verdict
 from leakwatch.roster import Roster
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.spans import Window
     from leakwatch.config import Config, Thresholds
     from leakwatch.judging import Judge
-    from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service, Target
+    from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
 
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
@@ -51,6 +51,10 @@ class Evaluation:
     suspicions: Mapping[Key, str | None]
     """Frozen forecasts that changed, as JSON; None where one was dropped."""
     counts: Mapping[Verdict, int] = field(default_factory=dict)
+    suspected: frozenset[str] = frozenset()
+    """Ids of findings with a frozen forecast that waits for new data."""
+    lives: Mapping[str, str] = field(default_factory=dict)
+    """The oldest process of each finding about processes, by its id: another one after a restart."""
 
 
 class Scan:
@@ -158,8 +162,10 @@ class Scan:
             }
             findings = [self._complete(f, now_ms) for f in (*self._of_processes(judged), *self._of_kernel(judged))]
             suspicions = self._changed_suspicions()
+            suspected = self._suspected()
+            lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
         counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
-        return Evaluation(now_ms, tuple(findings), suspicions, counts)
+        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, lives)
 
     def _judge_all(self, now_ms: int) -> None:
         """Bring every series' assessment up to date; sampling goes on while the questions are answered."""
@@ -217,6 +223,19 @@ class Scan:
             finding = service_finding(service, those, judged.get((metrics.SERVICE_USS_SWAP, service.target)))
             findings.append(replace(finding, user=self._roster.owner(member.info for member in those)))
         return findings
+
+    def _suspected(self) -> frozenset[str]:
+        return frozenset(
+            finding_id(self._named_target(key)) for key, state in self._series.items() if state.suspicion is not None
+        )
+
+    def _named_target(self, key: Key) -> Target:
+        """Return the target that the finding a series is part of has its id from."""
+        metric, target = key
+        if target.kind is TargetKind.HOST:
+            return Target(TargetKind.HOST, metric)
+        info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
+        return info.service.target if info is not None and info.service is not None else target
 
     def _of_kernel(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         kernel = [
