@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.errors import EXIT_LEAK, EXIT_OK
 
     filters = _filters(args)
-    reader = _open(load_config(args.config).store.url)
+    reader = open_reader(load_config(args.config).store.url)
     try:
         report = read_report(reader, filters, SystemClock().now().wall_ms)
     finally:
@@ -94,7 +94,7 @@ def _verdicts(text: str) -> frozenset[Verdict]:
         raise UsageError(f"--verdict: {text!r}; write some of ok,learning,watch,leak, or all") from None
 
 
-def _open(url: str) -> Reader:
+def open_reader(url: str) -> Reader:
     """Open the first store there is; one that may not be read is named if there is no other."""
     from leakwatch.errors import PermissionNeededError, StoreNotFoundError
     from leakwatch.store.location import reader_paths
@@ -126,8 +126,9 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     host = _read_host(reader, states.get("evaluation", {}), now_ms)
     if host is None:
         raise StoreNotFoundError(f"{reader.path} holds no scrape yet; the first comes seconds after the daemon's start")
+    newest = {incident.finding_id: incident for incident in reader.incidents()}
     return build(
-        [Row(stored.finding, stored.ended_ms) for stored in reader.findings()],
+        [Row(stored.finding, stored.ended_ms, newest.get(stored.finding.id)) for stored in reader.findings()],
         host,
         reader.finding_counts(),
         filters,

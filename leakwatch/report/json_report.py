@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
+from leakwatch.report import incident_words
 
 if TYPE_CHECKING:
     from leakwatch.model import Criterion, Trend
@@ -30,7 +31,7 @@ def as_object(report: Report) -> dict[str, Any]:
         "sampling": report.stale_s is None,
         "host": _host(report),
         "counts": dict(report.counts),
-        "findings": [finding(row) for row in report.rows],
+        "findings": [finding(row, report.generated_ms) for row in report.rows],
         "absences": {str(reason): count for reason, count in sorted(report.host.absences.items())},
         "absence_examples": {name: list(notes) for name, notes in report.host.notes.items()},
     }
@@ -57,8 +58,8 @@ def _host(report: Report) -> dict[str, Any]:
     }
 
 
-def finding(row: Row) -> dict[str, Any]:
-    """Return one finding."""
+def finding(row: Row, now_ms: int) -> dict[str, Any]:
+    """Return one finding, with its newest incident or None."""
     one, found = row.finding, row.finding.assessment
     return {
         "id": one.id,
@@ -83,6 +84,7 @@ def finding(row: Row) -> dict[str, Any]:
         "confidence": _finite(found.confidence),
         "reason": found.reason,
         "note": one.note,
+        "incident": row.incident and incident_words.as_object(row.incident, now_ms),
         "windows": [_window(trend) for trend in found.windows],
         "evidence": [_criterion(criterion) for criterion in found.evidence],
     }

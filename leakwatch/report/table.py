@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from unicodedata import combining, east_asian_width
 
 from leakwatch.model import Verdict
-from leakwatch.report import words
+from leakwatch.report import columns, incident_words, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from leakwatch.report.build import Report, Row
 
 _COLOURS = {Verdict.LEAK: "\x1b[1;31m", Verdict.WATCH: "\x1b[33m"}
@@ -21,42 +22,35 @@ WIDEST = 48
 def render(report: Report, *, colour: bool = False) -> str:
     """Return the report as text."""
     lines = [words.headline(report), *filter(None, [words.alarm(report)]), ""]
-    if report.rows:
-        lines += [*_rows(report, colour=colour), ""]
+    if report.loud:
+        lines += [*_rows(report.loud, report.generated_ms, colour=colour), ""]
+    if report.silenced:
+        lines += ["Silenced:", *_rows(report.silenced, report.generated_ms, colour=False), ""]
     remarks = words.remarks(report)
     lines += remarks
     if report.evaluated_ms is not None:
-        lines.append(f"Judged {words.minute(report.evaluated_ms)}, {_scrapes(report)}.")
+        lines.append(f"Judged {incident_words.minute(report.evaluated_ms)}, {_scrapes(report)}.")
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _scrapes(report: Report) -> str:
-    return f"from scrapes every {report.host.interval_s:g} s, the last at {words.minute(report.host.last_scrape_ms)}"
+    last = incident_words.minute(report.host.last_scrape_ms)
+    return f"from scrapes every {report.host.interval_s:g} s, the last at {last}"
 
 
-def _rows(report: Report, *, colour: bool) -> list[str]:
-    cells = [_HEADINGS, *(_cells(row, report.generated_ms) for row in report.rows)]
-    widths = [max(_width(line[column]) for line in cells) for column in range(len(_HEADINGS))]
-    lines = ["  ".join(_padded(cell, width) for cell, width in zip(cells[0], widths, strict=True)).rstrip()]
-    for row, line in zip(report.rows, cells[1:], strict=True):
-        padded = [_padded(cell, width) for cell, width in zip(line, widths, strict=True)]
+def _rows(rows: Sequence[Row], now_ms: int, *, colour: bool) -> list[str]:
+    cells = [_HEADINGS, *(_cells(row, now_ms) for row in rows)]
+    widths = columns.widths(cells)
+    lines = [columns.joined(cells[0], widths)]
+    for row, line in zip(rows, cells[1:], strict=True):
+        text = columns.joined(line, widths)
         verdict = row.finding.assessment.verdict
         if colour and verdict in _COLOURS:
-            padded[0] = f"{_COLOURS[verdict]}{padded[0]}{_PLAIN}"
-        lines.append("  ".join(padded).rstrip())
-        lines += [f"    {text}" for text in (words.why(row), words.limit(row), words.where(row)) if text]
+            text = f"{_COLOURS[verdict]}{text[: widths[0]]}{_PLAIN}{text[widths[0] :]}"
+        lines.append(text)
+        more = (words.why(row), words.limit(row), words.where(row), words.incident(row, now_ms))
+        lines += [f"    {one}" for one in more if one]
     return lines
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
-
-
-def _width(text: str) -> int:
-    """Return the columns of a terminal: East Asian wide characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _cells(row: Row, now_ms: int) -> tuple[str, ...]:
