@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
     from leakwatch.clock import Clock
     from leakwatch.config import Config
+    from leakwatch.incident import Marks
     from leakwatch.model import Scrape, SealedBlock
     from leakwatch.scan import Evaluation
-    from leakwatch.store.incidents import Marks
     from leakwatch.store.writer import Writer
 
 FAILURES_ALLOWED = 5

@@ -103,6 +103,10 @@ class Silence:
         return replace(self, since_ms=now_ms, until_ms=now_ms + self.until_ms - self.since_ms)
 
 
+Marks = tuple[Acknowledgement | None, Silence | None]
+"""What people have noted of one incident."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What the lifecycle remembers between two looks.

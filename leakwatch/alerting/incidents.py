@@ -6,16 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakwatch.alerting.lifecycle import Look, Message, is_history, step
-from leakwatch.incident import IncidentState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from leakwatch.alerting.lifecycle import Pace
-    from leakwatch.incident import Acknowledgement, Incident, IncidentEvent, Silence
+    from leakwatch.incident import Incident, IncidentEvent, Marks, Silence
     from leakwatch.model import Finding
-
-    Marks = tuple[Acknowledgement | None, Silence | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,3 @@ class Incidents:
     def forget_all(self) -> None:
         """Take it that nothing is stored, as in a new store: the next evaluation stores everything."""
         self._lost = replace(self._lost, write=tuple(self._newest.values()))
-
-    def unresolved(self) -> int:
-        """Return how many have been confirmed and are not resolved."""
-        return sum(one.state is IncidentState.CONFIRMED for one in self._newest.values())

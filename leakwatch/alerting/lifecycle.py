@@ -189,8 +189,10 @@ def _missing(incident: Incident, now_ms: int, pace: Pace, events: list[IncidentE
     if gone_ms < pace.shortest_ms:
         return incident
     if incident.kind is FindingKind.KERNEL:
-        return _resolved(incident, Resolution.GONE, "it is no longer there", now_ms, events)
-    return _resolved(incident, Resolution.ENDED, "it ended and did not come back", now_ms, events)
+        why = "no longer seen: it is gone, or explained by what it is made of"
+        return _resolved(incident, Resolution.GONE, why, now_ms, events)
+    why = "no longer seen: it ended and did not come back, or is ignored now"
+    return _resolved(incident, Resolution.ENDED, why, now_ms, events)
 
 
 def _is_restart(before: Progress, look: Look, finding: Finding) -> bool:
@@ -324,10 +326,10 @@ def _tell(incident: Incident, look: Look, events: list[IncidentEvent]) -> tuple[
         return replace(incident, silence=silence, progress=replace(progress, muted=True)), None
     if incident.silence is not None:
         events.append(IncidentEvent(incident.id, look.now_ms, EventKind.EXPIRED, "the silence is over"))
-        incident = replace(incident, silence=None)
+        incident, progress = replace(incident, silence=None), replace(progress, muted=True)
     if incident.acknowledged:
         return replace(incident, progress=replace(progress, muted=False)), None
     if not look.leaks or (progress.told and not progress.muted):
-        return incident, None
+        return replace(incident, progress=progress), None
     message = Message.REMINDED if progress.told else Message.REOPENED if incident.reopened else Message.FOUND
     return replace(incident, progress=replace(progress, told=True, muted=False)), message

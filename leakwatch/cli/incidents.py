@@ -24,8 +24,8 @@ examples:
   sudo leakwatch incidents silence i41b17577 --for 3d --reason 'load test'
   sudo leakwatch incidents unsilence i41b17577
 
-ID is an incident's id, a finding's id or a name only one of them has. What is acknowledged is not announced again
-until it comes back after it was resolved; what is silenced is not announced until then, and announced again after that
+ID is an incident's id, a finding's id or a name only one of them has. What is acknowledged is not warned of again
+until it comes back after it was resolved. What is silenced is not warned of until then, and warned of again after that
 if it still leaks. Both work while the daemon runs, which minds them from its next evaluation on, and while it is
 stopped. An unknown ID ends with exit code 67.
 """

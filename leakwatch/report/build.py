@@ -116,7 +116,7 @@ def build(
     """Return the report. Raises UsageError for a window that is not evaluated."""
     if filters.window_s is not None:
         rows = [_seen_by(row, filters.window_s, host.windows_s) for row in rows]
-    chosen = [row for row in rows if _passes(row.finding, filters)]
+    chosen = [row for row in rows if _passes(row, filters)]
     ordered = sorted(chosen, key=lambda row: rank(row, generated_ms, host.horizon_s), reverse=True)
     return Report(generated_ms, evaluated_ms, host, tuple(ordered), dict(counts), filters.window_s)
 
@@ -143,13 +143,16 @@ def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     )
 
 
-def _passes(finding: Finding, filters: Filters) -> bool:
+def _passes(row: Row, filters: Filters) -> bool:
+    finding = row.finding
     if finding.assessment.verdict not in filters.verdicts:
         return False
     if filters.pid is not None and finding.pid != filters.pid:
         return False
     return (
-        _matches(filters.names, finding.name, finding.id, finding.service or "")
+        _matches(
+            filters.names, finding.name, finding.id, finding.service or "", row.incident.id if row.incident else ""
+        )
         and _matches(filters.units, finding.service or "")
         and _matches(filters.users, finding.user or "")
     )

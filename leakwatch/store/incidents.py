@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-log = logging.getLogger(__name__)
+    from leakwatch.incident import Marks
 
-Marks = tuple[Acknowledgement | None, Silence | None]
+log = logging.getLogger(__name__)
 
 _PROGRESS = (
     "finding_id", "kind", "name", "state", "opened_ms", "confirmed_ms", "since_ms", "resolved_ms", "resolution",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from leakwatch.incident import Marks
     from leakwatch.model import Finding, ProcessInfo, Scrape, SealedBlock, Target
 
 
@@ -188,7 +189,7 @@ class Writer:
             for at in range(0, len(ids), PARAMETERS):
                 connection.execute(statements.drop_findings(ids[at : at + PARAMETERS]))
 
-    def incident_marks(self) -> dict[str, incidents.Marks]:
+    def incident_marks(self) -> dict[str, Marks]:
         """Return what people have noted of incidents, by id; those of which nothing is noted are left out."""
         with self._transaction() as (connection, _):
             return incidents.marks(connection)

@@ -317,6 +317,12 @@ def test_at_the_end_of_its_silence_a_leak_is_told_again() -> None:
     assert course.go(LEAK, 48).told == [FOUND, REMINDED]
 
 
+def test_a_silence_shorter_than_the_time_between_two_looks_reminds_as_well() -> None:
+    course = leaking(2)
+    course.note(silence=silence(course, 0.01)).go(LEAK)
+    assert course.told == [FOUND, REMINDED]
+
+
 def test_a_silence_that_ends_in_a_pause_reminds_when_it_leaks_again() -> None:
     course = leaking(24)
     course.note(silence=silence(course, 3)).go(LEAK, 2).go(WATCH, 2)

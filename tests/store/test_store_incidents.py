@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, DAY_MS, NOBODY, as_user, change, rows, scrape
+from storetools import BASE_MS, DAY_MS, NOBODY, Child, as_user, change, rows, scrape, until
 
 from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.lifecycle import Pace
+from leakwatch.cli.main import main
 from leakwatch.errors import (
     IncidentNotFoundError,
     LeakwatchError,
@@ -45,11 +47,10 @@ from leakwatch.store.marks import Marker
 from leakwatch.store.open import open_writer
 from leakwatch.store.reader import Reader
 from leakwatch.store.retention import purge
+from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from leakwatch.store.writer import Writer
 
 HOSTILE = "we\udcffb\n\x1b[2J"
 WHOLE = Incident(
@@ -246,6 +247,37 @@ def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> 
     # also after an orderly end
     Marker(path).close()
     assert {file.stat().st_uid for file in shared.iterdir()} == {NOBODY}
+
+
+@pytest.mark.slow
+def test_root_notes_beside_the_daemon_of_another_user(
+    shared: Path, empty_store: Path, proc_tree: Callable[[str], Path]
+) -> None:
+    # GIVEN a service's store with an incident, and its daemon at work
+    path = shared / "leakwatch.db"
+    path.write_bytes(empty_store.read_bytes())
+    writer = Writer(path)
+    put(writer, replace(PLAIN, state=IncidentState.CONFIRMED, confirmed_ms=BASE_MS))
+    writer.close()
+    path.chmod(0o600)
+    os.chown(path, NOBODY, NOBODY)
+    tree = shutil.copytree(proc_tree("linux-6.18-x86_64").parent, shared / "tree", symlinks=True)
+    daemon = Child(shared, path, tree / "proc", interval="0.5s")
+    daemon.argv = as_user(NOBODY, "leakwatch", *daemon.argv[3:])
+    with daemon:
+        daemon.stored(2)
+        # WHEN root silences it for a moment and acknowledges it
+        for note in (["silence", "i2", "--for", "1s"], ["ack", "dentry", "--reason", "known"]):
+            assert main(["incidents", *note, "--config", str(shared / "config.toml")]) == 0
+            assert {file.stat().st_uid for file in shared.glob("leakwatch.db*")} == {NOBODY}
+        # THEN the daemon minds both: it notes the end of the silence and leaves the acknowledgement
+        history = "SELECT kind FROM incident_event WHERE incident_id = 'i2' ORDER BY id"
+        until(lambda: ("expired",) in rows(path, history), f"the end of the silence; {daemon.log}", 40)
+        assert rows(path, history) == [("silenced",), ("acknowledged",), ("expired",)]
+        assert rows(path, "SELECT silenced_ms, acknowledged_reason FROM incident") == [(None, "known")]
+        assert daemon.stop() == 0
+    assert " ERROR " not in daemon.log
+    assert {file.stat().st_uid for file in shared.glob("leakwatch.db*")} == {NOBODY}
 
 
 def test_who_may_not_write_is_told_to_use_sudo(shared: Path, empty_store: Path) -> None:
