@@ -17,6 +17,7 @@ from enum import StrEnum
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
+from leakwatch import metrics
 from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
 from leakwatch.model import FindingKind, Verdict
 from leakwatch.units import format_duration, format_rate
@@ -285,7 +286,9 @@ def _quiet(incident: Incident, look: Look, finding: Finding, pace: Pace, events:
 
 
 def _is_back(before: Progress, finding: Finding) -> bool:
-    if before.base_bytes is None or before.metric != finding.metric:
+    # What leaked as one process may be named as the whole service when it is quiet, which holds no less than the process
+    # does. Not so the other way round: of many workers each holds less than all of them did.
+    if before.base_bytes is None or finding.metric not in (before.metric, metrics.SERVICE_USS_SWAP):
         return False
     allowed = BACK_WITHIN * max(0, before.peak_bytes - before.base_bytes)
     return finding.assessment.current_bytes <= before.base_bytes + allowed

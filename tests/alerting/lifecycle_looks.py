@@ -31,13 +31,14 @@ def finding(
     since_ms: int | None = START_MS,
     level: int = 100 * MIB,
     grown: int | None = 50 * MIB,
+    metric: str = "process.uss_swap_bytes",
 ) -> Finding:
     suspect = verdict in (LEAK, WATCH)
     assessment = Assessment(
         verdict, level, slope_bytes_per_hour=3.0 * MIB, slope_low=2.0 * MIB, slope_high=4.0 * MIB,
         since_ms=since_ms if suspect else None, grown_bytes=grown if suspect else None, reason="a straight rise",
     )  # fmt: skip
-    return Finding(id_, kind, "web.service", "process.uss_swap_bytes", assessment, pid, "web.service")
+    return Finding(id_, kind, "web.service", metric, assessment, pid, "web.service")
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Course:
     told: list[Message] = field(default_factory=list)
     life: str = "boot/7/70"
     pid: int = 7
+    metric: str = "process.uss_swap_bytes"
     began_ms: int = START_MS
 
     @property
@@ -63,7 +65,7 @@ class Course:
         found = (
             None
             if verdict is None
-            else finding(verdict, pid=self.pid, kind=self.kind, since_ms=self.began_ms, level=level)
+            else finding(verdict, pid=self.pid, kind=self.kind, since_ms=self.began_ms, level=level, metric=self.metric)
         )
         taken = step(self.incident, Look(self.now_ms, found, suspected, self.life), self.pace)
         self.incident = taken.incident

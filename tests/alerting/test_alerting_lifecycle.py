@@ -422,3 +422,20 @@ def test_an_incident_s_acknowledgement_is_of_its_round_and_not_of_what_is_resolv
     assert course.incident.acknowledged is not None
     assert replace(course.incident, reopened=1).acknowledged is None
     assert replace(course.incident, state=IncidentState.RESOLVED).acknowledged is None
+
+
+@pytest.mark.parametrize(
+    ("leaked", "quiet", "over"),
+    [
+        ("process.uss_swap_bytes", "process.uss_swap_bytes", True),
+        ("process.uss_swap_bytes", "service.uss_swap_bytes", True),
+        ("service.uss_swap_bytes", "process.uss_swap_bytes", False),
+    ],
+)
+def test_one_worker_s_level_does_not_tell_that_all_are_back(leaked: str, quiet: str, over: bool) -> None:
+    course = Course().go(OK, 1)
+    course.metric = leaked
+    course.go(LEAK, 24)
+    course.metric = quiet
+    course.go(OK, 2, level=BASE)
+    assert (course.state == "resolved") is over
