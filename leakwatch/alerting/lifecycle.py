@@ -286,9 +286,10 @@ def _quiet(incident: Incident, look: Look, finding: Finding, pace: Pace, events:
 
 
 def _is_back(before: Progress, finding: Finding) -> bool:
-    # What leaked as one process may be named as the whole service when it is quiet, which holds no less than the process
-    # does. Not so the other way round: of many workers each holds less than all of them did.
-    if before.base_bytes is None or finding.metric not in (before.metric, metrics.SERVICE_USS_SWAP):
+    # What leaked as one process may be named as its whole service when it is quiet, which holds no less than that. Not
+    # so another process, nor one in place of all: each worker holds less than all of them did.
+    same = finding.metric == before.metric and finding.pid == before.pid
+    if before.base_bytes is None or not (same or finding.metric == metrics.SERVICE_USS_SWAP):
         return False
     allowed = BACK_WITHIN * max(0, before.peak_bytes - before.base_bytes)
     return finding.assessment.current_bytes <= before.base_bytes + allowed

@@ -425,17 +425,18 @@ def test_an_incident_s_acknowledgement_is_of_its_round_and_not_of_what_is_resolv
 
 
 @pytest.mark.parametrize(
-    ("leaked", "quiet", "over"),
+    ("leaked", "quiet", "pid", "over"),
     [
-        ("process.uss_swap_bytes", "process.uss_swap_bytes", True),
-        ("process.uss_swap_bytes", "service.uss_swap_bytes", True),
-        ("service.uss_swap_bytes", "process.uss_swap_bytes", False),
+        ("process.uss_swap_bytes", "process.uss_swap_bytes", 7, True),
+        ("process.uss_swap_bytes", "process.uss_swap_bytes", 8, False),
+        ("process.uss_swap_bytes", "service.uss_swap_bytes", 8, True),
+        ("service.uss_swap_bytes", "process.uss_swap_bytes", 7, False),
     ],
 )
-def test_one_worker_s_level_does_not_tell_that_all_are_back(leaked: str, quiet: str, over: bool) -> None:
+def test_one_worker_s_level_does_not_tell_that_all_are_back(leaked: str, quiet: str, pid: int, over: bool) -> None:
     course = Course().go(OK, 1)
     course.metric = leaked
     course.go(LEAK, 24)
-    course.metric = quiet
+    course.metric, course.pid = quiet, pid
     course.go(OK, 2, level=BASE)
     assert (course.state == "resolved") is over
