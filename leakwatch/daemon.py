@@ -18,7 +18,7 @@ from leakwatch.alerting.announce import announce
 from leakwatch.alerting.incidents import IncidentChanges, Incidents
 from leakwatch.alerting.journal import DAEMON_FATAL
 from leakwatch.alerting.ledger import Changes, Entry, Ledger
-from leakwatch.alerting.lifecycle import Pace
+from leakwatch.alerting.pace import Pace
 from leakwatch.analysis.spans import plan_windows
 from leakwatch.clock import SystemClock, cpu_us
 from leakwatch.collectors.limits import CgroupLimits

@@ -17,49 +17,14 @@ from enum import StrEnum
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
-from leakwatch import metrics
+from leakwatch.alerting.ending import is_back, why_over
 from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
 from leakwatch.model import FindingKind, Verdict
 from leakwatch.units import format_duration, format_rate
 
 if TYPE_CHECKING:
+    from leakwatch.alerting.pace import Pace
     from leakwatch.model import Finding
-
-BACK_WITHIN = 0.25
-"""Of the growth: what has given back three quarters of it is in its old range. Allocators keep some, so not all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """The time constants, all of them from the configured windows: with windows of minutes they are minutes."""
-
-    shortest_ms: int
-    """The shortest window."""
-    longest_ms: int
-    """The longest window."""
-
-    @property
-    def gap_ms(self) -> int:
-        """The most that one look adds to a span: evaluations come at least a dozen a window."""
-        return self.shortest_ms // 2
-
-    @property
-    def settle_ms(self) -> int:
-        """How long memory must stay in its old range: a first verdict takes as long."""
-        return self.shortest_ms // 2
-
-    @property
-    def reopen_ms(self) -> int:
-        """How long after its resolution an incident is the same when it leaks again: as far as a verdict looks back."""
-        return self.longest_ms
-
-    def passed_ms(self, before: Progress, now_ms: int) -> int:
-        """Return what the time since the last look adds to a span."""
-        return min(max(0, now_ms - before.looked_ms), self.gap_ms)
-
-    def bounded(self, span_ms: int) -> int:
-        """Return a span as one to wait for: no shorter than a verdict needs, no longer than one looks back."""
-        return max(self.shortest_ms, min(span_ms, self.longest_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,12 +219,16 @@ def _at_leak(before: Progress, look: Look, finding: Finding, grew_ms: int) -> Pr
     """Return what a leak look leaves to be remembered."""
     found = finding.assessment
     same = before.metric == finding.metric and before.pid == finding.pid
+    base_bytes = None if found.grown_bytes is None else found.current_bytes - found.grown_bytes
+    if same and before.base_bytes is not None:
+        # The window in which it grows moves on: where it began weeks ago is lower than where that begins.
+        base_bytes = before.base_bytes if base_bytes is None else min(before.base_bytes, base_bytes)
     return replace(
         before,
         metric=finding.metric,
         pid=finding.pid,
         life=look.life,
-        base_bytes=None if found.grown_bytes is None else found.current_bytes - found.grown_bytes,
+        base_bytes=base_bytes,
         peak_bytes=max(before.peak_bytes, found.current_bytes) if same else found.current_bytes,
         grew_ms=grew_ms,
         quiet_ms=0,
@@ -276,42 +245,13 @@ def _quiet(incident: Incident, look: Look, finding: Finding, pace: Pace, events:
     progress = replace(
         before,
         quiet_ms=before.quiet_ms + passed_ms if counts else 0,
-        back_ms=before.back_ms + passed_ms if counts and _is_back(before, finding) else 0,
+        back_ms=before.back_ms + passed_ms if counts and is_back(before, finding) else 0,
     )
     incident = replace(incident, progress=progress)
     if look.suspected or finding.assessment.verdict is Verdict.LEARNING:
         return incident  # undecided
-    over = _why_over(incident, pace)
+    over = why_over(incident, pace)
     return incident if over is None else _resolved(incident, *over, look.now_ms, events)
-
-
-def _is_back(before: Progress, finding: Finding) -> bool:
-    # What leaked as one process may be named as its whole service when it is quiet, which holds no less than that. Not
-    # so another process, nor one in place of all: each worker holds less than all of them did.
-    same = finding.metric == before.metric and finding.pid == before.pid
-    if before.base_bytes is None or not (same or finding.metric == metrics.SERVICE_USS_SWAP):
-        return False
-    allowed = BACK_WITHIN * max(0, before.peak_bytes - before.base_bytes)
-    return finding.assessment.current_bytes <= before.base_bytes + allowed
-
-
-def _why_over(incident: Incident, pace: Pace) -> tuple[Resolution, str] | None:
-    """Return why what is no leak at present is over, None while it may be a pause."""
-    done = incident.progress
-    quiet = format_duration(done.quiet_ms / 1000)
-    if incident.state is IncidentState.OPEN:
-        # Nobody was told, so there is nobody who could be told too often.
-        over = done.quiet_ms >= pace.shortest_ms
-        return (Resolution.UNCONFIRMED, f"the suspicion did not come back for {quiet}") if over else None
-    if done.back_ms >= pace.settle_ms:
-        return Resolution.BACK, "memory is back in the range it had before it grew"
-    if incident.restarted_ms is not None:
-        over = done.quiet_ms > pace.bounded(done.took_ms)
-        took = format_duration(done.took_ms / 1000)
-        return (Resolution.CLEAN, f"no leak for {quiet} after its restart; it took {took} to show") if over else None
-    over = done.quiet_ms >= pace.bounded(done.grew_ms)
-    grew = format_duration(done.grew_ms / 1000)
-    return (Resolution.FLAT, f"no leak for {quiet}; it had grown for {grew}") if over else None
 
 
 def _resolved(incident: Incident, why: Resolution, reason: str, now_ms: int, events: list[IncidentEvent]) -> Incident:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from leakwatch.alerting.lifecycle import Look, Message, Pace, step
+from leakwatch.alerting.lifecycle import Look, Message, step
+from leakwatch.alerting.pace import Pace
 from leakwatch.model import Assessment, Finding, FindingKind, Verdict
 
 if TYPE_CHECKING:

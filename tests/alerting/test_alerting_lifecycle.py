@@ -122,6 +122,16 @@ def test_memory_back_in_its_old_range_is_over_at_once() -> None:
     assert other.state == "confirmed"
 
 
+def test_the_old_range_is_where_it_began_not_where_the_window_does() -> None:
+    # GIVEN a leak that has grown from 50 to 1050 MiB, of which the window shows the last 50
+    course = leaking(2).go(LEAK, 48, level=1050 * MIB)
+    # WHEN it gives back what it grew within the window
+    course.go(OK, 2, level=1000 * MIB)
+    assert course.state == "confirmed"
+    course.go(OK, 2, level=60 * MIB)
+    assert course.state == "resolved"
+
+
 def test_while_a_new_forecast_waits_nothing_is_over() -> None:
     course = leaking(2).go(WATCH, 48, suspected=True)
     assert course.state == "confirmed"
