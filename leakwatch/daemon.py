@@ -14,10 +14,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__, sdnotify
-from leakwatch.alerting.announce import announce_leak, announce_over
+from leakwatch.alerting.announce import announce
+from leakwatch.alerting.incidents import IncidentChanges, Incidents
 from leakwatch.alerting.journal import DAEMON_FATAL
 from leakwatch.alerting.ledger import Changes, Entry, Ledger
-from leakwatch.analysis.spans import plan_windows
+from leakwatch.alerting.pace import Pace
+from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import SystemClock, cpu_us
 from leakwatch.collectors.limits import CgroupLimits
 from leakwatch.collectors.scrape import PROCESSES, Scraper
@@ -35,8 +37,9 @@ from leakwatch.judging import CHILD_FROM_S, JudgingError, judge_for
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
 from leakwatch.procfs.root import ProcFS
-from leakwatch.resume import resume
+from leakwatch.resume import LIVES, resume
 from leakwatch.scan import Scan
+from leakwatch.store.incidents import ChangedIncidents
 from leakwatch.store.reader import Reader
 from leakwatch.units import format_duration
 
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 
     from leakwatch.clock import Clock
     from leakwatch.config import Config
+    from leakwatch.incident import Marks
     from leakwatch.model import Scrape, SealedBlock
     from leakwatch.scan import Evaluation
     from leakwatch.store.writer import Writer
@@ -96,26 +100,32 @@ class Daemon:
             raise
 
     def _resume(self) -> None:
-        self._scan, self._ledger = self._new_scan(), Ledger()
+        self._begin_anew()
         try:
             reader = Reader(self._keeper.path)
             try:
-                self._ledger = Ledger(Entry(f.finding, f.announced_ms, f.ended_ms) for f in reader.findings())
+                self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in reader.findings())
+                self._incidents = Incidents(self._pace(), reader.incidents())
                 self._unstored = resume(self._scan, reader, self._clock.now().wall_ms)
             finally:
                 reader.close()
         except StoreCorruptError as error:
             self._keeper.start_new(error)
-            self._scan, self._ledger = self._new_scan(), Ledger()
+            self._begin_anew()
 
-    def _new_scan(self) -> Scan:
-        return Scan(self._config, self._limits, judge_for(self.evaluate_every_s))
+    def _begin_anew(self) -> None:
+        self._scan = Scan(self._config, self._limits, judge_for(self.evaluate_every_s))
+        self._ledger, self._incidents = Ledger(), Incidents(self._pace())
+
+    def _pace(self) -> Pace:
+        windows_s = self._scan.plan.windows_s
+        return Pace(windows_s[0] * 1000, windows_s[-1] * 1000)
 
     @property
     def evaluate_every_s(self) -> float:
         """Seconds between evaluations: one finest block, less where samples come faster than that needs."""
         interval_s = self._config.sampling.interval_s
-        finest = plan_windows(self._config.analysis.windows_s, interval_s)[0].span_s
+        finest = plan_of(self._config.analysis.windows_s, interval_s).base_s
         return min(float(finest), max(EVALUATE_AT_LEAST_S, EVALUATE_INTERVALS * interval_s))
 
     def stop(self) -> None:
@@ -264,42 +274,62 @@ class Daemon:
             return
         self._judging_failures = 0
         changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
-        for finding in changes.leaks:
-            announce_leak(finding)
-        for finding in changes.over:
-            announce_over(finding)
+        incidents = self._update_incidents(evaluation)
+        # Told before it is stored: whoever is killed in between tells it twice rather than never.
+        for one in incidents.announce:
+            announce(one)
         self._leaks = evaluation.counts[Verdict.LEAK]
         self._watched = evaluation.counts[Verdict.WATCH]
         cost_us = cpu_us() - began_us
         if not self._keeper.attempt(
             "verdicts could not be stored, the next evaluation tries again",
-            lambda writer: self._write_evaluation(writer, evaluation, changes, cost_us),
+            lambda writer: self._write_evaluation(writer, evaluation, changes, incidents, cost_us),
         ):
             self._ledger.forget(changes)
+            self._incidents.forget(incidents)
             self._scan.forget_stored()
+
+    def _update_incidents(self, evaluation: Evaluation) -> IncidentChanges:
+        """Move the incidents along, minding what people have noted since the last evaluation."""
+        marks: list[dict[str, Marks]] = []
+        self._keeper.attempt(
+            "what was acknowledged or silenced could not be read", lambda writer: marks.append(writer.incident_marks())
+        )
+        return self._incidents.update(
+            evaluation.findings,
+            evaluation.now_ms,
+            suspected=evaluation.suspected,
+            lives=evaluation.lives,
+            marks=marks[0] if marks else None,
+        )
 
     def _tell_new_store(self) -> None:
         """Have everything stored again after a damaged store was set aside."""
         if self._generation != self._keeper.generation:
             self._generation = self._keeper.generation
             self._ledger.forget_all()
+            self._incidents.forget_all()
             self._scan.forget_stored()
 
-    def _write_evaluation(self, writer: Writer, evaluation: Evaluation, changes: Changes, cost_us: int) -> None:
+    def _write_evaluation(
+        self, writer: Writer, evaluation: Evaluation, changes: Changes, incidents: IncidentChanges, cost_us: int
+    ) -> None:
         states = {
             "evaluation": {
                 "at_ms": evaluation.now_ms,
                 "every_s": self.evaluate_every_s,
                 "cost_us": cost_us,
                 "counts": dict(evaluation.counts),
-                "windows_s": [window.window_s for window in self._scan.windows],
+                "windows_s": list(self._scan.plan.windows_s),
                 "interval_s": self._config.sampling.interval_s,
                 "horizon_s": self._config.thresholds.horizon_s,
             },
+            LIVES: self._scan.past_lives(),
             "daemon": {"pid": os.getpid(), "version": __version__, "config": list(self._config.sources)},
         }
-        entries = [(entry.finding, entry.announced_ms, entry.ended_ms) for entry in changes.write]
-        writer.write_evaluation(entries, evaluation.suspicions, states, evaluation.now_ms)
+        entries = [(entry.finding, entry.ended_ms) for entry in changes.write]
+        changed = ChangedIncidents(incidents.write, incidents.events, incidents.silences)
+        writer.write_evaluation(entries, evaluation.suspicions, states, evaluation.now_ms, changed)
         if changes.drop:
             writer.drop_findings(changes.drop)
 

@@ -14,6 +14,8 @@ EXIT_DATA = 65
 """The store is damaged or was written by a newer leakwatch, or a captured file is wrong (EX_DATAERR)."""
 EXIT_NO_INPUT = 66
 """There is no store or captured file to read (EX_NOINPUT)."""
+EXIT_NO_INCIDENT = 67
+"""No incident of that id or name (EX_NOUSER: the one addressed is not known)."""
 EXIT_UNAVAILABLE = 69
 """What is needed is not there: /proc cannot be read at all, or there is no systemd (EX_UNAVAILABLE)."""
 EXIT_SOFTWARE = 70
@@ -70,6 +72,12 @@ class CaptureNotFoundError(LeakwatchError):
     """A captured file cannot be opened."""
 
     exit_code = EXIT_NO_INPUT
+
+
+class IncidentNotFoundError(LeakwatchError):
+    """No incident is called so, or several are."""
+
+    exit_code = EXIT_NO_INCIDENT
 
 
 class StoreNotFoundError(LeakwatchError):

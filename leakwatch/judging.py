@@ -43,9 +43,9 @@ def in_process(questions: Sequence[Question]) -> list[Answer]:
     """Answer here."""
     if not questions:
         return []
-    from leakwatch.analysis.assess import assess  # noqa: PLC0415 - numpy
+    from leakwatch.analysis.assess import answer  # noqa: PLC0415 - numpy
 
-    return [assess(question) for question in questions]
+    return answer(questions)
 
 
 def in_child(questions: Sequence[Question]) -> list[Answer]:

@@ -31,6 +31,15 @@ class Roster:
         """Return who a process is, None when it is gone or ignored."""
         return self._processes.get(target)
 
+    def oldest(self) -> dict[Target, ProcessInfo]:
+        """Return the oldest process of each service: of forked workers their parent, another one after a restart."""
+        oldest: dict[Target, ProcessInfo] = {}
+        for info in self._processes.values():
+            if info.service is not None:
+                first = oldest.setdefault(info.service.target, info)
+                oldest[info.service.target] = min(first, info, key=lambda one: one.identity.start_ticks)
+        return oldest
+
     def services(self) -> list[tuple[Target, Service | None]]:
         """Return each process's target and service."""
         return [(target, info.service) for target, info in self._processes.items()]

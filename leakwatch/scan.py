@@ -6,31 +6,34 @@ The daemon feeds it live; after a restart it is fed from the store, by the same 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import astuple, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from leakwatch import metrics
-from leakwatch.analysis.confirm import from_json
 from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.derive import Key, judged_values
-from leakwatch.analysis.findings import Judged, Member, kernel_findings, service_finding
-from leakwatch.analysis.spans import plan_windows
+from leakwatch.analysis.findings import Judged, Member, finding_id, kernel_findings, service_finding
+from leakwatch.analysis.lives import Life, Lives
+from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
-from leakwatch.errors import LeakwatchError
 from leakwatch.judging import in_process
-from leakwatch.model import HOST, SEVERITY, SealedBlock, TargetKind, Verdict
+from leakwatch.model import HOST, SEVERITY, SealedBlock, Target, TargetKind, Verdict
 from leakwatch.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from leakwatch.analysis.question import Question
-    from leakwatch.analysis.spans import Window
+    from leakwatch.analysis.spans import Plan
     from leakwatch.config import Config, Thresholds
     from leakwatch.judging import Judge
-    from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service, Target
+    from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
 
+BACKLOG = 2000
+"""Looks to be judged that may wait: 13 kB each."""
+LIVES_KEPT = 10
+"""Past lives remembered of one program in one service."""
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
 
@@ -51,6 +54,10 @@ class Evaluation:
     suspicions: Mapping[Key, str | None]
     """Frozen forecasts that changed, as JSON; None where one was dropped."""
     counts: Mapping[Verdict, int] = field(default_factory=dict)
+    suspected: frozenset[str] = frozenset()
+    """Ids of findings with a frozen forecast that waits for new data."""
+    lives: Mapping[str, str] = field(default_factory=dict)
+    """The oldest process of each finding about processes, by its id: another one after a restart."""
 
 
 class Scan:
@@ -60,7 +67,7 @@ class Scan:
         self._config = config
         self._judge = judge
         self._limits = limits
-        self.windows: tuple[Window, ...] = plan_windows(config.analysis.windows_s, config.sampling.interval_s)
+        self.plan: Plan = plan_of(config.analysis.windows_s, config.sampling.interval_s)
         self._lock = threading.Lock()
         self._series: dict[Key, SeriesState] = {}
         self._missing: dict[Key, int] = {}
@@ -68,6 +75,9 @@ class Scan:
         self._reclaimable: dict[str, bool] = {}
         self._host: dict[str, int] = {}
         self._written: dict[Key, str] = {}
+        self._whose: dict[Key, str] = {}
+        """Of each process's series: the program within a service whose lives it is one of."""
+        self._lives: dict[str, tuple[Life, ...]] = {}
 
     def feed(self, scrape: Scrape) -> list[SealedBlock]:
         """Take a scrape; return the blocks it completed."""
@@ -94,14 +104,22 @@ class Scan:
         for key, value in judged.items():
             state = self._series.get(key)
             if state is None:
-                state = self._series[key] = SeriesState(self.windows)
+                state = self._new_series(key)
             blocks = state.feed(ts_ms, value, same_members=key[1] not in changed)
             sealed += [self._sealed(key, level, state.segment_ms, block) for level, block in blocks]
-        self._forget_vanished(judged)
+        self._forget_vanished(judged, ts_ms)
         return sealed
 
+    def _new_series(self, key: Key) -> SeriesState:
+        state = self._series[key] = SeriesState(self.plan, self._criteria(key))
+        info = self._roster.process(key[1]) if key[1].kind is TargetKind.PROCESS else None
+        if info is not None and info.service is not None:
+            whose = self._whose[key] = f"{info.service.kind}:{info.service.name}/{info.name}/{key[0]}"
+            state.lives = Lives(self._lives.get(whose, ()))
+        return state
+
     def _sealed(self, key: Key, level: int, segment_ms: int, block: Block) -> SealedBlock:
-        return SealedBlock(*key, self.windows[level].span_s, segment_ms, block)
+        return SealedBlock(*key, self.plan.levels[level], segment_ms, block)
 
     def _note(self, values: Mapping[Key, int]) -> None:
         for (metric, target), value in values.items():
@@ -115,18 +133,35 @@ class Scan:
         with self._lock:
             self._roster.update(processes)
 
-    def _forget_vanished(self, judged: Mapping[Key, int]) -> None:
+    def _forget_vanished(self, judged: Mapping[Key, int], now_ms: int) -> None:
         for key in self._series.keys() - judged.keys():
             self._missing[key] = self._missing.get(key, 0) + 1
         for key in self._missing.keys() & judged.keys():
             del self._missing[key]
         for key in [key for key, times in self._missing.items() if times >= VANISHED_AFTER]:
+            self._remember_life(key, now_ms)
             del self._series[key], self._missing[key]
             if key[1].kind is TargetKind.PROCESS:  # others may come back, and their forecast must be dropped then
                 self._written.pop(key, None)
 
+    def _remember_life(self, key: Key, now_ms: int) -> None:
+        """Let the other processes of the same program and service learn from one that has ended."""
+        whose = self._whose.pop(key, None)
+        life = self._series[key].life(str(key[1].key), now_ms) if whose is not None else None
+        if whose is None or life is None:
+            return
+        self._lives[whose] = (*self._lives.get(whose, ()), life)[-LIVES_KEPT:]
+        for other, theirs in self._whose.items():
+            if theirs == whose:
+                self._series[other].lives = Lives(self._lives[whose])
+
+    def past_lives(self) -> dict[str, list[list[object]]]:
+        """Return what past lives taught, as values the store can keep."""
+        with self._lock:
+            return {whose: [list(astuple(life)) for life in lives] for whose, lives in self._lives.items()}
+
     def restore(self, level: int, sealed: Iterable[SealedBlock], segments: Mapping[Key, int]) -> None:
-        """Take the stored blocks of one window, oldest first; the finest window must come first.
+        """Take the stored blocks of one span, oldest first, the coarse ones first.
 
         ``segments`` gives when each series' current segment began; older blocks only tell how high it has been.
         """
@@ -134,22 +169,28 @@ class Scan:
             key = (one.metric, one.target)
             state = self._series.get(key)
             if state is None:
-                state = self._series[key] = SeriesState(self.windows)
+                state = self._new_series(key)
             if one.segment_ms == segments.get(key):
                 state.restore(level, one.block, one.segment_ms)
             else:
-                state.remember(level, one.block.minimum)
+                state.remember(one.block.minimum)
 
-    def restore_suspicions(self, payloads: Mapping[Key, str]) -> None:
-        """Take the stored forecasts, so that a restart does not make a leak be announced or awaited again."""
-        for key, payload in payloads.items():
-            if key in self._series:
-                self._series[key].suspicion = from_json(payload)
-                self._written[key] = payload
+    def restore_climbs(self, payloads: Mapping[Key, str], lives: Mapping[str, list[list[Any]]]) -> None:
+        """Take what was stored of climbs and past lives: a restart makes no leak be announced or awaited again."""
+        self._lives = {whose: tuple(Life(*values) for values in those) for whose, those in lives.items()}
+        for key, state in self._series.items():
+            state.lives = Lives(self._lives.get(self._whose.get(key, ""), ()))
+            state.recollect(payloads.get(key))
+        self._written = {key: payload for key, payload in payloads.items() if key in self._series}
+
+    def settle_backlog(self) -> None:
+        """Judge what was fed from history when it has become much: every look holds a copy of its blocks until then."""
+        if sum(len(state.questions()) for state in self._series.values()) >= BACKLOG:
+            self._judge_all()
 
     def evaluate(self, now_ms: int) -> Evaluation:
         """Judge every series and return the findings of all services, processes and kernel caches."""
-        self._judge_all(now_ms)
+        self._judge_all()
         with self._lock:
             judged = {
                 key: Judged(*key, state.assessment)
@@ -158,27 +199,26 @@ class Scan:
             }
             findings = [self._complete(f, now_ms) for f in (*self._of_processes(judged), *self._of_kernel(judged))]
             suspicions = self._changed_suspicions()
+            suspected = self._suspected()
+            lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
         counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
-        return Evaluation(now_ms, tuple(findings), suspicions, counts)
+        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, lives)
 
-    def _judge_all(self, now_ms: int) -> None:
-        """Bring every series' assessment up to date; sampling goes on while the questions are answered."""
+    def _judge_all(self) -> None:
+        """Bring every series' assessment up to date; sampling goes on while the questions are answered.
+
+        What could not be answered is asked again the next time.
+        """
         with self._lock:
-            asked: list[tuple[SeriesState, Question]] = []
+            asked: list[tuple[SeriesState, list[Question]]] = []
             for key, state in self._series.items():
-                question = state.ask(self._criteria(key)) if state.previous is not None else None
-                if question is not None:
-                    asked.append((state, question))
+                state.criteria = self._criteria(key)
+                asked.append((state, state.questions()))
             headroom = self._headroom()
-        try:
-            answers = self._judge([question for _, question in asked])
-        except LeakwatchError:
-            for state, _ in asked:
-                state.stale = True  # asked again next time
-            raise
+        answers = iter(self._judge([question for _, questions in asked for question in questions]))
         with self._lock:
-            for (state, question), answer in zip(asked, answers, strict=True):
-                state.settle(answer, question.criteria, now_ms, headroom)
+            for state, questions in asked:
+                state.settle([next(answers) for _ in questions], headroom)
 
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key
@@ -217,6 +257,19 @@ class Scan:
             finding = service_finding(service, those, judged.get((metrics.SERVICE_USS_SWAP, service.target)))
             findings.append(replace(finding, user=self._roster.owner(member.info for member in those)))
         return findings
+
+    def _suspected(self) -> frozenset[str]:
+        return frozenset(
+            finding_id(self._named_target(key)) for key, state in self._series.items() if state.is_suspected
+        )
+
+    def _named_target(self, key: Key) -> Target:
+        """Return the target that the finding a series is part of has its id from."""
+        metric, target = key
+        if target.kind is TargetKind.HOST:
+            return Target(TargetKind.HOST, metric)
+        info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
+        return info.service.target if info is not None and info.service is not None else target
 
     def _of_kernel(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         kernel = [
@@ -258,7 +311,7 @@ class Scan:
     def _changed_suspicions(self) -> dict[Key, str | None]:
         changed: dict[Key, str | None] = {}
         for key, state in self._series.items():
-            now = state.suspicion.to_json() if state.suspicion else None
+            now = state.to_json()
             if now != self._written.get(key):
                 changed[key] = now
                 if now is None:

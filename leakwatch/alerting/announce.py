@@ -1,4 +1,4 @@
-"""Tells the log of leaks that were found and of leaks that are over."""
+"""Tells the log of leaks that were found, came back, still last when their silence is over, and are over."""
 
 from __future__ import annotations
 
@@ -6,19 +6,44 @@ import logging
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.alerting.journal import LEAK_FOUND, LEAK_OVER
+from leakwatch.alerting.journal import LEAK_FOUND, LEAK_OVER, LEAK_REMINDED, LEAK_REOPENED
+from leakwatch.alerting.lifecycle import Message
 from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
 from leakwatch.units import format_bytes, format_rate
 
 if TYPE_CHECKING:
+    from leakwatch.alerting.incidents import Announcement
+    from leakwatch.incident import Incident
     from leakwatch.model import Finding
+
+_MESSAGE_IDS = {
+    Message.FOUND: LEAK_FOUND,
+    Message.REOPENED: LEAK_REOPENED,
+    Message.REMINDED: LEAK_REMINDED,
+    Message.OVER: LEAK_OVER,
+}
+_REMARKS = {
+    Message.REOPENED: "back again after it was resolved, ",
+    Message.REMINDED: "its silence is over and it still leaks, ",
+}
 
 log = logging.getLogger(__name__)
 
 
-def announce_leak(finding: Finding) -> None:
-    """Write a new leak to the log at warning priority."""
+def announce(what: Announcement) -> None:
+    """Write it to the log: a leak at warning priority, its end at info."""
+    finding, incident = what.finding, what.incident
+    extra = {"message_id": _MESSAGE_IDS[what.message], "leakwatch": _fields(finding, incident)}
+    if what.message is Message.OVER or finding is None:
+        text = f"leak over: {_who(finding, incident)}: {printable(incident.reason)}; incident {incident.id}"
+        log.info("%s", text, extra=extra)
+        return
+    remark = _REMARKS.get(what.message, "")
+    log.warning("%s", f"leak: {_growth(finding, incident)}; {remark}incident {incident.id}{_see(finding)}", extra=extra)
+
+
+def _growth(finding: Finding, incident: Incident) -> str:
     found = finding.assessment
     slope, low, high = found.slope_bytes_per_hour or 0.0, found.slope_low or 0.0, found.slope_high or 0.0
     since = (
@@ -26,29 +51,36 @@ def announce_leak(finding: Finding) -> None:
         if found.since_ms and found.grown_bytes
         else ""
     )
-    text = (
-        f"leak: {_who(finding)}: {metrics.title(finding.metric)} grows {format_rate(slope)} "
-        f"({format_rate(low)} to {format_rate(high)}){since}; see: leakwatch report --name {finding.id}"
+    return (
+        f"{_who(finding, incident)}: {metrics.title(finding.metric)} grows {format_rate(slope)} "
+        f"({format_rate(low)} to {format_rate(high)}){since}"
     )
-    fields = {
-        "id": finding.id,
-        "kind": finding.kind,
-        "name": finding.name,
+
+
+def _see(finding: Finding) -> str:
+    return f", see: leakwatch report --name {finding.id}"
+
+
+def _fields(finding: Finding | None, incident: Incident) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "id": incident.finding_id,
+        "incident": incident.id,
+        "kind": incident.kind,
+        "name": incident.name,
+    }
+    if finding is None:
+        return fields
+    return fields | {
         "pid": finding.pid or "",
         "service": finding.service or "",
         "metric": finding.metric,
-        "slope_bytes_per_hour": round(slope),
+        "slope_bytes_per_hour": round(finding.assessment.slope_bytes_per_hour or 0.0),
     }
-    log.warning("%s", text, extra={"message_id": LEAK_FOUND, "leakwatch": fields})
 
 
-def announce_over(finding: Finding) -> None:
-    """Write that a leak that was announced is one no longer."""
-    text = f"leak over: {_who(finding)}: {finding.assessment.reason}; id {finding.id}"
-    log.info("%s", text, extra={"message_id": LEAK_OVER, "leakwatch": {"id": finding.id, "name": finding.name}})
-
-
-def _who(finding: Finding) -> str:
+def _who(finding: Finding | None, incident: Incident) -> str:
+    if finding is None:
+        return printable(incident.name)
     parts = []
     if finding.pid is not None:
         parts.append(f"pid {finding.pid}")

@@ -20,7 +20,11 @@ from leakwatch.escape import printable
 LEAK_FOUND = "be0eef04bcc0428b9bb9253979d9d3ff"
 """Something began to leak: ``journalctl MESSAGE_ID=…`` lists every such moment. Fixed for ever."""
 LEAK_OVER = "be77baf390e6421ea9c389528f164ddc"
-"""What leaked does so no longer."""
+"""What leaked does so no longer: its incident is resolved."""
+LEAK_REOPENED = "00660a869d0340d58a389b6c829f5995"
+"""What was resolved leaks again."""
+LEAK_REMINDED = "fb56c65bba554dc19ec7cf1635a4ea61"
+"""A silence is over, and what was silenced still leaks."""
 DAEMON_FATAL = "d196cbe7c21d44a7b861f5af3afc6a93"
 """The daemon ends because it cannot do its work."""
 

@@ -1,4 +1,4 @@
-"""What the log was told and what the store holds of each finding: a leak is announced once, not at every look."""
+"""What the store holds of each finding, and which of them are worth writing again."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ class Entry:
     """One finding and what became of it."""
 
     finding: Finding
-    announced_ms: int | None = None
-    """When the log was told of the leak, None if it was not or the leak is over."""
     ended_ms: int | None = None
     """When the process, service or cache was last there, None while it is."""
 
@@ -35,10 +33,6 @@ class Changes:
     write: tuple[Entry, ...] = ()
     drop: tuple[str, ...] = ()
     """Ids of findings about what is gone and was not suspect."""
-    leaks: tuple[Finding, ...] = ()
-    """New ones, to be announced."""
-    over: tuple[Finding, ...] = ()
-    """Announced ones that leak no longer."""
 
 
 class Ledger:
@@ -50,17 +44,14 @@ class Ledger:
         """Ids of what could not be written or dropped at the last evaluation."""
 
     def update(self, findings: Sequence[Finding], now_ms: int) -> Changes:
-        """Return what is to be written, dropped and told."""
+        """Return what is to be written and dropped."""
         write: list[Entry] = []
-        leaks: list[Finding] = []
-        over: list[Finding] = []
         for finding in findings:
             before = self._entries.get(finding.id)
             if before is not None and _outlives(before, finding):
                 entry = replace(before, ended_ms=before.ended_ms or now_ms)
             else:
-                entry, told = _next(before, finding, now_ms)
-                (leaks if finding.assessment.verdict is Verdict.LEAK else over).extend([finding] if told else [])
+                entry = Entry(finding)
             if finding.id in self._unstored or _worth_writing(before, entry, now_ms):
                 write.append(entry)
                 self._entries[finding.id] = entry
@@ -68,7 +59,7 @@ class Ledger:
         write += self._end_all_but(here, now_ms)
         drop = self._drop_all_but(here)
         self._unstored.clear()
-        return Changes(tuple(write), tuple(drop), tuple(leaks), tuple(over))
+        return Changes(tuple(write), tuple(drop))
 
     def _end_all_but(self, here: set[str], now_ms: int) -> list[Entry]:
         """Keep the suspect among those that are gone; return the entries that changed by it."""
@@ -105,23 +96,12 @@ def _outlives(before: Entry, finding: Finding) -> bool:
     )
 
 
-def _next(before: Entry | None, finding: Finding, now_ms: int) -> tuple[Entry, bool]:
-    """Return the entry after this evaluation, and whether the log is to be told."""
-    announced = before.announced_ms if before else None
-    verdict = finding.assessment.verdict
-    if verdict is Verdict.LEAK and announced is None:
-        return Entry(finding, now_ms), True
-    if verdict in (Verdict.OK, Verdict.LEARNING) and announced is not None:
-        return Entry(finding, None), verdict is Verdict.OK
-    return Entry(finding, announced), False  # `watch` after `leak` is a pause, not an end
-
-
 def _suspect(finding: Finding) -> bool:
     return SEVERITY[finding.assessment.verdict] >= SEVERITY[Verdict.WATCH]
 
 
 def _worth_writing(before: Entry | None, entry: Entry, now_ms: int) -> bool:
-    if before is None or before.ended_ms != entry.ended_ms or before.announced_ms != entry.announced_ms:
+    if before is None or before.ended_ms != entry.ended_ms:
         return True
     if (
         before.finding.assessment.verdict is not entry.finding.assessment.verdict

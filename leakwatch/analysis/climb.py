@@ -1,4 +1,4 @@
-"""One series over time: suspicion, confirmation by fresh data, pauses, releases, the end. A state machine in plain Python.
+"""One series over time: suspicion, confirmation by fresh data, pauses, releases, the end; a state machine.
 
 Looks come in order, each with what the newest blocks are and which windows hit. All times here are in units of the
 life's age, so that the same rules hold for hours and for minutes.
@@ -6,10 +6,9 @@ life's age, so that the same rules hold for hours and for minutes.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from math import inf, isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leakwatch.model import Criterion
 
@@ -128,23 +127,33 @@ class Climb:
     ended: str = ""
     """Why the last alarm ended."""
 
-    def to_json(self) -> str:
-        """Return the text the store keeps."""
-        values = asdict(self) | {"why": ()}
-        return json.dumps(values)
+
+def to_values(climb: Climb) -> dict[str, Any]:
+    """Return what the store keeps."""
+    return {
+        "suspicion": climb.suspicion and asdict(climb.suspicion),
+        "alarm": climb.alarm and asdict(climb.alarm),
+        "past": climb.past and asdict(climb.past),
+        "growing": climb.growing,
+        "ended": climb.ended,
+    }
 
 
-def from_json(text: str) -> Climb:
-    """Return the climb ``to_json`` wrote."""
-    values = json.loads(text)
-    for name, kind in (("suspicion", Suspicion), ("alarm", Alarm), ("past", Past)):
-        if values.get(name) is not None:
-            values[name] = kind(**values[name])
-    return Climb(**(values | {"why": ()}))
+def from_values(values: dict[str, Any]) -> Climb:
+    """Return the climb ``to_values`` wrote."""
+    return Climb(
+        suspicion=Suspicion(**values["suspicion"]) if values["suspicion"] else None,
+        alarm=Alarm(**values["alarm"]) if values["alarm"] else None,
+        past=Past(**values["past"]) if values["past"] else None,
+        growing=values["growing"],
+        ended=values["ended"],
+    )
 
 
+VETO_REACH = 4
+"""How much longer a window may be to take a shorter one's word back."""
 RANGE_SHARE = 0.5
-"""Of the growth worth waking for that the troughs must span: the median of slopes may exceed their range, but not so."""
+"""Of the growth worth waking for that the troughs must span: a median of slopes may exceed their range, but not so."""
 
 
 def step(
@@ -161,11 +170,11 @@ def step(
 ) -> None:
     """Take one look. ``levelled`` tells of a climb of so many units whether its newest third hardly rises."""
     c = criteria
-    hits = _unvetoed([mark for mark in marks if mark.hit], [mark for mark in marks if mark.veto], c)
+    hits = _unvetoed([mark for mark in marks if mark.hit], [mark for mark in marks if mark.veto])
     climb.growing = any(mark.growing for mark in marks)
     climb.why = ()
     hits = _held_back(climb, look, ground, hits, lives, c, unit_s)
-    memory = lives.same_slope(marks, look.end_ms, unit_s, c)
+    memory = lives.same_slope(marks, look.end_ms, c)
     if climb.alarm is None:
         again = _reopened(climb, look, ground, marks, c)
         if again is not None:
@@ -215,9 +224,9 @@ def nearest_record(ground: Ground, c: LeakCriteria) -> float:
     return ground.record - max(3 * ground.noise, c.below_record * (ground.record - ground.lowest))
 
 
-def _unvetoed(hits: list[Mark], vetoes: list[Mark], c: LeakCriteria) -> list[Mark]:
+def _unvetoed(hits: list[Mark], vetoes: list[Mark]) -> list[Mark]:
     """Drop windows that a longer one, up to four times as long, contradicts."""
-    return [hit for hit in hits if not any(hit.units < veto.units <= 4 * hit.units for veto in vetoes)]
+    return [hit for hit in hits if not any(hit.units < veto.units <= VETO_REACH * hit.units for veto in vetoes)]
 
 
 def _held_back(
@@ -246,9 +255,7 @@ def _held_back(
     return hits if all(reason.passed for reason in reasons) else []
 
 
-def _reopened(
-    climb: Climb, look: Look, ground: Ground, marks: Sequence[Mark], c: LeakCriteria
-) -> Mark | None:
+def _reopened(climb: Climb, look: Look, ground: Ground, marks: Sequence[Mark], c: LeakCriteria) -> Mark | None:
     past = climb.past
     if past is None or not isfinite(look.trough) or look.age - past.age >= c.reopen_span * past.length:
         return None
@@ -331,9 +338,7 @@ def _raise(climb: Climb, look: Look, mark: Mark, past: Past | None, by: str) -> 
     climb.ended = ""
 
 
-def _end(
-    climb: Climb, look: Look, ground: Ground, c: LeakCriteria, levelled: Callable[[float], bool]
-) -> None:
+def _end(climb: Climb, look: Look, ground: Ground, c: LeakCriteria, levelled: Callable[[float], bool]) -> None:
     """Take the alarm back when memory was given back, growth has stopped or the climb was a saturating one."""
     alarm = climb.alarm
     assert alarm is not None

@@ -50,7 +50,7 @@ class Life:
 def summarise(
     name: str, lows: Sequence[float], ended_ms: int, base_s: int, unit_s: float, criteria: LeakCriteria
 ) -> Life | None:
-    """Return the summary of a life from all its block lows (NaN where no sample fell), None where it teaches nothing."""
+    """Return the summary of a life from its block lows (NaN where no sample fell), None where it teaches nothing."""
     real = [low for low in lows if isfinite(low)]
     if len(real) < LEAST_BLOCKS:
         return None
@@ -131,7 +131,7 @@ class Lives:
         last = settled[-c.lives_kept :]
         return Plateau(max(life.level for life in last), max(life.settled_units for life in last))
 
-    def same_slope(self, marks: Sequence[Mark], now_ms: int, unit_s: float, c: LeakCriteria) -> Mark | None:
+    def same_slope(self, marks: Sequence[Mark], now_ms: int, c: LeakCriteria) -> Mark | None:
         """Return the longest window that grows at the slope of past lives, where enough of them grew."""
         if not self.known:
             return None

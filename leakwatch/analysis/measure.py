@@ -6,11 +6,14 @@ Shapes: ``y`` is (rows, 12), bytes, oldest first, finite; every result is (rows,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakwatch.analysis.spans import BLOCKS
-from leakwatch.analysis.trend import Floats
+
+if TYPE_CHECKING:
+    from leakwatch.analysis.trend import Floats
 
 _AT = np.arange(BLOCKS, dtype=np.float64)
 _I, _J = np.triu_indices(BLOCKS, 1)

@@ -1,7 +1,7 @@
 """Replays captures through the detector as it would have happened: no look ahead, the daemon's own looks and rules.
 
-What a live ``SeriesState`` does sample by sample is done here for whole series at once; ``tests/analysis`` holds the two
-together. Windows of many series and looks are judged in one go, which is what makes it fast.
+What a live ``SeriesState`` does sample by sample is done here for whole series at once; a test holds the two together.
+Windows of many series and looks are judged in one go, which is what makes it fast.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from leakwatch.analysis.assess import answer_of, marks_of
 from leakwatch.analysis.climb import Climb, Ground, Look
 from leakwatch.analysis.gridding import Segment, look_facts, segments_of
 from leakwatch.analysis.lives import Life, Lives, summarise
+from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import judge
-from leakwatch.analysis.sparse import is_sparse, replay_sparse
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT, plan_of
+from leakwatch.analysis.sparse import is_sparse, replay_sparse
 from leakwatch.analysis.state import levelled
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import capped, screened, settled
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.capture import Capture
     from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.question import Answer
+    from leakwatch.analysis.rules import Judged
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.subject import Subject
-    from leakwatch.analysis.windows import Rows
+    from leakwatch.analysis.windows import Ints, Rows
 
 CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
@@ -134,7 +135,8 @@ def _reclaim_is_told(captures: Sequence[Capture]) -> bool:
     Where a capture has the kernel's own counters, growth of what the kernel gives back when asked is at most to be
     watched. A capture of slab caches alone leaves nothing but their shape to go by.
     """
-    return any(capture.subject.kind is SubjectKind.KERNEL and capture.name.startswith("kernel/") for capture in captures)
+    kernel = (capture for capture in captures if capture.subject.kind is SubjectKind.KERNEL)
+    return any(capture.name.startswith("kernel/") for capture in kernel)
 
 
 def _milder(outcome: Outcome, *, capped_to_watch: bool) -> Outcome:
@@ -176,9 +178,7 @@ def _life(capture: Capture, settings: Settings) -> Life | None:
     return summarise(capture.name, blocks.lows.tolist(), ended_ms, plan.base_s, plan.unit_s, criteria)
 
 
-def _prepare(
-    capture: Capture, criteria: LeakCriteria, plan: Plan, lives: Lives, *, capped_to_watch: bool
-) -> _Prepared:
+def _prepare(capture: Capture, criteria: LeakCriteria, plan: Plan, lives: Lives, *, capped_to_watch: bool) -> _Prepared:
     prepared = _Prepared(capture, criteria, plan, capped_to_watch)
     for segment in segments_of(capture, plan):
         looks = look_facts(segment, plan)
@@ -219,11 +219,12 @@ def _stepped(prepared: Sequence[tuple[int, _Prepared]], lives: Sequence[Lives]) 
     return {at: _outcome(one, answers, lives[at]) for at, one in prepared}
 
 
-def _answer_at(judged, rows, looks, i, plan):  # type: ignore[no-untyped-def]
-    """Return the marks of a look; of the newest the whole answer."""
+def _answer_at(judged: Judged, rows: Ints, looks: _Looks, i: int, plan: Plan) -> Answer:
+    """Return the answer of a look: the whole of it for the newest one, of all others only what it showed."""
     if looks.judged[i] == len(looks.looks) - 1:
-        return answer_of(judged, rows, looks.segment.blocks, int(looks.segment.ends[looks.judged[i]]), plan)
-    return marks_of(judged, rows, plan)
+        return answer_of(judged, rows.tolist(), looks.segment.blocks, int(looks.segment.ends[looks.judged[i]]), plan)
+    telling = judged.growing[rows] | judged.memory[rows] | judged.veto[rows]
+    return Answer(marks_of(judged, rows[telling].tolist(), plan), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)
 
 
 def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> Outcome:
@@ -238,7 +239,7 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
         covered = min(len(looks.segment.blocks.lows), FINE_KEPT)
         for at, (look, ground) in enumerate(zip(looks.looks, looks.grounds, strict=True)):
             last = closer.get(at)
-            marks = () if last is None else last if isinstance(last, tuple) else last.marks
+            marks = last.marks if last is not None else ()
             if not marks and climb.alarm is None and climb.suspicion is None and climb.past is None:
                 climb.growing = False
                 continue
@@ -252,7 +253,7 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
             elif climb.alarm is None and is_open:
                 alerts[-1] = (alerts[-1][0], look.end_ms)
     current = round(float(one.capture.values[-1])) if len(one.capture.values) else 0
-    if last is not None and not isinstance(last, tuple):
+    if last is not None:
         assessment = settled(climb, last, one.plan, current)
     else:
         assessment = screened(climb, ground, covered, one.plan, one.criteria, current)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.measure import Shapes
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.trend import Floats
-    from leakwatch.analysis.windows import Bools, Rows
+    from leakwatch.analysis.windows import Bools, Ints, Rows
 
 HOUR_S = 3600
 STEEPER = 1000.0
@@ -63,7 +63,7 @@ class Judged:
     """It has levelled off."""
 
 
-def judge(rows: Rows, plan: Plan, criteria: Sequence[LeakCriteria], whose: np.ndarray) -> Judged:  # type: ignore[type-arg]
+def judge(rows: Rows, plan: Plan, criteria: Sequence[LeakCriteria], whose: Ints) -> Judged:
     """Return the judgement of every row; row ``i`` belongs to the series with ``criteria[whose[i]]``."""
     s = measure(rows.y)
     seconds = np.array([span.seconds for span in plan.spans], dtype=np.float64)[rows.span]
@@ -76,7 +76,7 @@ def judge(rows: Rows, plan: Plan, criteria: Sequence[LeakCriteria], whose: np.nd
     straight = (s.growth >= k.strong_noise_ratio * noise) & (s.growth >= k.strong_growth_ratio * s.level)
     strong = straight & (s.residual <= k.strong_residual * s.growth)
     grows = _growth(s, per_hour, units, noise, c, k)
-    lasts = _lasting(s, rows, units, slack, strong, k)
+    lasts = _lasting(s, rows, slack, strong, k)
     shape = _shape(s, rows, noise, k)
     patience = _patience(s, rows, seconds, units, strong, c, k)
     tests = (*grows, *lasts, *shape, *patience)
@@ -101,7 +101,7 @@ _TWELFTHS = range(12)
 class _Thresholds:
     """The configured thresholds, a value a row."""
 
-    def __init__(self, criteria: Sequence[LeakCriteria], whose: np.ndarray) -> None:  # type: ignore[type-arg]
+    def __init__(self, criteria: Sequence[LeakCriteria], whose: Ints) -> None:
         self.rate = np.array([c.min_rate_bytes_per_hour for c in criteria])[whose]
         self.growth = np.array([c.min_growth_bytes for c in criteria])[whose]
         self.ratio = np.array([c.min_growth_ratio for c in criteria])[whose]
@@ -129,13 +129,14 @@ def _growth(
     )  # fmt: skip
 
 
-def _lasting(s: Shapes, rows: Rows, units: Floats, slack: Floats, strong: Bools, k: LeakCriteria) -> tuple[Test, ...]:
+def _lasting(s: Shapes, rows: Rows, slack: Floats, strong: Bools, k: LeakCriteria) -> tuple[Test, ...]:
     """Return whether the growth goes on, at the pace it had."""
     young = rows.age < k.young_hours
     third = np.where(young, k.min_third_ratio_young, k.min_third_ratio)
     has = np.isfinite(rows.previous) & (rows.previous > 2 * s.noise)
     now = s.slope * len(_TWELFTHS)
-    previous = _ratio("as fast as before the window", now, np.where(has, rows.previous, 1.0), k.min_previous_ratio, slack)
+    before = np.where(has, rows.previous, 1.0)
+    previous = _ratio("as fast as before the window", now, before, k.min_previous_ratio, slack)
     last = _ratio("rises into the newest block", s.last_step, s.growth / 11, k.min_last_ratio, slack, positive=False)
     return (
         _ratio("newer half as steep", s.late, s.early, k.min_late_ratio, 0.24 * 11 * 1.12 * slack),
@@ -181,9 +182,16 @@ def _patience(
 
 
 def _memory(
-    s: Shapes, rows: Rows, per_hour: Floats, units: Floats, noise: Floats, slack: Floats, c: _Thresholds, k: LeakCriteria
+    s: Shapes,
+    rows: Rows,
+    per_hour: Floats,
+    units: Floats,
+    noise: Floats,
+    slack: Floats,
+    c: _Thresholds,
+    k: LeakCriteria,
 ) -> Bools:
-    return (
+    enough: Bools = (
         ~rows.by_medians
         & (units >= k.memory_hours)
         & (s.slope / s.error >= k.min_z)
@@ -196,16 +204,18 @@ def _memory(
         & (s.rises >= k.min_rises)
         & (s.now > s.top - noise)
     )
+    return enough
 
 
 def _veto(s: Shapes, noise: Floats, k: LeakCriteria) -> Bools:
-    return (
+    bends: Bools = (
         (s.slope / s.error >= k.min_z)
         & (s.growth >= 10 * noise)
         & (s.middle_rise > 0)
         & (s.last_rise < k.veto_ratio * s.middle_rise - noise)
         & (s.now > s.top - 2 * noise - 0.1 * s.growth)
     )
+    return bends
 
 
 def _at_least(name: str, measured: Floats, threshold: Floats, unit: str, *, grows: bool = False) -> Test:
@@ -215,7 +225,7 @@ def _at_least(name: str, measured: Floats, threshold: Floats, unit: str, *, grow
 def _ratio(
     name: str, over: Floats, under: Floats, least: Floats | float, slack: Floats, *, positive: bool = True
 ) -> Test:
-    """Return whether ``over`` is at least that share of ``under``, or would be but for noise; ``positive``: and rises."""
+    """Return whether ``over`` is that share of ``under``, or would be but for noise; ``positive``: and rises."""
     passed = over >= least * under - slack
     if positive:
         passed &= over > 0

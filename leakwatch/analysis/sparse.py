@@ -1,7 +1,7 @@
 """Series sampled more slowly than windows can be cut in blocks: here the samples are the blocks.
 
-One sample in some hours, as a cron job leaves them. A window needs at least eight real samples; what lies between two of
-them is not known and never assumed.
+One sample in some hours, as a cron job leaves them. A window needs at least eight real samples; what lies between two
+of them is not known and never assumed.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ class _Run:
         t, v = self.hours[self.life :], self.values[self.life :]
         newest = min(len(v), WINDOWS[-1])
         slope, low, high = interval(t[-newest:], v[-newest:])
-        tests = self.hit.tests if self.hit else tests_of(t[-newest:], v[-newest:], t[:-newest], v[:-newest], self.criteria)
+        parts = t[-newest:], v[-newest:], t[:-newest], v[:-newest]
+        tests = self.hit.tests if self.hit else tests_of(*parts, self.criteria)
         if self.alarm is not None:
             slope, low, high = self.slope, min(low, self.slope), max(high, self.slope)
             since, verdict = self.alarm.since, Verdict.LEAK
@@ -181,10 +182,12 @@ class _Run:
             since = len(self.values) - newest
             failed = [test.criterion for test in tests if not test.passed]
             grows = slope > 0 and tests[0].passed and tests[1].passed
-            verdict = Verdict.WATCH if self.suspicion is not None or (grows and len(failed) <= MOST_FAILED) else Verdict.OK
-            reason = f"grows within {newest} samples, but ({failed[0]}: no)" if failed else "looks like a leak; new samples decide"
-            if verdict is Verdict.OK:
-                reason = f"no lasting growth within {newest} samples ({failed[0] if failed else 'growth'}: no)"
+            watched = self.suspicion is not None or (grows and len(failed) <= MOST_FAILED)
+            verdict = Verdict.WATCH if watched else Verdict.OK
+            what = "grows" if watched else "no lasting growth"
+            reason = "looks like a leak; the samples that come now will decide"
+            if failed:
+                reason = f"{what} within {newest} samples ({failed[0]}: no)"
         suspect = verdict is not Verdict.OK
         return Assessment(
             verdict, current, tests, (), slope, low, high,

@@ -1,12 +1,14 @@
 """One series under watch: its blocks, its segment, its climb. Fed sample by sample, live or from history alike.
 
-A *look* is taken at fixed times, a quarter of a unit apart and the same for every series, of the blocks complete by then.
-What is said at a time thus depends on the samples until then alone, not on when somebody asked.
+A *look* is taken at fixed times, a quarter of a unit apart and the same for every series, of the blocks complete by
+then. What is said at a time thus depends on the samples until then alone, not on when somebody asked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+import json
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import inf, isfinite, nan
 from statistics import median
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.spans import Plan
     from leakwatch.model import Assessment, Block
 
+MOST_PENDING = 200
+"""Looks that may wait for somebody to judge them: two days of them, should judging fail for as long."""
 TROUGH_UNITS = 0.5
 RECENT_UNITS = 2.0
 LEVELLING_BINS = 12
@@ -112,6 +116,7 @@ class SeriesState:
         if climbing.worth_judging(self.ground, look, self.lives, self.criteria):
             question = Question(self._plan, self._held(), self.criteria, end)
         self._pending.append(Pending(look, self.ground, question))
+        del self._pending[:-MOST_PENDING]
 
     def _look(self, end: int) -> Look:
         plan, lows = self._plan, self._trail.fine.lows
@@ -148,7 +153,8 @@ class SeriesState:
         """
         left = list(answers)
         last: Answer | None = None
-        for pending in self._pending:
+        settled_now = self._pending[: self._reach(len(left))]
+        for pending in settled_now:
             last = left.pop(0) if pending.question is not None else None
             climbing.step(
                 self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
@@ -157,11 +163,20 @@ class SeriesState:
         if self.previous is None:
             return
         current = round(self.previous[1])
-        if self._pending or self.assessment is None:
+        if settled_now or self.assessment is None:
             self.assessment = self._assess(last, current)
         else:
             self.assessment = replace(self.assessment, current_bytes=current)
-        self._pending.clear()
+        del self._pending[: len(settled_now)]
+
+    def _reach(self, answered: int) -> int:
+        """Return how many pending looks so many answers settle: those taken while they were made wait for the next."""
+        for at, pending in enumerate(self._pending):
+            if pending.question is not None:
+                if not answered:
+                    return at
+                answered -= 1
+        return len(self._pending)
 
     def _assess(self, answer: Answer | None, current: int) -> Assessment:
         if answer is None:
@@ -184,6 +199,31 @@ class SeriesState:
         if trail.first < trail.fine.start:
             return summarise(name, trail.coarse.lows, ended_ms, plan.coarse_s, plan.unit_s, self.criteria)
         return summarise(name, trail.fine.lows, ended_ms, plan.base_s, plan.unit_s, self.criteria)
+
+    @property
+    def is_suspected(self) -> bool:
+        """Whether a frozen forecast waits for new data."""
+        return self.climb.suspicion is not None and self.climb.alarm is None
+
+    def to_json(self) -> str | None:
+        """Return what the store keeps of a series that is suspect or was, None of any other."""
+        climb = self.climb
+        if climb.alarm is None and climb.suspicion is None and climb.past is None:
+            return None
+        return json.dumps({"ground": asdict(self.ground), "climb": climbing.to_values(climb)})
+
+    def recollect(self, payload: str | None) -> None:
+        """Take what ``to_json`` gave after the blocks were restored, or come to the same from the blocks."""
+        self._due = -(-(self._trail.fine.end + 1) // self._plan.look_blocks) * self._plan.look_blocks - 1
+        if payload is not None:
+            values = json.loads(payload)
+            self.ground, self.climb = Ground(**values["ground"]), climbing.from_values(values["climb"])
+            return
+        plan, ring = self._plan, self._trail.coarse
+        for at, low in enumerate(ring.lows):
+            end = (ring.start + at + 1) * COARSE_OF - 1
+            age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
+            self.ground = climbing.follow(self.ground, Look(0, age, low, low, nan), self.criteria)
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""
@@ -208,14 +248,13 @@ def noise_of(lows: array[float] | Sequence[float], plan: Plan) -> float:
     y = [min((x for x in newest[i : i + q] if isfinite(x)), default=inf) for i in range(0, 12 * q, q)]
     if any(x == inf for x in y):
         return nan
-    steps = [b - a for a, b in zip(y, y[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(y)]
     middle = median(steps)
     return 1.4826 * median(abs(x - middle) for x in steps) / 2**0.5
 
 
 def levelled(medians: Sequence[float], end: int, length: int, ratio: float) -> bool:
-    """Return whether the newest third of the ``length`` medians before index ``end`` rises less than ``ratio`` of the
-    third before."""
+    """Return whether of ``length`` medians before ``end`` the newest third rises too little beside the middle one."""
     size = length // LEVELLING_BINS
     if size < 1 or end < size * LEVELLING_BINS:
         return False

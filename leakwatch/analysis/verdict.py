@@ -65,7 +65,8 @@ def screened(
         return learning(have, plan, current_bytes)
     if climb.suspicion is not None:
         reason = "looked like a leak a moment ago; data that come now will decide"
-        return Assessment(Verdict.WATCH, current_bytes, climb.why, slope_bytes_per_hour=climb.suspicion.slope, reason=reason)
+        slope = climb.suspicion.slope
+        return Assessment(Verdict.WATCH, current_bytes, climb.why, slope_bytes_per_hour=slope, reason=reason)
     reach = max(0.0, ground.record - ground.lowest) if isfinite(ground.record) else 0.0
     floor = criteria.min_growth_bytes
     window_s = min(have, plan.windows_s[-1])
@@ -132,7 +133,7 @@ def _leak(climb: Climb, answer: Answer | None, current_bytes: int) -> Assessment
     alarm = climb.alarm
     assert alarm is not None
     criteria = tuple(answer.evidence) if answer else ()
-    confirmed = Criterion(f"confirmed by {alarm.by}", 1.0, 1.0, True, "")  # noqa: FBT003 - the fourth of five
+    confirmed = Criterion(f"confirmed by {alarm.by}", 1.0, 1.0, True, "")
     return Assessment(
         verdict=Verdict.LEAK,
         current_bytes=current_bytes,

@@ -14,12 +14,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from leakwatch.analysis.measure import filled
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS
-from leakwatch.analysis.trend import Floats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leakwatch.analysis.spans import Plan, Span
+    from leakwatch.analysis.trend import Floats
 
 Ints: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Bools: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
@@ -159,7 +159,8 @@ class _Context:
         lows = self.blocks.coarse_medians if by_medians else self.blocks.coarse_lows
         if span.coarse and span.q > 1 and not by_medians:
             lows = rolling_min(lows, span.q)
-        return self._extreme(np.where(np.isfinite(lows), lows, -np.inf), span, looks, self.blocks.top_before, np.maximum)
+        held = np.where(np.isfinite(lows), lows, -np.inf)
+        return self._extreme(held, span, looks, self.blocks.top_before, np.maximum)
 
     def _extreme(self, x: Floats, span: Span, looks: Ints, initial: float, pick: np.ufunc) -> Floats:
         """Return the extreme of the coarse blocks before each window, of as many as a live series holds."""
@@ -185,7 +186,7 @@ class _Context:
         return np.where(np.isfinite(low) & np.isfinite(high), high - low, 0.0)
 
     def previous(self, span: Span, looks: Ints, *, by_medians: bool) -> Floats:
-        """Return the growth over the stretch before each window: from its first to its last third, one and a half fold."""
+        """Return the growth over the stretch before each window: 1.5 times that from its first to its last third."""
         n = span.q * BLOCKS
         coarse = span.coarse or 2 * n > FINE_KEPT
         last = self._last(coarse=span.coarse)[looks]

@@ -13,7 +13,8 @@ examples:
   leakwatch daemon --config my.toml --for 3h
   leakwatch daemon --proc /mnt/target/proc --for 10m
 
-Logs to the journal when started by systemd, else to standard error. A new leak is logged once, as a warning.
+Logs to the journal when started by systemd, else to standard error. A new leak is logged once, as a warning;
+what becomes of it: leakwatch incidents.
 SIGTERM and SIGINT end it in order.
 """
 

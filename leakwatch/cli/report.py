@@ -114,8 +114,9 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     host = _read_host(reader, states.get("evaluation", {}), now_ms)
     if host is None:
         raise StoreNotFoundError(f"{reader.path} holds no scrape yet; the first comes seconds after the daemon's start")
+    newest = {incident.finding_id: incident for incident in reader.incidents()}
     return build(
-        [Row(stored.finding, stored.ended_ms) for stored in reader.findings()],
+        [Row(stored.finding, stored.ended_ms, newest.get(stored.finding.id)) for stored in reader.findings()],
         host,
         reader.finding_counts(),
         filters,

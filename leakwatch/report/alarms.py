@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.escape import printable
 from leakwatch.model import Assessment, Verdict
-from leakwatch.report import words
+from leakwatch.report import incident_words, words
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import integer
 from leakwatch.report.judged import source, text
@@ -106,7 +106,7 @@ class _Total:
 
 def _cells(row: Replayed) -> tuple[str, ...]:
     return (
-        words.minute(row.alerts[0][0]),
+        incident_words.minute(row.alerts[0][0]),
         _name(row),
         str(len(row.alerts)),
         format_duration(row.alarmed_s),
@@ -149,4 +149,5 @@ def _course(row: Replayed) -> str:
     """Return in a few words when a series would have been alarmed, and what it is called at the end."""
     if not row.alerts:
         return f"no alarm, {row.assessment.verdict}"
-    return f"{words.minute(row.alerts[0][0])} {words.count(len(row.alerts), 'alarm')}, {row.assessment.verdict}"
+    first = incident_words.minute(row.alerts[0][0])
+    return f"{first} {words.count(len(row.alerts), 'alarm')}, {row.assessment.verdict}"

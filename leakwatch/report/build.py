@@ -13,6 +13,8 @@ from leakwatch.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from leakwatch.incident import Incident
+
 STALE_INTERVALS = 3
 """A last scrape older than this many intervals means that nobody samples."""
 DEFAULT_VERDICTS = frozenset({Verdict.LEAK, Verdict.WATCH})
@@ -38,6 +40,12 @@ class Row:
     finding: Finding
     ended_ms: int | None = None
     """When its process ended, None while it runs."""
+    incident: Incident | None = None
+    """The newest of this finding."""
+
+    def silenced(self, now_ms: int) -> bool:
+        """Return whether somebody has silenced it, for now."""
+        return self.incident is not None and self.incident.silenced(now_ms) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,18 @@ class Report:
     window_s: int | None = None
 
     @property
+    def loud(self) -> tuple[Row, ...]:
+        """The rows that nobody has silenced."""
+        return tuple(row for row in self.rows if not row.silenced(self.generated_ms))
+
+    @property
+    def silenced(self) -> tuple[Row, ...]:
+        """The rows that somebody has silenced: listed apart, never hidden."""
+        return tuple(row for row in self.rows if row.silenced(self.generated_ms))
+
+    @property
     def leaking(self) -> bool:
-        """Whether something in the report leaks now."""
+        """Whether something in the report leaks now, silenced or not: a silence is about being told."""
         return any(row.finding.assessment.verdict is Verdict.LEAK and row.ended_ms is None for row in self.rows)
 
     @property
@@ -98,7 +116,7 @@ def build(
     """Return the report. Raises UsageError for a window that is not evaluated."""
     if filters.window_s is not None:
         rows = [_seen_by(row, filters.window_s, host.windows_s) for row in rows]
-    chosen = [row for row in rows if _passes(row.finding, filters)]
+    chosen = [row for row in rows if _passes(row, filters)]
     ordered = sorted(chosen, key=lambda row: rank(row, generated_ms, host.horizon_s), reverse=True)
     return Report(generated_ms, evaluated_ms, host, tuple(ordered), dict(counts), filters.window_s)
 
@@ -106,8 +124,8 @@ def build(
 def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     """Return what rows are ordered by, the most urgent largest: how sure it is, how near its end, how fast.
 
-    A leak before what is to be watched, what still runs before what has ended, what runs out of memory within the
-    horizon before the rest; then confidence x rate / time to exhaustion.
+    What is silenced comes last. Of the rest a leak before what is to be watched, what still runs before what has ended,
+    what runs out of memory within the horizon before the rest; then confidence x rate / time to exhaustion.
     """
     found = row.finding.assessment
     rate = max(0.0, found.slope_bytes_per_hour or 0.0)
@@ -115,6 +133,7 @@ def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     left_h = max((at - now_ms) / 3_600_000, 0.01) if at is not None else 1e6
     near = at is not None and at - now_ms <= horizon_s * 1000
     return (
+        float(not row.silenced(now_ms)),
         SEVERITY[found.verdict],
         float(row.ended_ms is None),
         float(near),
@@ -124,13 +143,16 @@ def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     )
 
 
-def _passes(finding: Finding, filters: Filters) -> bool:
+def _passes(row: Row, filters: Filters) -> bool:
+    finding = row.finding
     if finding.assessment.verdict not in filters.verdicts:
         return False
     if filters.pid is not None and finding.pid != filters.pid:
         return False
     return (
-        _matches(filters.names, finding.name, finding.id, finding.service or "")
+        _matches(
+            filters.names, finding.name, finding.id, finding.service or "", row.incident.id if row.incident else ""
+        )
         and _matches(filters.units, finding.service or "")
         and _matches(filters.users, finding.user or "")
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leakwatch.escape import printable
 from leakwatch.report import json_report
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",
     "slope_high", "since", "grown_bytes", "current_bytes", "limit_bytes", "exhaustion_at", "ended_at", "confidence",
-    "reason",
+    "reason", "incident", "incident_state", "acknowledged_by", "silenced_until",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@")
 """A cell that begins so is a formula to a spreadsheet, and a process may be named ``=HYPERLINK(…)`` (OWASP)."""
@@ -27,9 +27,21 @@ def render(report: Report) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in report.rows:
-        one = json_report.finding(row)
+        one = json_report.finding(row, report.generated_ms)
+        one |= _incident(one["incident"])
         writer.writerow([_cell(one[column]) for column in COLUMNS])
     return out.getvalue()
+
+
+def _incident(one: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the columns about an incident, empty without one."""
+    one = one or {"id": None, "state": None, "acknowledged": None, "silenced": None}
+    return {
+        "incident": one["id"],
+        "incident_state": one["state"],
+        "acknowledged_by": (one["acknowledged"] or {}).get("by"),
+        "silenced_until": (one["silenced"] or {}).get("until"),
+    }
 
 
 def _cell(value: object) -> object:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
+from leakwatch.report import incident_words
 from leakwatch.report.json_values import criterion, finite, integer, time, window
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def as_object(report: Report) -> dict[str, Any]:
         "sampling": report.stale_s is None,
         "host": _host(report),
         "counts": dict(report.counts),
-        "findings": [finding(row) for row in report.rows],
+        "findings": [finding(row, report.generated_ms) for row in report.rows],
         "absences": {str(reason): count for reason, count in sorted(report.host.absences.items())},
         "absence_examples": {name: list(notes) for name, notes in report.host.notes.items()},
     }
@@ -56,8 +57,8 @@ def _host(report: Report) -> dict[str, Any]:
     }
 
 
-def finding(row: Row) -> dict[str, Any]:
-    """Return one finding."""
+def finding(row: Row, now_ms: int) -> dict[str, Any]:
+    """Return one finding, with its newest incident or None."""
     one, found = row.finding, row.finding.assessment
     return {
         "id": one.id,
@@ -82,6 +83,7 @@ def finding(row: Row) -> dict[str, Any]:
         "confidence": finite(found.confidence),
         "reason": found.reason,
         "note": one.note,
+        "incident": row.incident and incident_words.as_object(row.incident, now_ms),
         "windows": [window(trend) for trend in found.windows],
         "evidence": [criterion(test) for test in found.evidence],
     }

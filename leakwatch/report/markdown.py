@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from leakwatch.report import words
 
 if TYPE_CHECKING:
-    from leakwatch.report.build import Report
+    from collections.abc import Sequence
+
+    from leakwatch.report.build import Report, Row
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&@])")
 _LINK = re.compile(r"\b(https?|ftp|mailto|xmpp)(?=:)|\b(www)(?=\.)", re.IGNORECASE)
@@ -20,25 +22,33 @@ def render(report: Report) -> str:
     lines = [f"**{_safe(words.headline(report))}**", ""]
     if words.alarm(report):
         lines += [f"**{_safe(words.alarm(report))}**", ""]
-    if report.rows:
-        lines += [
-            "| verdict | what | rate (95 % interval) | per day | grown | lasts | why |",
-            "|---|---|--:|--:|---|--:|---|",
-        ]
-    for row in report.rows:
-        reason = "; ".join(text for text in (words.why(row), words.limit(row), words.where(row)) if text)
+    lines += _table(report.loud, report.generated_ms)
+    if report.silenced:
+        lines += ["", "**Silenced:**", "", *_table(report.silenced, report.generated_ms)]
+    lines += ["", *(f"- {_safe(remark)}" for remark in words.remarks(report))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(rows: Sequence[Row], now_ms: int) -> list[str]:
+    if not rows:
+        return []
+    lines = [
+        "| verdict | what | rate (95 % interval) | per day | grown | lasts | why |",
+        "|---|---|--:|--:|---|--:|---|",
+    ]
+    for row in rows:
+        why = (words.why(row), words.limit(row), words.where(row), words.incident(row, now_ms))
         cells = (
             str(row.finding.assessment.verdict),
             words.what(row),
             words.rate(row),
             words.per_day(row),
             words.grown(row),
-            words.lasts(row, report.generated_ms),
-            reason,
+            words.lasts(row, now_ms),
+            "; ".join(text for text in why if text),
         )
         lines.append("| " + " | ".join(_safe(cell) for cell in cells) + " |")
-    lines += ["", *(f"- {_safe(remark)}" for remark in words.remarks(report))]
-    return "\n".join(lines).rstrip() + "\n"
+    return lines
 
 
 def _safe(text: str) -> str:

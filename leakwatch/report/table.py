@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.report import words
+from leakwatch.report import incident_words, words
 from leakwatch.report.columns import WIDEST, aligned, coloured
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from leakwatch.report.build import Report, Row
 
 _HEADINGS = ("verdict", "what", "rate (95 % interval)", "per day", "grown", "lasts")
@@ -16,25 +18,29 @@ _HEADINGS = ("verdict", "what", "rate (95 % interval)", "per day", "grown", "las
 def render(report: Report, *, colour: bool = False) -> str:
     """Return the report as text."""
     lines = [words.headline(report), *filter(None, [words.alarm(report)]), ""]
-    if report.rows:
-        lines += [*_rows(report, colour=colour), ""]
+    if report.loud:
+        lines += [*_rows(report.loud, report.generated_ms, colour=colour), ""]
+    if report.silenced:
+        lines += ["Silenced:", *_rows(report.silenced, report.generated_ms, colour=False), ""]
     remarks = words.remarks(report)
     lines += remarks
     if report.evaluated_ms is not None:
-        lines.append(f"Judged {words.minute(report.evaluated_ms)}, {_scrapes(report)}.")
+        lines.append(f"Judged {incident_words.minute(report.evaluated_ms)}, {_scrapes(report)}.")
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _scrapes(report: Report) -> str:
-    return f"from scrapes every {report.host.interval_s:g} s, the last at {words.minute(report.host.last_scrape_ms)}"
+    last = incident_words.minute(report.host.last_scrape_ms)
+    return f"from scrapes every {report.host.interval_s:g} s, the last at {last}"
 
 
-def _rows(report: Report, *, colour: bool) -> list[str]:
-    heading, *lines = aligned([_HEADINGS, *(_cells(row, report.generated_ms) for row in report.rows)])
+def _rows(rows: Sequence[Row], now_ms: int, *, colour: bool) -> list[str]:
+    heading, *lines = aligned([_HEADINGS, *(_cells(row, now_ms) for row in rows)])
     out = [heading]
-    for row, line in zip(report.rows, lines, strict=True):
+    for row, line in zip(rows, lines, strict=True):
         out.append(coloured(line, row.finding.assessment.verdict) if colour else line)
-        out += [f"    {text}" for text in (words.why(row), words.limit(row), words.where(row)) if text]
+        more = (words.why(row), words.limit(row), words.where(row), words.incident(row, now_ms))
+        out += [f"    {text}" for text in more if text]
     return out
 
 

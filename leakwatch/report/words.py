@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
+from leakwatch.incident import IncidentState
 from leakwatch.model import AbsenceReason, FindingKind, Verdict
+from leakwatch.report import incident_words
 from leakwatch.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from leakwatch.model import Assessment
     from leakwatch.report.build import Report, Row
 
@@ -23,11 +26,6 @@ _CAUSE = {
     AbsenceReason.MALFORMED: "not in a known format",
     AbsenceReason.SKIPPED: "not read this time",
 }
-
-
-def minute(ts_ms: int) -> str:
-    """Return a time to the minute, UTC."""
-    return rfc3339(ts_ms).replace("T", " ")[:16] + "Z"
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -86,7 +84,7 @@ def grown_of(found: Assessment) -> str:
     """Return how much was grown and since when."""
     if found.grown_bytes is None or found.since_ms is None:
         return "-"
-    return f"{format_bytes(found.grown_bytes)} since {minute(found.since_ms)}"
+    return f"{format_bytes(found.grown_bytes)} since {incident_words.minute(found.since_ms)}"
 
 
 def lasts(row: Row, now_ms: int) -> str:
@@ -130,25 +128,37 @@ def where(row: Row) -> str:
         parts.append(printable(one.note))
     if row.ended_ms is not None:
         parts[0] = parts[0].removesuffix(" now") + " at its end"
-        parts.append(f"ended {minute(row.ended_ms)}")
+        parts.append(f"ended {incident_words.minute(row.ended_ms)}")
     parts.append(f"id {one.id}")
     return " · ".join(parts)
 
 
+def incident(row: Row, now_ms: int) -> str:
+    """Return how far its incident has come, who knows of it and until when it is silenced; empty without one.
+
+    A resolved one is told of only while it is silenced, as what leaks then would not be announced.
+    """
+    one = row.incident
+    if one is None or (one.state is IncidentState.RESOLVED and one.silenced(now_ms) is None):
+        return ""
+    return incident_words.line(one, now_ms)
+
+
 def headline(report: Report) -> str:
     """Return the answer in one line."""
-    leaks, watched = _running(report, Verdict.LEAK), _running(report, Verdict.WATCH)
-    ended = sum(row.ended_ms is not None for row in report.rows)
+    leaks, watched = _running(report.loud, Verdict.LEAK), _running(report.loud, Verdict.WATCH)
+    ended = sum(row.ended_ms is not None for row in report.loud)
     if report.evaluated_ms is None:
         return f"Nothing judged yet {_among(report)}."
     found = [count(leaks, "leak")] if leaks else []
     found += [f"{watched} to watch"] if watched else []
     found += [f"{count(ended, 'that has', 'that have')} ended"] if ended else []
+    found += [f"{len(report.silenced)} silenced"] if report.silenced else []
     return f"{', '.join(found) or 'Nothing found that leaks'} {_among(report)}."
 
 
-def _running(report: Report, verdict: Verdict) -> int:
-    return sum(row.finding.assessment.verdict is verdict and row.ended_ms is None for row in report.rows)
+def _running(rows: Sequence[Row], verdict: Verdict) -> int:
+    return sum(row.finding.assessment.verdict is verdict and row.ended_ms is None for row in rows)
 
 
 def _among(report: Report) -> str:
@@ -188,7 +198,7 @@ def remarks(report: Report) -> list[str]:
 
 def _hidden(report: Report) -> list[str]:
     """Return that the filters leave out leaks: who asks about one service must not take the rest for healthy."""
-    more = report.counts.get(Verdict.LEAK, 0) - _running(report, Verdict.LEAK)
+    more = report.counts.get(Verdict.LEAK, 0) - _running(report.rows, Verdict.LEAK)
     return [f"{count(more, 'more leak')} not shown here: the options leave {'it' if more == 1 else 'them'} out."] * (
         more > 0 and report.window_s is None
     )

@@ -106,6 +106,27 @@ def connect_inspector(path: Path) -> Connection:
     return _connected(path, "mode=rw", begin="BEGIN")
 
 
+def connect_marker(path: Path) -> Connection:
+    """Return a connection to note something in a store of this schema, whether or not a daemon writes to it.
+
+    SQLite gives the log and index it makes beside the store to the store's owner when root asks, so that the daemon can
+    go on with them. Raises StoreNotFoundError, PermissionNeededError, StoreCorruptError, StoreTooNewError,
+    StoreWriteError.
+    """
+    _check_readable(path)
+    if not os.access(path, os.W_OK, effective_ids=True):
+        if os.geteuid() in (0, path.stat().st_uid):
+            raise StoreWriteError(f"{path} is read-only; make it writable")
+        raise PermissionNeededError(f"{path} may only be changed by its owner and root; run the command with sudo")
+    connection = _connected(path, "mode=rw", begin="BEGIN IMMEDIATE")
+    try:
+        check_revision(path, connection)
+    except BaseException:
+        disconnect(connection)
+        raise
+    return connection
+
+
 def connect_reader(path: Path) -> Connection:
     """Return a read-only connection, whether or not a daemon writes.
 

@@ -99,3 +99,12 @@ def drop_targets(target_ids: list[int]) -> tuple[Delete, ...]:
 def drop_old_findings(before_ms: int) -> Delete:
     """Drop findings about processes that ended before a time."""
     return delete(s.finding).where(s.finding.c.ended_ms < before_ms)
+
+
+def drop_old_incidents(before_ms: int) -> tuple[Delete, Delete]:
+    """Drop incidents that were resolved before a time, with their history."""
+    old = select(s.incident.c.id).where(s.incident.c.resolved_ms < before_ms)
+    return (
+        delete(s.incident_event).where(s.incident_event.c.incident_id.in_(old)),
+        delete(s.incident).where(s.incident.c.resolved_ms < before_ms),
+    )

@@ -17,7 +17,7 @@ from leakwatch.model import (
     Target,
     TargetKind,
 )
-from leakwatch.store import codec, engine, statements
+from leakwatch.store import codec, engine, incidents, statements
 from leakwatch.store.failures import translated
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from leakwatch.incident import Incident, IncidentEvent
     from leakwatch.model import Finding
 
 SCRAPES_A_READ = 500
@@ -37,7 +38,6 @@ class StoredFinding:
     """A finding with what became of it."""
 
     finding: Finding
-    announced_ms: int | None
     ended_ms: int | None
 
 
@@ -138,7 +138,17 @@ class Reader:
         with self._reading() as connection:
             rows = connection.execute(statements.findings(verdicts)).all()
         decoded = ((codec.decode_finding(row.payload), row) for row in rows)
-        return [StoredFinding(found, row.announced_ms, row.ended_ms) for found, row in decoded if found is not None]
+        return [StoredFinding(found, row.ended_ms) for found, row in decoded if found is not None]
+
+    def incidents(self) -> list[Incident]:
+        """Return all incidents, oldest first."""
+        with self._reading() as connection:
+            return incidents.read(connection)
+
+    def incident_events(self, incident_id: str) -> list[IncidentEvent]:
+        """Return an incident's history, oldest first."""
+        with self._reading() as connection:
+            return incidents.read_events(connection, incident_id)
 
     def finding_counts(self) -> dict[str, int]:
         """Return how many findings of living targets there are of each verdict."""

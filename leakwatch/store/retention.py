@@ -63,6 +63,8 @@ def purge(
     _expire_targets(writer, min(samples_ms, blocks_ms), processes=False)
     with writer.exclusive() as connection:
         connection.execute(expiry.drop_old_findings(blocks_ms))
+        for statement in expiry.drop_old_incidents(blocks_ms):
+            connection.execute(statement)
     for_size = used_bytes(writer) > max_size_bytes * SHRINK_AT
     if for_size:
         dropped += _shrink(writer, round(max_size_bytes * SHRINK_TO))

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, Table, Text
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration. Known here so that a start need not load Alembic to see that nothing is to be done."""
 
 
@@ -134,8 +134,47 @@ finding = Table(
     Column("verdict", Text, nullable=False),
     Column("evaluated_ms", BigInteger, nullable=False),
     Column("payload", Text, nullable=False),  # JSON of the whole Finding
-    Column("announced_ms", BigInteger),  # when the log was told, NULL if it was not
     Column("ended_ms", BigInteger),  # when the process ended, NULL while it runs
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("finding_id", KernelText, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", KernelText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("confirmed_ms", BigInteger),  # when the verdict first was leak
+    Column("since_ms", BigInteger),  # when the growth began
+    Column("resolved_ms", BigInteger),
+    Column("resolution", Text),
+    Column("reason", KernelText, nullable=False),
+    Column("reopened", Integer, nullable=False),
+    Column("reopened_ms", BigInteger),
+    Column("restarted_ms", BigInteger),
+    Column("payload", Text, nullable=False),  # JSON of the lifecycle's memory, see incident.Progress
+    # From here on what people note. Commands write it while the daemon runs, so the daemon writes it in a new row only.
+    Column("acknowledged_ms", BigInteger),
+    Column("acknowledged_by", KernelText),
+    Column("acknowledged_reason", KernelText),
+    Column("acknowledged_round", Integer),  # how often it had been reopened then
+    Column("silenced_ms", BigInteger),
+    Column("silenced_until_ms", BigInteger),
+    Column("silenced_by", KernelText),
+    Column("silenced_reason", KernelText),
+)
+
+incident_event = Table(
+    "incident_event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("incident_id", Text, nullable=False, index=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reason", KernelText, nullable=False),
+    Column("by", KernelText, nullable=False),  # empty for what leakwatch did
 )
 
 suspicion = Table(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import StoreWriteError
 from leakwatch.model import TargetKind
-from leakwatch.store import codec, engine, statements
+from leakwatch.store import codec, engine, incidents, statements
 from leakwatch.store.catalog import Catalog
 from leakwatch.store.failures import translated
+from leakwatch.store.incidents import NO_INCIDENTS, ChangedIncidents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from leakwatch.incident import Marks
     from leakwatch.model import Finding, ProcessInfo, Scrape, SealedBlock, Target
 
 
@@ -152,17 +154,19 @@ class Writer:
 
     def write_evaluation(
         self,
-        findings: Sequence[tuple[Finding, int | None, int | None]],
+        findings: Sequence[tuple[Finding, int | None]],
         suspicions: Mapping[tuple[str, Target], str | None],
         states: Mapping[str, object],
         ts_ms: int,
+        changed: ChangedIncidents = NO_INCIDENTS,
     ) -> None:
         """Store what an evaluation changed.
 
-        ``findings`` come with the time they were announced and the time their process ended, or None; ``suspicions``
-        are JSON texts by series, None where one was dropped; ``states`` are JSON values by key.
+        ``findings`` come with the time their process ended, or None; ``suspicions`` are JSON texts by series, None
+        where one was dropped; ``states`` are JSON values by key.
         """
         with self._transaction() as (connection, catalog):
+            incidents.put(connection, changed)
             if findings:
                 connection.execute(statements.put_finding(), [_finding_row(*entry) for entry in findings])
             numbered = {
@@ -184,6 +188,11 @@ class Writer:
         with self._transaction() as (connection, _):
             for at in range(0, len(ids), PARAMETERS):
                 connection.execute(statements.drop_findings(ids[at : at + PARAMETERS]))
+
+    def incident_marks(self) -> dict[str, Marks]:
+        """Return what people have noted of incidents, by id; those of which nothing is noted are left out."""
+        with self._transaction() as (connection, _):
+            return incidents.marks(connection)
 
     def give_back(self, pages: int) -> None:
         """Return free pages to the file system, a transaction of its own."""
@@ -220,13 +229,12 @@ def _process_row(target_id: int, info: ProcessInfo) -> dict[str, object]:
     }
 
 
-def _finding_row(finding: Finding, announced_ms: int | None, ended_ms: int | None) -> dict[str, object]:
+def _finding_row(finding: Finding, ended_ms: int | None) -> dict[str, object]:
     return {
         "id": finding.id,
         "kind": finding.kind,
         "verdict": finding.assessment.verdict,
         "evaluated_ms": finding.evaluated_at_ms,
         "payload": codec.encode_finding(finding),
-        "announced_ms": announced_ms,
         "ended_ms": ended_ms,
     }

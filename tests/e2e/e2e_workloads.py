@@ -49,7 +49,7 @@ HOSTILE_NAMES = {
     "hostile-formula": b"=1+1",
     "hostile-bytes": b"\xff\xfe\xc3(",
 }
-OTHER_LEAKS = ("restart-leak", "user-leak", "root-leak")
+OTHER_LEAKS = ("restart-leak", "user-leak", "root-leak", "incident-leak", "service-leak")
 """For the tests that run beside the shared one: processes of one name would be one service."""
 RATES_BYTES_PER_S = {
     "py-leak": 200 * KIB,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from leakwatch.incident import Acknowledgement, Incident, IncidentState, Resolution, Silence
 from leakwatch.model import AbsenceReason, Assessment, Criterion, Finding, FindingKind, Trend, Verdict
 from leakwatch.report.build import Filters, Host, Report, Row, build
 
@@ -93,6 +94,31 @@ ROWS = (
     Row(finding("p06", "vim", Verdict.LEARNING, None, pid=2, service="vim", confidence=0.0,
                 reason="5 min of data, 30 min needed for a first verdict")),
 )  # fmt: skip
+_CONFIRMED = Incident(
+    "i0a", "s01", FindingKind.SERVICE, "shop.service", IncidentState.CONFIRMED, NOW_MS - 9 * HOUR_MS,
+    NOW_MS - 8 * HOUR_MS, NOW_MS - 30 * HOUR_MS, reason="a straight rise",
+    acknowledgement=Acknowledgement(NOW_MS - HOUR_MS, "anna", "fixed in 2.3"),
+)  # fmt: skip
+INCIDENTS = {
+    "s01": _CONFIRMED,
+    "k02": replace(
+        _CONFIRMED, id="i0b", finding_id="k02", kind=FindingKind.KERNEL, name="kmalloc-4k", reopened=2,
+        reopened_ms=NOW_MS - 2 * HOUR_MS, acknowledgement=None,
+        silence=Silence(NOW_MS - HOUR_MS, NOW_MS + 71 * HOUR_MS, "bert", "known, kernel 6.19 mends it"),
+    ),
+    "p03": replace(
+        _CONFIRMED, id="i0c", finding_id="p03", kind=FindingKind.PROCESS, name="indexer", state=IncidentState.OPEN,
+        confirmed_ms=None, since_ms=None, acknowledgement=None,
+    ),
+    "p04": replace(
+        _CONFIRMED, id="i0d", finding_id="p04", name="importer", restarted_ms=NOW_MS - HOUR_MS, acknowledgement=None
+    ),
+    "p05": replace(
+        _CONFIRMED, id="i0e", finding_id="p05", name="sshd", state=IncidentState.RESOLVED,
+        resolved_ms=NOW_MS - HOUR_MS, resolution=Resolution.FLAT, reason="no leak for 8 h; it had grown for 7 h",
+    ),
+}  # fmt: skip
+WITH_INCIDENTS = tuple(replace(row, incident=INCIDENTS.get(row.finding.id)) for row in ROWS)
 COUNTS = {"leak": 2, "watch": 1, "ok": 1, "learning": 1}
 
 
@@ -102,10 +128,13 @@ def report(rows: tuple[Row, ...] = ROWS, filters: Filters = ALL, host: Host = HO
 
 
 def of_one(name: str, **changes: object) -> Report:
-    """A report of one finding that is named, belongs to and is noted as ``name``."""
+    """A report of one finding that is named, belongs to is noted, and acknowledged by and as ``name``."""
     one = replace(
         finding("x", name), service=name, user=name, note=name, limit_name=name, exhaustion_at_ms=NOW_MS + HOUR_MS
     )
     one = replace(one, assessment=replace(one.assessment, reason=name), **changes)
     notes = {"processes": [f"denied: {name}"]}
-    return report((Row(one),), host=replace(HOST, notes=notes))
+    incident = replace(
+        INCIDENTS["k02"], name=name, reason=name, silence=None, acknowledgement=Acknowledgement(NOW_MS, name, name, 2)
+    )
+    return report((Row(one, incident=incident),), host=replace(HOST, notes=notes))

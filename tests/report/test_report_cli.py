@@ -56,7 +56,7 @@ def make_store(path: Path, *, ended: bool = False, verdict: Verdict = Verdict.LE
     writer.write_scrape(_scrape(now_ms))
     leak = replace(finding("p1", "web", verdict, pid=5, service="web", user="root"), evaluated_at_ms=now_ms)
     quiet = replace(finding("p2", "calm", Verdict.OK, 0.0, pid=6, service="calm.service"), evaluated_at_ms=now_ms)
-    entries = [(leak, now_ms, now_ms if ended else None), (quiet, None, None)]
+    entries = [(leak, now_ms if ended else None), (quiet, None)]
     writer.write_evaluation(entries, {}, {"evaluation": {"at_ms": now_ms} | EVALUATION}, now_ms)
     writer.close()
     return path

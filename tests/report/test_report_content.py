@@ -42,7 +42,7 @@ def strict(text: str) -> dict[str, object]:
 FINDING_KEYS = {
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",
     "slope_high", "since", "grown_bytes", "current_bytes", "limit_bytes", "limit", "exhaustion_at", "ended_at",
-    "evaluated_at", "confidence", "reason", "note", "windows", "evidence",
+    "evaluated_at", "confidence", "reason", "note", "incident", "windows", "evidence",
 }  # fmt: skip
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from report_findings import HOST, NOW_MS, report
+from report_findings import HOST, INCIDENTS, NOW_MS, ROWS, WITH_INCIDENTS, report
 
-from leakwatch.report import csv_report, json_report, markdown, table
+from leakwatch.incident import EventKind, IncidentEvent
+from leakwatch.report import csv_report, incidents, json_report, markdown, table
 from leakwatch.report.build import Filters, Host, Report
 
 if TYPE_CHECKING:
@@ -27,11 +28,35 @@ CASES: dict[str, Callable[[], str]] = {
     "suspects.txt": lambda: table.render(report(filters=Filters())),
     "one-window.txt": lambda: table.render(report(filters=Filters(window_s=3600))),
     "one-name.txt": lambda: table.render(report(filters=Filters(names=("indexer",)))),
+    "incidents.txt": lambda: table.render(report(WITH_INCIDENTS)),
+    "incidents.md": lambda: markdown.render(report(WITH_INCIDENTS)),
+    "incidents.json": lambda: json_report.render(report(WITH_INCIDENTS)),
+    "incidents.csv": lambda: csv_report.render(report(WITH_INCIDENTS)),
+    "list.txt": lambda: incidents.table(_listed(everything=False), NOW_MS, resolved=1),
+    "list-all.txt": lambda: incidents.table(_listed(everything=True), NOW_MS, resolved=0),
+    "list.json": lambda: incidents.as_json(_listed(everything=True), NOW_MS),
+    "history.txt": lambda: incidents.history(_listed(everything=False)[0], HISTORY, NOW_MS),
+    "history.json": lambda: incidents.history_json(_listed(everything=False)[0], HISTORY, NOW_MS),
+    "no-incidents.txt": lambda: incidents.table([], NOW_MS, resolved=0),
     "nothing.txt": lambda: table.render(_nothing()),
     "nothing.md": lambda: markdown.render(_nothing()),
     "nothing.json": lambda: json_report.render(_nothing()),
     "colour.txt": lambda: table.render(report(filters=Filters()), colour=True),
 }
+
+
+HISTORY = (
+    IncidentEvent("i0a", NOW_MS - 9 * 3_600_000, EventKind.OPENED, "a straight rise"),
+    IncidentEvent("i0a", NOW_MS - 8 * 3_600_000, EventKind.CONFIRMED, "+12.0 MiB/h: a straight rise"),
+    IncidentEvent("i0a", NOW_MS - 3_600_000, EventKind.ACKNOWLEDGED, "fixed in 2.3", "anna"),
+    IncidentEvent("i0a", NOW_MS - 60_000, EventKind.UNSILENCED, by="evil\n\x1b[2J"),
+)
+
+
+def _listed(*, everything: bool) -> list[incidents.Entry]:
+    findings = {row.finding.id: row.finding for row in ROWS[:-2]}
+    known = incidents.entries(list(INCIDENTS.values()), findings)
+    return incidents.select(known, NOW_MS, everything=everything, names=())
 
 
 def _nothing() -> Report:

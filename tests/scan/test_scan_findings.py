@@ -274,3 +274,26 @@ def test_the_old_forecast_of_a_service_that_came_back_is_dropped() -> None:
 def test_counts_are_those_of_the_findings() -> None:
     evaluation = watch(Machine({process(1): leak(), process(2, "other"): 50 * MIB}, slab={"x": 9 * MIB}))
     assert evaluation.counts == {Verdict.LEAK: 1, Verdict.OK: 2, Verdict.WATCH: 0, Verdict.LEARNING: 0}
+
+
+def test_what_waits_for_new_data_is_told_by_the_id_of_its_finding() -> None:
+    # GIVEN a worker among others, a program and a cache that leak, and what stands still
+    machine = Machine(
+        {
+            process(1, "nginx", unit("nginx.service")): 30 * MIB,
+            process(2, "nginx", unit("nginx.service")): leak(),
+            process(3, "alone"): leak(),
+            process(4, "still"): 9 * MIB,
+        },
+        slab={"kmalloc-4k": leak()},
+    )
+    # WHEN they are watched until they look like leaks
+    evaluation = watch(machine, 60)
+    # THEN each is one suspicion, the worker's that of its service
+    by_name = {finding.name: finding.id for finding in evaluation.findings}
+    assert evaluation.suspected >= {by_name["nginx.service"], by_name["alone"], by_name["kmalloc-4k"]}
+    assert by_name["still"] not in evaluation.suspected
+    assert evaluation.suspected <= set(by_name.values())
+    # and the oldest process of each is known
+    assert evaluation.lives[by_name["nginx.service"]].endswith("/1/10")
+    assert by_name["kmalloc-4k"] not in evaluation.lives

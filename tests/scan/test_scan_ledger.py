@@ -1,14 +1,9 @@
-"""What the log is told and what the store keeps, evaluation by evaluation."""
+"""What the store keeps of findings, evaluation by evaluation."""
 
 from __future__ import annotations
 
-import logging
-
-import pytest
 from scan_scrapes import MIB, START_MS
 
-from leakwatch.alerting.announce import announce_leak, announce_over
-from leakwatch.alerting.journal import LEAK_FOUND, LEAK_OVER
 from leakwatch.alerting.ledger import REFRESH_MS, Changes, Entry, Ledger
 from leakwatch.model import Assessment, Finding, FindingKind, Verdict
 
@@ -31,39 +26,6 @@ def finding(
 
 def step(ledger: Ledger, at: int, *findings: Finding) -> Changes:
     return ledger.update(findings, START_MS + at * MINUTE_MS)
-
-
-def run(*verdicts: Verdict | None, ledger: Ledger | None = None) -> list[Changes]:
-    """One evaluation a minute; None: not there."""
-    ledger = ledger or Ledger()
-    return [step(ledger, at, *([finding(v, at=at)] if v else [])) for at, v in enumerate(verdicts)]
-
-
-def told(changes: list[Changes]) -> list[str]:
-    return [f"{at}:{kind}" for at, c in enumerate(changes) for kind in ("leaks", "over") for _ in getattr(c, kind)]
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "expected"),
-    [
-        ((LEARNING, OK, WATCH, LEAK, LEAK, LEAK), ["3:leaks"]),
-        ((LEAK, WATCH, LEAK), ["0:leaks"]),
-        ((LEAK, WATCH, OK, OK), ["0:leaks", "2:over"]),
-        ((LEAK, OK, LEAK), ["0:leaks", "1:over", "2:leaks"]),
-        ((WATCH, OK), []),
-        ((LEAK, None, None), ["0:leaks"]),
-    ],
-)
-def test_a_leak_is_announced_once_and_over_only_when_it_is_ok(
-    verdicts: tuple[Verdict, ...], expected: list[str]
-) -> None:
-    assert told(run(*verdicts)) == expected
-
-
-def test_a_restart_of_the_daemon_announces_nothing_again() -> None:
-    before = run(LEAK)[0].write
-    assert told(run(LEAK, LEAK, ledger=Ledger(before))) == []
-    assert told(run(OK, ledger=Ledger(before))) == ["0:over"]
 
 
 def test_suspects_are_written_at_every_look_and_the_others_once_an_hour() -> None:
@@ -108,8 +70,7 @@ def test_a_leak_survives_the_restart_of_its_service_until_the_new_life_is_judged
     # and the verdict on the new life takes its place
     changes = step(ledger, 3, finding(OK, pid=8, at=3))
     (new,) = changes.write
-    assert (new.finding.pid, new.ended_ms, new.announced_ms) == (8, None, None)
-    assert len(changes.over) == 1
+    assert (new.finding.pid, new.ended_ms) == (8, None)
 
 
 def test_a_process_that_runs_on_and_learns_anew_has_not_ended() -> None:
@@ -118,16 +79,6 @@ def test_a_process_that_runs_on_and_learns_anew_has_not_ended() -> None:
     step(ledger, 0, finding(LEAK, pid=7))
     (entry,) = step(ledger, 1, finding(LEARNING, pid=7, at=1)).write
     assert (entry.finding.assessment.verdict, entry.ended_ms) == (LEARNING, None)
-
-
-def test_a_service_that_leaks_again_after_its_restart_is_not_announced_again() -> None:
-    ledger = Ledger()
-    step(ledger, 0, finding(LEAK, pid=7))
-    step(ledger, 1)
-    step(ledger, 2, finding(LEARNING, pid=8, at=2))
-    changes = step(ledger, 3, finding(LEAK, pid=8, at=3))
-    assert changes.leaks == ()
-    assert [(e.finding.pid, e.ended_ms, e.announced_ms) for e in changes.write] == [(8, None, START_MS)]
 
 
 def test_a_kernel_cache_that_learns_anew_has_no_old_life() -> None:
@@ -144,21 +95,11 @@ def test_what_could_not_be_stored_is_stored_next_time() -> None:
     lost = step(ledger, 1, finding(OK, id_="s3", at=1))
     assert (len(lost.write), lost.drop) == (1, ("s2",))
     ledger.forget(lost)
-    # THEN the next one does it again, with the time of the end it had, and nothing is announced twice
+    # THEN the next one does it again, with the time of the end it had
     again = step(ledger, 2, finding(OK, id_="s3", at=2))
     assert [(e.finding.id, e.ended_ms) for e in again.write] == [("s1", START_MS + MINUTE_MS)]
-    assert (again.drop, again.leaks) == (("s2",), ())
+    assert again.drop == ("s2",)
     assert step(ledger, 3, finding(OK, id_="s3", at=3)) == Changes()
-
-
-def test_a_leak_whose_writing_failed_is_written_but_not_announced_again() -> None:
-    ledger = Ledger()
-    first = step(ledger, 0, finding(LEAK), finding(OK, id_="s2"))
-    ledger.forget(first)
-    again = step(ledger, 1, finding(LEAK, at=1), finding(OK, id_="s2", at=1))
-    assert [e.finding.id for e in again.write] == ["s1", "s2"]
-    assert again.write[0].announced_ms == START_MS
-    assert again.leaks == ()
 
 
 def test_what_was_to_be_dropped_and_came_back_is_not_dropped() -> None:
@@ -171,44 +112,16 @@ def test_what_was_to_be_dropped_and_came_back_is_not_dropped() -> None:
 
 
 def test_an_ended_finding_in_the_store_is_not_ended_again() -> None:
-    entry = Entry(finding(LEAK), START_MS, START_MS + 5)
+    entry = Entry(finding(LEAK), START_MS + 5)
     assert step(Ledger([entry]), 9) == Changes()
 
 
-# The log
-
-
-def test_the_log_line_of_a_leak_has_who_how_fast_since_when_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "leakwatch"):
-        announce_leak(finding(LEAK))
-        announce_over(finding(OK))
-    first, second = caplog.records
-    assert first.getMessage() == (
-        "leak: web.service (pid 7): USS + swap grows +3.00 MiB/h (+2.00 MiB/h to +4.00 MiB/h), "
-        "9.00 MiB since 2023-11-14T00:00:00Z; see: leakwatch report --name s1"
-    )
-    assert (first.levelname, first.message_id) == ("WARNING", LEAK_FOUND)  # type: ignore[attr-defined]
-    assert first.leakwatch["slope_bytes_per_hour"] == 3 * MIB  # type: ignore[attr-defined]
-    assert second.getMessage() == "leak over: web.service (pid 7): why not; id s1"
-    assert (second.levelname, second.message_id) == ("INFO", LEAK_OVER)  # type: ignore[attr-defined]
-
-
-def test_a_hostile_name_forges_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
-    from dataclasses import replace
-
-    announce_leak(replace(finding(LEAK), name="x\nleakwatch: ERROR \x1b[2J", service="y\u202e"))
-    message = caplog.records[0].getMessage()
-    assert message.isprintable()
-    assert "x\\x0aleakwatch: ERROR \\x1b[2J (pid 7, y\\u202e)" in message
-
-
-def test_a_new_store_is_told_everything_but_the_log_is_not() -> None:
+def test_a_new_store_is_told_everything() -> None:
     # GIVEN findings the store that was set aside knew
     ledger = Ledger()
     step(ledger, 0, finding(LEAK), finding(OK, id_="s2"))
     # WHEN another store is begun
     ledger.forget_all()
     changes = step(ledger, 1, finding(LEAK, at=1), finding(OK, id_="s2", at=1))
-    # THEN it gets all of them, and the leak is announced no second time
+    # THEN it gets all of them
     assert [entry.finding.id for entry in changes.write] == ["s1", "s2"]
-    assert changes.leaks == ()

@@ -225,7 +225,7 @@ def foreign_hash(path: Path) -> None:
 
 
 def two_revisions(path: Path) -> None:
-    change(path, "INSERT INTO alembic_version VALUES ('0002')")
+    change(path, "INSERT INTO alembic_version VALUES ('0001')")
 
 
 def null_revision(path: Path) -> None:

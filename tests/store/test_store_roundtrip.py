@@ -97,6 +97,8 @@ def test_an_empty_store_answers_every_question(writer: Writer, reader: Reader) -
     assert reader.findings([]) == []
     assert reader.finding_counts() == {}
     assert reader.states() == {}
+    assert reader.incidents() == []
+    assert reader.incident_events("i1") == []
     assert reader.suspicions() == {}
     assert reader.processes() == []
     assert list(reader.blocks(300, 0)) == []
@@ -116,16 +118,14 @@ def test_findings_suspicions_and_states_are_replaced_and_dropped(writer: Writer,
     # GIVEN what an evaluation says
     key = (USS, ONE)
     writer.write_scrape(scrape(1))
-    writer.write_evaluation(
-        [(finding(), 5, None), (finding("b"), None, 6)], {key: "{}"}, {"daemon": {"pid": 1}}, BASE_MS
-    )
+    writer.write_evaluation([(finding(), None), (finding("b"), 6)], {key: "{}"}, {"daemon": {"pid": 1}}, BASE_MS)
     stored = {one.finding.id: one for one in reader.findings()}
     assert stored["unit:a"].finding == finding()
-    assert (stored["unit:a"].announced_ms, stored["b"].ended_ms) == (5, 6)
+    assert (stored["unit:a"].ended_ms, stored["b"].ended_ms) == (None, 6)
     assert reader.finding_counts() == {"leak": 1}
     assert reader.suspicions() == {key: "{}"}
     # WHEN the next one says otherwise
-    writer.write_evaluation([(finding(verdict=Verdict.OK), None, None)], {key: None}, {"daemon": {"pid": 2}}, BASE_MS)
+    writer.write_evaluation([(finding(verdict=Verdict.OK), None)], {key: None}, {"daemon": {"pid": 2}}, BASE_MS)
     writer.drop_findings(["b"])
     # THEN only the new is there
     assert [one.finding.assessment.verdict for one in reader.findings()] == [Verdict.OK]
@@ -137,7 +137,7 @@ def test_findings_suspicions_and_states_are_replaced_and_dropped(writer: Writer,
 def test_thousands_of_suspicions_and_findings_are_dropped_at_once(writer: Writer, reader: Reader) -> None:
     # GIVEN more than a statement takes parameters
     targets = [process(pid).identity.target for pid in range(3000)]
-    writer.write_evaluation([(finding(str(n)), None, None) for n in range(3000)], {}, {}, BASE_MS)
+    writer.write_evaluation([(finding(str(n)), None) for n in range(3000)], {}, {}, BASE_MS)
     writer.write_evaluation([], {(USS, target): "{}" for target in targets}, {}, BASE_MS)
     assert len(reader.suspicions()) == len(reader.findings()) == 3000
     writer.write_evaluation([], {(USS, target): None for target in targets}, {}, BASE_MS)
@@ -149,7 +149,7 @@ def test_thousands_of_suspicions_and_findings_are_dropped_at_once(writer: Writer
 def test_a_finding_that_cannot_be_read_is_left_out(
     writer: Writer, reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer.write_evaluation([(finding(str(n)), None, None) for n in range(4)], {}, {"a": 1, "b": 2}, BASE_MS)
+    writer.write_evaluation([(finding(str(n)), None) for n in range(4)], {}, {"a": 1, "b": 2}, BASE_MS)
     change(
         writer.path,
         "UPDATE finding SET payload = 'x{' WHERE id = '0'",

@@ -1,0 +1,47 @@
+"""When what is no leak at present is over, and when it may be a pause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.incident import IncidentState, Resolution
+from leakwatch.units import format_duration
+
+if TYPE_CHECKING:
+    from leakwatch.alerting.pace import Pace
+    from leakwatch.incident import Incident, Progress
+    from leakwatch.model import Finding
+
+BACK_WITHIN = 0.25
+"""Of the growth: what has given back three quarters of it is in its old range. Allocators keep some, so not all."""
+
+
+def is_back(before: Progress, finding: Finding) -> bool:
+    """Return whether what leaked holds no more now than before it grew, or little."""
+    # What leaked as one process may be named as its whole service when it is quiet, which holds no less than that. Not
+    # so another process, nor one in place of all: each worker holds less than all of them did.
+    same = finding.metric == before.metric and finding.pid == before.pid
+    if before.base_bytes is None or not (same or finding.metric == metrics.SERVICE_USS_SWAP):
+        return False
+    allowed = BACK_WITHIN * max(0, before.peak_bytes - before.base_bytes)
+    return finding.assessment.current_bytes <= before.base_bytes + allowed
+
+
+def why_over(incident: Incident, pace: Pace) -> tuple[Resolution, str] | None:
+    """Return why what is no leak at present is over, None while it may be a pause."""
+    done = incident.progress
+    quiet = format_duration(done.quiet_ms / 1000)
+    if incident.state is IncidentState.OPEN:
+        # Nobody was told, so there is nobody who could be told too often.
+        over = done.quiet_ms >= pace.shortest_ms
+        return (Resolution.UNCONFIRMED, f"the suspicion did not come back for {quiet}") if over else None
+    if done.back_ms >= pace.settle_ms:
+        return Resolution.BACK, "memory is back in the range it had before it grew"
+    if incident.restarted_ms is not None:
+        over = done.quiet_ms > pace.bounded(done.took_ms)
+        took = format_duration(done.took_ms / 1000)
+        return (Resolution.CLEAN, f"no leak for {quiet} after its restart; it took {took} to show") if over else None
+    over = done.quiet_ms >= pace.bounded(done.grew_ms)
+    grew = format_duration(done.grew_ms / 1000)
+    return (Resolution.FLAT, f"no leak for {quiet}; it had grown for {grew}") if over else None

@@ -1,0 +1,58 @@
+"""What people note of incidents, written beside the daemon: who knows of one, until when one is silenced.
+
+Each note is one short transaction that waits for the daemon's, and the daemon sees it at its next evaluation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch.errors import IncidentNotFoundError
+from leakwatch.incident import EventKind, IncidentEvent
+from leakwatch.store import engine, incidents, statements
+from leakwatch.store.failures import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from leakwatch.incident import Acknowledgement, Silence
+
+
+class Marker:
+    """Notes things in the store at ``path``; raises the errors of ``engine.connect_marker`` and StoreBusyError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = engine.connect_marker(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        with translated(self.path):
+            engine.disconnect(self._connection)
+
+    def acknowledge(self, incident_id: str, given: Acknowledgement) -> None:
+        """Note that somebody knows. Raises IncidentNotFoundError."""
+        event = IncidentEvent(incident_id, given.at_ms, EventKind.ACKNOWLEDGED, given.reason, given.by)
+        self._mark(incidents.acknowledgement_values(given), event)
+
+    def silence(self, incident_id: str, given: Silence, told: str) -> None:
+        """Note a silence in place of the one there may be; ``told`` is what the history says. The same errors."""
+        event = IncidentEvent(incident_id, given.since_ms, EventKind.SILENCED, told, given.by)
+        self._mark(incidents.silence_values(given), event)
+
+    def unsilence(self, incident_id: str, at_ms: int, by: str) -> None:
+        """Take a silence back. The same errors."""
+        self._mark(incidents.silence_values(None), IncidentEvent(incident_id, at_ms, EventKind.UNSILENCED, by=by))
+
+    def _mark(self, values: Mapping[str, object], event: IncidentEvent) -> None:
+        with translated(self.path):
+            try:
+                found = self._connection.execute(statements.mark_incident(event.incident_id, values)).rowcount
+                incidents.put_events(self._connection, [event] if found else [])
+                self._connection.commit()
+            except BaseException:
+                engine.roll_back(self._connection)
+                raise
+        if not found:  # its time was over between the look at it and this
+            raise IncidentNotFoundError(f"incident {event.incident_id} is no longer kept")
