@@ -27,9 +27,9 @@ def label_all(
     for _, name, value in rows:
         series.setdefault(name, []).append(value)
     labels = {name: label(name, np.array(values, float), plan, costs) for name, values in series.items()}
-    idle = [name for name, found in labels.items() if found.kind == "idle"]
+    idle = [name for name, found in labels.items() if found.kind == "idle" and max(series[name]) > 0]
     chosen = set(rng.choice(idle, min(IDLE_KEPT, len(idle)), replace=False)) if idle else set()
-    kept = {name for name, found in labels.items() if found.kind != "idle" or name in chosen}
+    kept = {name for name, found in labels.items() if found.kind != "idle"} | chosen
     return [row for row in rows if row[1] in kept], [labels[name] for name in sorted(kept)]
 
 
@@ -54,13 +54,14 @@ def leaking(
     main = max(touching, key=lambda pair: pair[1] * pair[0].leaked[-1])[0]
     onset = int(np.argmax(leaked > 0.002 * leaked[-1]))
     rate = leaked[-1] / (len(leaked) - onset) * PER_HOUR
-    sure = leaked[-1] >= max(SURE_BYTES, 0.3 * np.ptp(worked)) and abs(unexplained) < 0.25 * leaked[-1]
+    sure = leaked[-1] >= max(SURE_BYTES, 0.3 * np.ptp(worked)) and abs(unexplained) < 0.7 * leaked[-1]
     if reclaimable(name):
         return Label(name, "ambiguous", f"pinned_{main.role}", note="reclaimable by its flag, pinned by what leaks")
     if not sure:
         return Label(name, "ambiguous", f"slight_{main.role}")
     mixed = len([part for part, cost in touching if cost * part.leaked[-1] > 0.1 * leaked[-1]]) > 1
-    note = "rate=avg" if main.role in CURVED or mixed else ""
+    beside = abs(unexplained) > 0.1 * leaked[-1]
+    note = "rate=avg" if main.role in CURVED or mixed or beside else ""
     return Label(name, "leak", main.role, STRETCH * onset, STRETCH * len(leaked), rate, note)
 
 

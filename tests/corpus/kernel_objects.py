@@ -57,15 +57,26 @@ def fds(make: Callable[[Path], Any]) -> Kind:
 def message(size: int) -> Kind:
     """A System V message nobody reads; a queue takes 16 kB of them, then comes the next queue."""
     open_queue: list[int] = [-1, 0]
+    waiting: dict[int, int] = {}
 
     def make(_: Path) -> int:
         if open_queue[0] < 0 or open_queue[1] + size > 16000:
             open_queue[:] = [checked(LIBC.msgget(0, 0o1600)), 0]
-        checked(LIBC.msgsnd(open_queue[0], struct.pack("l", 1) + b"m" * size, ctypes.c_size_t(size), 0))
+        queue = open_queue[0]
+        checked(LIBC.msgsnd(queue, struct.pack("l", 1) + b"m" * size, ctypes.c_size_t(size), 0))
         open_queue[1] += size
-        return open_queue[0]
+        waiting[queue] = waiting.get(queue, 0) + 1
+        return queue
 
-    return Kind(make, lambda queue: LIBC.msgctl(queue, 0, None))
+    def drop(queue: int) -> None:
+        """Reads one; the last one read of a full queue removes it."""
+        LIBC.msgrcv(queue, ctypes.create_string_buffer(size + 8), ctypes.c_size_t(size), 0, 0o4000)
+        waiting[queue] -= 1
+        if waiting[queue] == 0:
+            LIBC.msgctl(queue, 0, None)
+            open_queue[0] = -1 if open_queue[0] == queue else open_queue[0]
+
+    return Kind(make, drop)
 
 
 def key(size: int) -> Kind:
@@ -138,18 +149,19 @@ def watch() -> Kind:
 
 
 def record_lock() -> Kind:
-    """Locks on every other byte of one file; the newest lies last in the kernel's list."""
+    """Locks on every other byte of a file; the newest lies last in the kernel's list, which a new file keeps short."""
     held: list[int] = []
 
-    def make(directory: Path) -> int:
+    def make(directory: Path) -> tuple[int, int]:
         if not held or held[1] >= 4000:
             name = directory / f"locked{os.getpid()}-{next(SERIAL)}"
             held[:] = [os.open(name, os.O_RDWR | os.O_CREAT), 0]
-        fcntl.lockf(held[0], fcntl.LOCK_EX, 1, 2 * held[1])
+        offset = 2 * held[1]
+        fcntl.lockf(held[0], fcntl.LOCK_EX, 1, offset)
         held[1] += 1
-        return held[0]
+        return held[0], offset
 
-    return Kind(make, os.close)
+    return Kind(make, lambda handle: fcntl.lockf(handle[0], fcntl.LOCK_UN, 1, handle[1]))
 
 
 def thread() -> Kind:

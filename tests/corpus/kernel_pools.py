@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from kernel_objects import Kind, kinds
 
 if TYPE_CHECKING:
@@ -30,8 +31,26 @@ COUNTS = {
     "thread": 300,
     "zombie": 200,
 } | dict.fromkeys(("bpf-array", "bpf-percpu", "tmpfs-file", "memfd", "ipcns"), 50)
-"""How many objects measure the cost of one; a thousand of the kinds not named."""
+"""How many objects measure the cost of one; three thousand of the kinds not named."""
+MEASUREMENTS = 3
 
+OF_PROCESSES = {
+    *(f"kernel/slab:{cache}" for cache in ("anon_vma", "anon_vma_chain", "eventpoll_epi", "kmalloc-96", "maple_node")),
+    *(f"kernel/slab:{cache}" for cache in ("msg_msg-4k", "numa_policy", "pid", "radix_tree_node", "sigqueue")),
+    *(f"kernel/slab:{cache}" for cache in ("task_struct", "tw_sock_TCP", "vm_area_struct", "vmap_area")),
+    *(f"kernel/{field}" for field in ("PageTables", "KernelStack", *CONTEXT_FIELDS)),
+}
+"""What any process that comes or goes moves: no object of ours is held to have, but for those named here."""
+NAMED = {
+    "thread": {"task_struct", "pid", "KernelStack"},
+    "zombie": {"task_struct", "pid"},
+    "mapping": {"vm_area_struct", "maple_node"},
+    "page-table": {"PageTables"},
+    "epoll": {"eventpoll_epi"},
+    "message-4000": {"msg_msg-4k"},
+    "signal": {"sigqueue"},
+    "memfd": {"radix_tree_node"},
+}
 OF_DISKS = ("ext4", "jbd2", "xfs", "btrfs", "buffer_head", "extent_status", "bio")
 """Caches that other work on the host moves, and none of our objects."""
 
@@ -89,7 +108,7 @@ class Pool:
     def close(self) -> None:
         for pid in self.keepers:
             os.kill(pid, signal.SIGTERM)
-        for handle in dict.fromkeys(self.held):
+        for handle in self.held:
             with suppress(OSError):
                 self.kind.drop(handle)
 
@@ -122,21 +141,32 @@ def start_pool(name: str, levels: Levels, directory: Path, begin: float) -> int:
 
 
 def cost_of(name: str, directory: Path) -> dict[str, float]:
-    """Bytes one object of a kind adds to each series: the lesser of two measurements, as the host does other things."""
-    first, second = (added_by(name, directory / str(i)) for i in range(2))
-    cost = {series: min(first[series], second[series]) for series in first.keys() & second.keys()}
+    """Bytes one object of a kind adds to each series: the median of measurements, as the host does other things."""
+    found = [added_by(name, directory / str(i)) for i in range(MEASUREMENTS)]
+    cost = {series: float(np.median([one[series] for one in found])) for series in set.intersection(*map(set, found))}
+    return {series: value for series, value in cost.items() if value >= least(series)}
+
+
+def believable(name: str, cost: dict[str, float]) -> dict[str, float]:
+    """The measured cost without what other processes did meanwhile, and with its sums over slab caches."""
+    own = {series for series in cost if series.removeprefix("kernel/").removeprefix("slab:") in NAMED.get(name, ())}
+    cost = {series: value for series, value in cost.items() if series in own or series not in OF_PROCESSES}
     slabs = {series: value for series, value in cost.items() if series.startswith("kernel/slab:")}
     kept = sum(value for series, value in slabs.items() if reclaimable(series))
     total = sum(slabs.values())
     return cost | {"kernel/Slab": total, "kernel/SReclaimable": kept, "kernel/SUnreclaim": total - kept}
 
 
+def least(series: str) -> float:
+    """Below this an object's cost is noise; it is all noise in the caches of the disk."""
+    if not series.startswith("kernel/slab:"):
+        return 1000.0
+    return float("inf") if series.removeprefix("kernel/slab:").startswith(OF_DISKS) else 12.0
+
+
 def added_by(name: str, directory: Path) -> dict[str, float]:
-    """Less than 0.4 objects of a cache, or 1000 bytes of a field, is noise; so are the caches of the disk."""
-    count = COUNTS.get(name, 1000)
-    lines = Path("/proc/slabinfo").read_text().splitlines()[2:]
-    least = {f"kernel/slab:{f[0]}": 0.4 * int(f[3]) for f in map(str.split, lines) if not f[0].startswith(OF_DISKS)}
-    least |= {f"kernel/{field}": 1000.0 for field in FIELDS}
+    """What is freed is freed late: wait for it, lest the next measurement begins too high."""
+    count = COUNTS.get(name, 3000)
     before = read_slabs() | read_meminfo()
     pid = start_pool(name, [count] * 3600, directory, time.monotonic() + 1.0)
     time.sleep(1.2)
@@ -144,5 +174,5 @@ def added_by(name: str, directory: Path) -> dict[str, float]:
     os.kill(pid, signal.SIGTERM)
     if os.waitpid(pid, 0)[1]:
         sys.exit(f"{name}: cannot be made here")
-    grown = {series: (after.get(series, 0) - before.get(series, 0)) / count for series in least}
-    return {series: value for series, value in grown.items() if value >= least[series]}
+    time.sleep(1.5)
+    return {series: (value - before[series]) / count for series, value in after.items() if series in before}

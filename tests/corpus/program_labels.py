@@ -17,8 +17,17 @@ LEAST_LEAK = 1_500_000
 """Bytes a life must have leaked for its leak to be called one."""
 SETTLED = 0.93
 """A filling series has settled when its running maximum has made this share of its whole rise."""
+MOSTLY = 0.8
+"""The same of one that swings above its plateau now and then, whose highest point comes late."""
 LATE = 0.75
 """One that settles only in the last quarter of the recording cannot be told from a leak: ambiguous."""
+
+HIDDEN = 0.5, 2.0
+"""A leak that USS does not show within these factors of its rate is hidden by its heap's slack: nobody could tell."""
+LEAST_SAMPLES = 30
+"""Helpers that live for seconds are no series."""
+STILL_BYTES = 100_000
+"""Of the processes of one name that moved less than this, one is kept."""
 
 Series = tuple[np.ndarray, np.ndarray]
 
@@ -30,7 +39,7 @@ def of_life(life: Life, samples: Series) -> Label:
     if plan.leaked[-1] > 0 and leaked[-1] < LEAST_LEAK:
         return Label(life.series, "ambiguous", plan.role, note="short or slight")
     if leaked[-1] > 0:
-        return leak_of(life, leaked)
+        return seen(leak_of(life, leaked), samples)
     if plan.climb is not None and plan.climb[1] >= alive:
         return Label(life.series, "ambiguous", plan.role, note="ends in its climb")
     if life.series.startswith(("proc/java", "proc/node")):
@@ -51,19 +60,53 @@ def leak_of(life: Life, leaked: np.ndarray) -> Label:
     return Label(life.series, "leak", life.plan.role, begin, end, rate, note)
 
 
+def seen(label: Label, samples: Series) -> Label:
+    """The label of a leak, or `ambiguous` where what was measured tells another tale."""
+    if label.label != "leak":
+        return label
+    times, values = samples[0] * STRETCH, samples[1]
+    settled = label.onset_s + 0.15 * (label.end_s - label.onset_s)
+    inside = (times >= settled) & (times <= label.end_s)
+    slope = np.polyfit(times[inside], values[inside], 1)[0] * 3600
+    if HIDDEN[0] < slope / label.rate < HIDDEN[1]:
+        return label
+    return Label(label.series, "ambiguous", label.kind, note="hidden by the slack of its heap")
+
+
+def worth_keeping(samples: dict[str, Series]) -> set[str]:
+    kept: set[str] = set()
+    still: set[str] = set()
+    for series, (_, values) in samples.items():
+        name = series.partition("[")[0]
+        if len(values) < LEAST_SAMPLES or (np.ptp(values) < STILL_BYTES and name in still):
+            continue
+        if np.ptp(values) < STILL_BYTES:
+            still.add(name)
+        kept.add(series)
+    return kept
+
+
 def of_filling(series: str, role: str, samples: Series, climb: tuple[int, int] | None = None) -> Label:
     """A heap or a cache that climbs to a plateau: its climb lasts until it has settled."""
     times, values = samples
     highest = np.maximum.accumulate(values)
     rise = highest[-1] - values[0]
-    settled = times[int(np.argmax(highest >= values[0] + SETTLED * rise))]
-    until = max(settled, 0 if climb is None else climb[1])
+    until = max(reached(times, highest, SETTLED), 0 if climb is None else climb[1])
     if rise < max(LEAST_LEAK, 0.03 * highest[-1]):
         return Label(series, "ok", role)
     begin = times[0] if climb is None else climb[0]
-    if until > times[0] + LATE * (times[-1] - times[0]) and not falls_back(values):
-        return Label(series, "ambiguous", role, note="had not settled long before the end")
+    if until > times[0] + LATE * (times[-1] - times[0]):
+        if not falls_back(values):
+            return Label(series, "ambiguous", role, note="had not settled long before the end")
+        until = reached(times, highest, MOSTLY)
+        if until > times[0] + LATE * (times[-1] - times[0]):
+            return Label(series, "ok", role)
     return Label(series, "ok", role, STRETCH * begin, STRETCH * until)
+
+
+def reached(times: np.ndarray, highest: np.ndarray, share: float) -> float:
+    """When the running maximum had made this share of its rise."""
+    return float(times[int(np.argmax(highest >= highest[0] + share * (highest[-1] - highest[0])))])
 
 
 def falls_back(values: np.ndarray) -> bool:
@@ -81,7 +124,8 @@ def of_server(series: str, known: Known, samples: Series) -> Label:
     told = np.array(known.told, float)
     rate = np.polyfit(told[:, 0], told[:, 1], 1)[0] * PER_HOUR
     note = "rate=avg" if known.curved else ""
-    return Label(series, "leak", known.role, STRETCH * times[0], STRETCH * (times[-1] + 1), rate, note)
+    found = Label(series, "leak", known.role, STRETCH * times[0], STRETCH * (times[-1] + 1), rate, note)
+    return seen(found, samples)
 
 
 def of_group(name: str, workers: list[Label], seconds: int) -> Label:

@@ -172,14 +172,14 @@ def pools(n: int, rng: np.random.Generator, directory: Path) -> dict[str, list[W
     def worker(name: str, plans: list[Plan], which: str, i: int) -> Workload:
         return Workload(name, which, plans, directory, 100 + i)
 
-    first_lives = [int(n * (i + 1) / 22) + 20 for i in range(3)]
-    short = plan("recycled_worker", 0, saturating(int(n / 7), 25 * MB, n / 60), 100)
+    def one_of(i: int) -> Plan:
+        return plan("leak_pool_one", linear(n, one), load, 100) if i == 0 else plan("pool_worker", 0, load, 100)
+
+    first_lives = [int(n * (i + 1) / 13) + 20 for i in range(3)]
+    short = plan("recycled_worker", 0, saturating(int(n / 4), 25 * MB, n / 60), 100)
     first = [plan("recycled_worker", 0, saturating(k, 25 * MB, n / 60), 100) for k in first_lives]
     return {
-        "pool-one-leaks": [
-            worker("pool-one-leaks", [plan("leak_pool_one", linear(n, one) if i == 0 else 0, load, 100)], runtime, i)
-            for i in range(size)
-        ],
+        "pool-one-leaks": [worker("pool-one-leaks", [one_of(i)], runtime, i) for i in range(size)],
         "pool-all-leak": [
             worker("pool-all-leak", [plan("leak_pool_all", linear(n, every * f), load, 100)], "c-jemalloc", i)
             for i, f in enumerate((0.9, 1.0, 1.1))

@@ -10,8 +10,9 @@ a second stands for a minute in what is written. The host should be otherwise ca
 from __future__ import annotations
 
 import argparse
-import pickle
+import json
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -21,8 +22,9 @@ from pathlib import Path
 import numpy as np
 from corpus_files import Row, write_labels, write_trace
 from kernel_labels import label_all
+from kernel_objects import kinds
 from kernel_plans import PLANS, Part
-from kernel_pools import cost_of, read_meminfo, read_slabs, start_pool
+from kernel_pools import believable, cost_of, read_meminfo, read_slabs, start_pool
 
 SCRATCH = Path("/dev/shm/recorded-kernel-objects")
 
@@ -39,22 +41,32 @@ def main() -> int:
         sys.exit("record_kernel.py: must run as root: /proc/slabinfo, mounts and control groups are root's")
     seconds, rng = int(args.minutes * 60), np.random.default_rng(args.seed)
     name = f"kernel-{args.plan}-{args.seed}"
-    raw = args.out / "raw" / f"{name}.pickle"
+    raw, costs = args.out / "raw" / f"{name}.pickle", args.out / "raw" / "costs.json"
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    if not costs.exists():
+        costs.write_text(json.dumps(measured_costs(), indent=1))
     if not args.relabel:
-        raw.parent.mkdir(parents=True, exist_ok=True)
         raw.write_bytes(pickle.dumps(recorded(PLANS[args.plan](seconds, rng), seconds)))
-    rows, plan, costs = pickle.loads(raw.read_bytes())
-    kept, labels = label_all(rows, plan, costs, np.random.default_rng(args.seed))
+    rows, plan = pickle.loads(raw.read_bytes())
+    cost = {name: believable(name, found) for name, found in json.loads(costs.read_text()).items()}
+    kept, labels = label_all(rows, plan, cost, np.random.default_rng(args.seed))
     write_trace(args.out / "traces" / f"{name}.csv.gz", kept)
     write_labels(args.out / "labels.csv", name, labels)
     return 0
 
 
-def recorded(plan: list[Part], seconds: int) -> tuple[list[Row], list[Part], dict[str, dict[str, float]]]:
-    """The samples, what was done, and what an object of each kind costs."""
+def measured_costs() -> dict[str, dict[str, float]]:
+    """What an object of each kind costs on this kernel, measured once for all recordings."""
     try:
-        costs = {name: cost_of(name, SCRATCH / "cost") for name in sorted({part.kind for part in plan})}
-        return record(plan, seconds), plan, costs
+        return {name: cost_of(name, SCRATCH) for name in kinds()}
+    finally:
+        shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+def recorded(plan: list[Part], seconds: int) -> tuple[list[Row], list[Part]]:
+    """The samples and what was done."""
+    try:
+        return record(plan, seconds), plan
     finally:
         shutil.rmtree(SCRATCH, ignore_errors=True)
 

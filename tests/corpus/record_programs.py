@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 from corpus_files import Label, Row, write_labels, write_trace
-from program_labels import of_group, of_life, of_server
+from program_labels import of_group, of_life, of_server, worth_keeping
 from program_plans import draw, other_servers, pools, redis_servers, restarting
-from programs import Program, Workload, build, missing_packages
+from programs import Life, Program, Workload, build, missing_packages
 
 
 def main() -> int:
@@ -40,8 +40,10 @@ def main() -> int:
         raw.parent.mkdir(parents=True, exist_ok=True)
         raw.write_bytes(pickle.dumps(recorded(seconds, args.seed)))
     rows, known, workers = pickle.loads(raw.read_bytes())
-    write_trace(args.out / "traces" / f"{name}.csv.gz", rows)
-    write_labels(args.out / "labels.csv", name, label_all(rows, known, workers, seconds))
+    labels = label_all(rows, known, workers, seconds)
+    kept = {label.series for label in labels}
+    write_trace(args.out / "traces" / f"{name}.csv.gz", [row for row in rows if row[1] in kept])
+    write_labels(args.out / "labels.csv", name, labels)
     return 0
 
 
@@ -113,19 +115,18 @@ def private_bytes(pid: int) -> int | None:
 
 
 def label_all(rows: list[Row], known: dict, workers: dict[str, list[str]], seconds: int) -> list[Label]:
-    samples: dict[str, list[tuple[float, int]]] = {}
+    pairs: dict[str, list[tuple[float, int]]] = {}
     for at, series, value in rows:
-        samples.setdefault(series, []).append((at, value))
+        pairs.setdefault(series, []).append((at, value))
+    samples = {series: tuple(np.array(found, float).T) for series, found in pairs.items()}
     labels = {}
-    for series, pairs in samples.items():
-        if series in known:
-            arrays = np.array(pairs, float).T
-            make = of_life if hasattr(known[series], "plan") else lambda k, s, series=series: of_server(series, k, s)
-            labels[series] = make(known[series], (arrays[0], arrays[1]))
-    groups = [
-        of_group(name, [labels[series] for series in members if series in labels], seconds)
-        for name, members in workers.items()
-    ]
+    for series in worth_keeping({name: found for name, found in samples.items() if name in known}):
+        fact = known[series]
+        is_ours = isinstance(fact, Life)
+        labels[series] = of_life(fact, samples[series]) if is_ours else of_server(series, fact, samples[series])
+    groups = []
+    for name, members in workers.items():
+        groups.append(of_group(name, [labels[series] for series in members if series in labels], seconds))
     return [*labels.values(), *groups]
 
 

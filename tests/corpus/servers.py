@@ -207,7 +207,7 @@ class Session:
 
 
 ROLE_OF_OTHERS = "database_server"
-KEPT = "SELECT sum(used_bytes) FROM pg_backend_memory_contexts"
+KEPT = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts"
 
 
 @dataclass(slots=True)
