@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,10 +26,14 @@ LATE = 0.75
 
 HIDDEN = 0.5, 2.0
 """A leak that USS does not show within these factors of its rate is hidden by its heap's slack: nobody could tell."""
+CLOSE = 0.8, 1.25
+"""A leak that USS shows within these factors only has a heap that grows beside it: its rate is a mean, no more."""
 LEAST_SAMPLES = 30
 """Helpers that live for seconds are no series."""
 STILL_BYTES = 100_000
 """Of the processes of one name that moved less than this, one is kept."""
+DULL = {"web_server": 3, "database_server": 2, "pool_worker": 2, "recycled_worker": 5, "idle": 2}
+"""Processes of one name and role that tell the same tale: so many are kept."""
 
 Series = tuple[np.ndarray, np.ndarray]
 
@@ -40,8 +46,8 @@ def of_life(life: Life, samples: Series) -> Label:
         return Label(life.series, "ambiguous", plan.role, note="short or slight")
     if leaked[-1] > 0:
         return seen(leak_of(life, leaked), samples)
-    if plan.climb is not None and plan.climb[1] >= alive:
-        return Label(life.series, "ambiguous", plan.role, note="ends in its climb")
+    if alive < SHORT_S or (plan.climb is not None and plan.climb[1] >= alive):
+        return Label(life.series, "ambiguous", plan.role, note="short, or ends in its climb")
     if life.series.startswith(("proc/java", "proc/node")):
         return of_filling(life.series, plan.role, samples, plan.climb)
     if plan.climb is None:
@@ -68,9 +74,14 @@ def seen(label: Label, samples: Series) -> Label:
     settled = label.onset_s + 0.15 * (label.end_s - label.onset_s)
     inside = (times >= settled) & (times <= label.end_s)
     slope = np.polyfit(times[inside], values[inside], 1)[0] * 3600
-    if HIDDEN[0] < slope / label.rate < HIDDEN[1]:
-        return label
-    return Label(label.series, "ambiguous", label.kind, note="hidden by the slack of its heap")
+    shown = slope / label.rate
+    if not HIDDEN[0] < shown < HIDDEN[1]:
+        return Label(label.series, "ambiguous", label.kind, note="hidden by the slack of its heap")
+    return label if CLOSE[0] < shown < CLOSE[1] else replace(label, note=mean(label.note))
+
+
+def mean(note: str) -> str:
+    return note if "rate=avg" in note else f"{note} rate=avg".strip()
 
 
 def worth_keeping(samples: dict[str, Series]) -> set[str]:
@@ -128,14 +139,24 @@ def of_server(series: str, known: Known, samples: Series) -> Label:
     return seen(found, samples)
 
 
-def of_group(name: str, workers: list[Label], seconds: int) -> Label:
+def fewer(labels: list[Label]) -> list[Label]:
+    """Without the many that tell the same tale; those that decide something first."""
+    seen_before: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for label in sorted(labels, key=lambda label: label.label == "ambiguous"):
+        alike = label.series.partition("[")[0], label.kind
+        seen_before[alike] += 1
+        if label.label == "leak" or seen_before[alike] <= DULL.get(label.kind, len(labels)):
+            kept.append(label)
+    return kept
+
+
+def of_group(name: str, workers: list[Label], seconds: int, samples: Series) -> Label:
     """The sum over workers leaks as much as they do together."""
     leaking = [label for label in workers if label.label == "leak"]
     if not leaking:
         return Label(f"group/{name}", "ok", "pool_sum", note=f"{len(workers)} workers")
     onset = min(label.onset_s for label in leaking)
     rate = sum(label.rate for label in leaking)
-    kind = "leak_pool_sum"
-    return Label(
-        f"group/{name}", "leak", kind, onset, STRETCH * seconds, rate, f"{len(leaking)} of {len(workers)} leak"
-    )
+    note = f"{len(leaking)} of {len(workers)} leak"
+    return seen(Label(f"group/{name}", "leak", "leak_pool_sum", onset, STRETCH * seconds, rate, note), samples)

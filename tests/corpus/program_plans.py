@@ -176,8 +176,9 @@ def pools(n: int, rng: np.random.Generator, directory: Path) -> dict[str, list[W
         return plan("leak_pool_one", linear(n, one), load, 100) if i == 0 else plan("pool_worker", 0, load, 100)
 
     first_lives = [int(n * (i + 1) / 13) + 20 for i in range(3)]
-    short = plan("recycled_worker", 0, saturating(int(n / 4), 25 * MB, n / 60), 100)
-    first = [plan("recycled_worker", 0, saturating(k, 25 * MB, n / 60), 100) for k in first_lives]
+    warm, climb = n / 60, (0, int(n / 12))
+    short = plan("recycled_worker", 0, saturating(int(n / 4), 25 * MB, warm), 100, climb=climb)
+    first = [plan("recycled_worker", 0, saturating(k, 25 * MB, warm), 100, climb=climb) for k in first_lives]
     return {
         "pool-one-leaks": [worker("pool-one-leaks", [one_of(i)], runtime, i) for i in range(size)],
         "pool-all-leak": [

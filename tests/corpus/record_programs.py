@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from corpus_files import Label, Row, write_labels, write_trace
-from program_labels import of_group, of_life, of_server, worth_keeping
+from program_labels import fewer, of_group, of_life, of_server, worth_keeping
 from program_plans import draw, other_servers, pools, redis_servers, restarting
 from programs import Life, Program, Workload, build, missing_packages
 
@@ -126,8 +126,9 @@ def label_all(rows: list[Row], known: dict, workers: dict[str, list[str]], secon
         labels[series] = of_life(fact, samples[series]) if is_ours else of_server(series, fact, samples[series])
     groups = []
     for name, members in workers.items():
-        groups.append(of_group(name, [labels[series] for series in members if series in labels], seconds))
-    return [*labels.values(), *groups]
+        workers_of_it = [labels[series] for series in members if series in labels]
+        groups.append(of_group(name, workers_of_it, seconds, samples[f"group/{name}"]))
+    return fewer([*labels.values(), *groups])
 
 
 if __name__ == "__main__":
