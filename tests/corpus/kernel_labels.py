@@ -18,7 +18,7 @@ TRIVIAL_BYTES = 150_000
 """A series that leaked less than this, and moved less than this by itself, is idle."""
 DULL = {"idle": 6, "host_noise": 5, "ambiguous": 10}
 """Series of these kinds, or of this label, kept in a trace: enough to be there, few enough not to drown the rest."""
-MOVED_BY_HOST = 300_000
+MOVED_BY_HOST = 200_000
 """A healthy cache whose level the rest of the host raised by more than this is no longer known to be healthy."""
 SHORT_OF_STRAYING = 0.7
 """What the rest of the host did to a cache must be less than this share of what leaked there."""
@@ -28,6 +28,8 @@ CROSSED = ("mount", "memory-group"), dict.fromkeys(("kernel/slab:kmalloc-1k", "k
 """Each mount keeps two pointers for each memory group: what both leak together grows as their product."""
 BLOCKS = 20
 """A recording is looked at in so many parts to see how far the host strayed."""
+MAIN = 0.8
+"""What one kind of object makes of a leak, from which on that leak begins when those begin to leak."""
 CURVED = {"accelerating", "square_root", "under_load", "bursty"}
 
 
@@ -68,6 +70,8 @@ class Account:
     worked: np.ndarray
     strayed: float
     """How far what nothing of ours explains went from its beginning."""
+    rose: float
+    """How far that rose from any low before."""
 
 
 def account(name: str, values: np.ndarray, plan: list[Part], costs: dict[str, dict[str, float]]) -> Account:
@@ -78,7 +82,8 @@ def account(name: str, values: np.ndarray, plan: list[Part], costs: dict[str, di
     worked = sum((cost * (part.levels - part.leaked)[:n] for part, cost in touching), np.zeros(n))
     levels = [float(np.median(block)) for block in np.array_split(values - leaked - worked, BLOCKS)]
     strayed = max((level - levels[0] for level in levels), key=abs)
-    return Account(values, touching, leaked, worked, strayed)
+    rose = float(np.max(levels - np.minimum.accumulate(levels)))
+    return Account(values, touching, leaked, worked, strayed, rose)
 
 
 def label(name: str, found: Account) -> Label:
@@ -96,10 +101,16 @@ def leaking(name: str, found: Account) -> Label:
     if not sure or abs(found.strayed) > SHORT_OF_STRAYING * leaked[-1]:
         return Label(name, "ambiguous", f"slight_{main.role}")
     onset = int(np.argmax(leaked > 0.002 * leaked[-1]))
-    rate = leaked[-1] / (len(leaked) - onset)
+    if share_of(main, found) > MAIN * leaked[-1]:
+        onset = int(np.argmax(main.leaked > 0.002 * main.leaked[-1]))
+    rate = (leaked[-1] - leaked[max(onset - 1, 0)]) / (len(leaked) - onset)
     steady = main.role not in CURVED and abs(found.strayed) < 0.1 * leaked[-1] and has_rate(found, onset, rate)
     note = "" if steady else "rate=avg"
     return Label(name, "leak", main.role, STRETCH * onset, STRETCH * len(leaked), rate * PER_HOUR, note)
+
+
+def share_of(main: Part, found: Account) -> float:
+    return sum(cost * part.leaked[-1] for part, cost in found.touching if part is main)
 
 
 def has_rate(found: Account, onset: int, rate: float) -> bool:
@@ -116,9 +127,9 @@ def healthy(name: str, found: Account) -> Label:
     if own < TRIVIAL_BYTES:
         if all_of_it < TRIVIAL_BYTES:
             return Label(name, "ok", "idle")
-        return Label(name, "ambiguous" if found.strayed > 0.3 * all_of_it else "ok", "host_noise")
+        return Label(name, "ambiguous" if found.rose > max(MOVED_BY_HOST, 0.3 * all_of_it) else "ok", "host_noise")
     part = max(found.touching, key=lambda pair: pair[1] * np.ptp(pair[0].levels))[0]
-    if found.strayed > max(MOVED_BY_HOST, 0.3 * own):
+    if found.rose > max(MOVED_BY_HOST, 0.3 * own):
         return Label(name, "ambiguous", part.role, note="grows by more than was made")
     climb = (None, None) if part.climb is None else tuple(STRETCH * at for at in part.climb)
     return Label(name, "ok", part.role, *climb)
