@@ -111,6 +111,7 @@ class Past:
     length: float
     since_age: float
     base: float
+    slope: float
 
 
 @dataclass(slots=True)
@@ -207,9 +208,14 @@ def follow(ground: Ground, look: Look, c: LeakCriteria) -> Ground:
     if falling:
         depth = max(depth, peak - low)
         falling = low <= peak - 0.5 * depth
-    elif record > lowest and fall >= c.release_ratio * (record - lowest) and fall > 3 * noise:
+    elif record > lowest and fall >= _release(record - lowest, depth, c) and fall > 3 * noise:
         falling, falls, peak, depth = True, falls + 1, record, fall
     return Ground(record, lowest, record_age, pause, noise, falling, falls, peak, depth)
+
+
+def _release(gained: float, depth: float, c: LeakCriteria) -> float:
+    """Return how far a fall must go to be a release; after a first one, half as deep as that is another tooth."""
+    return min(c.release_ratio * gained, c.release_again * depth) if depth > 0 else c.release_ratio * gained
 
 
 def worth_judging(ground: Ground, look: Look, lives: Lives, c: LeakCriteria) -> bool:
@@ -261,7 +267,8 @@ def _reopened(climb: Climb, look: Look, ground: Ground, marks: Sequence[Mark], c
         return None
     if look.trough <= past.top + max(2 * ground.noise, c.reopen_share * (past.top - past.base)):
         return None
-    going_on = [mark for mark in marks if mark.memory and mark.units >= c.reopen_hours]
+    least = c.reopen_rate * past.slope
+    going_on = [mark for mark in marks if mark.memory and mark.units >= c.reopen_hours and mark.slope >= least]
     return max(going_on, key=lambda mark: mark.units) if going_on else None
 
 
@@ -307,6 +314,8 @@ def _confirm(
     climb: Climb, held: Suspicion, look: Look, best: Mark, c: LeakCriteria, unit_s: float, headroom: float | None
 ) -> None:
     wait = min(c.confirm_hours, c.confirm_ratio * held.units)
+    if best.units >= c.waive_hours and best.now - best.first >= c.waive_growth * best.first:
+        wait = min(wait, c.waived_hours)
     fresh = look.age - held.age
     least = c.confirm_looks if look.age < c.young_hours else 0.0
     waited = Criterion("fresh data", fresh * unit_s, wait * unit_s, fresh >= wait - 1e-9, "s")
@@ -347,7 +356,7 @@ def _end(climb: Climb, look: Look, ground: Ground, c: LeakCriteria, levelled: Ca
     stall = look.age - ground.record_age
     stopped = stall > max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours)
     if gone or stopped:
-        climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base)
+        climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base, alarm.slope)
         climb.ended = "the memory was given back" if gone else "the growth has stopped"
     elif ground.longest_pause < length / 6 and levelled(length):
         climb.ended = "the growth levels off"

@@ -45,8 +45,10 @@ class LeakCriteria:
     with 0.4 for the young."""
     min_tail_ratio: float = 0.4
     """Rise over the newest three blocks over what the line rises in them."""
-    min_last_ratio: float = 0.7
+    min_last_ratio: float = 0.85
     """Rise into the newest block, asked of clearly straight growth: a fill that has just stopped is seen at once."""
+    min_newest_ratio: float = 0.5
+    """Rise since the look before, asked of clearly straight growth as well."""
     min_previous_ratio: float = 0.5
     """Rate over that of the preceding stretch of the same length: an exponential approach fails it from a window of
     0.7 time constants on."""
@@ -92,7 +94,7 @@ class LeakCriteria:
     """For whoever has a day behind him."""
     day_ratio: float = 0.3
     """The level now over the level at the same time yesterday, as a share of what the slope says a day brings."""
-    memory_hours: float = 2.0
+    memory_hours: float = 3.0
     """For the slope that past lives of the same service had."""
     memory_low: float = 0.4
     memory_high: float = 2.5
@@ -103,6 +105,10 @@ class LeakCriteria:
     """Data not yet seen, as a share of the window that raised the suspicion. 0.15: FA 0.2 higher; 0.33: 0.8 h later."""
     confirm_hours: float = 3.0
     """At most this long: a window of two days need not wait for twelve hours."""
+    waive_hours: float = 12.0
+    waive_growth: float = 0.5
+    waived_hours: float = 0.5
+    """A window of half a day that grew by half of its level waits for half an hour only: there is more to lose."""
     confirm_follow: float = 0.4
     """Share of the frozen line's rise that the fresh data must reach."""
     confirm_looks: float = 0.4
@@ -118,6 +124,8 @@ class LeakCriteria:
     """A suspicion may pause for one block of its window, at most an hour, or as long as the climb has paused before."""
     release_ratio: float = 0.4
     """A fall by this share of all that was gained is a release: a cache trimmed, a batch done."""
+    release_again: float = 0.5
+    """Once there was a release, a fall half as deep as the last is another: a sawtooth has teeth of one size."""
     release_more: float = 0.5
     """After one or two releases new ground begins this share of the fall above the old peak; after three it is a
     sawtooth, whose troughs tell."""
@@ -134,16 +142,20 @@ class LeakCriteria:
     reopen_hours: float = 3.0
     reopen_span: float = 2.0
     reopen_share: float = 0.05
-    """Within twice the climb's length after its end, growth on new ground (5 % of the climb) in a window of 3 h is the
-    same leak going on."""
+    reopen_rate: float = 0.4
+    """Within twice the climb's length after its end, growth on new ground (5 % of the climb) in a window of 3 h, at 0.4
+    of its slope at least, is the same leak going on."""
 
     # --- memory of past lives and siblings ------------------------------------------------------------------------
     plateau_margin: float = 1.15
     """Below 1.15 times the level past lives settled at, growth is warm-up."""
     plateau_age: float = 1.5
     """Younger than 1.5 times the time past lives took to settle, it is too."""
-    one_life_hours: float = 6.0
-    """A past life that grew for this long tells by itself; shorter ones must be two."""
+    one_life_hours: float = 5.0
+    """A past life that grew for this long tells by itself. 6: two restarted leaks in six lives found later."""
+    short_lives: int = 3
+    """Of shorter ones it takes three: recycled workers warm up at the same slope every time. 2: two healthy workers
+    more of 46 called leaks."""
     lives_kept: int = 5
 
 

@@ -138,7 +138,7 @@ class Lives:
         grew, settled = self._until(now_ms)
         if not grew or len(grew) < len(settled):
             return None
-        needed = 1 if max(life.age_units for life in grew) >= c.one_life_hours else 2
+        needed = 1 if max(life.age_units for life in grew) >= c.one_life_hours else c.short_lives
         if len(grew) < needed:
             return None
         slope = median(life.slope for life in grew[-c.lives_kept :])

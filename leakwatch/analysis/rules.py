@@ -76,7 +76,7 @@ def judge(rows: Rows, plan: Plan, criteria: Sequence[LeakCriteria], whose: Ints)
     straight = (s.growth >= k.strong_noise_ratio * noise) & (s.growth >= k.strong_growth_ratio * s.level)
     strong = straight & (s.residual <= k.strong_residual * s.growth)
     grows = _growth(s, per_hour, units, noise, c, k)
-    lasts = _lasting(s, rows, slack, strong, k)
+    lasts = _lasting(s, rows, plan, seconds, slack, strong, k)
     shape = _shape(s, rows, noise, k)
     patience = _patience(s, rows, seconds, units, strong, c, k)
     tests = (*grows, *lasts, *shape, *patience)
@@ -129,7 +129,9 @@ def _growth(
     )  # fmt: skip
 
 
-def _lasting(s: Shapes, rows: Rows, slack: Floats, strong: Bools, k: LeakCriteria) -> tuple[Test, ...]:
+def _lasting(
+    s: Shapes, rows: Rows, plan: Plan, seconds: Floats, slack: Floats, strong: Bools, k: LeakCriteria
+) -> tuple[Test, ...]:
     """Return whether the growth goes on, at the pace it had."""
     young = rows.age < k.young_hours
     third = np.where(young, k.min_third_ratio_young, k.min_third_ratio)
@@ -138,12 +140,16 @@ def _lasting(s: Shapes, rows: Rows, slack: Floats, strong: Bools, k: LeakCriteri
     before = np.where(has, rows.previous, 1.0)
     previous = _ratio("as fast as before the window", now, before, k.min_previous_ratio, slack)
     last = _ratio("rises into the newest block", s.last_step, s.growth / 11, k.min_last_ratio, slack, positive=False)
+    since_look = s.slope * len(_TWELFTHS) * plan.look_blocks * plan.base_s / seconds
+    rise = np.where(np.isfinite(rows.newest), rows.newest, 0.0)
+    newest = _ratio("rises now", rise, since_look, k.min_newest_ratio, 0.0 * slack, positive=False)
     return (
         _ratio("newer half as steep", s.late, s.early, k.min_late_ratio, 0.24 * 11 * 1.12 * slack),
         _ratio("newest third as steep", s.last_rise, s.middle_rise, third, 0.7 * slack),
         _ratio("still rising", s.tail, s.growth * 3 / 11, k.min_tail_ratio, slack, positive=False),
         _unless(previous, ~has),
         _unless(last, ~strong),
+        _unless(newest, ~strong | ~np.isfinite(rows.newest)),
     )
 
 
@@ -200,6 +206,7 @@ def _memory(
         & (per_hour >= c.rate)
         & (s.late >= k.min_late_ratio * s.early - 0.24 * 11 * 1.12 * slack)
         & (s.last_rise > 0)
+        & (s.last_rise >= k.min_third_ratio_young * s.middle_rise - 0.7 * slack)
         & (s.step_share <= k.max_step_share)
         & (s.rises >= k.min_rises)
         & (s.now > s.top - noise)

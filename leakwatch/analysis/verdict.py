@@ -30,6 +30,7 @@ _FAILED = {
     "still rising": "grew within {} and has stopped",
     "as fast as before the window": "grew faster before: it may be levelling off",
     "rises into the newest block": "grew within {} and has just stopped",
+    "rises now": "grew within {} and has just stopped",
     "not one step": "grew within {} in one step: it may not go on",
     "separate rises": "grew within {}, but in a few steps: it may not go on",
     "new ground": "rises within {}, but on known ground",

@@ -69,6 +69,8 @@ class Rows:
     """Level now over that at the same time yesterday, NaN without a day of data."""
     age: Floats
     """Of the segment, in units."""
+    newest: Floats
+    """Rise of the fine blocks since the look before, NaN where one of the two has no data."""
 
 
 def join(parts: Sequence[Rows]) -> Rows:
@@ -104,6 +106,7 @@ def _rows(context: _Context, at: int, span: Span, *, by_medians: bool) -> Rows:
         previous=context.previous(span, looks, by_medians=by_medians),
         day_rise=context.day_rise[looks],
         age=context.age[looks],
+        newest=context.newest[looks],
     )
 
 
@@ -114,6 +117,7 @@ class _Context:
         self.blocks, self.plan, self.ends = blocks, plan, ends
         self.age = (ends - blocks.first + 1) * plan.base_s / plan.unit_s
         self.day_rise = self._day_rise()
+        self.newest = self._newest()
         self._sums = {id(x): _sums(x) for x in (blocks.lows, blocks.medians, blocks.coarse_lows, blocks.coarse_medians)}
 
     def _series(self, *, coarse: bool, by_medians: bool) -> tuple[Floats, int]:
@@ -214,6 +218,13 @@ class _Context:
             now = self.ends[has] - b.start
             around = (now - day - hour)[:, None] + np.arange(2 * hour + 1)
             out[has] = troughs[now] - _nanmedian(troughs[around][:, :, None].swapaxes(1, 2))[:, 0]
+        return out
+
+    def _newest(self) -> Floats:
+        b, out = self.blocks, np.full(len(self.ends), np.nan)
+        now = self.ends - b.start
+        has = (now - self.plan.look_blocks >= max(0, b.first - b.start)) & (now < len(b.lows))
+        out[has] = b.lows[now[has]] - b.lows[now[has] - self.plan.look_blocks]
         return out
 
 
