@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,9 +14,10 @@ from leakwatch.analysis.state import RECENT_UNITS, TROUGH_UNITS
 from leakwatch.analysis.windows import Blocks, rolling_min
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.climb import LookValues
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.trend import Floats
     from leakwatch.analysis.windows import Ints
@@ -116,11 +117,19 @@ def _coarse(lows: Floats, medians: Floats, first: int, coarse_first: int, now: i
     return np.where(empty, np.nan, low), np.where(empty, np.nan, (a + b) / 2)
 
 
+Facts: TypeAlias = "Iterable[LookValues]"
+
+
 def look_facts(segment: Segment, plan: Plan) -> list[Look]:
     """Return the looks of a segment, oldest first."""
+    return [Look(*values) for values in look_values(segment, plan)]
+
+
+def look_values(segment: Segment, plan: Plan) -> Facts:
+    """Return the looks of a segment as plain values."""
     ends, b = segment.ends, segment.blocks
     if not len(ends):
-        return []
+        return ()
     at = ends - b.first
     reach = int(at[-1]) + 1
     lows = np.concatenate([b.lows, np.full(max(0, reach - len(b.lows)), np.nan)])[:reach]
@@ -129,10 +138,7 @@ def look_facts(segment: Segment, plan: Plan) -> list[Look]:
     recent = _rolling_max(lows, plan.blocks_of(RECENT_UNITS))[at]
     noise = _noise(lows, at, plan)
     when = (ends + 1) * plan.base_s * 1000
-    return [
-        Look(*values)
-        for values in zip(when.tolist(), age.tolist(), trough.tolist(), recent.tolist(), noise.tolist(), strict=True)
-    ]
+    return zip(when.tolist(), age.tolist(), trough.tolist(), recent.tolist(), noise.tolist(), strict=True)
 
 
 def _rolling_max(x: Floats, length: int) -> Floats:
