@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from leakwatch.analysis.climb import Look
+from leakwatch.analysis.measure import row_medians
 from leakwatch.analysis.spans import COARSE_OF
 from leakwatch.analysis.state import RECENT_UNITS, TROUGH_UNITS
 from leakwatch.analysis.windows import Blocks, rolling_min
@@ -93,7 +94,7 @@ def _medians(values: Floats, starts: Ints) -> Floats:
     out = np.empty(len(starts))
     for count in np.unique(counts).tolist():
         which = np.flatnonzero(counts == count)
-        out[which] = np.median(values[starts[which][:, None] + np.arange(count)], axis=1)
+        out[which] = row_medians(values[starts[which][:, None] + np.arange(count)])
     return out
 
 
@@ -158,6 +159,6 @@ def _noise(lows: Floats, at: Ints, plan: Plan) -> Floats:
         whole = np.isfinite(y).all(axis=1)
         y[~whole] = 0.0
         steps = np.diff(y, axis=1)
-        spread = np.median(np.abs(steps - np.median(steps, axis=1)[:, None]), axis=1)
+        spread = row_medians(np.abs(steps - row_medians(steps)[:, None]))
         out[has] = np.where(whole, 1.4826 * spread / 2**0.5, np.nan)
     return out

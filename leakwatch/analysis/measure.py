@@ -81,9 +81,9 @@ class Shapes:
 
 def measure(y: Floats) -> Shapes:
     """Return the shapes of the rows of ``y``."""
-    slope = _median((y[:, _J] - y[:, _I]) / _STEP)
+    slope = _theil_sen(y)
     residuals = y - slope[:, None] * _AT
-    residuals -= _median(residuals)[:, None]
+    residuals -= row_medians(residuals)[:, None]
     rms = np.sqrt((residuals * residuals).sum(axis=1) / (BLOCKS - 2))
     steps = np.diff(y, axis=1)
     step_share, rises = rises_of(y)
@@ -93,7 +93,7 @@ def measure(y: Floats) -> Shapes:
         slope=slope,
         error=np.maximum(rms, 1.0) / _SPREAD**0.5 * np.sqrt((1 + r) / (1 - r)),
         growth=slope * (BLOCKS - 1),
-        noise=np.maximum(_mad(residuals), _mad(steps - _median(steps)[:, None]) / 2**0.5),
+        noise=np.maximum(_mad(residuals), _mad(steps - row_medians(steps)[:, None]) / 2**0.5),
         jitter=_mad(np.diff(y, 2, axis=1)) / 6**0.5,
         residual=rms,
         early=_half_slope(y[:, :_HALF]) * (BLOCKS - 1),
@@ -104,7 +104,7 @@ def measure(y: Floats) -> Shapes:
         last_step=steps[:, -1],
         step_share=step_share,
         rises=rises,
-        level=np.maximum(_median(y), 1.0),
+        level=np.maximum(row_medians(y), 1.0),
         first=y[:, :2].min(axis=1),
         now=y[:, -2:].min(axis=1),
         top=y[:, :-2].max(axis=1),
@@ -126,7 +126,22 @@ def thirds_of(y: Floats) -> tuple[Floats, Floats]:
     return thirds[:, 1] - thirds[:, 0], thirds[:, 2] - thirds[:, 1]
 
 
-def _median(x: Floats) -> Floats:
+ROWS = 2048
+"""Rows whose 66 slopes are taken at a time: a megabyte, which a core's own cache holds."""
+
+
+def _theil_sen(y: Floats) -> Floats:
+    out = np.empty(len(y))
+    for at in range(0, len(y), ROWS):
+        part = y[at : at + ROWS]
+        slopes = np.take(part, _J, axis=1)
+        slopes -= np.take(part, _I, axis=1)
+        slopes /= _STEP
+        out[at : at + ROWS] = row_medians(slopes)
+    return out
+
+
+def row_medians(x: Floats) -> Floats:
     """Return the medians of the rows of ``x``, finite: in a sixth of the time of np.median, which minds NaN."""
     middle = x.shape[1] // 2
     parted = np.partition(x, middle, axis=1)
@@ -137,11 +152,11 @@ def _median(x: Floats) -> Floats:
 
 
 def _mad(x: Floats) -> Floats:
-    return _median(np.abs(x)) * _MAD
+    return row_medians(np.abs(x)) * _MAD
 
 
 def _half_slope(y: Floats) -> Floats:
-    return _median((y[:, _HJ] - y[:, _HI]) / _HALF_STEP)
+    return row_medians((y[:, _HJ] - y[:, _HI]) / _HALF_STEP)
 
 
 def _correlation(residuals: Floats) -> Floats:

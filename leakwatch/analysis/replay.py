@@ -20,7 +20,7 @@ from leakwatch.analysis.spans import FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import is_sparse, replay_sparse
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import capped, screened, settled
-from leakwatch.analysis.walk import Series, walk
+from leakwatch.analysis.walk import Series, least_units, walk
 from leakwatch.analysis.windows import Table
 from leakwatch.model import Assessment, Verdict
 
@@ -214,7 +214,7 @@ class Judging:
     def _hits(self, whose: Ints, ends: Ints, _: list[bool]) -> list[Answer]:
         """Return which windows hit, and of the looks with such ones, which longer ones contradict them."""
         k = self.criteria[0]
-        least = min(k.strong_hours, k.plain_hours, k.bent_hours, k.curved_hours, k.grown_hours)
+        least = least_units(k)
         hits = self._judged(whose, ends, least, lambda y: may_hit(y, k))
         marks = self._marks(hits, hits.hit, len(ends))
         some = np.flatnonzero([bool(of_one) for of_one in marks])

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from leakwatch.analysis.question import Answer
     from leakwatch.analysis.spans import Plan
 
-AHEAD = 16
-"""Looks asked about at first, then twice as many each time: few are in vain when an alarm is raised, and rounds few."""
+AHEAD = 8
+"""Looks asked about at first, then twice as many each time nothing came of them: rounds are few."""
+SUSPECT_AHEAD = 6
+"""Looks asked about while a suspicion is held: those after the alarm it leads to are in vain."""
 BEHIND = 4
 """Looks asked about at a time on the way back to the newest that carries an alarm: mostly the first does."""
 
@@ -75,6 +77,12 @@ def walk(series: Series) -> Walk:
         yield from _Pass(series, number).go()
 
 
+def least_units(criteria: LeakCriteria) -> float:
+    """Return the shortest window that can hit: no growth is called a leak that has not gone on for so long."""
+    c = criteria
+    return min(c.strong_hours, c.plain_hours, c.bent_hours, c.curved_hours, c.grown_hours)
+
+
 def _is_open(series: Series) -> bool:
     return bool(series.alerts) and series.alerts[-1][1] is None
 
@@ -87,9 +95,11 @@ class _Pass:
         self.plan, self.criteria, self.lives = series.plan, series.criteria, series.lives
         self.rising = _Levelling(series.segments[number], series.plan, series.criteria.levelling_ratio)
         newest = number == len(series.segments) - 1
-        self.looks, self.grounds, self.worth = _grounds(series.facts[number], series.criteria, series.lives)
+        self.looks, self.grounds, worth = _grounds(series.facts[number], series.criteria, series.lives)
         self.final = len(self.looks) - 1 if newest else -1
-        self.ahead = AHEAD // 2
+        least = least_units(series.criteria)
+        self.worth = [at for at in worth if series.lives.known or at == self.final or self.looks[at][1] >= least]
+        self.ahead = AHEAD
         self.answers: dict[int, Answer] = {}
         self.passed: list[int] = []
         """Looks gone past under an alarm without an answer."""
@@ -108,8 +118,9 @@ class _Pass:
             if closer and at == self.final:
                 yield from self._ask([at], whole=True)
             elif closer and at not in self.answers and climb.alarm is None:
+                ahead = SUSPECT_AHEAD if climb.suspicion is not None else self.ahead
                 self.ahead *= 2
-                yield from self._ask([look for look in worth[due : due + self.ahead] if look != self.final])
+                yield from self._ask([look for look in worth[due : due + ahead] if look != self.final])
             if self._matters(at, closer=closer):
                 yield from self._take(at, closer=closer)
             at += 1
