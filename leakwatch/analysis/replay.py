@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch.analysis.assess import answer_of, by_look, marks_of
-from leakwatch.analysis.gridding import look_values, segments_of
+from leakwatch.analysis.gridding import all_looks, all_segments, segments_of
 from leakwatch.analysis.lives import Life, Lives, summarise
 from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import judge, may_hit, may_veto
@@ -71,18 +71,21 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
     cap = _reclaim_is_told(captures)
     outcomes: dict[int, Outcome] = {}
     for chunk in _chunks(captures):
-        dense: dict[int, Series] = {}
+        plans: dict[int, tuple[Plan, list[int]]] = {}
         mild: dict[int, bool] = {}
         for at in chunk:
             capture = captures[at]
-            criteria = settings.criteria_for(capture.subject)
             mild[at] = not capture.subject.grows or (bool(capture.subject.reclaimable) and cap)
             if is_sparse(capture, settings.windows_s):
-                outcomes[at] = replay_sparse(capture, criteria)
+                outcomes[at] = replay_sparse(capture, settings.criteria_for(capture.subject))
             else:
-                dense[at] = _series(capture, criteria, plan_of(settings.windows_s, interval_s(capture)), lives[at])
-        _walked(list(dense.values()))
-        outcomes |= {at: _outcome(captures[at], one) for at, one in dense.items()}
+                plan = plan_of(settings.windows_s, interval_s(capture))
+                plans.setdefault(plan.base_s, (plan, []))[1].append(at)
+        for plan, those in plans.values():
+            criteria = [settings.criteria_for(captures[at].subject) for at in those]
+            series = _series([captures[at] for at in those], criteria, [lives[at] for at in those], plan)
+            _walked(series, plan)
+            outcomes |= {at: _outcome(captures[at], one) for at, one in zip(those, series, strict=True)}
         outcomes |= {at: _milder(outcomes[at], capped_to_watch=mild[at]) for at in chunk}
     return [_noticed(outcomes[at], captures[at], step_s) for at in range(len(captures))]
 
@@ -156,22 +159,25 @@ def _life(capture: Capture, settings: Settings) -> Life | None:
     return summarise(capture.name, blocks.lows.tolist(), ended_ms, plan.base_s, plan.unit_s, criteria)
 
 
-def _series(capture: Capture, criteria: LeakCriteria, plan: Plan, lives: Lives) -> Series:
-    segments = segments_of(capture, plan)
-    return Series(plan, criteria, lives, segments, [look_values(segment, plan) for segment in segments])
+def _series(
+    captures: Sequence[Capture], criteria: Sequence[LeakCriteria], lives: Sequence[Lives], plan: Plan
+) -> list[Series]:
+    """Return these captures cut into blocks and looks."""
+    segments = all_segments(captures, plan)
+    facts = iter(all_looks([segment for of_one in segments for segment in of_one], plan))
+    return [
+        Series(plan, criterion, known, of_one, [next(facts) for _ in of_one])
+        for criterion, known, of_one in zip(criteria, lives, segments, strict=True)
+    ]
 
 
-def _walked(series: Sequence[Series]) -> None:
+def _walked(series: Sequence[Series], plan: Plan) -> None:
     """Walk through all these series side by side, judging what they ask for at once."""
-    by_plan: dict[Plan, list[Series]] = {}
-    for one in series:
-        by_plan.setdefault(one.plan, []).append(one)
-    for plan, those in by_plan.items():
-        judging = Judging(plan, those)
-        waiting = _sent([(at, walk(one)) for at, one in enumerate(those)], [None] * len(those))
-        while waiting:
-            answers = judging.answers([(at, ask) for at, _, ask in waiting])
-            waiting = _sent([(at, walker) for at, walker, _ in waiting], answers)
+    judging = Judging(plan, series)
+    waiting = _sent([(at, walk(one)) for at, one in enumerate(series)], [None] * len(series))
+    while waiting:
+        answers = judging.answers([(at, ask) for at, _, ask in waiting])
+        waiting = _sent([(at, walker) for at, walker, _ in waiting], answers)
 
 
 def _sent(walks: Sequence[tuple[int, Walk]], answers: Sequence[list[Answer] | None]) -> list[tuple[int, Walk, Ask]]:

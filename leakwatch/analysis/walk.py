@@ -95,7 +95,8 @@ class _Pass:
         self.plan, self.criteria, self.lives = series.plan, series.criteria, series.lives
         self.rising = _Levelling(series.segments[number], series.plan, series.criteria.levelling_ratio)
         newest = number == len(series.segments) - 1
-        self.looks, self.grounds, worth = _grounds(series.facts[number], series.criteria, series.lives)
+        self.looks = series.facts[number]
+        self.grounds, worth = _grounds(self.looks, series.criteria, series.lives)
         self.final = len(self.looks) - 1 if newest else -1
         least = least_units(series.criteria)
         self.worth = [at for at in worth if series.lives.known or at == self.final or self.looks[at][1] >= least]
@@ -188,19 +189,16 @@ class _Pass:
         return climbing.carrying(look, ground, marks, self.lives, self.criteria, self.plan.unit_s)
 
 
-def _grounds(
-    facts: Facts, criteria: LeakCriteria, lives: Lives
-) -> tuple[list[climbing.LookValues], list[climbing.GroundValues], list[int]]:
-    """Return the looks of a segment, the ground after each, and which of them are worth judging."""
-    looks = list(facts)
+def _grounds(facts: Facts, criteria: LeakCriteria, lives: Lives) -> tuple[list[climbing.GroundValues], list[int]]:
+    """Return the ground after each look of a segment, and which of them are worth judging."""
     grounds, worth = [], []
     ground = climbing.NO_GROUND
-    for at, look in enumerate(looks):
+    for at, look in enumerate(facts):
         ground = climbing.moved(ground, look[1], look[2], look[4], criteria)
         grounds.append(ground)
         if climbing.could_hit(ground, look[2], criteria, lives, look[0]):
             worth.append(at)
-    return looks, grounds, worth
+    return grounds, worth
 
 
 class _Levelling:

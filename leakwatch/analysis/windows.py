@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from leakwatch.analysis.measure import filled
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS
@@ -137,11 +136,7 @@ class _Level:
     def lowest(self, length: int) -> Floats:
         """Return the lowest of each block and the ``length - 1`` before it, whosever they are; NaN for no data."""
         if length not in self._lowest:
-            low, have = np.where(np.isfinite(self.lows), self.lows, np.inf), 1
-            while have < length:
-                shift = min(have, length - have)
-                low = np.concatenate([low[:shift], np.minimum(low[shift:], low[:-shift])])
-                have += shift
+            low = rolling(np.where(np.isfinite(self.lows), self.lows, np.inf), length, np.minimum)
             self._lowest[length] = np.where(np.isinf(low), np.nan, low)
         return self._lowest[length]
 
@@ -363,13 +358,14 @@ def _medians_at(x: Floats, at: Ints, length: int) -> Floats:
     return out[at]
 
 
-def rolling_min(x: Floats, length: int) -> Floats:
-    """Return the lowest of each block and the ``length - 1`` before it, NaN where these are not all held or all NaN."""
-    out = np.full(len(x), np.nan)
-    if len(x) >= length:
-        low = sliding_window_view(np.where(np.isfinite(x), x, np.inf), length).min(axis=1)
-        out[length - 1 :] = np.where(np.isinf(low), np.nan, low)
-    return out
+def rolling(x: Floats, length: int, pick: np.ufunc) -> Floats:
+    """Return what ``pick`` makes of each value and the ``length - 1`` before it, or as many as there are."""
+    have = 1
+    while have < length:
+        shift = min(have, length - have)
+        x = np.concatenate([x[:shift], pick(x[shift:], x[:-shift])])
+        have += shift
+    return x
 
 
 def _nanmedian(x: Floats) -> Floats:

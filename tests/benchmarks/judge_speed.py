@@ -45,8 +45,8 @@ SAMPLES, INTERVAL_S, MIB, PAGE = 1440, 60, 1 << 20, 4096
 START_MS = 1_750_000_000_000
 HOURS = np.arange(SAMPLES) / 60
 PARTS = (
-    (replaying, "segments_of", "blocks"),
-    (replaying, "look_values", "blocks"),
+    (replaying, "all_segments", "blocks"),
+    (replaying, "all_looks", "blocks"),
     (replaying.Judging, "answers", "windows"),
 )
 """Functions of the replay by what they are part of; everything else is the climb: looks, states, verdicts."""
