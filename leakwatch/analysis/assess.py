@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.question import Held, Question
     from leakwatch.analysis.spans import Plan, Span
 
-NEAREST = 0.1
-"""A span within a tenth of a configured window stands for it: 60 hours for 64."""
+NEAREST = 0.7
+"""The longest span that fits a configured window stands for it from this share of it on: 60 hours for 64."""
 ONSET_POINTS = 36
 HOUR_S = 3600
 
@@ -134,13 +134,11 @@ def _trends(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Tr
     trends = []
     for window_s in plan.windows_s:
         near = [
-            row
-            for row in rows
-            if not judged.rows.by_medians[row]
-            and abs(plan.spans[int(judged.rows.span[row])].seconds - window_s) <= NEAREST * window_s
+            (plan.spans[int(judged.rows.span[row])].seconds, row) for row in rows if not judged.rows.by_medians[row]
         ]
+        near = [(seconds, row) for seconds, row in near if NEAREST * window_s <= seconds <= window_s]
         if near:
-            trends.append(_trend(judged, near[0], window_s, plan))
+            trends.append(_trend(judged, max(near)[1], window_s, plan))
     return tuple(trends)
 
 
