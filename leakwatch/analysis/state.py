@@ -139,6 +139,7 @@ class SeriesState:
         self.segment_ms = self._fall_ms = ts_ms
         self.previous = None
         self.ground, self.climb = Ground(), Climb()
+        self.assessment = None  # of what is over
         self._pending.clear()
         self._due = -1
 
