@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.analysis import climb as climbing
+from leakwatch.analysis.blocks import COARSE, FINE
 from leakwatch.analysis.climb import Climb, Ground, Look, Mark, follow, from_values, step, to_values, worth_judging
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.segments import RESET_FLOOR_BYTES, is_clock_break, is_fall
@@ -104,6 +105,51 @@ def test_a_new_segment_forgets_the_old_forecast() -> None:
     state.end_segment(START_MS + 68_000, remember=True)
     assert not state.is_suspected
     assert state.questions() == []
+
+
+def test_a_new_segment_is_learnt_anew_at_once() -> None:
+    state = _state([BASE + at * MIB for at in range(100)])
+    assert settle(state).verdict is Verdict.LEAK
+    state.feed(START_MS + 40_000, BASE)
+    assert settle(state).verdict is Verdict.LEARNING
+
+
+@pytest.mark.parametrize("stop", range(600, 640, 7))
+@pytest.mark.parametrize("evaluated", [0, 20], ids=["at once", "a while before"])
+def test_a_series_taken_up_again_from_its_blocks_says_what_it_would_have_said(stop: int, evaluated: int) -> None:
+    # GIVEN growth under a saw, sampled every minute, with what was sealed and what was said in the end
+    plan = plan_of((HOUR, 16 * HOUR), 60.0)
+    values = [BASE + at % 40 * MIB / 8 + at * MIB / 2 for at in range(800)]
+    straight, sealed = SeriesState(plan, CRITERIA), []
+    for at in range(stop):
+        sealed += straight.feed(START_MS + at * 60_000, values[at])
+        if at == stop - 1 - evaluated:
+            settle(straight)
+            payload = straight.to_json()
+    # WHEN another takes the blocks and what was stored
+    other = SeriesState(plan, CRITERIA)
+    for level in (COARSE, FINE):
+        for of, block in sealed:
+            if of == level:
+                other.restore(level, block, START_MS)
+    other.recollect(payload)
+    # THEN both say the same from then on
+    first = len([block for of, block in sealed if of == FINE]) * 5
+    for at in range(first, stop):
+        other.feed(START_MS + at * 60_000, values[at])
+    for at in range(stop, 800):
+        straight.feed(START_MS + at * 60_000, values[at])
+        other.feed(START_MS + at * 60_000, values[at])
+        theirs, ours = settle(straight), settle(other)
+        assert straight.ground == other.ground, at
+        assert (ours.verdict, straight.climb.alarm) == (theirs.verdict, other.climb.alarm), at
+    assert straight.climb.alarm is not None
+
+
+def test_what_an_earlier_detector_stored_is_left_out() -> None:
+    state = _state([BASE] * 100)
+    state.recollect('{"window_s": 60, "since_ms": 5}')
+    assert settle(state).verdict is Verdict.OK
 
 
 # The onset
