@@ -231,11 +231,13 @@ class SeriesState:
             self.ground, self.climb = Ground(**values["ground"]), climbing.from_values(values["climb"])
             self.settled_ms = values["settled_ms"]
         else:
-            self._recollect_ground(dues[:-1])
-        if dues:
-            self._due = dues[-1]
-            if (self._due + 1) * self._plan.base_s * 1000 > self.settled_ms:
-                self._take_look(self._due)
+            self._follow_coarse()
+        missed = [due for due in dues if (due + 1) * self._plan.base_s * 1000 > self.settled_ms]
+        for due in missed[:-1]:
+            self.ground = climbing.follow(self.ground, self._look(due), self.criteria)
+        if missed:
+            self._take_look(missed[-1])
+        self._due = dues[-1] if dues else -1
 
     def _dues(self) -> list[int]:
         """Return the fine block of each look the blocks held have had, oldest first."""
@@ -243,16 +245,14 @@ class SeriesState:
         seen = {-(-(ring.start + at + 1) // every) * every - 1 for at, low in enumerate(ring.lows) if isfinite(low)}
         return sorted(due for due in seen if due <= ring.end)
 
-    def _recollect_ground(self, dues: Sequence[int]) -> None:
-        """Follow the looks again: from the fine blocks, from the coarse ones where the fine ones do not reach."""
+    def _follow_coarse(self) -> None:
+        """Come to the ground where the fine blocks do not reach."""
         plan, ring = self._plan, self._trail.coarse
         for at, low in enumerate(ring.lows):
             end = (ring.start + at + 1) * COARSE_OF - 1
             if end < self._trail.fine.start:
                 age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
                 self.ground = climbing.follow(self.ground, Look(0, age, low, low, nan), self.criteria)
-        for due in dues:
-            self.ground = climbing.follow(self.ground, self._look(due), self.criteria)
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""

@@ -376,7 +376,7 @@ def test_levelled_is_about_the_newest_third() -> None:
 
 
 def test_noise_is_that_of_differences_and_needs_two_whole_units() -> None:
-    plan = plan_of((HOUR,), 60.0)
+    plan = plan_of((HOUR, 16 * HOUR), 60.0)
     ramp = list(1000.0 * np.arange(24))
     assert noise_of(ramp, plan) == 0
     assert np.isnan(noise_of(ramp[1:], plan))
