@@ -124,6 +124,20 @@ def test_a_leak_that_sets_in_after_flat_time_is_found() -> None:
     assert 120 < after_s <= 240
 
 
+@pytest.mark.parametrize("windows_s", [(HOUR,), (HOUR // 2, HOUR), (HOUR, 4 * HOUR)], ids=str)
+def test_windows_of_hours_alone_find_a_leak_too(windows_s: tuple[int, ...]) -> None:
+    ramp = 200 * MIB + np.maximum(0, days(1) - 2 * HOUR) / HOUR * 20 * MIB
+    after_s, _ = found(looks(ramp, windows_s, interval_s=60, every_s=300))
+    assert after_s <= 2 * HOUR + 1.5 * max(windows_s)
+
+
+@pytest.mark.parametrize("window_s", [60, 180])
+def test_one_window_of_minutes_finds_a_leak_that_sets_in_late(window_s: int) -> None:
+    t = seconds(1800)
+    after_s, _ = found(looks(BASE + np.maximum(0, t - 1200) * MIB, (window_s,), every_s=15))
+    assert after_s <= 1200 + 1.5 * window_s
+
+
 def test_a_leak_about_to_fill_memory_is_not_waited_for() -> None:
     leak = BASE + T * 10 * MIB
     waited, at_once = first_leak(looks(leak, THREE_MINUTES)), first_leak(looks(leak, THREE_MINUTES, headroom_bytes=MIB))
