@@ -20,7 +20,7 @@ from leakwatch.analysis.climb import Climb, Ground, Look
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.question import Held, Question
 from leakwatch.analysis.segments import TOOTH_UNITS, is_clock_break, is_fall
-from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
+from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.verdict import screened, settled
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class SeriesState:
 
     __slots__ = (
         "_due", "_fall_ms", "_pending", "_plan", "_trail", "assessment", "climb", "criteria", "ground", "lives",
-        "previous", "segment_ms",
+        "previous", "segment_ms", "settled_ms",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, criteria: LeakCriteria) -> None:
@@ -73,6 +73,8 @@ class SeriesState:
         self.lives: Lives = NO_LIVES
         """The other lives of the same service."""
         self.assessment: Assessment | None = None
+        self.settled_ms = 0
+        """End of the newest look that was settled."""
 
     def feed(self, ts_ms: int, value: float, *, same_members: bool = True) -> list[tuple[int, Block]]:
         """Take a sample; return the blocks it completed, as (index of the level, block).
@@ -119,7 +121,10 @@ class SeriesState:
         del self._pending[:-MOST_PENDING]
 
     def _look(self, end: int) -> Look:
-        plan, lows = self._plan, self._trail.fine.lows
+        """Return the look that ends with a fine block that is held."""
+        plan, ring = self._plan, self._trail.fine
+        newest = end - ring.start + 1
+        lows = ring.lows[max(0, newest - plan.blocks_of(RECENT_UNITS) - BLOCKS) : newest]
         age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
         half = plan.blocks_of(TROUGH_UNITS)
         trough = min((x for x in lows[-half:] if isfinite(x)), default=nan) if len(lows) >= half else nan
@@ -139,6 +144,7 @@ class SeriesState:
         self.segment_ms = self._fall_ms = ts_ms
         self.previous = None
         self.ground, self.climb = Ground(), Climb()
+        self.assessment = None  # of what is over
         self._pending.clear()
         self._due = -1
 
@@ -160,6 +166,7 @@ class SeriesState:
                 self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
                 unit_s=self._plan.unit_s, levelled=partial(self._levelled, pending.look), headroom_bytes=headroom_bytes,
             )  # fmt: skip
+            self.settled_ms = pending.look.end_ms
         if self.previous is None:
             return
         current = round(self.previous[1])
@@ -210,20 +217,42 @@ class SeriesState:
         climb = self.climb
         if climb.alarm is None and climb.suspicion is None and climb.past is None:
             return None
-        return json.dumps({"ground": asdict(self.ground), "climb": climbing.to_values(climb)})
+        values = {"ground": asdict(self.ground), "climb": climbing.to_values(climb), "settled_ms": self.settled_ms}
+        return json.dumps(values)
 
     def recollect(self, payload: str | None) -> None:
-        """Take what ``to_json`` gave after the blocks were restored, or come to the same from the blocks."""
-        self._due = -(-(self._trail.fine.end + 1) // self._plan.look_blocks) * self._plan.look_blocks - 1
-        if payload is not None:
-            values = json.loads(payload)
+        """Take what ``to_json`` gave after the blocks were restored, or come to the same from the blocks.
+
+        A look that was taken and not settled before is taken again. What an earlier detector wrote is left out.
+        """
+        dues = self._dues()
+        values = json.loads(payload) if payload is not None else {}
+        if "settled_ms" in values:
             self.ground, self.climb = Ground(**values["ground"]), climbing.from_values(values["climb"])
-            return
+            self.settled_ms = values["settled_ms"]
+        else:
+            self._follow_coarse()
+        missed = [due for due in dues if (due + 1) * self._plan.base_s * 1000 > self.settled_ms]
+        for due in missed[:-1]:
+            self.ground = climbing.follow(self.ground, self._look(due), self.criteria)
+        if missed:
+            self._take_look(missed[-1])
+        self._due = dues[-1] if dues else -1
+
+    def _dues(self) -> list[int]:
+        """Return the fine block of each look the blocks held have had, oldest first."""
+        every, ring = self._plan.look_blocks, self._trail.fine
+        seen = {-(-(ring.start + at + 1) // every) * every - 1 for at, low in enumerate(ring.lows) if isfinite(low)}
+        return sorted(due for due in seen if due <= ring.end)
+
+    def _follow_coarse(self) -> None:
+        """Come to the ground where the fine blocks do not reach."""
         plan, ring = self._plan, self._trail.coarse
         for at, low in enumerate(ring.lows):
             end = (ring.start + at + 1) * COARSE_OF - 1
-            age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
-            self.ground = climbing.follow(self.ground, Look(0, age, low, low, nan), self.criteria)
+            if end < self._trail.fine.start:
+                age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
+                self.ground = climbing.follow(self.ground, Look(0, age, low, low, nan), self.criteria)
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""
