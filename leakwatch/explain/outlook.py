@@ -1,0 +1,193 @@
+"""What would change a verdict, and when it will be decided at the earliest; from the same thresholds that decide it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leakwatch.explain import sentences
+from leakwatch.model import Verdict
+from leakwatch.units import format_bytes, format_duration, format_rate
+
+if TYPE_CHECKING:
+    from leakwatch.explain.case import Case
+    from leakwatch.model import Criterion
+
+HOUR_S = 3600
+PENDING = ("fresh data", "looks that see it", "fresh data follow the line")
+"""The parts of confirmation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What comes next."""
+
+    changes: tuple[str, ...]
+    """What would change the verdict, a sentence each."""
+    pending: tuple[str, ...]
+    """What confirmation still waits for, a sentence each; empty where there is no suspicion."""
+    at_ms: int | None
+    """When the verdict can be another at the earliest; None where nothing more will be decided."""
+    decides: str
+    """What is decided then."""
+
+
+def outlook(case: Case) -> Outlook:
+    """Return what comes next."""
+    if case.row is not None and case.row.ended_ms is not None:
+        return Outlook(("It has ended: this verdict is its last.",), (), None, "")
+    if case.verdict is Verdict.LEARNING:
+        return _of_learning(case)
+    if case.verdict is Verdict.LEAK:
+        return _of_leak(case)
+    return _of_watch(case) if case.verdict is Verdict.WATCH else _of_ok(case)
+
+
+def _of_learning(case: Case) -> Outlook:
+    need = " ".join(f"A first verdict is given when {sentences.wanted(test)}." for test in case.failed)
+    missing = case.test("data in the shortest window")
+    if missing is None:
+        return Outlook((need,), (), None, "") if case.sparse else _next(case, (need,))
+    at_ms = case.next_look(case.look_ms + _left_s(missing) * 1000)
+    return Outlook((need,), (), at_ms, "a first verdict, if samples keep coming")
+
+
+def _of_leak(case: Case) -> Outlook:
+    c, climb, ground, unit_s = case.criteria, case.climb, case.ground, case.plan.unit_s
+    if climb is None or ground is None or climb.alarm is None:
+        return _next(case, ("It is taken back when it stops growing, or when most of what grew is given back.",))
+    length = max(0.0, ground.record_age - climb.alarm.since_age)
+    pause = max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours) * unit_s
+    back = climb.alarm.base + c.gone_ratio * (ground.record - climb.alarm.base)
+    recent = format_duration(2 * unit_s)
+    changes = (
+        f"It is taken back when it reaches no new high for {format_duration(pause)}; its highest level so far is "
+        f"{format_bytes(ground.record)}.",
+        f"It is taken back when it stays below {format_bytes(back)} for {recent}: the memory was given back.",
+        f"It is taken back when the newest third of the climb rises by less than {100 * c.levelling_ratio:.0f} % of "
+        "what the middle third did: it levels off.",
+    )
+    return _next(case, changes)
+
+
+def _of_watch(case: Case) -> Outlook:
+    pending = tuple(sentences.sentence(test) for test in case.assessment.evidence if test.criterion in PENDING)
+    waited = case.test("fresh data")
+    if case.at_most_watch:
+        return _next(case, (_NEVER,))
+    if waited is not None:
+        at_ms = case.next_look(case.look_ms + _left_s(waited) * 1000)
+        changes = (
+            f"It becomes a leak when new data rise by {100 * case.criteria.confirm_follow:.0f} % of what was forecast "
+            "at the first suspicion, or more.",
+            "It is no suspicion any more when they do not; the next one begins a new forecast.",
+        )
+        return Outlook(changes, pending, at_ms, "leak, if growth goes on as forecast")
+    if not case.failed and case.climb is not None and case.climb.suspicion is not None:
+        held = case.climb.suspicion
+        forget = format_duration(case.criteria.forget_ratio * held.units * case.plan.unit_s)
+        changes = (f"The suspicion is dropped when the growth is not seen again for {forget}.",)
+        return _next(case, changes, pending)
+    return _of_growth(case)
+
+
+def _of_growth(case: Case) -> Outlook:
+    """Of what grows and is not suspect: every test it fails, and when time alone could settle them."""
+    changes = [f"It becomes suspect when {sentences.wanted(test)}." for test in case.failed]
+    if case.sparse:
+        return Outlook(tuple(changes), (), None, "")
+    lasting = [test for test in case.failed if test.criterion in _BY_TIME]
+    if not lasting or len(lasting) < len(case.failed):
+        changes.append(f"{_all_of(changes)}{_confirmation(case)}")
+        return _next(case, tuple(changes))
+    at_ms = case.next_look(max(_passes_ms(case, test) for test in lasting))
+    window_s = max(test.threshold or 0.0 for test in lasting)
+    leak_ms = case.next_look(at_ms + _wait_s(case, window_s) * 1000)
+    changes.append(f"Then {_confirmation(case)}")
+    return Outlook(tuple(changes), (), leak_ms, "leak, if it goes on growing as it does")
+
+
+def _all_of(changes: list[str]) -> str:
+    return "All of these must hold in one window; then " if len(changes) > 1 else "Then "
+
+
+_BY_TIME = ("has gone on for long enough", "older than past lives took to settle")
+
+
+def _passes_ms(case: Case, test: Criterion) -> float:
+    """Return when a test passes that only takes time, if all goes on as it does."""
+    at_ms = case.look_ms + _left_s(test) * 1000
+    since_ms = case.assessment.since_ms
+    if test.criterion == "has gone on for long enough" and since_ms is not None:
+        # A window is as long as the growth it holds, which may have begun before the one that was judged.
+        return min(at_ms, since_ms + (test.threshold or 0.0) * 1000)
+    return at_ms
+
+
+def _of_ok(case: Case) -> Outlook:
+    c, unit_s = case.criteria, case.plan.unit_s
+    if case.at_most_watch:
+        return _next(case, (_NEVER,))
+    if case.sparse:
+        return Outlook(tuple(f"It would be suspect if {sentences.wanted(test)}." for test in case.failed), (), None, "")
+    soon_s, long_s = c.plain_hours * unit_s, float(case.plan.windows_s[-1])
+    level = case.assessment.current_bytes
+    changes = [
+        f"To be called a leak it would have to grow by {format_bytes(_least(case, soon_s))} within "
+        f"{format_duration(soon_s)}, which is {format_rate(_rate(case, soon_s))}",
+    ]
+    if long_s > soon_s:
+        changes[0] += (
+            f", or by {format_bytes(_least(case, long_s))} within {format_duration(long_s)}, which is "
+            f"{format_rate(_rate(case, long_s))}"
+        )
+    changes[0] += f"; at its present {format_bytes(level)} less is too little to matter."
+    changes.append(
+        f"The growth would have to be {c.min_noise_ratio * c.sensitivity:.0f} times its ups and downs, straight, on new "
+        f"ground and still going on; then {_confirmation(case)}"
+    )
+    least_s = c.strong_hours * unit_s
+    at_ms = case.next_look(case.look_ms + (least_s + _wait_s(case, least_s)) * 1000)
+    return Outlook(tuple(changes), (), at_ms, "leak, if clear growth began now")
+
+
+def _least(case: Case, window_s: float) -> float:
+    """Return the least growth within a window that matters, in bytes."""
+    c = case.criteria
+    is_long = window_s >= c.long_hours * case.plan.unit_s
+    ratio = (
+        c.min_growth_ratio if is_long or not c.min_growth_ratio else max(c.min_growth_ratio, c.min_growth_ratio_short)
+    )
+    return max(c.min_growth_bytes, ratio * case.assessment.current_bytes, c.min_rate_bytes_per_hour * window_s / HOUR_S)
+
+
+def _rate(case: Case, window_s: float) -> float:
+    return _least(case, window_s) / window_s * HOUR_S
+
+
+def _wait_s(case: Case, window_s: float) -> float:
+    """Return how long confirmation of a suspicion from a window of this length takes."""
+    c, unit_s = case.criteria, case.plan.unit_s
+    return min(c.confirm_hours * unit_s, c.confirm_ratio * window_s)
+
+
+def _confirmation(case: Case) -> str:
+    most = format_duration(case.criteria.confirm_hours * case.plan.unit_s)
+    return (
+        f"data that come after the first suspicion decide, a quarter of the window's length and at most {most}; sooner "
+        "if memory ran out before, or if earlier lives of the service grew alike."
+    )
+
+
+_NEVER = "It is never called a leak: it is memory the kernel gives back when asked, or no use of memory at all."
+
+
+def _left_s(test: Criterion) -> float:
+    return max(0.0, (test.threshold or 0.0) - (test.measured or 0.0))
+
+
+def _next(case: Case, changes: tuple[str, ...], pending: tuple[str, ...] = ()) -> Outlook:
+    """Return that the next look decides."""
+    if case.sparse:
+        return Outlook(changes, pending, None, "")
+    return Outlook(changes, pending, case.next_look(case.look_ms), "the next look at it")
