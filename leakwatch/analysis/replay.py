@@ -257,7 +257,7 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
                 alerts[-1] = (alerts[-1][0], look.end_ms)
     current = round(float(one.capture.values[-1])) if len(one.capture.values) else 0
     if last is not None:
-        assessment = settled(climb, last, one.plan, current)
+        assessment = settled(climb, last, one.plan, current, covered)
     else:
         assessment = screened(climb, ground, covered, one.plan, one.criteria, current)
     outcome = Outcome(one.capture.name, assessment, tuple(alerts), climb, ground)

@@ -77,13 +77,21 @@ class Case:
         """What speaks for one."""
         return tuple(test for test in self.assessment.evidence if test.passed or _waives(test))
 
+    @property
+    def suspected(self) -> bool:
+        """Whether a forecast was made, which new data will bear out or not."""
+        held = self.climb is not None and self.climb.suspicion is not None
+        return self.verdict is Verdict.WATCH and (held or self.test("fresh data") is not None)
+
     def test(self, criterion: str) -> Criterion | None:
         """Return the criterion of this name, None where it was not measured."""
         return next((test for test in self.assessment.evidence if test.criterion == criterion), None)
 
     @property
     def window_s(self) -> int | None:
-        """The window that decided: of all that could be judged the one that says most, or came closest."""
+        """The window that decided: of those judged the one that says most, or came closest; None if none was."""
+        if len(self.assessment.evidence) < 2:
+            return None  # it did not come to judging windows
         return next((test.window_s for test in self.assessment.evidence if test.window_s is not None), None)
 
     @property

@@ -27,7 +27,7 @@ class Outlook:
     pending: tuple[str, ...]
     """What confirmation still waits for, a sentence each; empty where there is no suspicion."""
     at_ms: int | None
-    """When the verdict can be another at the earliest; None where nothing more will be decided."""
+    """When that is decided at the earliest; None where nothing more will be, or where no time can be told."""
     decides: str
     """What is decided then."""
 
@@ -47,7 +47,7 @@ def _of_learning(case: Case) -> Outlook:
     need = " ".join(f"A first verdict is given when {sentences.wanted(test)}." for test in case.failed)
     missing = case.test("data in the shortest window")
     if missing is None:
-        return Outlook((need,), (), None, "") if case.sparse else _next(case, (need,))
+        return _next(case, (need,))
     at_ms = case.next_look(case.look_ms + _left_s(missing) * 1000)
     return Outlook((need,), (), at_ms, "a first verdict, if samples keep coming")
 
@@ -57,38 +57,40 @@ def _of_leak(case: Case) -> Outlook:
     if climb is None or ground is None or climb.alarm is None:
         return _next(case, ("It is taken back when it stops growing, or when most of what grew is given back.",))
     length = max(0.0, ground.record_age - climb.alarm.since_age)
-    pause = max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours) * unit_s
-    back = climb.alarm.base + c.gone_ratio * (ground.record - climb.alarm.base)
-    recent = format_duration(2 * unit_s)
+    pause = format_duration(max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours) * unit_s)
+    back = format_bytes(climb.alarm.base + c.gone_ratio * (ground.record - climb.alarm.base))
+    share = f"{100 * c.levelling_ratio:.0f} %"
     changes = (
-        f"It is taken back when it reaches no new high for {format_duration(pause)}; its highest level so far is "
-        f"{format_bytes(ground.record)}.",
-        f"It is taken back when it stays below {format_bytes(back)} for {recent}: the memory was given back.",
-        f"It is taken back when the newest third of the climb rises by less than {100 * c.levelling_ratio:.0f} % of "
-        "what the middle third did: it levels off.",
+        f"It is taken back when it reaches no new high for {pause}; the highest is {format_bytes(ground.record)}.",
+        f"It is taken back when it stays below {back} for {format_duration(2 * unit_s)}: the memory was given back.",
+        f"It is taken back when its newest third rises by less than {share} of what the middle one did: it levels off.",
     )
     return _next(case, changes)
 
 
 def _of_watch(case: Case) -> Outlook:
-    pending = tuple(sentences.sentence(test) for test in case.assessment.evidence if test.criterion in PENDING)
-    waited = case.test("fresh data")
     if case.at_most_watch:
         return _next(case, (_NEVER,))
+    return _of_suspicion(case) if case.suspected else _of_growth(case)
+
+
+def _of_suspicion(case: Case) -> Outlook:
+    c = case.criteria
+    pending = tuple(sentences.sentence(test) for test in case.assessment.evidence if test.criterion in PENDING)
+    waited = case.test("fresh data")
     if waited is not None:
-        at_ms = case.next_look(case.look_ms + _left_s(waited) * 1000)
-        changes = (
-            f"It becomes a leak when new data rise by {100 * case.criteria.confirm_follow:.0f} % of what was forecast "
-            "at the first suspicion, or more.",
+        changes = [
+            f"It becomes a leak when new data rise by {100 * c.confirm_follow:.0f} % of the first forecast or more.",
             "It is no suspicion any more when they do not; the next one begins a new forecast.",
-        )
-        return Outlook(changes, pending, at_ms, "leak, if growth goes on as forecast")
-    if not case.failed and case.climb is not None and case.climb.suspicion is not None:
-        held = case.climb.suspicion
-        forget = format_duration(case.criteria.forget_ratio * held.units * case.plan.unit_s)
-        changes = (f"The suspicion is dropped when the growth is not seen again for {forget}.",)
-        return _next(case, changes, pending)
-    return _of_growth(case)
+        ]
+        at_ms = case.next_look(case.look_ms + _left_s(waited) * 1000)
+        return Outlook(tuple(changes), pending, at_ms, "leak, if growth goes on as forecast")
+    changes = [f"It is suspect, though not at the newest look: for that {sentences.wanted(t)}." for t in case.failed]
+    held = case.climb.suspicion if case.climb is not None else None
+    if held is not None:
+        forget = format_duration(c.forget_ratio * held.units * case.plan.unit_s)
+        changes.append(f"The suspicion is dropped when the growth is not seen for {forget}.")
+    return _next(case, tuple(changes), pending)
 
 
 def _of_growth(case: Case) -> Outlook:
@@ -99,12 +101,15 @@ def _of_growth(case: Case) -> Outlook:
     lasting = [test for test in case.failed if test.criterion in _BY_TIME]
     if not lasting or len(lasting) < len(case.failed):
         changes.append(f"{_all_of(changes)}{_confirmation(case)}")
-        return _next(case, tuple(changes))
-    at_ms = case.next_look(max(_passes_ms(case, test) for test in lasting))
-    window_s = max(test.threshold or 0.0 for test in lasting)
-    leak_ms = case.next_look(at_ms + _wait_s(case, window_s) * 1000)
-    changes.append(f"Then {_confirmation(case)}")
-    return Outlook(tuple(changes), (), leak_ms, "leak, if it goes on growing as it does")
+        suspect_ms, window_s = case.next_look(case.look_ms), case.criteria.strong_hours * case.plan.unit_s
+        decides = "leak, if all of that holds from the next look on"
+    else:
+        changes.append(f"Then {_confirmation(case)}")
+        suspect_ms = case.next_look(max(_passes_ms(case, test) for test in lasting))
+        window_s = max(test.threshold or 0.0 for test in lasting)
+        decides = "leak, if it goes on growing as it does"
+    leak_ms = case.next_look(suspect_ms + _wait_s(case, window_s) * 1000)
+    return Outlook(tuple(changes), (), leak_ms, decides)
 
 
 def _all_of(changes: list[str]) -> str:
@@ -130,39 +135,30 @@ def _of_ok(case: Case) -> Outlook:
         return _next(case, (_NEVER,))
     if case.sparse:
         return Outlook(tuple(f"It would be suspect if {sentences.wanted(test)}." for test in case.failed), (), None, "")
-    soon_s, long_s = c.plain_hours * unit_s, float(case.plan.windows_s[-1])
-    level = case.assessment.current_bytes
-    changes = [
-        f"To be called a leak it would have to grow by {format_bytes(_least(case, soon_s))} within "
-        f"{format_duration(soon_s)}, which is {format_rate(_rate(case, soon_s))}",
-    ]
-    if long_s > soon_s:
-        changes[0] += (
-            f", or by {format_bytes(_least(case, long_s))} within {format_duration(long_s)}, which is "
-            f"{format_rate(_rate(case, long_s))}"
-        )
-    changes[0] += f"; at its present {format_bytes(level)} less is too little to matter."
-    changes.append(
-        f"The growth would have to be {c.min_noise_ratio * c.sensitivity:.0f} times its ups and downs, straight, on new "
-        f"ground and still going on; then {_confirmation(case)}"
+    windows = sorted({c.plain_hours * unit_s, float(case.plan.windows_s[-1])})
+    takes = " or ".join(_takes(case, window_s) for window_s in windows if window_s >= c.plain_hours * unit_s)
+    noise = f"{c.min_noise_ratio * c.sensitivity:g}"
+    shape = f"The growth would have to be {noise} times its ups and downs, straight, on new ground and still going on."
+    changes = (
+        f"To be called a leak it would have to grow by {takes}; less is too little to matter.",
+        f"{shape} Then {_confirmation(case)}",
     )
     least_s = c.strong_hours * unit_s
     at_ms = case.next_look(case.look_ms + (least_s + _wait_s(case, least_s)) * 1000)
-    return Outlook(tuple(changes), (), at_ms, "leak, if clear growth began now")
+    return Outlook(changes, (), at_ms, "leak, if clear growth began now")
+
+
+def _takes(case: Case, window_s: float) -> str:
+    least = _least(case, window_s)
+    return f"{format_bytes(least)} within {format_duration(window_s)} ({format_rate(least / window_s * HOUR_S)})"
 
 
 def _least(case: Case, window_s: float) -> float:
     """Return the least growth within a window that matters, in bytes."""
-    c = case.criteria
-    is_long = window_s >= c.long_hours * case.plan.unit_s
-    ratio = (
-        c.min_growth_ratio if is_long or not c.min_growth_ratio else max(c.min_growth_ratio, c.min_growth_ratio_short)
-    )
+    c, ratio = case.criteria, case.criteria.min_growth_ratio
+    if ratio and window_s < c.long_hours * case.plan.unit_s:
+        ratio = max(ratio, c.min_growth_ratio_short)
     return max(c.min_growth_bytes, ratio * case.assessment.current_bytes, c.min_rate_bytes_per_hour * window_s / HOUR_S)
-
-
-def _rate(case: Case, window_s: float) -> float:
-    return _least(case, window_s) / window_s * HOUR_S
 
 
 def _wait_s(case: Case, window_s: float) -> float:
@@ -190,4 +186,4 @@ def _next(case: Case, changes: tuple[str, ...], pending: tuple[str, ...] = ()) -
     """Return that the next look decides."""
     if case.sparse:
         return Outlook(changes, pending, None, "")
-    return Outlook(changes, pending, case.next_look(case.look_ms), "the next look at it")
+    return Outlook(changes, pending, case.next_look(case.look_ms), "what the next look at it shows")

@@ -29,6 +29,8 @@ class Style(Enum):
     """A ratio, in percent."""
     TIMES = "times"
     """A ratio, as a multiple."""
+    DISTANCE = "distance"
+    """A ratio to what differs from test to test: a plain number, 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ SENTENCES: dict[str, Sentence] = {
         "It has come down from the window's highest level (distance {measured}, {threshold} allowed).",
         "it is back near the window's highest level (distance {threshold}; now {measured})",
         "What was given back was not leaked.",
-        Style.UNIT,
+        Style.DISTANCE,
     ),
     "more than it has moved before": Sentence(
         "The growth, {measured}, is more than its earlier movements explain ({threshold}).",
@@ -299,17 +301,22 @@ def _written(test: Criterion, style: Style) -> tuple[str, str]:
 def _number(value: float | None, unit: str, style: Style) -> str:
     if value is None or not isfinite(value):
         return "nothing measured"
-    if style is Style.SHARE:
-        return f"over {FAR:.0f} times" if value >= FAR else f"{_digits(100 * value)} %"
-    if style is Style.TIMES:
-        return f"{_digits(value)} times"
-    if unit == "bytes":
-        return format_bytes(value)
-    if unit == "bytes/h":
-        return format_rate(value)
-    return format_duration(value) if unit == "s" else _digits(value)
+    if style is not Style.UNIT:
+        return _ratio(value, style)
+    written = {"bytes": format_bytes, "bytes/h": format_rate, "s": format_duration}.get(unit, _digits)
+    return written(value)
+
+
+def _ratio(value: float, style: Style) -> str:
+    if style is Style.DISTANCE:
+        return _digits(max(0.0, value))
+    if value >= FAR:
+        return f"over {FAR:.0f} times"
+    # Where noise could hide all of it, the threshold is far below nothing: all of it is as far as that can go.
+    return f"{_digits(value)} times" if style is Style.TIMES else f"{_digits(100 * max(-1.0, value))} %"
 
 
 def _digits(value: float) -> str:
     """Return a number with about two digits that matter."""
+    value = round(value, 1) + 0.0  # of -0.0 makes 0.0
     return f"{value:.0f}" if abs(value) >= 9.95 or value == round(value) else f"{value:.1f}"

@@ -35,7 +35,7 @@ def render(case: Case, now_ms: int, *, colour: bool = False) -> str:
         _section("Confirmation", comes.pending),
         _section("What would change it", comes.changes),
         _section("At the earliest", [earliest(case, comes)]),
-        _section("Next", next_steps(case)),
+        _section("Next", next_steps(case), whole=True),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -57,17 +57,19 @@ def headline(case: Case) -> str:
     if case.verdict is Verdict.LEARNING:
         return f"too little is known yet; {size} now"
     if case.verdict is Verdict.OK:
-        return f"nothing in it is consistent with a leak; {size} now"
+        return f"no sign of a leak; {size} now"
     grown = words.grown_of(found)
     growth = f"{words.rate_of(found)}, {size} now{'' if grown == '-' else f', grown by {grown}'}"
-    return f"consistent with a leak: {growth}" if case.verdict is Verdict.LEAK else f"grows, may be bounded: {growth}"
+    if case.verdict is Verdict.LEAK:
+        return f"consistent with a leak: {growth}"
+    return f"{'looks like a leak, not confirmed yet' if case.suspected else 'grows, may be bounded'}: {growth}"
 
 
 def _tests(title: str, case: Case, *, passed: bool) -> str:
     tests = case.passed if passed else case.failed
     over = case.window_s
     if over is not None and any(test.window_s for test in tests):
-        title = f"{title}, by the window of {format_duration(over)} that decided"
+        title = f"{title}, in the window of {format_duration(over)} that decided"
     lines = []
     for test in tests:
         lines.append(sentences.sentence(test))
@@ -95,10 +97,11 @@ def earliest(case: Case, comes: Outlook) -> str:
     return f"{rfc3339(comes.at_ms)}: {comes.decides}{judged}."
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
-    shown = [
-        textwrap.fill(line, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
-        for line in lines
-        if line
-    ]
+def _section(title: str, lines: Iterable[str], *, whole: bool = False) -> str:
+    """Return a list below its title; ``whole``: lines are not broken, as there are commands in them to copy."""
+    shown = [f"  - {line}" if whole else _broken(line) for line in lines if line]
     return "\n".join([f"{title}:", *shown]) if shown else ""
+
+
+def _broken(line: str) -> str:
+    return textwrap.fill(line, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
