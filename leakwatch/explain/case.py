@@ -80,8 +80,9 @@ class Case:
     @property
     def suspected(self) -> bool:
         """Whether a forecast was made, which new data will bear out or not."""
-        held = self.climb is not None and self.climb.suspicion is not None
-        return self.verdict is Verdict.WATCH and (held or self.test("fresh data") is not None)
+        if self.verdict is not Verdict.WATCH or self.at_most_watch:
+            return False
+        return self.test("fresh data") is not None or (self.climb is not None and self.climb.suspicion is not None)
 
     def test(self, criterion: str) -> Criterion | None:
         """Return the criterion of this name, None where it was not measured."""

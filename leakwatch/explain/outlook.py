@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.explain import sentences
+from leakwatch.explain.case import What
 from leakwatch.model import Verdict
 from leakwatch.units import format_bytes, format_duration, format_rate
 
@@ -65,12 +66,12 @@ def _of_leak(case: Case) -> Outlook:
         f"It is taken back when it stays below {back} for {format_duration(2 * unit_s)}: the memory was given back.",
         f"It is taken back when its newest third rises by less than {share} of what the middle one did: it levels off.",
     )
-    return _next(case, changes)
+    return _next(case, changes, decides="taken back, if the next look finds one of these")
 
 
 def _of_watch(case: Case) -> Outlook:
     if case.at_most_watch:
-        return _next(case, (_NEVER,))
+        return _never(case)
     return _of_suspicion(case) if case.suspected else _of_growth(case)
 
 
@@ -132,7 +133,7 @@ def _passes_ms(case: Case, test: Criterion) -> float:
 def _of_ok(case: Case) -> Outlook:
     c, unit_s = case.criteria, case.plan.unit_s
     if case.at_most_watch:
-        return _next(case, (_NEVER,))
+        return _never(case)
     if case.sparse:
         return Outlook(tuple(f"It would be suspect if {sentences.wanted(test)}." for test in case.failed), (), None, "")
     windows = sorted({c.plain_hours * unit_s, float(case.plan.windows_s[-1])})
@@ -175,15 +176,24 @@ def _confirmation(case: Case) -> str:
     )
 
 
-_NEVER = "It is never called a leak: it is memory the kernel gives back when asked, or no use of memory at all."
+def _never(case: Case) -> Outlook:
+    why = "the kernel gives this back when memory is asked for"
+    if case.what is not What.SLAB:
+        why = "the kernel gives it back when asked, or it is no use of memory"
+    changes = [f"It is never called a leak: {why}."]
+    if case.row is not None:
+        changes.append("It is to be watched only while the memory available to all falls with it.")
+    return _next(case, tuple(changes))
 
 
 def _left_s(test: Criterion) -> float:
     return max(0.0, (test.threshold or 0.0) - (test.measured or 0.0))
 
 
-def _next(case: Case, changes: tuple[str, ...], pending: tuple[str, ...] = ()) -> Outlook:
+def _next(
+    case: Case, changes: tuple[str, ...], pending: tuple[str, ...] = (), decides: str = "what the next look at it shows"
+) -> Outlook:
     """Return that the next look decides."""
     if case.sparse:
         return Outlook(changes, pending, None, "")
-    return Outlook(changes, pending, case.next_look(case.look_ms), "what the next look at it shows")
+    return Outlook(changes, pending, case.next_look(case.look_ms), decides)

@@ -41,8 +41,7 @@ _NATIVE = (
     "Or start it under valgrind --leak-check=full, or built with -fsanitize=leak",
 )
 _ALLOCATOR = (
-    "An allocator that keeps what was freed looks the same: start it once with MALLOC_ARENA_MAX=2, or with another "
-    "allocator by LD_PRELOAD, and compare"
+    "An allocator that keeps what was freed looks the same: compare with MALLOC_ARENA_MAX=2, or another by LD_PRELOAD"
 )
 
 
@@ -102,10 +101,8 @@ _KERNEL_STEPS = {
         "Which cache: sudo leakwatch report --verdict all, or sudo slabtop -o -s c | head -20",
     ),
     metrics.KERNEL_UNACCOUNTED: (
-        (
-            "Pages no counter names are a driver's own (GPU, network rings, a balloon): a kernel booted with page_owner=on "
-            "tells in /sys/kernel/debug/page_owner"
-        ),
+        "Pages no counter names are a driver's own: GPU, network rings, a balloon",
+        "Who asked for them: boot with page_owner=on, then read /sys/kernel/debug/page_owner",
     ),
 }
 _FIELDS = {field: metric.name for field, metric in metrics.MEMINFO.items()}

@@ -62,6 +62,8 @@ def headline(case: Case) -> str:
     growth = f"{words.rate_of(found)}, {size} now{'' if grown == '-' else f', grown by {grown}'}"
     if case.verdict is Verdict.LEAK:
         return f"consistent with a leak: {growth}"
+    if case.at_most_watch:
+        return f"grows, but can be given back: {growth}"
     return f"{'looks like a leak, not confirmed yet' if case.suspected else 'grows, may be bounded'}: {growth}"
 
 

@@ -199,7 +199,7 @@ def remarks(report: Report) -> list[str]:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
     lines += _irregular(report) + _unread(report)
     if report.leaking:
-        lines.append("Each test behind a verdict, measured and threshold: leakwatch report --format json --name ID")
+        lines.append("Why, test by test, and what would change it: leakwatch explain ID")
     return lines
 
 
