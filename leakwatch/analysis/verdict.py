@@ -96,7 +96,9 @@ def settled(climb: Climb, answer: Answer, plan: Plan, current_bytes: int, covere
     if climb.alarm is not None:
         return _leak(climb, answer, current_bytes)
     if not answer.marks:
-        return learning(covered_blocks * plan.base_s, plan, current_bytes, plan.spans[0].seconds)
+        need_s = plan.spans[0].seconds
+        # Not more than the look had, which is older than the newest block: else it would say that there is enough.
+        return learning(min(covered_blocks * plan.base_s, need_s - plan.base_s), plan, current_bytes, need_s)
     verdict = Verdict.WATCH if climb.suspicion is not None or answer.growing else Verdict.OK
     evidence = (*answer.evidence, *climb.why)
     failed = next((c for c in evidence if not c.passed), None)

@@ -100,6 +100,12 @@ class Case:
         """When the newest look was taken: what is said follows from the data until then."""
         return self.as_of_ms // self._look_every_ms * self._look_every_ms
 
+    @property
+    def block_ms(self) -> int:
+        """When the newest complete block ended: what is counted of the data is counted until then."""
+        size_ms = self.plan.base_s * 1000
+        return self.as_of_ms // size_ms * size_ms
+
     def next_look(self, wanted_ms: float) -> int:
         """Return when the first look at or after a time is taken, at least one after the newest."""
         every = self._look_every_ms

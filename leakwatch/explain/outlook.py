@@ -49,7 +49,8 @@ def _of_learning(case: Case) -> Outlook:
     missing = case.test("data in the shortest window")
     if missing is None:
         return _next(case, (need,))
-    at_ms = case.next_look(case.look_ms + _left_s(missing) * 1000)
+    enough_ms = round(case.block_ms + _left_s(missing) * 1000)
+    at_ms = enough_ms if case.row is None else case.next_look(enough_ms)
     return Outlook((need,), (), at_ms, "a first verdict, if samples keep coming")
 
 
@@ -107,7 +108,7 @@ def _of_growth(case: Case) -> Outlook:
     else:
         changes.append(f"Then {_confirmation(case)}")
         suspect_ms = case.next_look(max(_passes_ms(case, test) for test in lasting))
-        window_s = max(test.threshold or 0.0 for test in lasting)
+        window_s = case.criteria.strong_hours * case.plan.unit_s
         decides = "leak, if it goes on growing as it does"
     leak_ms = case.next_look(suspect_ms + _wait_s(case, window_s) * 1000)
     return Outlook(tuple(changes), (), leak_ms, decides)
@@ -122,12 +123,13 @@ _BY_TIME = ("has gone on for long enough", "older than past lives took to settle
 
 def _passes_ms(case: Case, test: Criterion) -> float:
     """Return when a test passes that only takes time, if all goes on as it does."""
-    at_ms = case.look_ms + _left_s(test) * 1000
-    since_ms = case.assessment.since_ms
-    if test.criterion == "has gone on for long enough" and since_ms is not None:
-        # A window is as long as the growth it holds, which may have begun before the one that was judged.
-        return min(at_ms, since_ms + (test.threshold or 0.0) * 1000)
-    return at_ms
+    if test.criterion != "has gone on for long enough":
+        return case.look_ms + _left_s(test) * 1000
+    # Growth that is told to be straight later on needs less patience than now.
+    needed_s = min(test.threshold or 0.0, case.criteria.strong_hours * case.plan.unit_s)
+    at_ms = case.look_ms + max(0.0, needed_s - (test.measured or 0.0)) * 1000
+    # A window is as long as the growth it holds, which may have begun before the one that was judged.
+    return at_ms if case.assessment.since_ms is None else min(at_ms, case.assessment.since_ms + needed_s * 1000)
 
 
 def _of_ok(case: Case) -> Outlook:
