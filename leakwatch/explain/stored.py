@@ -68,7 +68,7 @@ def case_of(
     host: Host,
     *,
     suspicions: Mapping[Key, str],
-    processes: Iterable[ProcessInfo],
+    processes: Sequence[ProcessInfo],
     every_s: float | None,
     alarm: str = "",
 ) -> Case:
@@ -83,7 +83,7 @@ def case_of(
         assessment=finding.assessment,
         as_of_ms=finding.evaluated_at_ms,
         plan=plan_of(tuple(windows_s), host.interval_s),
-        criteria=_criteria(finding, config),
+        criteria=_criteria(finding, config, processes),
         field=finding.metric if what is What.KERNEL else finding.name,
         pid=finding.pid,
         climb=climb,
@@ -101,15 +101,18 @@ def _what(finding: Finding) -> What:
     return {"slab": What.SLAB, "vmalloc": What.VMALLOC}.get(finding.metric.partition(".")[0], What.KERNEL)
 
 
-def _criteria(finding: Finding, config: Config) -> LeakCriteria:
+def _criteria(finding: Finding, config: Config, processes: Sequence[ProcessInfo]) -> LeakCriteria:
     """Return the criteria that hold for it, as ``scan`` chooses them."""
     if finding.kind is FindingKind.KERNEL:
         return criteria_of(config.thresholds_for("kernel", finding.name, finding.metric))
-    chosen = config.thresholds
+    chosen = config.thresholds_for("service", finding.service or finding.name)
+    members = {info.name for info in processes if info.service is not None and info.service.name == finding.service}
+    own = {config.thresholds_for("process", name) for name in members}
     if finding.kind is FindingKind.PROCESS:
-        chosen = config.thresholds_for("process", finding.name)
-    if chosen is config.thresholds:
-        chosen = config.thresholds_for("service", finding.service or finding.name)
+        process = config.thresholds_for("process", finding.name)
+        chosen = process if process is not config.thresholds else chosen
+    elif chosen is config.thresholds and len(own) == 1:
+        chosen = own.pop()
     return criteria_of(chosen)
 
 
