@@ -52,6 +52,9 @@ class Outcome:
     """At the last sample."""
     alerts: tuple[tuple[int, int | None], ...]
     """Times with verdict leak, in UTC milliseconds; the last is open (None) when it still holds at the end."""
+    climb: Climb | None = None
+    ground: Ground | None = None
+    """What is remembered at the end, None of a sparse series: what a later verdict would start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def _reclaim_is_told(captures: Sequence[Capture]) -> bool:
 def _milder(outcome: Outcome, *, capped_to_watch: bool) -> Outcome:
     if not capped_to_watch:
         return outcome
-    return Outcome(outcome.name, capped(outcome.assessment), ())
+    return replace(outcome, assessment=capped(outcome.assessment), alerts=())
 
 
 def _lives(captures: Sequence[Capture], settings: Settings) -> list[Lives]:
@@ -254,10 +257,11 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
                 alerts[-1] = (alerts[-1][0], look.end_ms)
     current = round(float(one.capture.values[-1])) if len(one.capture.values) else 0
     if last is not None:
-        assessment = settled(climb, last, one.plan, current)
+        assessment = settled(climb, last, one.plan, current, covered)
     else:
         assessment = screened(climb, ground, covered, one.plan, one.criteria, current)
-    return _milder(Outcome(one.capture.name, assessment, tuple(alerts)), capped_to_watch=one.capped)
+    outcome = Outcome(one.capture.name, assessment, tuple(alerts), climb, ground)
+    return _milder(outcome, capped_to_watch=one.capped)
 
 
 def _levelled(segment: Segment, plan: Plan, criteria: LeakCriteria, look: Look, units: float) -> bool:
@@ -292,4 +296,4 @@ def _noticed(outcome: Outcome, capture: Capture, step_s: float | None) -> Outcom
     assessment = outcome.assessment
     if assessment.verdict is Verdict.LEAK and not still:
         assessment = replace(assessment, verdict=Verdict.WATCH, reason=f"{assessment.reason}; not yet evaluated")
-    return Outcome(outcome.name, assessment, tuple(seen))
+    return replace(outcome, assessment=assessment, alerts=tuple(seen))

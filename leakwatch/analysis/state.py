@@ -186,10 +186,10 @@ class SeriesState:
         return len(self._pending)
 
     def _assess(self, answer: Answer | None, current: int) -> Assessment:
+        covered = len(self._trail.fine) if self._trail.first >= 0 else 0
         if answer is None:
-            covered = len(self._trail.fine) if self._trail.first >= 0 else 0
             return screened(self.climb, self.ground, covered, self._plan, self.criteria, current)
-        return settled(self.climb, answer, self._plan, current)
+        return settled(self.climb, answer, self._plan, current, covered)
 
     def _levelled(self, look: Look, units: float) -> bool:
         """Return whether the newest third of a climb of so many units hardly rises."""

@@ -84,20 +84,22 @@ def needed_s(plan: Plan) -> float:
     return max(MIN_FILL * plan.windows_s[0], MIN_BLOCKS * plan.base_s)
 
 
-def learning(have_s: float, plan: Plan, current_bytes: int) -> Assessment:
-    """Return that there is too little data, and how much it takes."""
-    need = needed_s(plan)
+def learning(have_s: float, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
+    """Return that there is too little data, and how much it takes: what grows needs the shortest window full."""
+    need = needed_s(plan) if need_s is None else need_s
     evidence = (Criterion("data in the shortest window", have_s, need, have_s >= need, "s", plan.windows_s[0]),)
     reason = f"{format_duration(have_s)} of data, {format_duration(need)} needed for a first verdict"
     return Assessment(Verdict.LEARNING, current_bytes, evidence, reason=reason)
 
 
-def settled(climb: Climb, answer: Answer, plan: Plan, current_bytes: int) -> Assessment:
+def settled(climb: Climb, answer: Answer, plan: Plan, current_bytes: int, covered_blocks: int = 0) -> Assessment:
     """Return the verdict on a series whose newest look was judged."""
     if climb.alarm is not None:
         return _leak(climb, answer, current_bytes)
     if not answer.marks:
-        return learning(0.0, plan, current_bytes)
+        need_s = plan.spans[0].seconds
+        # Not more than the look had, which is older than the newest block: else it would say that there is enough.
+        return learning(min(covered_blocks * plan.base_s, need_s - plan.base_s), plan, current_bytes, need_s)
     verdict = Verdict.WATCH if climb.suspicion is not None or answer.growing else Verdict.OK
     evidence = (*answer.evidence, *climb.why)
     failed = next((c for c in evidence if not c.passed), None)
