@@ -103,15 +103,20 @@ def _of_growth(case: Case) -> Outlook:
     lasting = [test for test in case.failed if test.criterion in _BY_TIME]
     if not lasting or len(lasting) < len(case.failed):
         changes.append(f"{_all_of(changes)}{_confirmation(case)}")
-        suspect_ms, window_s = case.next_look(case.look_ms), case.criteria.strong_hours * case.plan.unit_s
+        suspect_ms = case.next_look(case.look_ms)
         decides = "leak, if all of that holds from the next look on"
     else:
         changes.append(f"Then {_confirmation(case)}")
         suspect_ms = case.next_look(max(_passes_ms(case, test) for test in lasting))
-        window_s = case.criteria.strong_hours * case.plan.unit_s
         decides = "leak, if it goes on growing as it does"
-    leak_ms = case.next_look(suspect_ms + _wait_s(case, window_s) * 1000)
-    return Outlook(tuple(changes), (), leak_ms, decides)
+    return Outlook(tuple(changes), (), _leak_ms(case, suspect_ms), decides)
+
+
+def _leak_ms(case: Case, suspect_ms: int) -> int:
+    """Return when what becomes suspect at a look can be a leak; what was one before need not be confirmed anew."""
+    if case.climb is not None and case.climb.past is not None:
+        return case.next_look(case.look_ms)
+    return case.next_look(suspect_ms + _wait_s(case, case.criteria.strong_hours * case.plan.unit_s) * 1000)
 
 
 def _all_of(changes: list[str]) -> str:
@@ -146,8 +151,11 @@ def _of_ok(case: Case) -> Outlook:
         f"To be called a leak it would have to grow by {takes}; less is too little to matter.",
         f"{shape} Then {_confirmation(case)}",
     )
-    least_s = c.strong_hours * unit_s
-    at_ms = case.next_look(case.look_ms + (least_s + _wait_s(case, least_s)) * 1000)
+    if case.window_s is not None or not case.failed:
+        # It grows, or did a while ago: a window that holds that growth may be straight at the next look.
+        at_ms = _leak_ms(case, case.next_look(case.look_ms))
+        return Outlook(changes, (), at_ms, "leak, if all of that holds from the next look on")
+    at_ms = _leak_ms(case, case.next_look(case.look_ms + c.strong_hours * unit_s * 1000))
     return Outlook(changes, (), at_ms, "leak, if clear growth began now")
 
 

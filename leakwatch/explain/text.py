@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import rfc3339
+from leakwatch.escape import printable
 from leakwatch.explain import sentences
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
@@ -77,6 +78,9 @@ def _tests(title: str, case: Case, *, passed: bool) -> str:
         lines.append(sentences.sentence(test))
         if not passed and sentences.purpose(test):
             lines[-1] += f" Why it is asked: {sentences.purpose(test)}"
+    if not passed and not tests and case.verdict is not Verdict.LEAK and case.assessment.reason:
+        reason = printable(case.assessment.reason)  # what no single test says: below its highest level, given back
+        lines.append(f"{reason[0].upper()}{reason[1:]}.")
     return _section(title, lines)
 
 
