@@ -21,7 +21,7 @@ from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import judge
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import is_sparse, replay_sparse
-from leakwatch.analysis.state import levelled
+from leakwatch.analysis.state import course_of
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import capped, screened, settled
 from leakwatch.analysis.windows import cut, join
@@ -233,13 +233,16 @@ def _answer_at(judged: Judged, rows: Ints, looks: _Looks, i: int, plan: Plan) ->
 def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> Outcome:
     alerts: list[tuple[int, int | None]] = []
     climb, ground, last = Climb(), Ground(), None
-    covered = 0
+    covered, moved = 0, 0.0
     for looks in one.segments:
         if alerts and alerts[-1][1] is None:
             alerts[-1] = (alerts[-1][0], int(looks.segment.start_ms))
         climb, last = Climb(), None
         closer = dict(zip(looks.judged, answers.get(id(looks), ()), strict=True))
-        covered = min(len(looks.segment.blocks.lows), FINE_KEPT)
+        newest = looks.segment.blocks.lows[-FINE_KEPT:]
+        covered = len(newest)
+        newest = newest[np.isfinite(newest)]
+        moved = float(np.ptp(newest)) if len(newest) else 0.0
         for at, (look, ground) in enumerate(zip(looks.looks, looks.grounds, strict=True)):
             last = closer.get(at)
             marks = last.marks if last is not None else ()
@@ -248,7 +251,7 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
                 continue
             climbing.step(
                 climb, look, ground, marks, lives, one.criteria,
-                unit_s=one.plan.unit_s, levelled=partial(_levelled, looks.segment, one.plan, one.criteria, look),
+                unit_s=one.plan.unit_s, course=partial(_course, looks.segment, one.plan, look),
             )  # fmt: skip
             is_open = bool(alerts) and alerts[-1][1] is None
             if climb.alarm is not None and not is_open:
@@ -259,21 +262,22 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
     if last is not None:
         assessment = settled(climb, last, one.plan, current, covered)
     else:
-        assessment = screened(climb, ground, covered, one.plan, one.criteria, current)
+        assessment = screened(climb, ground, covered, moved, one.plan, one.criteria, current)
     outcome = Outcome(one.capture.name, assessment, tuple(alerts), climb, ground)
     return _milder(outcome, capped_to_watch=one.capped)
 
 
-def _levelled(segment: Segment, plan: Plan, criteria: LeakCriteria, look: Look, units: float) -> bool:
+def _course(segment: Segment, plan: Plan, look: Look, units: float, ago: float) -> tuple[float, ...]:
+    """See ``SeriesState``."""
     length = plan.blocks_of(units)
-    end = look.end_ms // (plan.base_s * 1000)
+    end = look.end_ms // (plan.base_s * 1000) - round(plan.seconds(ago) / plan.base_s)
     b = segment.blocks
     if length > FINE_KEPT:
         start = max(b.coarse_start, end // COARSE_OF - plan.coarse_kept)
         part = b.coarse_medians[start - b.coarse_start : end // COARSE_OF - b.coarse_start].tolist()
-        return levelled(part, len(part), length // COARSE_OF, criteria.levelling_ratio)
+        return course_of(part, len(part), length // COARSE_OF)
     part = b.medians[max(0, end - b.start - length) : end - b.start].tolist()
-    return levelled(part, len(part), length, criteria.levelling_ratio)
+    return course_of(part, len(part), length)
 
 
 def _noticed(outcome: Outcome, capture: Capture, step_s: float | None) -> Outcome:

@@ -36,8 +36,8 @@ MOST_PENDING = 200
 """Looks that may wait for somebody to judge them: two days of them, should judging fail for as long."""
 TROUGH_UNITS = 0.5
 RECENT_UNITS = 2.0
-LEVELLING_BINS = 12
-"""A climb's thirds are means of four medians each."""
+COURSE_PARTS = 12
+"""Of a climb, to see whether it levels off."""
 
 
 @dataclass(slots=True)
@@ -164,7 +164,7 @@ class SeriesState:
             last = left.pop(0) if pending.question is not None else None
             climbing.step(
                 self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
-                unit_s=self._plan.unit_s, levelled=partial(self._levelled, pending.look), headroom_bytes=headroom_bytes,
+                unit_s=self._plan.unit_s, course=partial(self._course, pending.look), headroom_bytes=headroom_bytes,
             )  # fmt: skip
             self.settled_ms = pending.look.end_ms
         if self.previous is None:
@@ -188,17 +188,21 @@ class SeriesState:
     def _assess(self, answer: Answer | None, current: int) -> Assessment:
         covered = len(self._trail.fine) if self._trail.first >= 0 else 0
         if answer is None:
-            return screened(self.climb, self.ground, covered, self._plan, self.criteria, current)
+            return screened(self.climb, self.ground, covered, self._moved(), self._plan, self.criteria, current)
         return settled(self.climb, answer, self._plan, current, covered)
 
-    def _levelled(self, look: Look, units: float) -> bool:
-        """Return whether the newest third of a climb of so many units hardly rises."""
+    def _moved(self) -> float:
+        real = [low for low in self._trail.fine.lows if isfinite(low)]
+        return max(real) - min(real) if real else 0.0
+
+    def _course(self, look: Look, units: float, ago: float) -> tuple[float, ...]:
+        """Return the medians of twelve equal parts of so many units that ended ``ago`` units before a look."""
         length = self._plan.blocks_of(units)
-        end = look.end_ms // (self._plan.base_s * 1000)
+        end = look.end_ms // (self._plan.base_s * 1000) - round(self._plan.seconds(ago) / self._plan.base_s)
         ring = self._trail.fine
         if length > FINE_KEPT:
             ring, length, end = self._trail.coarse, length // COARSE_OF, end // COARSE_OF
-        return levelled(ring.medians, end - ring.start, length, self.criteria.levelling_ratio)
+        return course_of(ring.medians, end - ring.start, length)
 
     def life(self, name: str, ended_ms: int) -> Life | None:
         """Return what this life teaches others, now that it has ended."""
@@ -282,16 +286,11 @@ def noise_of(lows: array[float] | Sequence[float], plan: Plan) -> float:
     return 1.4826 * median(abs(x - middle) for x in steps) / 2**0.5
 
 
-def levelled(medians: Sequence[float], end: int, length: int, ratio: float) -> bool:
-    """Return whether of ``length`` medians before ``end`` the newest third rises too little beside the middle one."""
-    size = length // LEVELLING_BINS
-    if size < 1 or end < size * LEVELLING_BINS:
-        return False
-    bins = []
-    for i in range(end - size * LEVELLING_BINS, end, size):
-        real = [x for x in medians[i : i + size] if isfinite(x)]
-        if not real:
-            return False
-        bins.append(median(real))
-    old, middle, new = (sum(bins[i : i + 4]) / 4 for i in (0, 4, 8))
-    return new - middle < ratio * max(middle - old, 0.0)
+def course_of(medians: Sequence[float], end: int, length: int) -> tuple[float, ...]:
+    """Return the medians of twelve equal parts of the ``length`` blocks before ``end``, nothing where one is empty."""
+    size = length // COURSE_PARTS
+    first = end - size * COURSE_PARTS
+    if size < 1 or first < 0:
+        return ()
+    parts = [[x for x in medians[i : i + size] if isfinite(x)] for i in range(first, end, size)]
+    return tuple(median(part) for part in parts) if all(parts) else ()
