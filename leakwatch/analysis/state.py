@@ -170,7 +170,7 @@ class SeriesState:
         if self.previous is None:
             return
         current = round(self.previous[1])
-        if settled_now or self.assessment is None:
+        if settled_now or self.assessment is None or self._due < 0:
             self.assessment = self._assess(last, current)
         else:
             self.assessment = replace(self.assessment, current_bytes=current)
@@ -186,10 +186,10 @@ class SeriesState:
         return len(self._pending)
 
     def _assess(self, answer: Answer | None, current: int) -> Assessment:
+        covered = len(self._trail.fine) if self._trail.first >= 0 else 0
         if answer is None:
-            covered = len(self._trail.fine) if self._trail.first >= 0 else 0
             return screened(self.climb, self.ground, covered, self._plan, self.criteria, current)
-        return settled(self.climb, answer, self._plan, current)
+        return settled(self.climb, answer, covered, self._plan, current)
 
     def _levelled(self, look: Look, units: float) -> bool:
         """Return whether the newest third of a climb of so many units hardly rises."""

@@ -83,20 +83,29 @@ def needed_s(plan: Plan) -> float:
     return max(MIN_FILL * plan.windows_s[0], MIN_BLOCKS * plan.base_s)
 
 
-def learning(have_s: float, plan: Plan, current_bytes: int) -> Assessment:
+def learning(have_s: float, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
     """Return that there is too little data, and how much it takes."""
-    need = needed_s(plan)
+    need = needed_s(plan) if need_s is None else need_s
     evidence = (Criterion("data in the shortest window", have_s, need, have_s >= need, "s", plan.windows_s[0]),)
     reason = f"{format_duration(have_s)} of data, {format_duration(need)} needed for a first verdict"
     return Assessment(Verdict.LEARNING, current_bytes, evidence, reason=reason)
 
 
-def settled(climb: Climb, answer: Answer, plan: Plan, current_bytes: int) -> Assessment:
+def _unjudged(have_s: float, plan: Plan, current_bytes: int) -> Assessment:
+    """Return that it rises, and that no window has the data to judge it by."""
+    need = plan.spans[0].seconds
+    if have_s < need:
+        return learning(have_s, plan, current_bytes, need)
+    reason = f"too many samples are missing within {format_duration(need)} for a verdict"
+    return Assessment(Verdict.LEARNING, current_bytes, reason=reason)
+
+
+def settled(climb: Climb, answer: Answer, covered_blocks: int, plan: Plan, current_bytes: int) -> Assessment:
     """Return the verdict on a series whose newest look was judged."""
     if climb.alarm is not None:
         return _leak(climb, answer, current_bytes)
     if not answer.marks:
-        return learning(0.0, plan, current_bytes)
+        return _unjudged(covered_blocks * plan.base_s, plan, current_bytes)
     verdict = Verdict.WATCH if climb.suspicion is not None or answer.growing else Verdict.OK
     evidence = (*answer.evidence, *climb.why)
     failed = next((c for c in evidence if not c.passed), None)
