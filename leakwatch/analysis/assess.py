@@ -10,7 +10,7 @@ from leakwatch.analysis.climb import Mark
 from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import Judged, evidence, judge
 from leakwatch.analysis.shape import onset
-from leakwatch.analysis.spans import BLOCKS, COARSE_OF
+from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.windows import Blocks, cut, join
 from leakwatch.model import Trend, Verdict
 
@@ -118,11 +118,13 @@ def onset_of(blocks: Blocks, span: Span, end: int, plan: Plan) -> tuple[int, flo
 
     Looked for in the window and as much again before it.
     """
+    reach = 2 * span.q * BLOCKS
     if span.coarse:
         lows, start, last, size_s = blocks.coarse_lows, blocks.coarse_start, (end + 1) // COARSE_OF - 1, plan.coarse_s
     else:
         lows, start, last, size_s = blocks.lows, blocks.start, end, plan.base_s
-    first = max(start, last - 2 * span.q * BLOCKS + 1)
+        reach = min(reach, FINE_KEPT)  # what a live series holds, whatever a replay does
+    first = max(start, last - reach + 1)
     part = lows[first - start : last - start + 1]
     real = np.flatnonzero(np.isfinite(part))
     real = real[:: max(1, -(-len(real) // ONSET_POINTS))]

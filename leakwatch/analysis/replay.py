@@ -245,6 +245,7 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
         moved = float(np.ptp(newest)) if len(newest) else 0.0
         for at, (look, ground) in enumerate(zip(looks.looks, looks.grounds, strict=True)):
             last = closer.get(at)
+            covered = min(int(looks.segment.ends[at]) - looks.segment.blocks.first + 1, FINE_KEPT)
             marks = last.marks if last is not None else ()
             if not marks and climb.alarm is None and climb.suspicion is None and climb.past is None:
                 climb.growing = False
@@ -260,7 +261,7 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
                 alerts[-1] = (alerts[-1][0], look.end_ms)
     current = round(float(one.capture.values[-1])) if len(one.capture.values) else 0
     if last is not None:
-        assessment = settled(climb, last, one.plan, current, covered)
+        assessment = settled(climb, last, covered, one.plan, current)
     else:
         assessment = screened(climb, ground, covered, moved, one.plan, one.criteria, current)
     outcome = Outcome(one.capture.name, assessment, tuple(alerts), climb, ground)

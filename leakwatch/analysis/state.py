@@ -170,7 +170,7 @@ class SeriesState:
         if self.previous is None:
             return
         current = round(self.previous[1])
-        if settled_now or self.assessment is None:
+        if settled_now or self.assessment is None or self._due < 0:
             self.assessment = self._assess(last, current)
         else:
             self.assessment = replace(self.assessment, current_bytes=current)
@@ -189,7 +189,7 @@ class SeriesState:
         covered = len(self._trail.fine) if self._trail.first >= 0 else 0
         if answer is None:
             return screened(self.climb, self.ground, covered, self._moved(), self._plan, self.criteria, current)
-        return settled(self.climb, answer, self._plan, current, covered)
+        return settled(self.climb, answer, covered, self._plan, current)
 
     def _moved(self) -> float:
         real = [low for low in self._trail.fine.lows if isfinite(low)]

@@ -100,14 +100,21 @@ def learning(have_s: float, plan: Plan, current_bytes: int, need_s: float | None
     return Assessment(Verdict.LEARNING, current_bytes, evidence, reason=reason)
 
 
-def settled(climb: Climb, answer: Answer, plan: Plan, current_bytes: int, covered_blocks: int = 0) -> Assessment:
+def _unjudged(have_s: float, plan: Plan, current_bytes: int) -> Assessment:
+    """Return that it rises, and that no window has the data to judge it by."""
+    need = plan.spans[0].seconds
+    if have_s < need:
+        return learning(have_s, plan, current_bytes, need)
+    reason = f"too many samples are missing within {format_duration(need)} for a verdict"
+    return Assessment(Verdict.LEARNING, current_bytes, reason=reason)
+
+
+def settled(climb: Climb, answer: Answer, covered_blocks: int, plan: Plan, current_bytes: int) -> Assessment:
     """Return the verdict on a series whose newest look was judged."""
     if climb.alarm is not None:
         return _leak(climb, answer, current_bytes)
     if not answer.marks:
-        need_s = plan.spans[0].seconds
-        # Not more than the look had, which is older than the newest block: else it would say that there is enough.
-        return learning(min(covered_blocks * plan.base_s, need_s - plan.base_s), plan, current_bytes, need_s)
+        return _unjudged(covered_blocks * plan.base_s, plan, current_bytes)
     verdict = Verdict.WATCH if climb.suspicion is not None or answer.growing else Verdict.OK
     evidence = (*answer.evidence, *climb.why)
     failed = next((c for c in evidence if not c.passed), None)

@@ -247,6 +247,20 @@ def test_too_little_data_is_learning_and_says_how_much_it_takes() -> None:
             assert found.verdict is Verdict.OK
 
 
+def test_growth_before_the_first_window_is_whole_says_how_much_it_takes() -> None:
+    at, found = looks(BASE + seconds(60) * MIB)[7]
+    assert at == 40
+    assert (found.verdict, found.reason) == (Verdict.LEARNING, "40 s of data, 60 s needed for a first verdict")
+
+
+def test_growth_with_holes_is_learning_and_says_why() -> None:
+    values = BASE + seconds(300) * MIB
+    values[np.arange(300) % 60 >= 15] = np.nan  # three of twelve blocks
+    said = [one for at, one in looks(values) if at > 130]
+    assert {one.verdict for one in said} == {Verdict.LEARNING}
+    assert said[-1].reason == "too many samples are missing within 60 s for a verdict"
+
+
 def test_a_leak_carries_its_evidence_whole() -> None:
     _, found = first_leak(looks(BASE + seconds(200) * MIB)) or pytest.fail("not found")
     names = [criterion.criterion for criterion in found.evidence]
