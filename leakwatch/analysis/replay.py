@@ -21,7 +21,7 @@ from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import judge
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import is_sparse, replay_sparse
-from leakwatch.analysis.state import course_of
+from leakwatch.analysis.state import course_of, risen
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import capped, screened, settled
 from leakwatch.analysis.windows import cut, join
@@ -233,16 +233,14 @@ def _answer_at(judged: Judged, rows: Ints, looks: _Looks, i: int, plan: Plan) ->
 def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> Outcome:
     alerts: list[tuple[int, int | None]] = []
     climb, ground, last = Climb(), Ground(), None
-    covered, moved = 0, 0.0
+    covered, rise = 0, 0.0
     for looks in one.segments:
         if alerts and alerts[-1][1] is None:
             alerts[-1] = (alerts[-1][0], int(looks.segment.start_ms))
         climb, last = Climb(), None
         closer = dict(zip(looks.judged, answers.get(id(looks), ()), strict=True))
         newest = looks.segment.blocks.lows[-FINE_KEPT:]
-        covered = len(newest)
-        newest = newest[np.isfinite(newest)]
-        moved = float(np.ptp(newest)) if len(newest) else 0.0
+        rise = risen(newest[np.isfinite(newest)].tolist())
         for at, (look, ground) in enumerate(zip(looks.looks, looks.grounds, strict=True)):
             last = closer.get(at)
             covered = min(int(looks.segment.ends[at]) - looks.segment.blocks.first + 1, FINE_KEPT)
@@ -263,7 +261,7 @@ def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> 
     if last is not None:
         assessment = settled(climb, last, covered, one.plan, current)
     else:
-        assessment = screened(climb, ground, covered, moved, one.plan, one.criteria, current)
+        assessment = screened(climb, ground, covered, rise, one.plan, one.criteria, current)
     outcome = Outcome(one.capture.name, assessment, tuple(alerts), climb, ground)
     return _milder(outcome, capped_to_watch=one.capped)
 

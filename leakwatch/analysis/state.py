@@ -188,12 +188,11 @@ class SeriesState:
     def _assess(self, answer: Answer | None, current: int) -> Assessment:
         covered = len(self._trail.fine) if self._trail.first >= 0 else 0
         if answer is None:
-            return screened(self.climb, self.ground, covered, self._moved(), self._plan, self.criteria, current)
+            return screened(self.climb, self.ground, covered, self._risen(), self._plan, self.criteria, current)
         return settled(self.climb, answer, covered, self._plan, current)
 
-    def _moved(self) -> float:
-        real = [low for low in self._trail.fine.lows if isfinite(low)]
-        return max(real) - min(real) if real else 0.0
+    def _risen(self) -> float:
+        return risen([low for low in self._trail.fine.lows if isfinite(low)])
 
     def _course(self, look: Look, units: float, ago: float) -> tuple[float, ...]:
         """Return the medians of twelve equal parts of so many units that ended ``ago`` units before a look."""
@@ -284,6 +283,11 @@ def noise_of(lows: array[float] | Sequence[float], plan: Plan) -> float:
     steps = [b - a for a, b in itertools.pairwise(y)]
     middle = median(steps)
     return 1.4826 * median(abs(x - middle) for x in steps) / 2**0.5
+
+
+def risen(lows: Sequence[float]) -> float:
+    """Return by how much the newest two lows lie above the oldest two, with all that is between them."""
+    return min(lows[-2:]) - max(lows[:2]) if lows else 0.0
 
 
 def course_of(medians: Sequence[float], end: int, length: int) -> tuple[float, ...]:

@@ -59,12 +59,15 @@ def screened(
     climb: Climb,
     ground: Ground,
     covered_blocks: int,
-    moved: float,
+    rise: float,
     plan: Plan,
     criteria: LeakCriteria,
     current_bytes: int,
 ) -> Assessment:
-    """Return the verdict on a series whose newest look needed no closer one; ``moved`` is the range of its blocks."""
+    """Return the verdict on a series whose newest look needed no closer one.
+
+    ``rise`` is from its oldest to its newest blocks.
+    """
     if climb.alarm is not None:
         return _leak(climb, None, current_bytes)
     have, need = covered_blocks * plan.base_s, needed_s(plan)
@@ -74,8 +77,8 @@ def screened(
         reason = "looked like a leak a moment ago; data that come now will decide"
         slope = climb.suspicion.slope
         return Assessment(Verdict.WATCH, current_bytes, climb.why, slope_bytes_per_hour=slope, reason=reason)
-    if have < plan.windows_s[0] and moved >= criteria.min_growth_bytes:
-        return learning(have, plan, current_bytes, plan.windows_s[0])  # it moves: too early to say where to
+    if have < plan.windows_s[0] and rise >= criteria.min_growth_bytes:
+        return learning(have, plan, current_bytes, plan.windows_s[0])  # it rises: too early to say for how long
     reach = max(0.0, ground.record - ground.lowest) if isfinite(ground.record) else 0.0
     floor = criteria.min_growth_bytes
     window_s = min(have, plan.windows_s[-1])

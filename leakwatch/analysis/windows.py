@@ -71,6 +71,8 @@ class Rows:
     """Of the segment, in units."""
     newest: Floats
     """Rise of the fine blocks since the look before, NaN where one of the two has no data."""
+    usual: Floats
+    """Median of that rise over the last dozen looks, NaN where these are not all held."""
 
 
 def join(parts: Sequence[Rows]) -> Rows:
@@ -107,6 +109,7 @@ def _rows(context: _Context, at: int, span: Span, *, by_medians: bool) -> Rows:
         day_rise=context.day_rise[looks],
         age=context.age[looks],
         newest=context.newest[looks],
+        usual=context.usual[looks],
     )
 
 
@@ -117,7 +120,7 @@ class _Context:
         self.blocks, self.plan, self.ends = blocks, plan, ends
         self.age = (ends - blocks.first + 1) * plan.base_s / plan.unit_s
         self.day_rise = self._day_rise()
-        self.newest = self._newest()
+        self.newest, self.usual = self._newest()
         self._sums = {id(x): _sums(x) for x in (blocks.lows, blocks.medians, blocks.coarse_lows, blocks.coarse_medians)}
 
     def _series(self, *, coarse: bool, by_medians: bool) -> tuple[Floats, int]:
@@ -220,12 +223,14 @@ class _Context:
             out[has] = troughs[now] - _nanmedian(troughs[around][:, :, None].swapaxes(1, 2))[:, 0]
         return out
 
-    def _newest(self) -> Floats:
-        b, out = self.blocks, np.full(len(self.ends), np.nan)
+    def _newest(self) -> tuple[Floats, Floats]:
+        b, every = self.blocks, self.plan.look_blocks
+        newest, usual = np.full(len(self.ends), np.nan), np.full(len(self.ends), np.nan)
         now = self.ends - b.start
-        has = (now - self.plan.look_blocks >= max(0, b.first - b.start)) & (now < len(b.lows))
-        out[has] = b.lows[now[has]] - b.lows[now[has] - self.plan.look_blocks]
-        return out
+        has = (now - BLOCKS * every >= max(0, b.first - b.start)) & (now < len(b.lows))
+        rises = -np.diff(b.lows[now[has][:, None] - every * np.arange(BLOCKS + 1)], axis=1)
+        newest[has], usual[has] = rises[:, 0], np.median(rises, axis=1)
+        return newest, usual
 
 
 def rolling_min(x: Floats, length: int) -> Floats:

@@ -110,6 +110,14 @@ SENTENCES: dict[str, Sentence] = {
         "The end of a long curve looks straight; beside what came before it does not.",
         Style.SHARE,
     ),
+    "rises now": Sentence(
+        "It rises now as well, by {measured} of what it usually does from look to look; {threshold} is asked for.",
+        "It has risen by only {measured} of the usual since the last look ({threshold} is asked for): it has just "
+        "stopped.",
+        "it rises by {threshold} of the usual from one look to the next; now {measured}",
+        "Growth this even shows at the next look when it ends: a fill that is done.",
+        Style.SHARE,
+    ),
     "rises into the newest block": Sentence(
         "It rises into the newest block, by {measured} of an average one; {threshold} is asked for.",
         "Into the newest block it rises by only {measured} of an average one ({threshold} is asked for): it has just "

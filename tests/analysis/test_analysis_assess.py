@@ -60,8 +60,13 @@ def twelve(values: list[float], hours: int = 12, base: float = 200.0) -> np.ndar
 RAMP = [10.0 * at for at in range(12)]
 
 
+def straight(hours: int = 12) -> np.ndarray:
+    """Return a rise of ten MiB a twelfth of the window, without a stair."""
+    return (200 + 120 * np.arange(12 * hours) / (12 * hours)) * MIB
+
+
 def test_a_straight_rise_passes_every_test() -> None:
-    judged = judged_of(blocks(twelve(RAMP)))
+    judged = judged_of(blocks(straight()))
     row = window(judged, 12)
     assert failed(judged, row) == set()
     assert judged.hit[row]
@@ -98,7 +103,7 @@ def test_what_stands_still_or_falls_does_not_grow() -> None:
 
 
 def test_a_rise_back_to_known_ground_is_no_leak() -> None:
-    judged = judged_of(blocks(twelve(RAMP), top_before=400.0 * MIB))
+    judged = judged_of(blocks(straight(), top_before=400.0 * MIB))
     row = window(judged, 12)
     assert failed(judged, row) == {"new ground"}
     assert shape_name(judged, row) == "sawtooth"
@@ -118,7 +123,7 @@ def test_growth_no_higher_than_yesterday_at_this_time_is_a_cycle() -> None:
 
 
 def test_short_growth_must_go_on_for_longer_while_young() -> None:
-    judged = judged_of(blocks(twelve(RAMP, hours=4)))
+    judged = judged_of(blocks(straight(4)))
     assert failed(judged, window(judged, 4)) == {"has gone on for long enough"}
 
 
@@ -131,7 +136,7 @@ def test_short_growth_must_go_on_for_longer_while_young() -> None:
     ],
 )
 def test_each_configured_threshold_can_silence_a_leak(criteria: LeakCriteria, criterion: str) -> None:
-    judged = judged_of(blocks(twelve(RAMP)), criteria)
+    judged = judged_of(blocks(straight()), criteria)
     assert failed(judged, window(judged, 12)) == {criterion}
 
 
@@ -144,7 +149,7 @@ def test_sensitivity_is_what_growth_must_be_in_noise() -> None:
 
 def test_every_series_is_held_against_its_own_thresholds() -> None:
     # GIVEN two series alike, one of which may grow by a gigabyte
-    held = blocks(twelve(RAMP))
+    held = blocks(straight())
     rows = cut(held, PLAN, np.array([FIRST + 143, FIRST + 143], dtype=np.int64))
     judged = judge(rows, PLAN, [CRITERIA, LeakCriteria(min_growth_bytes=1 << 30)], rows.look)
     assert judged.hit[rows.look == 0].any()
@@ -267,7 +272,7 @@ def test_a_leak_carries_its_evidence_whole() -> None:
     assert names == [
         "growth is significant", "rate is worth waking for", "growth in the window", "growth relative to the level",
         "growth against noise", "newer half as steep", "newest third as steep", "still rising",
-        "rises into the newest block", "not one step", "separate rises", "new ground", "not coming down",
+        "rises into the newest block", "rises now", "not one step", "separate rises", "new ground", "not coming down",
         "more than it has moved before", "has gone on for long enough", "near its highest level", "fresh data",
         "looks that see it", "fresh data follow the line", "confirmed by fresh data",
     ]  # fmt: skip
@@ -290,8 +295,8 @@ def test_the_onset_and_the_growth_since_are_told() -> None:
 
 
 def test_an_answer_without_windows_says_nothing() -> None:
-    judged = judged_of(blocks(twelve(RAMP)))
-    found = answer_of(judged, [], blocks(twelve(RAMP)), FIRST, PLAN)
+    judged = judged_of(blocks(straight()))
+    found = answer_of(judged, [], blocks(straight()), FIRST, PLAN)
     assert (found.marks, found.trends, found.evidence, found.growing) == ((), (), (), False)
 
 

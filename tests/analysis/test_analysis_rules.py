@@ -19,7 +19,7 @@ from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.segments import RESET_FLOOR_BYTES, is_clock_break, is_fall
 from leakwatch.analysis.shape import onset
 from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.state import SeriesState, levelled, noise_of
+from leakwatch.analysis.state import SeriesState, course_of, noise_of
 from leakwatch.model import Verdict
 
 PLAN = plan_of(MINUTES, 1.0)
@@ -231,6 +231,11 @@ def hit_at(age: float) -> Mark:
     return replace(MARK, first=MARK.first + (age - 12) * MARK.slope, now=MARK.now + (age - 12) * MARK.slope)
 
 
+def large(age: float) -> Mark:
+    """Return the same climb on top of a level it is small beside."""
+    return replace(hit_at(age), first=hit_at(age).first + 1000 * MIB, now=hit_at(age).now + 1000 * MIB)
+
+
 def climbed(
     climb: Climb,
     age: float,
@@ -240,14 +245,14 @@ def climbed(
     ground: Ground | None = None,
     headroom: float | None = None,
     lives: Lives = NO_LIVES,
-    is_level: bool = False,
+    course: tuple[float, ...] = (),
 ) -> Climb:
     """Take one look of the straight climb of ten MiB an hour from 100 MiB on, or of what is said otherwise."""
     level = 100 * MIB + age * 10 * MIB if trough is None else trough
     ground = ground or Ground(record=level, lowest=100 * MIB, record_age=age)
     step(
         climb, look(age, level), ground, [hit_at(age)] if marks is None else marks, lives, CRITERIA,
-        unit_s=HOUR, levelled=lambda _: is_level, headroom_bytes=headroom,
+        unit_s=HOUR, course=lambda _, __: course, headroom_bytes=headroom,
     )  # fmt: skip
     return climb
 
@@ -268,11 +273,18 @@ def test_the_first_hit_freezes_a_forecast_and_is_no_alarm() -> None:
 
 
 def test_fresh_data_on_the_line_confirm_after_a_quarter_of_the_window() -> None:
-    climb = climbed(climbed(Climb(), 12), 14.9)
+    # GIVEN growth by less than half of the level, which does not cut the waiting short
+    climb = climbed(climbed(Climb(), 12, [large(12)]), 14.9, [large(14.9)])
     assert climb.alarm is None
-    climbed(climb, 15)
+    climbed(climb, 15, [large(15)])
     assert climb.alarm is not None
-    assert (climb.alarm.by, climb.alarm.since_age, climb.alarm.base) == ("fresh data", 0, hit_at(15).first)
+    assert (climb.alarm.by, climb.alarm.since_age, climb.alarm.base) == ("fresh data", 0, large(15).first)
+
+
+def test_growth_by_half_of_the_level_waits_for_half_an_hour() -> None:
+    climb = climbed(climbed(Climb(), 12), 12.4)
+    assert climb.alarm is None
+    assert climbed(climb, 12.5).alarm is not None
 
 
 def test_fresh_data_below_two_fifths_of_the_line_drop_the_forecast() -> None:
@@ -292,8 +304,8 @@ def test_a_suspicion_that_is_not_seen_again_is_dropped() -> None:
 
 
 def test_a_leak_that_would_fill_memory_sooner_is_not_waited_for() -> None:
-    assert climbed(Climb(), 12, headroom=31 * MIB).alarm is None
-    climb = climbed(Climb(), 12, headroom=29 * MIB)
+    assert climbed(Climb(), 12, [large(12)], headroom=31 * MIB).alarm is None
+    climb = climbed(Climb(), 12, [large(12)], headroom=29 * MIB)
     assert climb.alarm is not None
     assert climb.alarm.by == "exhaustion"
     assert climb.why[-1].criterion == "memory lasts until confirmed"
@@ -346,8 +358,20 @@ def test_an_alarm_ends_when_growth_has_stopped_and_reopens_when_it_goes_on() -> 
 
 
 def test_an_alarm_ends_when_the_climb_levels_off() -> None:
-    climb = climbed(alarmed(), 16, is_level=True)
+    straight, level = tuple(map(float, range(12))), (*map(float, range(8)), 6.0, 6.0, 6.0, 6.0)
+    assert climbed(alarmed(), 16, course=straight).alarm is not None
+    climb = climbed(alarmed(), 16, course=level)
     assert climb.alarm is None
+    assert climb.ended == "the growth levels off"
+
+
+def test_an_alarm_ends_when_each_quarter_of_a_paused_climb_rises_by_less() -> None:
+    # GIVEN a climb that has paused for a third of its time: thirds of it prove nothing
+    paused = Ground(250 * MIB, 100 * MIB, 16.0, longest_pause=5.0)
+    saturating = tuple(100 * (1 - 0.7**at) for at in range(12))
+    stairs = (0.0, 0.0, 0.0, 30.0, 30.0, 30.0, 35.0, 35.0, 35.0, 70.0, 70.0, 70.0)
+    assert climbed(alarmed(), 16, course=stairs, ground=paused).alarm is not None
+    climb = climbed(alarmed(), 16, course=saturating, ground=paused)
     assert climb.ended == "the growth levels off"
 
 
@@ -365,14 +389,12 @@ def test_a_climb_is_stored_and_read_back() -> None:
         assert again == replace(climb, why=())
 
 
-def test_levelled_is_about_the_newest_third() -> None:
+def test_a_course_is_twelve_medians_up_to_its_end_and_nothing_where_some_are_not_held() -> None:
     ramp = np.arange(120.0).tolist()
-    bent = np.minimum(np.arange(120.0), 60.0).tolist()
-    assert not levelled(ramp, 120, 120, 0.3)
-    assert levelled(bent, 120, 120, 0.3)
-    assert not levelled(bent, 60, 60, 0.3), "what comes after the end is not looked at"
-    assert not levelled(bent, 120, 132, 0.3), "a climb older than what is held is not known to have levelled"
-    assert not levelled([*bent[:100], *[nan] * 10, *bent[110:]], 120, 120, 0.3)
+    assert course_of(ramp, 120, 120) == tuple(np.arange(4.5, 120, 10))
+    assert course_of(ramp, 60, 60) == tuple(np.arange(2.0, 60, 5)), "what comes after the end is not looked at"
+    assert course_of(ramp, 120, 132) == (), "a climb older than what is held"
+    assert course_of([*ramp[:100], *[nan] * 10, *ramp[110:]], 120, 120) == ()
 
 
 def test_noise_is_that_of_differences_and_needs_two_whole_units() -> None:
@@ -410,13 +432,13 @@ def test_a_life_counts_from_its_end_on() -> None:
 
 def test_lives_that_grew_at_this_slope_need_no_fresh_data() -> None:
     mark = replace(MARK, units=2.0, hit=False)
-    one, two = life(1, grew=True, age=5), life(2, grew=True, age=5)
-    assert climbed(Climb(), 12, [mark], lives=Lives((one,))).alarm is None, "one short life is no habit"
-    climb = climbed(Climb(), 12, [mark], lives=Lives((one, two)))
+    one, two, three = (life(at, grew=True, age=4) for at in (1, 2, 3))
+    assert climbed(Climb(), 12, [mark], lives=Lives((one, two))).alarm is None, "two short lives are no habit"
+    climb = climbed(Climb(), 12, [mark], lives=Lives((one, two, three)))
     assert climb.alarm is not None
     assert climb.alarm.by == "past lives"
     assert climbed(Climb(), 12, [mark], lives=Lives((replace(one, age_units=6),))).alarm is not None
-    other = Lives((replace(one, slope=100.0 * MIB), replace(two, slope=100.0 * MIB)))
+    other = Lives(tuple(replace(each, slope=100.0 * MIB) for each in (one, two, three)))
     assert climbed(Climb(), 12, [mark], lives=other).alarm is None
 
 

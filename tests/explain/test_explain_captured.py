@@ -158,7 +158,7 @@ def test_what_no_test_says_is_said_all_the_same() -> None:
     case = explained(series(lambda hour: 500 * MIB + (100 * MIB if 2 < hour < 5 else 0), 12))
     assert (case.verdict, case.failed) == (Verdict.OK, ())
     against = render(case, 0).partition("Against a leak:\n")[2].partition("\n\n")[0]
-    assert against == "  - Below its highest level of 12 h."
+    assert against == "  - Below its highest level of 11 h 55 min."
     # What rose once may rise again, and need not begin anew then.
     assert outlook(case).at_ms == case.next_look(case.next_look(case.look_ms) + 75 * 60_000)
 
