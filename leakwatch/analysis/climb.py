@@ -350,7 +350,8 @@ def _end(climb: Climb, look: Look, ground: Ground, c: LeakCriteria, levelled: Ca
         climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base)
         climb.ended = "the memory was given back" if gone else "the growth has stopped"
     elif ground.longest_pause < length / 6 and levelled(length):
-        climb.ended = "the growth levels off"
+        base = alarm.base + c.gone_ratio * (ground.record - alarm.base)
+        climb.ended = "the memory was given back" if look.trough < base else "the growth levels off"
     else:
         return
     climb.alarm = climb.suspicion = None

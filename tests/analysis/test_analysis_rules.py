@@ -351,6 +351,14 @@ def test_an_alarm_ends_when_the_climb_levels_off() -> None:
     assert climb.ended == "the growth levels off"
 
 
+def test_a_restart_is_no_levelling_off() -> None:
+    # The newest third of a climb is low at once, while the highest block of two hours still is of before.
+    fallen = Look(round(START_MS + 16 * HOUR * 1000), 16.0, 60.0 * MIB, 250.0 * MIB, 0.0)
+    climb = alarmed()
+    step(climb, fallen, Ground(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA, unit_s=HOUR, levelled=lambda _: True)
+    assert climb.ended == "the memory was given back"
+
+
 def test_an_alarm_takes_the_slope_of_the_longest_window_that_hits() -> None:
     longer = replace(hit_at(16), units=16.0, slope=11.0 * MIB)
     climb = climbed(alarmed(), 16, [hit_at(16), longer])
