@@ -444,6 +444,7 @@ def test_a_life_is_summarised_by_how_it_went() -> None:
     assert settled.level == pytest.approx(100 * MIB, rel=0.01)
     assert settled.settled_units == pytest.approx(1.5, abs=0.1)
     assert _summary(100 * MIB + t[:11] * MIB) is None, "too short to teach"
+    assert _summary(100 * MIB * (1 - np.exp(-t / 30))) is None, "bent for all of its life: neither straight nor settled"
     assert _summary(np.where(t < 80, 100.0 * MIB, 150.0 * MIB)) is None, "neither straight nor settled"
 
 
