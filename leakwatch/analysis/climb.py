@@ -388,7 +388,8 @@ def _end(
         climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base, alarm.slope)
         climb.ended = "the memory was given back" if gone else "the growth has stopped"
     elif _levels_off(length, stall, ground, c, course):
-        climb.ended = "the growth levels off"
+        base = alarm.base + c.gone_ratio * (ground.record - alarm.base)
+        climb.ended = "the memory was given back" if look.trough < base else "the growth levels off"
     else:
         return
     climb.alarm = climb.suspicion = None

@@ -48,8 +48,8 @@ class LeakCriteria:
     min_last_ratio: float = 0.85
     """Rise into the newest block, asked of clearly straight growth: a fill that has just stopped is seen at once."""
     min_newest_ratio: float = 0.5
-    """Rise since the look before, asked of clearly straight growth that usually rises from look to look: a job that leaks
-    once an hour does not."""
+    """Rise since the look before, asked of clearly straight growth that usually rises from look to look: a job that
+    leaks once an hour does not."""
     min_previous_ratio: float = 0.5
     """Rate over that of the preceding stretch of the same length: an exponential approach fails it from a window of
     0.7 time constants on."""

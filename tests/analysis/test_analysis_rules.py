@@ -375,6 +375,17 @@ def test_an_alarm_ends_when_each_quarter_of_a_paused_climb_rises_by_less() -> No
     assert climb.ended == "the growth levels off"
 
 
+LEVEL = (*map(float, range(8)), 6.0, 6.0, 6.0, 6.0)
+
+
+def test_a_restart_is_no_levelling_off() -> None:
+    # The newest third of a climb is low at once, while the highest block of two hours still is of before.
+    fallen = Look(round(START_MS + 16 * HOUR * 1000), 16.0, 60.0 * MIB, 250.0 * MIB, 0.0)
+    climb = alarmed()
+    step(climb, fallen, Ground(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA, unit_s=HOUR, course=lambda *_: LEVEL)
+    assert climb.ended == "the memory was given back"
+
+
 def test_an_alarm_takes_the_slope_of_the_longest_window_that_hits() -> None:
     longer = replace(hit_at(16), units=16.0, slope=11.0 * MIB)
     climb = climbed(alarmed(), 16, [hit_at(16), longer])
@@ -458,6 +469,7 @@ def test_a_life_is_summarised_by_how_it_went() -> None:
     assert settled.level == pytest.approx(100 * MIB, rel=0.01)
     assert settled.settled_units == pytest.approx(1.5, abs=0.1)
     assert _summary(100 * MIB + t[:11] * MIB) is None, "too short to teach"
+    assert _summary(100 * MIB * (1 - np.exp(-t / 30))) is None, "bent for all of its life: neither straight nor settled"
     assert _summary(np.where(t < 80, 100.0 * MIB, 150.0 * MIB)) is None, "neither straight nor settled"
 
 

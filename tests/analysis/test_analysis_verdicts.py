@@ -152,6 +152,8 @@ BOUNDED = {
     "idle": np.full(300, BASE),
     "idle, restless": BASE + noise(MIB, 300),
     "filled in 20 s": BASE + np.minimum(T, 20) * MIB,
+    "100 MB in 20 s": BASE + np.minimum(T, 20) * 5 * MIB,
+    "100 MB in a second": BASE + np.minimum(T, 1) * 100 * MIB,
     "warm-up of 20 s": BASE + 100 * MIB * (1 - np.exp(-T / 20)),
     "step": BASE + np.where(T > 150, 50 * MIB, 0),
     "saw of 5 s": BASE + 20 * MIB * (T % 5 / 2 - 1),
@@ -242,6 +244,7 @@ def test_a_leak_emptied_by_a_restart_is_over() -> None:
     assert verdicts(seen)[-2:] == ["leak", "ok"]
     over_s = next(at for at, one in seen if at > 150 and one.verdict is Verdict.OK)
     assert over_s <= 180
+    assert any(one.reason.startswith("the memory was given back") for _, one in seen)
 
 
 def test_a_gap_of_samples_is_not_joined() -> None:

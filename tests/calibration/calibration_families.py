@@ -111,6 +111,12 @@ def restart_ok(h: np.ndarray, r: np.random.Generator) -> np.ndarray:
     return 60 + r.uniform(60, 300) * (1 - np.exp(-(h % every) / r.uniform(0.2, 1.5))) + _white(h, r)
 
 
+def warming_lives(h: np.ndarray, r: np.random.Generator) -> np.ndarray:
+    """Return lives that end before they have settled, as a worker recycled at noon and midnight."""
+    every = r.uniform(6, 12)
+    return 80 + r.uniform(60, 300) * (1 - np.exp(-(h % every) / r.uniform(1, 3.5))) + _white(h, r)
+
+
 # Leaks
 
 
@@ -172,11 +178,11 @@ ONSET = 0.3
 """Share of the recording after which ``onset_mid`` begins to leak."""
 HEALTHY: tuple[Family, ...] = (
     white, ar1, bounded_walk, page_quantised, daily, weekly, gc_saw, batch, log_rotate, warm_up, cache_fills,
-    single_step, unequal_steps, running_maximum, restart_ok,
+    single_step, unequal_steps, running_maximum, restart_ok, warming_lives,
 )  # fmt: skip
 LEAKS: tuple[Family, ...] = (
     linear, slow_noisy, staircase, gc_rising, onset_mid, square_root, accelerating, working_hours, partial_release,
     pool_sum, restarting, on_daily,
 )  # fmt: skip
-LIVES = (restart_ok, restarting)
+LIVES = (restart_ok, warming_lives, restarting)
 """Families whose lives are also given as series of their own, ``X#1``, ``X#2`` and so on."""
