@@ -15,7 +15,7 @@ EXIT_DATA = 65
 EXIT_NO_INPUT = 66
 """There is no store or captured file to read (EX_NOINPUT)."""
 EXIT_NO_INCIDENT = 67
-"""No incident of that id or name (EX_NOUSER: the one addressed is not known)."""
+"""No incident, finding or series of that id or name, or several (EX_NOUSER: the one addressed is not known)."""
 EXIT_UNAVAILABLE = 69
 """What is needed is not there: /proc cannot be read at all, or there is no systemd (EX_UNAVAILABLE)."""
 EXIT_SOFTWARE = 70
@@ -76,6 +76,12 @@ class CaptureNotFoundError(LeakwatchError):
 
 class IncidentNotFoundError(LeakwatchError):
     """No incident is called so, or several are."""
+
+    exit_code = EXIT_NO_INCIDENT
+
+
+class FindingNotFoundError(LeakwatchError):
+    """No finding or captured series is called so, or several are."""
 
     exit_code = EXIT_NO_INCIDENT
 

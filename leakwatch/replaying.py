@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.replay import Settings
 from leakwatch.analysis.subject import SubjectKind
+from leakwatch.knobs import criteria_of
 
 if TYPE_CHECKING:
+    from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.subject import Subject
     from leakwatch.config import Config
 
@@ -24,10 +25,6 @@ def settings_of(config: Config) -> Settings:
             chosen = config.thresholds_for("process", name)
             if chosen is config.thresholds:
                 chosen = config.thresholds_for("service", name)
-        return LeakCriteria(
-            min_rate_bytes_per_hour=chosen.min_rate_bytes_per_hour,
-            min_growth_bytes=chosen.min_growth_bytes,
-            min_growth_ratio=chosen.min_growth_ratio,
-        )
+        return criteria_of(chosen)
 
     return Settings(config.analysis.windows_s, criteria_for)

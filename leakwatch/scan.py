@@ -10,7 +10,6 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from leakwatch import metrics
-from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.derive import Key, judged_values
 from leakwatch.analysis.findings import Judged, Member, finding_id, kernel_findings, service_finding
 from leakwatch.analysis.lives import Life, Lives
@@ -18,12 +17,14 @@ from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
 from leakwatch.judging import in_process
+from leakwatch.knobs import criteria_of
 from leakwatch.model import HOST, SEVERITY, SealedBlock, Target, TargetKind, Verdict
 from leakwatch.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.question import Question
     from leakwatch.analysis.spans import Plan
     from leakwatch.config import Config, Thresholds
@@ -234,12 +235,7 @@ class Scan:
                 chosen = self._thresholds_of_members(target)
         else:
             chosen = self._config.thresholds_for("kernel", target.key, metric)
-        return LeakCriteria(
-            min_rate_bytes_per_hour=chosen.min_rate_bytes_per_hour,
-            min_growth_bytes=chosen.min_growth_bytes,
-            # The question there is who takes memory, and beside a whole machine's memory nothing grows by one percent.
-            min_growth_ratio=0.0 if metric == metrics.KERNEL_UNAVAILABLE else chosen.min_growth_ratio,
-        )
+        return criteria_of(chosen, beside_all_memory=metric == metrics.KERNEL_UNAVAILABLE)
 
     def _thresholds_of_members(self, service: Target) -> Thresholds:
         """Return the thresholds set for a service's processes where they are the same for all, else the general."""

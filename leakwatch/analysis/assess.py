@@ -11,7 +11,7 @@ from leakwatch.analysis.climb import Mark
 from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import Judged, evidence, judge
 from leakwatch.analysis.shape import onset
-from leakwatch.analysis.spans import BLOCKS, COARSE_OF
+from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.windows import Blocks, Table
 from leakwatch.model import Trend, Verdict
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.spans import Plan, Span
     from leakwatch.analysis.windows import Ints
 
-NEAREST = 0.1
-"""A span within a tenth of a configured window stands for it: 60 hours for 64."""
+NEAREST = 0.7
+"""The longest span that fits a configured window stands for it from this share of it on: 60 hours for 64."""
 ONSET_POINTS = 36
 HOUR_S = 3600
 
@@ -117,11 +117,13 @@ def onset_of(blocks: Blocks, span: Span, end: int, plan: Plan) -> tuple[int, flo
 
     Looked for in the window and as much again before it.
     """
+    reach = 2 * span.q * BLOCKS
     if span.coarse:
         lows, start, last, size_s = blocks.coarse_lows, blocks.coarse_start, (end + 1) // COARSE_OF - 1, plan.coarse_s
     else:
         lows, start, last, size_s = blocks.lows, blocks.start, end, plan.base_s
-    first = max(start, last - 2 * span.q * BLOCKS + 1)
+        reach = min(reach, FINE_KEPT)  # what a live series holds, whatever a replay does
+    first = max(start, last - reach + 1)
     part = lows[first - start : last - start + 1]
     real = np.flatnonzero(np.isfinite(part))
     real = real[:: max(1, -(-len(real) // ONSET_POINTS))]
@@ -130,16 +132,15 @@ def onset_of(blocks: Blocks, span: Span, end: int, plan: Plan) -> tuple[int, flo
 
 
 def _trends(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Trend, ...]:
+    spans = judged.rows.span[np.array(rows)].tolist()
+    held = [
+        (plan.spans[at].seconds, row) for at, row in zip(spans, rows, strict=True) if not judged.rows.by_medians[row]
+    ]
     trends = []
     for window_s in plan.windows_s:
-        near = [
-            row
-            for row in rows
-            if not judged.rows.by_medians[row]
-            and abs(plan.spans[int(judged.rows.span[row])].seconds - window_s) <= NEAREST * window_s
-        ]
+        near = [one for one in held if NEAREST * window_s <= one[0] <= window_s]
         if near:
-            trends.append(_trend(judged, near[0], window_s, plan))
+            trends.append(_trend(judged, max(near)[1], window_s, plan))
     return tuple(trends)
 
 

@@ -7,6 +7,7 @@ life's age, so that the same rules hold for hours and for minutes.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -171,10 +172,14 @@ def step(
     criteria: LeakCriteria,
     *,
     unit_s: float,
-    levelled: Callable[[float], bool],
+    course: Callable[[float, float], tuple[float, ...]],
     headroom_bytes: float | None = None,
 ) -> None:
-    """Take one look. ``levelled`` tells of a climb of so many units whether its newest third hardly rises."""
+    """Take one look.
+
+    ``course`` returns the medians of twelve equal parts of so many units that ended so many units ago, nothing where
+    they are not held.
+    """
     c = criteria
     hits = _hits(marks)
     climb.growing = any(mark.growing for mark in marks)
@@ -191,7 +196,7 @@ def step(
         newest = _longest(hits) or memory
         if newest is not None:
             carry(climb.alarm, newest)
-        _end(climb, look, ground, c, levelled)
+        _end(climb, look, ground, c, course)
 
 
 def carrying(
@@ -395,7 +400,31 @@ def _raise(climb: Climb, look: Look, mark: Mark, past: Past | None, by: str) -> 
     climb.ended = ""
 
 
-def _end(climb: Climb, look: Look, ground: Ground, c: LeakCriteria, levelled: Callable[[float], bool]) -> None:
+def _levels_off(
+    length: float, stall: float, ground: Ground, c: LeakCriteria, course: Callable[[float, float], tuple[float, ...]]
+) -> bool:
+    """Return whether a climb of so many units turns out to be a saturating one.
+
+    By its thirds, where it has not paused: pauses make thirds uneven. By its quarters up to the record otherwise, which
+    must rise by ever less: a saturating climb pauses for longer and longer as well.
+    """
+    if ground.longest_pause < length / 6:
+        parts = course(length, 0.0)
+        return bool(parts) and _rise(parts, 4, 8) < c.levelling_ratio * max(_rise(parts, 0, 4), 0.0)
+    parts = course(length, stall)
+    if not parts:
+        return False
+    rises = [sum(parts[i + 3 : i + 6]) / 3 - sum(parts[i : i + 3]) / 3 for i in (0, 3, 6)]
+    return all(0 < new < c.bending_ratio * old for old, new in pairwise(rises))
+
+
+def _rise(parts: Sequence[float], at: int, to: int) -> float:
+    return sum(parts[to : to + 4]) / 4 - sum(parts[at : at + 4]) / 4
+
+
+def _end(
+    climb: Climb, look: Look, ground: Ground, c: LeakCriteria, course: Callable[[float, float], tuple[float, ...]]
+) -> None:
     """Take the alarm back when memory was given back, growth has stopped or the climb was a saturating one."""
     alarm = climb.alarm
     assert alarm is not None
@@ -406,8 +435,9 @@ def _end(climb: Climb, look: Look, ground: Ground, c: LeakCriteria, levelled: Ca
     if gone or stopped:
         climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base, alarm.slope)
         climb.ended = "the memory was given back" if gone else "the growth has stopped"
-    elif ground.longest_pause < length / 6 and levelled(length):
-        climb.ended = "the growth levels off"
+    elif _levels_off(length, stall, ground, c, course):
+        base = alarm.base + c.gone_ratio * (ground.record - alarm.base)
+        climb.ended = "the memory was given back" if look.trough < base else "the growth levels off"
     else:
         return
     climb.alarm = climb.suspicion = None

@@ -48,7 +48,8 @@ class LeakCriteria:
     min_last_ratio: float = 0.85
     """Rise into the newest block, asked of clearly straight growth: a fill that has just stopped is seen at once."""
     min_newest_ratio: float = 0.5
-    """Rise since the look before, asked of clearly straight growth as well."""
+    """Rise since the look before, asked of clearly straight growth that usually rises from look to look: a job that
+    leaks once an hour does not."""
     min_previous_ratio: float = 0.5
     """Rate over that of the preceding stretch of the same length: an exponential approach fails it from a window of
     0.7 time constants on."""
@@ -139,6 +140,9 @@ class LeakCriteria:
     """The growth has stopped: no new high for 1.5 times the longest earlier pause, a quarter of the climb and 2 h."""
     levelling_ratio: float = 0.3
     """Newest third of the climb over the middle third: the climb was a saturating one."""
+    bending_ratio: float = 0.6
+    """Each quarter of a climb that has paused over the quarter before: so it is for every saturating climb longer than
+    two of its time constants, and for no leak of the families but the sub-linear ones in their first hours."""
     reopen_hours: float = 3.0
     reopen_span: float = 2.0
     reopen_share: float = 0.05

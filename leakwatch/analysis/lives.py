@@ -68,7 +68,7 @@ def summarise(
         growth >= max(GROWN_NOISE * noise, GROWN_SHARE * abs(end), criteria.min_growth_bytes)
         and per_hour >= criteria.min_rate_bytes_per_hour
         and slope >= criteria.min_z * error
-        and late >= criteria.min_late_ratio * early - 0.3 * noise
+        and late >= criteria.min_late_ratio * early - 0.3 * min(noise, 1.5 * _jitter(y))
     )
     half = real[len(real) // 2 :]
     quarter = max(1, len(half) // 4)
@@ -85,6 +85,12 @@ def summarise(
 def _slope(y: Sequence[float]) -> float:
     slopes = [(y[j] - y[i]) / (j - i) for i in range(len(y)) for j in range(i + 1, len(y))]
     return median(slopes) if slopes else 0.0
+
+
+def _jitter(y: Sequence[float]) -> float:
+    """Return the noise by second differences: a bend, which the residuals of a line hold, is not in it."""
+    bends = [a - 2 * b + c for a, b, c in zip(y, y[1:], y[2:], strict=False)]
+    return _MAD * median(abs(bend) for bend in bends) / 6**0.5
 
 
 def _line(y: Sequence[float]) -> tuple[float, float, float]:

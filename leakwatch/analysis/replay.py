@@ -18,6 +18,7 @@ from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import judge, may_hit, may_veto
 from leakwatch.analysis.spans import FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import is_sparse, replay_sparse
+from leakwatch.analysis.state import risen
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import capped, screened, settled
 from leakwatch.analysis.walk import Series, least_units, walk
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from leakwatch.analysis.capture import Capture
-    from leakwatch.analysis.climb import Mark
+    from leakwatch.analysis.climb import Climb, Ground, Mark
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.rules import Judged
     from leakwatch.analysis.spans import Plan
@@ -51,6 +52,9 @@ class Outcome:
     """At the last sample."""
     alerts: tuple[tuple[int, int | None], ...]
     """Times with verdict leak, in UTC milliseconds; the last is open (None) when it still holds at the end."""
+    climb: Climb | None = None
+    ground: Ground | None = None
+    """What is remembered at the end, None of a sparse series: what a later verdict would start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ def _reclaim_is_told(captures: Sequence[Capture]) -> bool:
 def _milder(outcome: Outcome, *, capped_to_watch: bool) -> Outcome:
     if not capped_to_watch:
         return outcome
-    return Outcome(outcome.name, capped(outcome.assessment), ())
+    return replace(outcome, assessment=capped(outcome.assessment), alerts=())
 
 
 def _lives(captures: Sequence[Capture], settings: Settings) -> list[Lives]:
@@ -264,13 +268,14 @@ def _answer(marks: tuple[Mark, ...]) -> Answer:
 
 
 def _outcome(capture: Capture, series: Series) -> Outcome:
-    covered = min(len(series.segments[-1].blocks.lows), FINE_KEPT) if series.segments else 0
     current = round(float(capture.values[-1])) if len(capture.values) else 0
     if series.last is not None:
-        assessment = settled(series.climb, series.last, series.plan, current)
+        assessment = settled(series.climb, series.last, series.covered, series.plan, current)
     else:
-        assessment = screened(series.climb, series.ground, covered, series.plan, series.criteria, current)
-    return Outcome(capture.name, assessment, tuple(series.alerts))
+        newest = series.segments[-1].blocks.lows[-FINE_KEPT:] if series.segments else np.empty(0)
+        rise = risen(newest[np.isfinite(newest)].tolist())
+        assessment = screened(series.climb, series.ground, series.covered, rise, series.plan, series.criteria, current)
+    return Outcome(capture.name, assessment, tuple(series.alerts), series.climb, series.ground)
 
 
 def _noticed(outcome: Outcome, capture: Capture, step_s: float | None) -> Outcome:
@@ -293,4 +298,4 @@ def _noticed(outcome: Outcome, capture: Capture, step_s: float | None) -> Outcom
     assessment = outcome.assessment
     if assessment.verdict is Verdict.LEAK and not still:
         assessment = replace(assessment, verdict=Verdict.WATCH, reason=f"{assessment.reason}; not yet evaluated")
-    return Outcome(outcome.name, assessment, tuple(seen))
+    return replace(outcome, assessment=assessment, alerts=tuple(seen))

@@ -149,7 +149,7 @@ def _lasting(
         _ratio("still rising", s.tail, s.growth * 3 / 11, k.min_tail_ratio, slack, positive=False),
         _unless(previous, ~has),
         _unless(last, ~strong),
-        _unless(newest, ~strong | ~np.isfinite(rows.newest)),
+        _unless(newest, ~(strong & (rows.usual >= k.min_newest_ratio * since_look))),
     )
 
 

@@ -24,6 +24,8 @@ ALL_UNITS = 240.0
 SHORTEST_UNIT = 0.2
 """Of the shortest window. Where only minutes are configured (1 m, 2 m) the rules' five hours of patience are one
 window: who asks for minutes is not served by a rule about the rhythm of days."""
+LEAST_UNITS = 6
+"""In the longest window: growth is asked to go on for six units, and with fewer there it could not be seen doing so."""
 HUMAN_S = 1800
 """From windows of half an hour on, a unit is never less than the shortest window or an hour: there are days in it."""
 HOUR_S = 3600
@@ -85,6 +87,7 @@ def _plan_of(ordered: tuple[int, ...], whole_s: int) -> Plan:
     unit = min(shortest, max(SHORTEST_UNIT * shortest, longest / ALL_UNITS))
     if shortest >= HUMAN_S:
         unit = max(unit, min(shortest, HOUR_S))
+    unit = min(unit, longest / LEAST_UNITS)
     spans = _spans(base, float(unit), longest)
     coarse_kept = max(2 * BLOCKS, 2 * max((s.q * BLOCKS for s in spans if s.coarse), default=0))
     return Plan(ordered, base, float(unit), spans, max(1, round(unit / base / 4)), coarse_kept)

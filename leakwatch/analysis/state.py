@@ -20,7 +20,7 @@ from leakwatch.analysis.climb import Climb, Ground, Look
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.question import Held, Question
 from leakwatch.analysis.segments import TOOTH_UNITS, is_clock_break, is_fall
-from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
+from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.verdict import screened, settled
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ MOST_PENDING = 200
 """Looks that may wait for somebody to judge them: two days of them, should judging fail for as long."""
 TROUGH_UNITS = 0.5
 RECENT_UNITS = 2.0
-LEVELLING_BINS = 12
-"""A climb's thirds are means of four medians each."""
+COURSE_PARTS = 12
+"""Of a climb, to see whether it levels off."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class SeriesState:
 
     __slots__ = (
         "_due", "_fall_ms", "_pending", "_plan", "_trail", "assessment", "climb", "criteria", "ground", "lives",
-        "previous", "segment_ms",
+        "previous", "segment_ms", "settled_ms",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, criteria: LeakCriteria) -> None:
@@ -73,6 +73,8 @@ class SeriesState:
         self.lives: Lives = NO_LIVES
         """The other lives of the same service."""
         self.assessment: Assessment | None = None
+        self.settled_ms = 0
+        """End of the newest look that was settled."""
 
     def feed(self, ts_ms: int, value: float, *, same_members: bool = True) -> list[tuple[int, Block]]:
         """Take a sample; return the blocks it completed, as (index of the level, block).
@@ -119,7 +121,10 @@ class SeriesState:
         del self._pending[:-MOST_PENDING]
 
     def _look(self, end: int) -> Look:
-        plan, lows = self._plan, self._trail.fine.lows
+        """Return the look that ends with a fine block that is held."""
+        plan, ring = self._plan, self._trail.fine
+        newest = end - ring.start + 1
+        lows = ring.lows[max(0, newest - plan.blocks_of(RECENT_UNITS) - BLOCKS) : newest]
         age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
         half = plan.blocks_of(TROUGH_UNITS)
         trough = min((x for x in lows[-half:] if isfinite(x)), default=nan) if len(lows) >= half else nan
@@ -139,6 +144,7 @@ class SeriesState:
         self.segment_ms = self._fall_ms = ts_ms
         self.previous = None
         self.ground, self.climb = Ground(), Climb()
+        self.assessment = None  # of what is over
         self._pending.clear()
         self._due = -1
 
@@ -158,12 +164,13 @@ class SeriesState:
             last = left.pop(0) if pending.question is not None else None
             climbing.step(
                 self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
-                unit_s=self._plan.unit_s, levelled=partial(self._levelled, pending.look), headroom_bytes=headroom_bytes,
+                unit_s=self._plan.unit_s, course=partial(self._course, pending.look), headroom_bytes=headroom_bytes,
             )  # fmt: skip
+            self.settled_ms = pending.look.end_ms
         if self.previous is None:
             return
         current = round(self.previous[1])
-        if settled_now or self.assessment is None:
+        if settled_now or self.assessment is None or self._due < 0:
             self.assessment = self._assess(last, current)
         else:
             self.assessment = replace(self.assessment, current_bytes=current)
@@ -179,19 +186,22 @@ class SeriesState:
         return len(self._pending)
 
     def _assess(self, answer: Answer | None, current: int) -> Assessment:
+        covered = len(self._trail.fine) if self._trail.first >= 0 else 0
         if answer is None:
-            covered = len(self._trail.fine) if self._trail.first >= 0 else 0
-            return screened(self.climb, self.ground, covered, self._plan, self.criteria, current)
-        return settled(self.climb, answer, self._plan, current)
+            return screened(self.climb, self.ground, covered, self._risen(), self._plan, self.criteria, current)
+        return settled(self.climb, answer, covered, self._plan, current)
 
-    def _levelled(self, look: Look, units: float) -> bool:
-        """Return whether the newest third of a climb of so many units hardly rises."""
+    def _risen(self) -> float:
+        return risen([low for low in self._trail.fine.lows if isfinite(low)])
+
+    def _course(self, look: Look, units: float, ago: float) -> tuple[float, ...]:
+        """Return the medians of twelve equal parts of so many units that ended ``ago`` units before a look."""
         length = self._plan.blocks_of(units)
-        end = look.end_ms // (self._plan.base_s * 1000)
+        end = look.end_ms // (self._plan.base_s * 1000) - round(self._plan.seconds(ago) / self._plan.base_s)
         ring = self._trail.fine
         if length > FINE_KEPT:
             ring, length, end = self._trail.coarse, length // COARSE_OF, end // COARSE_OF
-        return levelled(ring.medians, end - ring.start, length, self.criteria.levelling_ratio)
+        return course_of(ring.medians, end - ring.start, length)
 
     def life(self, name: str, ended_ms: int) -> Life | None:
         """Return what this life teaches others, now that it has ended."""
@@ -210,20 +220,42 @@ class SeriesState:
         climb = self.climb
         if climb.alarm is None and climb.suspicion is None and climb.past is None:
             return None
-        return json.dumps({"ground": asdict(self.ground), "climb": climbing.to_values(climb)})
+        values = {"ground": asdict(self.ground), "climb": climbing.to_values(climb), "settled_ms": self.settled_ms}
+        return json.dumps(values)
 
     def recollect(self, payload: str | None) -> None:
-        """Take what ``to_json`` gave after the blocks were restored, or come to the same from the blocks."""
-        self._due = -(-(self._trail.fine.end + 1) // self._plan.look_blocks) * self._plan.look_blocks - 1
-        if payload is not None:
-            values = json.loads(payload)
+        """Take what ``to_json`` gave after the blocks were restored, or come to the same from the blocks.
+
+        A look that was taken and not settled before is taken again. What an earlier detector wrote is left out.
+        """
+        dues = self._dues()
+        values = json.loads(payload) if payload is not None else {}
+        if "settled_ms" in values:
             self.ground, self.climb = Ground(**values["ground"]), climbing.from_values(values["climb"])
-            return
+            self.settled_ms = values["settled_ms"]
+        else:
+            self._follow_coarse()
+        missed = [due for due in dues if (due + 1) * self._plan.base_s * 1000 > self.settled_ms]
+        for due in missed[:-1]:
+            self.ground = climbing.follow(self.ground, self._look(due), self.criteria)
+        if missed:
+            self._take_look(missed[-1])
+        self._due = dues[-1] if dues else -1
+
+    def _dues(self) -> list[int]:
+        """Return the fine block of each look the blocks held have had, oldest first."""
+        every, ring = self._plan.look_blocks, self._trail.fine
+        seen = {-(-(ring.start + at + 1) // every) * every - 1 for at, low in enumerate(ring.lows) if isfinite(low)}
+        return sorted(due for due in seen if due <= ring.end)
+
+    def _follow_coarse(self) -> None:
+        """Come to the ground where the fine blocks do not reach."""
         plan, ring = self._plan, self._trail.coarse
         for at, low in enumerate(ring.lows):
             end = (ring.start + at + 1) * COARSE_OF - 1
-            age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
-            self.ground = climbing.follow(self.ground, Look(0, age, low, low, nan), self.criteria)
+            if end < self._trail.fine.start:
+                age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
+                self.ground = climbing.follow(self.ground, Look(0, age, low, low, nan), self.criteria)
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""
@@ -253,16 +285,16 @@ def noise_of(lows: array[float] | Sequence[float], plan: Plan) -> float:
     return 1.4826 * median(abs(x - middle) for x in steps) / 2**0.5
 
 
-def levelled(medians: Sequence[float], end: int, length: int, ratio: float) -> bool:
-    """Return whether of ``length`` medians before ``end`` the newest third rises too little beside the middle one."""
-    size = length // LEVELLING_BINS
-    if size < 1 or end < size * LEVELLING_BINS:
-        return False
-    bins = []
-    for i in range(end - size * LEVELLING_BINS, end, size):
-        real = [x for x in medians[i : i + size] if isfinite(x)]
-        if not real:
-            return False
-        bins.append(median(real))
-    old, middle, new = (sum(bins[i : i + 4]) / 4 for i in (0, 4, 8))
-    return new - middle < ratio * max(middle - old, 0.0)
+def risen(lows: Sequence[float]) -> float:
+    """Return by how much the newest two lows lie above the oldest two, with all that is between them."""
+    return min(lows[-2:]) - max(lows[:2]) if lows else 0.0
+
+
+def course_of(medians: Sequence[float], end: int, length: int) -> tuple[float, ...]:
+    """Return the medians of twelve equal parts of the ``length`` blocks before ``end``, nothing where one is empty."""
+    size = length // COURSE_PARTS
+    first = end - size * COURSE_PARTS
+    if size < 1 or first < 0:
+        return ()
+    parts = [[x for x in medians[i : i + size] if isfinite(x)] for i in range(first, end, size)]
+    return tuple(median(part) for part in parts) if all(parts) else ()

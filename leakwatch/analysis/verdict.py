@@ -56,9 +56,18 @@ _BY = {
 
 
 def screened(
-    climb: Climb, ground: Ground, covered_blocks: int, plan: Plan, criteria: LeakCriteria, current_bytes: int
+    climb: Climb,
+    ground: Ground,
+    covered_blocks: int,
+    rise: float,
+    plan: Plan,
+    criteria: LeakCriteria,
+    current_bytes: int,
 ) -> Assessment:
-    """Return the verdict on a series whose newest look needed no closer one."""
+    """Return the verdict on a series whose newest look needed no closer one.
+
+    ``rise`` is from its oldest to its newest blocks.
+    """
     if climb.alarm is not None:
         return _leak(climb, None, current_bytes)
     have, need = covered_blocks * plan.base_s, needed_s(plan)
@@ -68,6 +77,8 @@ def screened(
         reason = "looked like a leak a moment ago; data that come now will decide"
         slope = climb.suspicion.slope
         return Assessment(Verdict.WATCH, current_bytes, climb.why, slope_bytes_per_hour=slope, reason=reason)
+    if have < plan.windows_s[0] and rise >= criteria.min_growth_bytes:
+        return learning(have, plan, current_bytes, plan.windows_s[0])  # it rises: too early to say for how long
     reach = max(0.0, ground.record - ground.lowest) if isfinite(ground.record) else 0.0
     floor = criteria.min_growth_bytes
     window_s = min(have, plan.windows_s[-1])
@@ -84,20 +95,29 @@ def needed_s(plan: Plan) -> float:
     return max(MIN_FILL * plan.windows_s[0], MIN_BLOCKS * plan.base_s)
 
 
-def learning(have_s: float, plan: Plan, current_bytes: int) -> Assessment:
-    """Return that there is too little data, and how much it takes."""
-    need = needed_s(plan)
+def learning(have_s: float, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
+    """Return that there is too little data, and how much it takes: what grows needs the shortest window full."""
+    need = needed_s(plan) if need_s is None else need_s
     evidence = (Criterion("data in the shortest window", have_s, need, have_s >= need, "s", plan.windows_s[0]),)
     reason = f"{format_duration(have_s)} of data, {format_duration(need)} needed for a first verdict"
     return Assessment(Verdict.LEARNING, current_bytes, evidence, reason=reason)
 
 
-def settled(climb: Climb, answer: Answer, plan: Plan, current_bytes: int) -> Assessment:
+def _unjudged(have_s: float, plan: Plan, current_bytes: int) -> Assessment:
+    """Return that it rises, and that no window has the data to judge it by."""
+    need = plan.spans[0].seconds
+    if have_s < need:
+        return learning(have_s, plan, current_bytes, need)
+    reason = f"too many samples are missing within {format_duration(need)} for a verdict"
+    return Assessment(Verdict.LEARNING, current_bytes, reason=reason)
+
+
+def settled(climb: Climb, answer: Answer, covered_blocks: int, plan: Plan, current_bytes: int) -> Assessment:
     """Return the verdict on a series whose newest look was judged."""
     if climb.alarm is not None:
         return _leak(climb, answer, current_bytes)
     if not answer.marks:
-        return learning(0.0, plan, current_bytes)
+        return _unjudged(covered_blocks * plan.base_s, plan, current_bytes)
     verdict = Verdict.WATCH if climb.suspicion is not None or answer.growing else Verdict.OK
     evidence = (*answer.evidence, *climb.why)
     failed = next((c for c in evidence if not c.passed), None)

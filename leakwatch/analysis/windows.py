@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from leakwatch.analysis.measure import filled
+from leakwatch.analysis.measure import filled, row_medians
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class Rows:
     """Of the segment, in units."""
     newest: Floats
     """Rise of the fine blocks since the look before, NaN where one of the two has no data."""
+    usual: Floats
+    """Median of that rise over the last dozen looks, NaN where these are not all held."""
 
 
 Screen: TypeAlias = "Callable[[Floats], Bools]"
@@ -78,6 +80,11 @@ Screen: TypeAlias = "Callable[[Floats], Bools]"
 def join(parts: Sequence[Rows]) -> Rows:
     """Return all rows as one table."""
     return Rows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Rows)))
+
+
+def cut(blocks: Blocks, plan: Plan, ends: Ints, shortest_units: float = 0.0) -> Rows:
+    """Return the windows of one segment that end with each of the fine blocks ``ends``."""
+    return Table([blocks], plan).cut(np.zeros(len(ends), dtype=np.int64), ends, shortest_units)
 
 
 class Table:
@@ -192,6 +199,7 @@ def _rows(context: _Context, at: int, span: Span, screen: Screen | None, *, by_m
         day_rise=context.day_rise[looks],
         age=context.age[looks],
         newest=context.newest[looks],
+        usual=context.usual[looks],
     )
 
 
@@ -203,7 +211,7 @@ class _Context:
         self.first = table.first[whose]
         self.age = (ends - self.first + 1) * self.plan.base_s / self.plan.unit_s
         self.day_rise = self._day_rise()
-        self.newest = self._newest()
+        self.newest, self.usual = self._newest()
 
     def _level(self, *, coarse: bool) -> _Level:
         return self.table.coarse if coarse else self.table.fine
@@ -330,19 +338,22 @@ class _Context:
             out[has] = troughs[now] - _nanmedian(troughs[around])
         return out
 
-    def _newest(self) -> Floats:
-        fine, out = self.table.fine, np.full(len(self.ends), np.nan)
+    def _newest(self) -> tuple[Floats, Floats]:
+        fine, every = self.table.fine, self.plan.look_blocks
+        newest, usual = np.full(len(self.ends), np.nan), np.full(len(self.ends), np.nan)
         start, count = fine.start[self.whose], fine.count[self.whose]
         now = self.ends - start
-        has = (now - self.plan.look_blocks >= np.maximum(0, self.first - start)) & (now < count)
+        has = (now - BLOCKS * every >= np.maximum(0, self.first - start)) & (now < count)
         at = self._at(fine, self.ends[has], np.flatnonzero(has))
-        out[has] = fine.lows[at] - fine.lows[at - self.plan.look_blocks]
-        return out
+        rises = -np.diff(fine.lows[at[:, None] - every * np.arange(BLOCKS + 1)], axis=1)
+        newest[has] = rises[:, 0]
+        usual[has] = np.where(np.isfinite(rises).all(axis=1), row_medians(rises), np.nan)
+        return newest, usual
 
 
 def _no_rows() -> Rows:
     none, numbers = np.empty(0), np.empty(0, dtype=np.int64)
-    return Rows(np.empty((0, BLOCKS)), numbers, numbers, np.empty(0, dtype=np.bool_), *[none] * 6)
+    return Rows(np.empty((0, BLOCKS)), numbers, numbers, np.empty(0, dtype=np.bool_), *[none] * 7)
 
 
 _NO_ROWS = _no_rows()

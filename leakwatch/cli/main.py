@@ -13,13 +13,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__
-from leakwatch.cli import analyze, backtest, config, daemon, demo, doctor, incidents, report, service
+from leakwatch.cli import analyze, backtest, config, daemon, demo, doctor, explain, incidents, report, service
 from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, incidents, analyze, backtest, demo, config, doctor, service)
+VERBS = (daemon, report, explain, incidents, analyze, backtest, demo, config, doctor, service)
 
 EPILOG = """\
 examples:
@@ -27,6 +27,7 @@ examples:
   sudo leakwatch service install           watch this machine from now on
   sudo leakwatch report                    who leaks, how fast, since when
   leakwatch report --format json --exit-code
+  sudo leakwatch explain shop.service      why it is, or is not, called a leak, and what would change that
   sudo leakwatch incidents ack ID          say that you know of one
   leakwatch analyze capture.csv.gz         the same verdicts on series from elsewhere
   leakwatch backtest --since 3d            what would have been alarmed when
@@ -34,7 +35,7 @@ examples:
 
 exit codes:
   0 done · 1 something leaks (report, analyze --exit-code) · 2 wrong argument or configuration
-  65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident
+  65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident or finding
   69 /proc or systemd not there · 70 a defect of leakwatch · 74 store cannot be written
   75 another daemon holds the store · 77 a privilege is missing
 """

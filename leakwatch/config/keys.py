@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from leakwatch.config.notation import quoted
-from leakwatch.config.schema import DAY_S, MIB, OverrideKind
-from leakwatch.config.values import Reader, count, duration, patterns, rate, ratio, size, sqlite_url, windows
+from leakwatch.config.schema import DAY_S, MIB, OverrideKind, Sensitivity
+from leakwatch.config.values import Reader, count, duration, one_of, patterns, rate, ratio, size, sqlite_url, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +57,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "max_size": Key("max_size_bytes", size(8 * MIB, LARGEST_STORE_BYTES)),
     },
     "thresholds": {
+        "sensitivity": Key("sensitivity", one_of(*get_args(Sensitivity))),
         "min_rate": Key("min_rate_bytes_per_hour", rate(1, LARGEST_BYTES)),
         "min_growth": Key("min_growth_bytes", size(1, LARGEST_BYTES)),
         "min_growth_ratio": Key("min_growth_ratio", ratio),

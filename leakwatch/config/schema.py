@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 OverrideKind = Literal["service", "process", "kernel"]
+Sensitivity = Literal["low", "normal", "high"]
 
 HOUR_S = 3600
 DAY_S = 86400
@@ -56,12 +57,15 @@ class StoreConfig:
 class Thresholds:
     """``[thresholds]``: what is too small to be worth waking somebody for."""
 
+    sensitivity: Sensitivity = "normal"
+    """How far growth must stand out of its own noise; ``leakwatch.knobs`` has the numbers."""
     min_rate_bytes_per_hour: float = 64.0 * KIB
     """64 KiB/h is 45 MiB in a month."""
     min_growth_bytes: int = MIB
     """Below it, growth within a window cannot be told from an allocator's arenas."""
-    min_growth_ratio: float = 0.01
-    """Of the level, within the window."""
+    min_growth_ratio: float = 0.02
+    """Of the level, within the window. Measured, see ``LeakCriteria``: 0.01 takes warm-ups for leaks, 0.03 loses slow
+    ones."""
     horizon_s: float = 30.0 * DAY_S
     """Memory that runs out within it ranks first and is worded as urgent; it decides no verdict."""
 

@@ -80,6 +80,20 @@ def ratio(raw: object) -> float:
     return float(raw)  # type: ignore[arg-type]
 
 
+def one_of(*words: str) -> Reader:
+    """Read one of a few words."""
+    choice = f"write {', '.join(map(quoted, words[:-1]))} or {quoted(words[-1])}"
+
+    def read(raw: object) -> str:
+        if not isinstance(raw, str):
+            raise _not_a("word", raw, choice)
+        if raw not in words:
+            raise ValueError(f"{_echo(raw)} is none of the words there are; {choice}")
+        return raw
+
+    return read
+
+
 def windows(most: int, longest_s: int) -> Reader:
     """Read strictly increasing durations of whole seconds."""
     item = duration(2, longest_s)

@@ -124,7 +124,7 @@ def _remarks(counts: Counter[Verdict], shown: Collection[Verdict]) -> list[str]:
     if counts[Verdict.LEARNING]:
         out.append("Learning: too few samples, or over too short a time, for a verdict.")
     if counts[Verdict.LEAK] + counts[Verdict.WATCH]:
-        out.append("Each test behind a verdict, measured and threshold: leakwatch analyze --format json FILE")
+        out.append("Why, test by test, and what would change it: leakwatch explain --file FILE SERIES")
     return out
 
 

@@ -14,7 +14,7 @@ from leakwatch.units import format_bytes, format_duration, format_rate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.model import Assessment
+    from leakwatch.model import Assessment, Trend
     from leakwatch.report.build import Report, Row
 
 DAY_H = 24
@@ -53,9 +53,16 @@ def rate(row: Row) -> str:
 
 def rate_of(found: Assessment) -> str:
     """Return an assessment's rate an hour, with its interval."""
-    if found.slope_bytes_per_hour is None:
-        return "-"
-    text = format_rate(found.slope_bytes_per_hour)
+    return "-" if found.slope_bytes_per_hour is None else _rate(found.slope_bytes_per_hour, found)
+
+
+def rate_of_window(trend: Trend) -> str:
+    """Return one window's rate an hour, with its interval."""
+    return _rate(trend.slope_bytes_per_hour, trend)
+
+
+def _rate(bytes_per_hour: float, found: Assessment | Trend) -> str:
+    text = format_rate(bytes_per_hour)
     if found.slope_low is None or found.slope_high is None:
         return text
     low, high = format_bytes(found.slope_low), format_bytes(found.slope_high)
@@ -192,7 +199,7 @@ def remarks(report: Report) -> list[str]:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
     lines += _irregular(report) + _unread(report)
     if report.leaking:
-        lines.append("Each test behind a verdict, measured and threshold: leakwatch report --format json --name ID")
+        lines.append("Why, test by test, and what would change it: leakwatch explain ID")
     return lines
 
 

@@ -181,7 +181,7 @@ suspicion = Table(
     "suspicion",
     metadata,
     Column("series_id", Integer, primary_key=True),
-    Column("payload", Text, nullable=False),  # JSON of the frozen forecast, see analysis.confirm
+    Column("payload", Text, nullable=False),  # JSON of the climb, see analysis.state
 )
 
 state = Table(

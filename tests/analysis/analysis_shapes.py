@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakwatch.analysis.assess import answer
 from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.spans import plan_windows
+from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from leakwatch.model import Assessment
 
-KIB, MIB = 1 << 10, 1 << 20
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 HOUR, DAY = 3600, 86400
 START_MS = 1_700_000_000_000 // (DAY * 1000) * DAY * 1000
 """A midnight: every block of every window used here begins then."""
@@ -24,6 +25,7 @@ HALF_MINUTES = (30, 60)
 THREE_MINUTES = (180,)
 DEFAULT = (HOUR, 4 * HOUR, 16 * HOUR, 64 * HOUR, 10 * DAY)
 BASE = 50.0 * MIB
+CRITERIA = LeakCriteria()
 NO_ROOM_KNOWN = None
 
 Looks = list[tuple[float, "Assessment"]]
@@ -31,6 +33,13 @@ Looks = list[tuple[float, "Assessment"]]
 
 def seconds(duration_s: float, interval_s: float = 1.0) -> np.ndarray:
     return np.arange(0.0, duration_s, interval_s)
+
+
+def settle(state: SeriesState, headroom_bytes: float | None = None) -> Assessment:
+    """Judge what is to be judged in this process; return the verdict."""
+    state.settle(answer(state.questions()), headroom_bytes)
+    assert state.assessment is not None
+    return state.assessment
 
 
 def looks(
@@ -41,20 +50,18 @@ def looks(
     every_s: float = 5.0,
     criteria: LeakCriteria | None = None,
     start_ms: int = START_MS,
-    headroom_bytes: int | None = NO_ROOM_KNOWN,
+    headroom_bytes: float | None = NO_ROOM_KNOWN,
 ) -> Looks:
     """Feed the values, NaN meaning no sample, and look every so often; return (seconds since the start, verdict)."""
-    criteria = criteria or LeakCriteria()
-    state = SeriesState(plan_windows(windows_s, interval_s))
+    state = SeriesState(plan_of(windows_s, interval_s), criteria or CRITERIA)
     seen: Looks = []
     next_s = every_s
     for at, value in zip(np.arange(len(values)) * interval_s, values, strict=True):
         if np.isnan(value):
             continue
-        ts_ms = start_ms + round(at * 1000)
-        state.feed(ts_ms, float(value))
+        state.feed(start_ms + round(at * 1000), float(value))
         if at >= next_s:
-            seen.append((at, state.assess(criteria, ts_ms, headroom_bytes)))
+            seen.append((at, settle(state, headroom_bytes)))
             next_s += every_s
     return seen
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import random
 import sys
-from dataclasses import replace
+from math import inf, isnan
 from statistics import median
 
 import pytest
-from analysis_shapes import START_MS
+from analysis_shapes import DEFAULT, START_MS
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakwatch.analysis.blocks import GAP_BLOCKS, MEDIAN_OF, OpenBlock, Pyramid, Ring
-from leakwatch.analysis.spans import BLOCKS_A_WINDOW, KEPT_WINDOWS, plan_windows
+from leakwatch.analysis.blocks import COARSE, FINE, MEDIAN_OF, OpenBlock, Ring, Trail
+from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS, plan_of
 from leakwatch.model import Block
 
-WINDOWS = plan_windows((60, 240, 960), 1.0)
+PLAN = plan_of((60, 240, 960), 1.0)
+FINE_MS, COARSE_MS = PLAN.base_s * 1000, PLAN.coarse_s * 1000
 Samples = list[tuple[int, float]]
 
 STEPS = st.tuples(st.one_of(st.integers(1, 9_000), st.integers(20_000, 90_000)), st.integers(0, 2**40).map(float))
@@ -32,90 +33,95 @@ def irregular(draw: st.DrawFn) -> Samples:
     return samples
 
 
-def reduced(samples: Samples, span_s: int) -> list[Block]:
+def reduced(samples: Samples, span_ms: int) -> list[Block]:
     """Reduce all samples at once, the block still open left out."""
     groups: dict[int, list[float]] = {}
     for ts_ms, value in samples:
-        groups.setdefault(ts_ms - ts_ms % (span_s * 1000), []).append(value)
+        groups.setdefault(ts_ms - ts_ms % span_ms, []).append(value)
     blocks = [Block(start, len(v), min(v), median(v), max(v), v[-1]) for start, v in groups.items()]
     return blocks[:-1]
 
 
-def fed(samples: Samples) -> tuple[Pyramid, list[list[Block]]]:
-    pyramid, sealed = Pyramid(WINDOWS), [[] for _ in WINDOWS]
+def fed(samples: Samples) -> tuple[Trail, list[list[Block]]]:
+    trail, sealed = Trail(PLAN), [[], []]
     for ts_ms, value in samples:
-        for level, block in pyramid.add(ts_ms, value):
+        for level, block in trail.add(ts_ms, value):
             sealed[level].append(block)
-    return pyramid, sealed
+    return trail, sealed
 
 
-def held(pyramid: Pyramid) -> list[tuple[object, ...]]:
-    return [(*map(list, (r.starts, r.lows, r.medians, r.counts)), r.known) for r in pyramid.rings]
-
-
-def without_median(block: Block) -> Block:
-    return replace(block, median=0.0)
+def held(trail: Trail) -> list[tuple[object, ...]]:
+    """Return what both rings hold, NaN as None, so that it can be compared."""
+    return [
+        (ring.end, *([None if isnan(x) else x for x in xs] for xs in (ring.lows, ring.medians)))
+        for ring in (trail.fine, trail.coarse)
+    ]
 
 
 @given(irregular())
 @example([(START_MS, 1.0), (START_MS + 5_000, 2.0), (START_MS + 4_000_000, 3.0)])
-def test_the_finest_blocks_are_the_direct_reduction(samples: Samples) -> None:
-    _, sealed = fed(samples)
-    assert sealed[0] == reduced(samples, WINDOWS[0].span_s)
+def test_fine_blocks_are_the_direct_reduction(samples: Samples) -> None:
+    trail, sealed = fed(samples)
+    assert sealed[FINE] == reduced(samples, FINE_MS)
+    assert trail.first == samples[0][0] // FINE_MS
 
 
 @given(irregular())
-def test_longer_blocks_are_the_direct_reduction_but_for_their_median(samples: Samples) -> None:
+def test_coarse_blocks_are_the_direct_reduction_of_the_fine_ones(samples: Samples) -> None:
     _, sealed = fed(samples)
-    for level in (1, 2):
-        # A longer block ends when the finest block behind it ends: the newest may be a block behind.
-        theirs = [without_median(block) for block in reduced(samples, WINDOWS[level].span_s)]
-        ours = [without_median(block) for block in sealed[level]]
-        assert ours == theirs[: len(ours)]
-        assert len(theirs) - len(ours) in (0, 1)
+    theirs = reduced(samples, COARSE_MS)
+    assert [(b.start_ms, b.n, b.minimum, b.maximum, b.last) for b in sealed[COARSE]] == [
+        (b.start_ms, b.n, b.minimum, b.maximum, b.last) for b in theirs
+    ]
+    for block in sealed[COARSE]:
+        middles = [b.median for b in sealed[FINE] if block.start_ms <= b.start_ms < block.start_ms + COARSE_MS]
+        assert block.median == median(middles)
 
 
 @given(irregular())
-def test_a_longer_median_lies_among_those_it_is_of(samples: Samples) -> None:
-    _, sealed = fed(samples)
-    for level in (1, 2):
-        for block in sealed[level]:
-            assert block.minimum <= block.median <= block.maximum
+def test_rings_lie_on_the_grid_and_are_nan_where_no_sample_fell(samples: Samples) -> None:
+    trail, sealed = fed(samples)
+    for level, ring, span_ms in ((FINE, trail.fine, FINE_MS), (COARSE, trail.coarse, COARSE_MS)):
+        lows = {block.start_ms // span_ms: block.minimum for block in sealed[level]}
+        for at, low in enumerate(ring.lows):
+            assert (None if isnan(low) else low) == lows.get(ring.start + at)
+        assert ring.end == max(lows, default=-1)
 
 
 @given(st.lists(st.integers(0, 1000).map(float), min_size=1, max_size=MEDIAN_OF - 1))
 def test_the_median_is_exact_below_64_values(values: list[float]) -> None:
-    block = OpenBlock(START_MS)
+    block = OpenBlock(7)
     for value in values:
         block.add(1, value, value, value, value)
-    assert block.sealed().median == median(values)
+    assert block.sealed(5) == Block(35_000, len(values), min(values), median(values), max(values), values[-1])
 
 
 def test_the_median_of_64_and_more_is_of_evenly_spread_values() -> None:
     # GIVEN a ramp, whose every even choice of values has the same median but for one step of the choice
     for n in (64, 65, 200, 1000, 20_000):
-        block = OpenBlock(START_MS)
+        block = OpenBlock(0)
         for value in range(n):
             block.add(1, value, value, value, value)
-        assert block.sealed().median == pytest.approx((n - 1) / 2, abs=n / 32)
+        assert block.sealed(1).median == pytest.approx((n - 1) / 2, abs=n / 32)
         assert len(block._held) < MEDIAN_OF
 
 
 def test_memory_is_bounded() -> None:
-    pyramid, generator = Pyramid(WINDOWS), random.Random(1)
+    trail, generator = Trail(PLAN), random.Random(1)
 
     def size() -> int:
-        held_values = sum(sys.getsizeof(a) for r in pyramid.rings for a in (r.starts, r.lows, r.medians, r.counts))
-        return held_values + sum(sys.getsizeof(block._held) for block in pyramid._open if block)
+        rings = sum(sys.getsizeof(a) for ring in (trail.fine, trail.coarse) for a in (ring.lows, ring.medians))
+        return rings + sum(sys.getsizeof(block._held) for block in trail._open if block)
 
     sizes = []
     for at in range(40_000):
-        pyramid.add(START_MS + at * 200, generator.random())
+        trail.add(START_MS + at * 200, generator.random())
         if at % 10_000 == 9_999:
             sizes.append(size())
-    assert max(sizes) < 40_000
+    assert max(sizes) < 20_000
     assert sizes[-1] <= 1.2 * sizes[1]
-    assert all(len(ring) <= KEPT_WINDOWS * window.blocks for ring, window in zip(pyramid.rings, WINDOWS, strict=True))
+    assert len(trail.fine) == FINE_KEPT
+    assert len(trail.coarse) <= PLAN.coarse_kept
 
 
 @given(irregular(), st.integers(0, 120))
@@ -123,12 +129,12 @@ def test_restored_blocks_continue_as_if_never_stopped(samples: Samples, stop: in
     # GIVEN a run that stopped at a moment, of which the store holds the sealed blocks and the samples
     before, after = samples[: stop + 1], samples[stop + 1 :]
     _, sealed = fed(before)
-    end_ms = max((block.start_ms + WINDOWS[0].span_s * 1000 for block in sealed[0]), default=0)
-    # WHEN another takes the blocks, the samples since, and what comes
-    other = Pyramid(WINDOWS)
-    for level, blocks in enumerate(sealed):
-        for block in blocks:
-            other.restore(level, block)
+    end_ms = max((block.start_ms + FINE_MS for block in sealed[FINE]), default=0)
+    # WHEN another takes the blocks, the coarse ones first, the samples since, and what comes
+    other, first = Trail(PLAN), before[0][0] // FINE_MS
+    for level in (COARSE, FINE):
+        for block in sealed[level]:
+            other.restore(level, block, first)
     more = [
         (level, block)
         for sample in [s for s in before if s[0] >= end_ms] + after
@@ -136,71 +142,80 @@ def test_restored_blocks_continue_as_if_never_stopped(samples: Samples, stop: in
     ]
     # THEN it holds what the one that never stopped holds, and sealed what was missing
     straight, all_sealed = fed(samples)
-    assert [(kept[:2], kept[3]) for kept in held(other)] == [(kept[:2], kept[3]) for kept in held(straight)]
-    for level, blocks in enumerate(all_sealed):
-        again = sealed[level] + [block for at, block in more if at == level]
-        assert [without_median(block) for block in again] == [without_median(block) for block in blocks]
-    assert [b for at, b in more if at == 0] == all_sealed[0][len(sealed[0]) :]
+    assert held(other)[FINE] == held(straight)[FINE]
+    assert held(other)[COARSE] == held(straight)[COARSE]
+    assert other.first == straight.first
+    assert [block for level, block in more if level == FINE] == all_sealed[FINE][len(sealed[FINE]) :]
 
 
 @pytest.mark.parametrize("stop", [3, 14, 37, 61, 118, 240, 333])
-def test_longer_blocks_open_at_a_restart_are_completed(stop: int) -> None:
+def test_the_coarse_block_open_at_a_restart_is_completed(stop: int) -> None:
     samples = [(START_MS + at * 1000, float(at * 7919 % 1000)) for at in range(400)]
     test_restored_blocks_continue_as_if_never_stopped.hypothesis.inner_test(samples, stop)
 
 
-@pytest.mark.parametrize(("first_n", "whole"), [(1, 1), (3, 1), (4, 0), (5, 0)])
-def test_a_first_block_that_is_not_whole_does_not_count(first_n: int, whole: int) -> None:
-    ring = Ring(WINDOWS[0])
-    for at in range(30):
-        ring.append(Block(START_MS + at * 5_000, first_n if not at else 5, 1.0, 1.0, 1.0, 1.0))
-        if at == 7:
-            assert ring.bounds() == (whole, whole)
-    assert len(ring) == KEPT_WINDOWS * WINDOWS[0].blocks
-    assert ring.bounds() == (0, 12), "that block has been dropped by now"
+def test_a_gap_is_padded_and_never_joined() -> None:
+    # GIVEN ten fine blocks, a hole of twenty, and one more
+    trail, _ = fed([(START_MS + at * FINE_MS, 100.0 + at) for at in (*range(10), 30, 31)])
+    lows = list(trail.fine.lows)
+    assert len(lows) == 31
+    assert [at for at, low in enumerate(lows) if not isnan(low)] == [*range(10), 30]
 
 
-def test_a_gap_of_more_than_three_blocks_begins_anew_and_is_remembered() -> None:
-    span_ms = WINDOWS[0].span_s * 1000
-    for missing, kept in ((GAP_BLOCKS, 9), (GAP_BLOCKS + 1, 4)):
-        # GIVEN five blocks at 100 and more, a hole, and four blocks above
-        pyramid = Pyramid(WINDOWS)
-        starts = [*range(5), *range(5 + missing, 10 + missing)]
-        for at in starts:
-            pyramid.add(START_MS + at * span_ms, 100.0 + at)
-        # THEN a hole of three is borne and one of four is a new beginning that knows how high it has been
-        ring = pyramid.ring(0)
-        assert len(ring) == kept
-        assert ring.known == (104.0 if kept == 4 else float("-inf"))
+def test_a_ring_padded_for_longer_than_it_holds_is_all_nan() -> None:
+    ring = Ring(5)
+    ring.append(0, 1.0, 1.0)
+    ring.append(100, 2.0, 2.0)
+    assert (ring.start, ring.end, len(ring)) == (96, 100, 5)
+    assert [isnan(low) for low in ring.lows] == [True] * 4 + [False]
+    ring.pad(50)
+    assert ring.end == 100, "padding never goes back"
+    ring.clear()
+    assert (len(ring), ring.end) == (0, -1)
 
 
 def test_a_new_segment_remembers_the_old_level_only_when_told() -> None:
     for remember in (True, False):
-        pyramid, _ = fed([(START_MS + at * 5_000, 100.0 + at) for at in range(10)])
-        pyramid.end_segment(remember=remember)
-        assert len(pyramid.ring(0)) == 0
-        assert pyramid.ring(0).known == (108.0 if remember else float("-inf"))
+        trail, _ = fed([(START_MS + at * FINE_MS, 100.0 + at) for at in range(10)])
+        trail.end_segment(remember=remember)
+        assert (len(trail.fine), len(trail.coarse), trail.first) == (0, 0, -1)
+        assert trail.top_before == (108.0 if remember else -inf)
 
 
 def test_the_block_a_segment_ends_in_is_not_joined_with_what_comes() -> None:
-    pyramid = Pyramid(WINDOWS)
-    pyramid.add(START_MS, 100.0)
-    pyramid.end_segment(remember=True)
-    pyramid.add(START_MS + 1000, 5.0)
-    ((_, block),) = pyramid.add(START_MS + 5000, 6.0)
-    assert block == Block(START_MS, 1, 5.0, 5.0, 5.0, 5.0)
+    trail = Trail(PLAN)
+    trail.add(START_MS, 100.0)
+    trail.end_segment(remember=True)
+    trail.add(START_MS + 1000, 5.0)
+    ((level, block),) = trail.add(START_MS + 5000, 6.0)
+    assert (level, block) == (FINE, Block(START_MS, 1, 5.0, 5.0, 5.0, 5.0))
+
+
+# Plans
 
 
 @given(
     st.lists(st.integers(30, 900_000), min_size=1, max_size=8, unique=True),
-    st.sampled_from([0.1, 0.5, 1.0, 2.5, 60.0]),
+    st.sampled_from([0.1, 0.5, 1.0, 2.5, 60.0, 300.0]),
 )
-def test_windows_are_cut_in_about_twelve_whole_blocks(windows_s: list[int], interval_s: float) -> None:
-    if min(windows_s) < BLOCKS_A_WINDOW * interval_s:
-        return  # the configuration refuses it
-    plan = plan_windows(tuple(windows_s), interval_s)
-    assert [window.window_s for window in plan] == sorted(windows_s)
-    for window in plan:
-        assert window.span_s % plan[0].span_s == 0
-        assert window.span_s >= interval_s
-        assert BLOCKS_A_WINDOW * 0.6 <= window.blocks <= BLOCKS_A_WINDOW * 1.7
+def test_every_plan_is_cut_in_whole_blocks_that_are_held(windows_s: list[int], interval_s: float) -> None:
+    plan = plan_of(tuple(windows_s), interval_s)
+    assert plan.base_s >= interval_s
+    assert plan.unit_s <= min(windows_s)
+    assert [span.seconds for span in plan.spans] == sorted({span.seconds for span in plan.spans})
+    for span in plan.spans:
+        block_s = plan.coarse_s if span.coarse else plan.base_s
+        assert span.seconds == BLOCKS * span.q * block_s
+        assert span.units == pytest.approx(span.seconds / plan.unit_s)
+        assert span.seconds <= max(windows_s) or span is plan.spans[0]
+        assert span.q * BLOCKS <= (plan.coarse_kept if span.coarse else FINE_KEPT)
+    assert plan == plan_of(tuple(reversed(windows_s)), interval_s), "the order in which they are named means nothing"
+
+
+def test_the_default_plan_is_hours() -> None:
+    plan = plan_of(DEFAULT, 60.0)
+    assert (plan.base_s, plan.unit_s, plan.look_blocks, plan.levels) == (300, 3600.0, 3, (300, 3600))
+    assert plan.spans[0].seconds == 3600
+    assert plan.spans[-1].seconds == 10 * 86400
+    assert {span.coarse for span in plan.spans if span.units <= FINE_UNITS} == {False}
+    assert plan.blocks_of(1) == COARSE_OF

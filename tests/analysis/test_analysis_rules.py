@@ -1,27 +1,28 @@
-"""Segments, shapes and the confirmation, each alone."""
+"""Segments, the onset, the ground a level has covered and the climb over time, each alone."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from math import inf, nan
 
 import numpy as np
 import pytest
-from analysis_shapes import BASE, MIB, MINUTES, START_MS
+from analysis_shapes import BASE, CRITERIA, HOUR, MIB, MINUTES, START_MS, settle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.analysis import shape
-from leakwatch.analysis.confirm import Look, Suspicion, confirm, from_json
-from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis import climb as climbing
+from leakwatch.analysis.blocks import COARSE, FINE
+from leakwatch.analysis.climb import Climb, Ground, Look, Mark, follow, from_values, step, to_values, worth_judging
+from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.segments import RESET_FLOOR_BYTES, is_clock_break, is_fall
-from leakwatch.analysis.spans import plan_windows
-from leakwatch.analysis.state import SeriesState
-from leakwatch.model import Block, Verdict
+from leakwatch.analysis.shape import onset
+from leakwatch.analysis.spans import plan_of
+from leakwatch.analysis.state import SeriesState, course_of, noise_of
+from leakwatch.model import Verdict
 
-CRITERIA = LeakCriteria()
-T = np.arange(12) / 12
-UP = np.arange(12.0)
-
+PLAN = plan_of(MINUTES, 1.0)
 
 # Segments
 
@@ -42,218 +43,438 @@ def test_a_fall_below_half_is_one_unless_it_is_small() -> None:
 
 
 def _state(values: list[float]) -> SeriesState:
-    state = SeriesState(plan_windows(MINUTES, 1.0))
+    state = SeriesState(PLAN, CRITERIA)
     for at, value in enumerate(values):
         state.feed(START_MS + at * 1000, value)
     return state
 
 
-def test_a_fall_after_long_growth_begins_a_segment() -> None:
-    state = _state([BASE] * 150 + [BASE / 4] * 10)
-    assert state.segment_ms == START_MS + 150_000
-    assert state._pyramid.ring(0).known == BASE
+def test_a_fall_of_one_series_is_a_part_of_its_shape() -> None:
+    assert _state([BASE] * 150 + [BASE / 4] * 10).segment_ms == START_MS
 
 
-def test_falls_close_together_are_teeth_of_one_segment() -> None:
-    # GIVEN falls to a quarter every 40 s under a shortest window of 60 s
-    state = _state([BASE / 4 + at % 40 * MIB for at in range(400)])
-    assert state.segment_ms == START_MS
-
-
-def test_a_fall_of_a_sum_that_lost_a_part_is_not_remembered() -> None:
+def test_a_fall_of_a_sum_that_lost_a_part_begins_a_segment_and_is_not_remembered() -> None:
     state = _state([BASE] * 150)
     state.feed(START_MS + 150_000, BASE / 4, same_members=False)
-    assert state._pyramid.ring(0).known == float("-inf")
+    assert state.segment_ms == START_MS + 150_000
+    assert state._trail.top_before == -inf
 
 
-def test_a_clock_set_back_begins_a_segment() -> None:
+def test_falls_of_a_sum_close_together_are_teeth_of_one_segment() -> None:
+    # GIVEN a pool that loses parts twice within two units of 12 s
+    state = _state([BASE] * 150)
+    state.feed(START_MS + 150_000, BASE / 4, same_members=False)
+    state.feed(START_MS + 151_000, BASE, same_members=False)
+    state.feed(START_MS + 170_000, BASE / 4, same_members=False)
+    assert state.segment_ms == START_MS + 150_000
+    # THEN one after these two units is another beginning
+    state.feed(START_MS + 171_000, BASE, same_members=False)
+    state.feed(START_MS + 195_000, BASE / 4, same_members=False)
+    assert state.segment_ms == START_MS + 195_000
+
+
+def test_a_clock_set_back_by_more_than_a_unit_begins_a_segment_that_remembers() -> None:
     state = _state([BASE] * 100)
     state.feed(START_MS + 40_000, BASE)
     assert state.segment_ms == START_MS + 40_000
-    assert len(state._pyramid.ring(0)) == 0
+    assert state._trail.top_before == BASE
+
+
+@pytest.mark.parametrize("back_ms", [0, 1, 12_000])
+def test_a_small_correction_of_the_clock_begins_nothing(back_ms: int) -> None:
+    state = _state([BASE] * 100)
+    held = list(state._trail.fine.lows)
+    state.feed(START_MS + 99_000 - back_ms, 0.0)
+    assert state.segment_ms == START_MS
+    assert list(state._trail.fine.lows) == held
+    assert state.previous == (START_MS + 99_000, BASE), "what is measured twice is left out once"
+
+
+def test_a_gap_longer_than_all_that_is_held_begins_a_segment() -> None:
+    longest_ms = PLAN.coarse_kept * PLAN.coarse_s * 1000
+    for gap_ms, begins in ((longest_ms, False), (longest_ms + 1, True)):
+        state = _state([BASE] * 100)
+        state.feed(START_MS + 99_000 + gap_ms, BASE)
+        assert (state.segment_ms != START_MS) is begins
 
 
 def test_a_new_segment_forgets_the_old_forecast() -> None:
-    state = _state([BASE + at * MIB for at in range(150)])
-    assert state.assess(CRITERIA, START_MS + 150_000, None).verdict is Verdict.WATCH
-    assert state.suspicion is not None
-    state.feed(START_MS + 150_000, BASE / 4)
-    assert state.suspicion is None
+    state = _state([BASE + at * MIB for at in range(68)])
+    assert settle(state).verdict is Verdict.WATCH
+    assert state.is_suspected
+    state.end_segment(START_MS + 68_000, remember=True)
+    assert not state.is_suspected
+    assert state.questions() == []
 
 
-def test_teeth_are_known_as_such_after_a_restart() -> None:
-    # GIVEN a saw whose newest fall is 10 s old, stored as blocks
-    windows = plan_windows(MINUTES, 1.0)
-    first = _state([BASE / 4 + at % 40 * MIB for at in range(130)])
-    other = SeriesState(windows)
-    ring = first._pyramid.ring(0)
-    for start_ms, low, middle, n in zip(ring.starts, ring.lows, ring.medians, ring.counts, strict=True):
-        other.restore(0, Block(start_ms, n, low, middle, low + 5 * MIB, low + 4 * MIB), first.segment_ms)
-    # WHEN it goes on and falls again
-    for at in range(130, 170):
-        other.feed(START_MS + at * 1000, BASE / 4 + at % 40 * MIB)
-    # THEN no segment is cut, as none would have been without the restart
-    assert other.segment_ms == START_MS
+def test_a_new_segment_is_learnt_anew_at_once() -> None:
+    state = _state([BASE + at * MIB for at in range(100)])
+    assert settle(state).verdict is Verdict.LEAK
+    state.feed(START_MS + 40_000, BASE)
+    assert settle(state).verdict is Verdict.LEARNING
 
 
-# Shapes
+@pytest.mark.parametrize("stop", range(600, 640, 7))
+@pytest.mark.parametrize("evaluated", [0, 20], ids=["at once", "a while before"])
+def test_a_series_taken_up_again_from_its_blocks_says_what_it_would_have_said(stop: int, evaluated: int) -> None:
+    # GIVEN growth under a saw, sampled every minute, with what was sealed and what was said in the end
+    plan = plan_of((HOUR, 16 * HOUR), 60.0)
+    values = [BASE + at % 40 * MIB / 8 + at * MIB / 2 for at in range(800)]
+    straight, sealed = SeriesState(plan, CRITERIA), []
+    for at in range(stop):
+        sealed += straight.feed(START_MS + at * 60_000, values[at])
+        if at == stop - 1 - evaluated:
+            settle(straight)
+            payload = straight.to_json()
+    # WHEN another takes the blocks and what was stored
+    other = SeriesState(plan, CRITERIA)
+    for level in (COARSE, FINE):
+        for of, block in sealed:
+            if of == level:
+                other.restore(level, block, START_MS)
+    other.recollect(payload)
+    # THEN both say the same from then on
+    first = len([block for of, block in sealed if of == FINE]) * 5
+    for at in range(first, stop):
+        other.feed(START_MS + at * 60_000, values[at])
+    for at in range(stop, 800):
+        straight.feed(START_MS + at * 60_000, values[at])
+        other.feed(START_MS + at * 60_000, values[at])
+        theirs, ours = settle(straight), settle(other)
+        assert straight.ground == other.ground, at
+        assert (ours.verdict, straight.climb.alarm) == (theirs.verdict, other.climb.alarm), at
+    assert straight.climb.alarm is not None
 
 
-def test_a_ramp() -> None:
-    assert shape.late_ratio(T, UP) == pytest.approx(1)
-    assert shape.step_share(UP) == (pytest.approx(1 / 11), 11)
-    assert shape.saturation_gain(T, UP) < 0
-    assert shape.new_ground(UP, -np.inf) == 1
-    assert shape.retreat(UP) == pytest.approx(0.5 / 11)
-    assert shape.onset(T, UP)[0] == 0
+def test_what_an_earlier_detector_stored_is_left_out() -> None:
+    state = _state([BASE] * 100)
+    state.recollect('{"window_s": 60, "since_ms": 5}')
+    assert settle(state).verdict is Verdict.OK
 
 
-@pytest.mark.parametrize("blocks", range(6, 25))
-def test_the_tail_of_a_ramp_rises_as_the_whole(blocks: int) -> None:
-    assert shape.tail_ratio(3.0 * np.arange(blocks)) == pytest.approx(1)
-
-
-def test_a_plateau_reached() -> None:
-    y = 100 * (1 - np.exp(-T / 0.15))
-    assert shape.late_ratio(T, y) < 0.2
-    assert shape.tail_ratio(y) < 0.1
-    assert shape.saturation_gain(T, y) > CRITERIA.min_saturation_gain
-
-
-def test_a_step() -> None:
-    y = np.where(UP > 5, 100.0, 0.0)
-    assert shape.step_share(y) == (1.0, 1)
-    assert shape.tail_ratio(y) == 0
-
-
-def test_no_rise_at_all() -> None:
-    flat = np.full(12, 7.0)
-    assert shape.step_share(flat) == (1.0, 0)
-    assert shape.tail_ratio(flat) == shape.late_ratio(T, flat) == shape.retreat(flat) == 0
-    assert shape.new_ground(flat, 5.0) == 0
-    assert shape.saturation_gain(np.zeros(12), flat) == 0
-
-
-def test_the_tooth_of_a_saw() -> None:
-    y = np.array([0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12.0])
-    assert shape.envelope(y).tolist() == [0] * 9 + [4, 8, 12]
-    assert shape.new_ground(np.arange(12.0), 9.0) < 0.5  # the rise lies below what was known
-    assert shape.retreat(np.array([*range(10), 1.0, 0.0])) > CRITERIA.max_retreat
-
-
-def test_an_older_half_that_stands_still_gives_a_number_json_can_carry() -> None:
-    y = np.array([0.0] * 7 + [5, 10, 15, 20, 25])
-    assert shape.late_ratio(T, y) == shape.STEEPER
+# The onset
 
 
 def test_the_onset_after_flat_time_is_found() -> None:
     y = np.concatenate([np.full(8, 50.0), 50 + 10 * np.arange(1, 9)])
-    at, level = shape.onset(np.arange(16) / 12, y)
+    at, level = onset(np.arange(16) / 12, y)
     assert at in (7, 8)
     assert level == pytest.approx(50, abs=3)
+    assert onset(np.arange(12) / 12, np.arange(12.0)) == (0, 0.0)
 
 
-@given(st.lists(st.integers(0, 2**40), min_size=6, max_size=24), st.sampled_from([2.0**10, 2.0**-6]))
-def test_shapes_do_not_depend_on_the_unit(values: list[int], factor: float) -> None:
+@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=72))
+def test_an_onset_lies_inside_what_was_seen(values: list[int]) -> None:
     y = np.array(values, dtype=float)
-    t = np.arange(len(y)) / 12
-    for function in (shape.tail_ratio, shape.retreat, shape.step_share, lambda z: shape.late_ratio(t, z)):
-        assert function(y * factor) == pytest.approx(function(y), rel=1e-6, abs=1e-9)
-
-
-@given(st.lists(st.integers(0, 2**40), min_size=6, max_size=24), st.integers(0, 2**40))
-def test_shapes_are_shares_and_finite(values: list[int], known: int) -> None:
-    y = np.array(values, dtype=float)
-    t = np.arange(len(y)) / 12
-    assert 0 <= shape.new_ground(y, known) <= 1
-    assert 0 <= shape.retreat(y) <= 1
-    assert 0 < shape.step_share(y)[0] <= 1
-    assert np.isfinite([shape.tail_ratio(y), shape.late_ratio(t, y), shape.saturation_gain(t, y)]).all()
-    at, level = shape.onset(t, y)
+    at, level = onset(np.arange(len(y)) / 12, y)
     assert 0 <= at < len(y)
     assert y.min() - 1 <= level <= y.max() + 1
 
 
-# Confirmation
-
-WINDOW_S = 100
-LOOK = Look(START_MS, Verdict.LEAK, WINDOW_S, level=1000.0, slope_bytes_per_hour=3600.0)
-"""A byte a second."""
+# The ground
 
 
-def later(
-    after_s: float, *, verdict: Verdict = Verdict.LEAK, level: float = 0.0, exhaustion_s: float | None = None
-) -> Look:
-    return replace(
-        LOOK, now_ms=START_MS + round(after_s * 1000), verdict=verdict, level=level, exhaustion_s=exhaustion_s
-    )
+def look(age: float, trough: float, *, top: float | None = None, noise: float = 0.0) -> Look:
+    return Look(round(START_MS + age * HOUR * 1000), age, trough, trough if top is None else top, noise)
 
 
-def suspected() -> Suspicion:
-    verdict, suspicion, _ = confirm(LOOK, None, CRITERIA)
-    assert verdict is Verdict.WATCH
-    assert suspicion is not None
-    return suspicion
+def ground_of(*troughs: float, noise: float = 0.0) -> Ground:
+    """Follow troughs a unit apart."""
+    ground = Ground()
+    for age, trough in enumerate(troughs):
+        ground = follow(ground, look(age, trough, noise=noise), CRITERIA)
+    return ground
 
 
-def test_the_first_look_freezes_the_line() -> None:
-    assert suspected() == Suspicion(WINDOW_S, START_MS, 1000.0, 3600.0, None, START_MS)
+def test_a_record_is_a_level_never_reached_before_by_more_than_noise() -> None:
+    assert ground_of(100, 200, 150).record == 200
+    assert ground_of(100, 200, 201).record == 200, "two percent of the rise is no new record"
+    assert ground_of(100, 200, 203).record == 203
+    assert ground_of(100, 200, 203, noise=5).record == 200
 
 
-def test_looks_before_there_is_fresh_data_change_nothing() -> None:
-    verdict, suspicion, (waited,) = confirm(later(29.9, level=2000), suspected(), CRITERIA)
-    assert verdict is Verdict.WATCH
-    assert suspicion == replace(suspected(), last_ms=START_MS + 29_900)
-    assert (waited.measured, waited.threshold, waited.passed) == (29.9, 30.0, False)
+def test_the_longest_pause_is_that_between_two_records() -> None:
+    ground = ground_of(100, 200, 200, 200, 200, 300, 300)
+    assert (ground.longest_pause, ground.record_age) == (4, 5)
 
 
-def test_fresh_data_on_the_line_confirm() -> None:
-    verdict, suspicion, evidence = confirm(later(30, level=1015), suspected(), CRITERIA)
-    assert verdict is Verdict.LEAK
-    assert suspicion is not None
-    assert suspicion.confirmed_ms == START_MS + 30_000
-    assert [c.passed for c in evidence] == [True, True]
+def test_a_release_is_a_fall_by_two_fifths_of_what_was_gained_and_counts_once() -> None:
+    falling = ground_of(100, 200, 159, 150)
+    assert (falling.falls, falling.falling, falling.peak, falling.depth) == (1, True, 200, 50)
+    assert ground_of(100, 200, 161).falls == 0
+    assert not ground_of(100, 200, 150, 190).falling
+    assert ground_of(100, 200, 150, 190, 110).falls == 2
 
 
-def test_fresh_data_below_half_the_line_freeze_another() -> None:
-    verdict, suspicion, (_, followed) = confirm(later(30, level=1014), suspected(), CRITERIA)
-    assert verdict is Verdict.WATCH
-    assert suspicion == Suspicion(WINDOW_S, START_MS + 30_000, 1014, 3600.0, None, START_MS + 30_000)
-    assert not followed.passed
+def test_a_look_without_data_changes_no_ground() -> None:
+    ground = ground_of(100, 200)
+    assert follow(ground, look(9, nan, noise=nan), CRITERIA) == ground
+
+
+def test_only_what_is_near_its_record_and_moved_by_enough_is_worth_a_closer_look() -> None:
+    def worth(trough: float, *before: float) -> bool:
+        return worth_judging(ground_of(*before), look(9, trough), NO_LIVES, CRITERIA)
+
+    assert worth(52 * MIB, 50 * MIB, 52 * MIB)
+    assert not worth(50.4 * MIB, 50 * MIB, 50.4 * MIB), "it has moved by less than half a MiB"
+    assert not worth(51 * MIB, 50 * MIB, 52 * MIB), "it is half way down"
+    assert not worth(nan, 50 * MIB, 52 * MIB)
+
+
+# The climb
+
+MARK = Mark(12.0, 12 * HOUR, True, True, True, False, True, 10.0 * MIB, 0.0, 100.0 * MIB, 220.0 * MIB)
+"""A window of twelve hours that hits: ten MiB an hour, from 100 to 220 MiB."""
+
+
+def hit_at(age: float) -> Mark:
+    return replace(MARK, first=MARK.first + (age - 12) * MARK.slope, now=MARK.now + (age - 12) * MARK.slope)
+
+
+def large(age: float) -> Mark:
+    """Return the same climb on top of a level it is small beside."""
+    return replace(hit_at(age), first=hit_at(age).first + 1000 * MIB, now=hit_at(age).now + 1000 * MIB)
+
+
+def climbed(
+    climb: Climb,
+    age: float,
+    marks: list[Mark] | None = None,
+    *,
+    trough: float | None = None,
+    ground: Ground | None = None,
+    headroom: float | None = None,
+    lives: Lives = NO_LIVES,
+    course: tuple[float, ...] = (),
+) -> Climb:
+    """Take one look of the straight climb of ten MiB an hour from 100 MiB on, or of what is said otherwise."""
+    level = 100 * MIB + age * 10 * MIB if trough is None else trough
+    ground = ground or Ground(record=level, lowest=100 * MIB, record_age=age)
+    step(
+        climb, look(age, level), ground, [hit_at(age)] if marks is None else marks, lives, CRITERIA,
+        unit_s=HOUR, course=lambda _, __: course, headroom_bytes=headroom,
+    )  # fmt: skip
+    return climb
+
+
+def alarmed() -> Climb:
+    climb = climbed(Climb(), 12)
+    for age in (13, 14, 15):
+        climbed(climb, age)
+    assert climb.alarm is not None
+    return climb
+
+
+def test_the_first_hit_freezes_a_forecast_and_is_no_alarm() -> None:
+    climb = climbed(Climb(), 12)
+    assert climb.alarm is None
+    assert climb.suspicion is not None
+    assert (climb.suspicion.age, climb.suspicion.level, climb.suspicion.slope) == (12, MARK.now, MARK.slope)
+
+
+def test_fresh_data_on_the_line_confirm_after_a_quarter_of_the_window() -> None:
+    # GIVEN growth by less than half of the level, which does not cut the waiting short
+    climb = climbed(climbed(Climb(), 12, [large(12)]), 14.9, [large(14.9)])
+    assert climb.alarm is None
+    climbed(climb, 15, [large(15)])
+    assert climb.alarm is not None
+    assert (climb.alarm.by, climb.alarm.since_age, climb.alarm.base) == ("fresh data", 0, large(15).first)
+
+
+def test_growth_by_half_of_the_level_waits_for_half_an_hour() -> None:
+    climb = climbed(climbed(Climb(), 12), 12.4)
+    assert climb.alarm is None
+    assert climbed(climb, 12.5).alarm is not None
+
+
+def test_fresh_data_below_two_fifths_of_the_line_drop_the_forecast() -> None:
+    climb = climbed(Climb(), 12)
+    climbed(climb, 15, [replace(MARK, now=MARK.now + 0.39 * 3 * MARK.slope)])
+    assert (climb.alarm, climb.suspicion) == (None, None)
+    climb = climbed(Climb(), 12)
+    climbed(climb, 15, [replace(MARK, now=MARK.now + 0.41 * 3 * MARK.slope)])
+    assert climb.alarm is not None
+
+
+def test_a_suspicion_that_is_not_seen_again_is_dropped() -> None:
+    climb = climbed(climbed(Climb(), 12), 18, [])
+    assert climb.suspicion is not None
+    climbed(climb, 18.1, [])
+    assert climb.suspicion is None
 
 
 def test_a_leak_that_would_fill_memory_sooner_is_not_waited_for() -> None:
-    verdict, suspicion, evidence = confirm(later(10, level=1010, exhaustion_s=19.0), suspected(), CRITERIA)
-    assert verdict is Verdict.LEAK
-    assert suspicion is not None
-    assert suspicion.confirmed_ms is not None
-    assert evidence[-1].criterion == "memory lasts until confirmed"
-    verdict, _, _ = confirm(later(10, level=1010, exhaustion_s=21.0), suspected(), CRITERIA)
-    assert verdict is Verdict.WATCH
+    assert climbed(Climb(), 12, [large(12)], headroom=31 * MIB).alarm is None
+    climb = climbed(Climb(), 12, [large(12)], headroom=29 * MIB)
+    assert climb.alarm is not None
+    assert climb.alarm.by == "exhaustion"
+    assert climb.why[-1].criterion == "memory lasts until confirmed"
 
 
-def test_a_confirmed_leak_outlasts_a_short_pause_but_not_a_long_one() -> None:
-    _, confirmed, _ = confirm(later(30, level=1030), suspected(), CRITERIA)
-    assert confirm(later(60, verdict=Verdict.WATCH), confirmed, CRITERIA)[0] is Verdict.LEAK
-    assert confirm(later(61, verdict=Verdict.WATCH), confirmed, CRITERIA)[:2] == (Verdict.WATCH, None)
+def test_a_longer_window_that_levels_off_takes_a_shorter_one_s_word_back() -> None:
+    for units, taken_back in ((12.0, False), (24.0, True), (48.0, True), (49.0, False)):
+        veto = replace(MARK, units=units, hit=False, veto=True)
+        climb = climbed(Climb(), 12, [MARK, veto])
+        assert (climb.suspicion is None) is taken_back, units
 
 
-@pytest.mark.parametrize("verdict", [Verdict.OK, Verdict.LEARNING])
-def test_nothing_survives_the_end_of_growth(verdict: Verdict) -> None:
-    _, confirmed, _ = confirm(later(30, level=1030), suspected(), CRITERIA)
-    assert confirm(later(31, verdict=verdict), confirmed, CRITERIA) == (verdict, None, ())
+def test_a_level_below_its_record_or_its_last_peak_is_no_suspicion() -> None:
+    low = Ground(record=400 * MIB, lowest=100 * MIB, record_age=12)
+    climb = climbed(Climb(), 12, ground=low)
+    assert climb.suspicion is None
+    assert [c.criterion for c in climb.why if not c.passed] == ["near its highest level"]
+    released = Ground(record=220 * MIB, lowest=100 * MIB, record_age=12, falls=1, peak=219 * MIB, depth=50 * MIB)
+    climb = climbed(Climb(), 12, ground=released)
+    assert climb.suspicion is None
+    assert [c.criterion for c in climb.why if not c.passed] == ["beyond the peak before the last release"]
+    assert climbed(Climb(), 12, ground=replace(released, falls=3)).suspicion is not None, "a saw's troughs tell"
 
 
-def test_an_unconfirmed_suspicion_outlasts_a_short_pause() -> None:
-    suspicion = suspected()
-    assert confirm(later(20, verdict=Verdict.WATCH), suspicion, CRITERIA)[:2] == (Verdict.WATCH, suspicion)
+def test_a_pause_longer_than_any_before_is_no_suspicion() -> None:
+    paused = Ground(record=220 * MIB, lowest=100 * MIB, record_age=10.5)
+    assert climbed(Climb(), 12, ground=paused).suspicion is None
+    assert climbed(Climb(), 12, ground=replace(paused, longest_pause=2)).suspicion is not None
 
 
-def test_a_falling_forecast_is_never_followed() -> None:
-    _, falling, _ = confirm(replace(LOOK, slope_bytes_per_hour=-1.0), None, CRITERIA)
-    assert confirm(later(30, level=0), falling, CRITERIA)[0] is Verdict.WATCH
+def test_an_alarm_ends_when_the_memory_is_given_back() -> None:
+    climb = climbed(alarmed(), 16, [], trough=110 * MIB, ground=Ground(250 * MIB, 100 * MIB, 15.0))
+    assert (climb.alarm, climb.past) == (None, None)
+    assert climb.ended == "the memory was given back"
 
 
-def test_a_suspicion_is_stored_and_read_back() -> None:
-    for suspicion in (suspected(), replace(suspected(), confirmed_ms=START_MS + 5)):
-        assert from_json(suspicion.to_json()) == suspicion
+def test_an_alarm_ends_when_growth_has_stopped_and_reopens_when_it_goes_on() -> None:
+    held = Ground(250 * MIB, 100 * MIB, 15.0)
+    climb = climbed(alarmed(), 18.7, [], trough=250 * MIB, ground=held)
+    assert climb.alarm is not None, "a quarter of fifteen hours has not passed"
+    climbed(climb, 18.8, [], trough=250 * MIB, ground=held)
+    assert climb.alarm is None
+    assert climb.ended == "the growth has stopped"
+    assert climb.past is not None
+    # WHEN growth goes on, on ground never reached before
+    going_on = replace(MARK, units=3.0, hit=False)
+    climbed(climb, 25, [going_on], trough=259 * MIB)
+    assert climb.alarm is not None
+    assert (climb.alarm.by, climb.alarm.since_age) == ("reopened", 0)
+
+
+def test_an_alarm_ends_when_the_climb_levels_off() -> None:
+    straight, level = tuple(map(float, range(12))), (*map(float, range(8)), 6.0, 6.0, 6.0, 6.0)
+    assert climbed(alarmed(), 16, course=straight).alarm is not None
+    climb = climbed(alarmed(), 16, course=level)
+    assert climb.alarm is None
+    assert climb.ended == "the growth levels off"
+
+
+def test_an_alarm_ends_when_each_quarter_of_a_paused_climb_rises_by_less() -> None:
+    # GIVEN a climb that has paused for a third of its time: thirds of it prove nothing
+    paused = Ground(250 * MIB, 100 * MIB, 16.0, longest_pause=5.0)
+    saturating = tuple(100 * (1 - 0.7**at) for at in range(12))
+    stairs = (0.0, 0.0, 0.0, 30.0, 30.0, 30.0, 35.0, 35.0, 35.0, 70.0, 70.0, 70.0)
+    assert climbed(alarmed(), 16, course=stairs, ground=paused).alarm is not None
+    climb = climbed(alarmed(), 16, course=saturating, ground=paused)
+    assert climb.ended == "the growth levels off"
+
+
+LEVEL = (*map(float, range(8)), 6.0, 6.0, 6.0, 6.0)
+
+
+def test_a_restart_is_no_levelling_off() -> None:
+    # The newest third of a climb is low at once, while the highest block of two hours still is of before.
+    fallen = Look(round(START_MS + 16 * HOUR * 1000), 16.0, 60.0 * MIB, 250.0 * MIB, 0.0)
+    climb = alarmed()
+    step(climb, fallen, Ground(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA, unit_s=HOUR, course=lambda *_: LEVEL)
+    assert climb.ended == "the memory was given back"
+
+
+def test_an_alarm_takes_the_slope_of_the_longest_window_that_hits() -> None:
+    longer = replace(hit_at(16), units=16.0, slope=11.0 * MIB)
+    climb = climbed(alarmed(), 16, [hit_at(16), longer])
+    assert climb.alarm is not None
+    assert (climb.alarm.slope, climb.alarm.units) == (11 * MIB, 16)
+
+
+def test_a_climb_is_stored_and_read_back() -> None:
+    stopped = climbed(alarmed(), 30, [], trough=250 * MIB, ground=Ground(250 * MIB, 100 * MIB, 15.0))
+    for climb in (Climb(), climbed(Climb(), 12), alarmed(), stopped):
+        again = from_values(json.loads(json.dumps(to_values(climb))))
+        assert again == replace(climb, why=())
+
+
+def test_a_course_is_twelve_medians_up_to_its_end_and_nothing_where_some_are_not_held() -> None:
+    ramp = np.arange(120.0).tolist()
+    assert course_of(ramp, 120, 120) == tuple(np.arange(4.5, 120, 10))
+    assert course_of(ramp, 60, 60) == tuple(np.arange(2.0, 60, 5)), "what comes after the end is not looked at"
+    assert course_of(ramp, 120, 132) == (), "a climb older than what is held"
+    assert course_of([*ramp[:100], *[nan] * 10, *ramp[110:]], 120, 120) == ()
+
+
+def test_noise_is_that_of_differences_and_needs_two_whole_units() -> None:
+    plan = plan_of((HOUR, 16 * HOUR), 60.0)
+    ramp = list(1000.0 * np.arange(24))
+    assert noise_of(ramp, plan) == 0
+    assert np.isnan(noise_of(ramp[1:], plan))
+    assert np.isnan(noise_of([*ramp[:-2], nan, nan], plan))
+    rng = np.random.default_rng(5)
+    measured = [noise_of(list(rng.normal(0, 100.0, 24)), plan) for _ in range(300)]
+    # The lower of two has 0.83 of the deviation of one.
+    assert np.median(measured) == pytest.approx(83, rel=0.15)
+
+
+# Past lives
+
+
+def life(ended: float, *, grew: bool, level: float = 200.0 * MIB, slope: float = 10.0 * MIB, age: float = 8.0) -> Life:
+    return Life("x", round(START_MS + ended * HOUR * 1000), age, grew, slope, level, 0.0 if grew else 2.0)
+
+
+def test_lives_that_settled_hold_back_what_is_below_and_younger() -> None:
+    known = Lives((life(1, grew=False, level=300.0 * MIB),))
+    climb = climbed(Climb(), 12, lives=known)
+    assert climb.suspicion is None
+    assert [c.criterion for c in climb.why if not c.passed] == ["above the level past lives settled at"]
+    assert climbed(Climb(), 25, lives=known).suspicion is not None
+
+
+def test_a_life_counts_from_its_end_on() -> None:
+    known = Lives((life(20, grew=False, level=900.0 * MIB),))
+    assert climbed(Climb(), 12, lives=known).suspicion is not None
+    assert climbed(Climb(), 21, lives=known).suspicion is None
+
+
+def test_lives_that_grew_at_this_slope_need_no_fresh_data() -> None:
+    mark = replace(MARK, units=2.0, hit=False)
+    one, two, three = (life(at, grew=True, age=4) for at in (1, 2, 3))
+    assert climbed(Climb(), 12, [mark], lives=Lives((one, two))).alarm is None, "two short lives are no habit"
+    climb = climbed(Climb(), 12, [mark], lives=Lives((one, two, three)))
+    assert climb.alarm is not None
+    assert climb.alarm.by == "past lives"
+    assert climbed(Climb(), 12, [mark], lives=Lives((replace(one, age_units=6),))).alarm is not None
+    other = Lives(tuple(replace(each, slope=100.0 * MIB) for each in (one, two, three)))
+    assert climbed(Climb(), 12, [mark], lives=other).alarm is None
+
+
+def _summary(lows: np.ndarray) -> Life | None:
+    return summarise("x", lows.tolist(), 7, 300, 3600.0, CRITERIA)
+
+
+def test_a_life_is_summarised_by_how_it_went() -> None:
+    t = np.arange(96.0)  # eight hours
+    grown = _summary(100 * MIB + t * MIB)
+    assert grown is not None
+    assert (grown.grew, grown.age_units) == (True, 8)
+    assert grown.slope == pytest.approx(12 * MIB, rel=0.01)
+    settled = _summary(100 * MIB * (1 - np.exp(-t / 6)))
+    assert settled is not None
+    assert not settled.grew
+    assert settled.level == pytest.approx(100 * MIB, rel=0.01)
+    assert settled.settled_units == pytest.approx(1.5, abs=0.1)
+    assert _summary(100 * MIB + t[:11] * MIB) is None, "too short to teach"
+    assert _summary(100 * MIB * (1 - np.exp(-t / 30))) is None, "bent for all of its life: neither straight nor settled"
+    assert _summary(np.where(t < 80, 100.0 * MIB, 150.0 * MIB)) is None, "neither straight nor settled"
+
+
+def test_climbing_is_pure() -> None:
+    # The same looks give the same climb, whatever was asked before.
+    one, other = alarmed(), alarmed()
+    assert to_values(one) == to_values(other)
+    assert climbing.to_values(climbed(one, 16)) == climbing.to_values(climbed(other, 16))

@@ -135,6 +135,8 @@ def test_what_is_not_toml_is_told_in_one_line(file: Path, text: str, problem: st
         ("thresholds.min_growth_ratio = 0", "0 is out of range; write a number above 0 and up to 1, like 0.01 "),
         ("thresholds.min_growth_ratio = 1.5", "1.5 is out of range; write a number above 0 and up to 1, like 0.01 "),
         ('thresholds.min_growth_ratio = "1%"', "a text is not a ratio; write a number like 0.01 for one percent"),
+        ('thresholds.sensitivity = "hgih"', '\'hgih\' is none of the words there are; write "low", "normal" or '),
+        ("thresholds.sensitivity = 0.75", 'a number is not a word; write "low", "normal" or "high"'),
         ('thresholds.horizon = "soon"', "'soon' is not a duration; write it like 60s, 15m, 1h30m or 10d"),
         ('ignore.users = ["ok", " "]', 'item 2: an empty pattern matches nothing; write a name or a pattern like "'),
         ("store.url = 5", 'a number is not a URL; write "sqlite:////var/lib/leakwatch/leakwatch.db", or "" to have it'),

@@ -55,6 +55,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 patterns = st.lists(names, max_size=3).map(tuple)
 thresholds = st.builds(
     Thresholds,
+    sensitivity=st.sampled_from(["low", "normal", "high"]),
     min_rate_bytes_per_hour=st.floats(1, LARGEST_BYTES),
     min_growth_bytes=st.integers(1, LARGEST_BYTES),
     min_growth_ratio=st.floats(0, 1, exclude_min=True),
@@ -105,7 +106,8 @@ def test_values_are_rendered_in_the_largest_unit_that_is_exact() -> None:
     assert 'interval = "0.5s"' in text
     assert 'windows = ["1h", "4h", "16h", "64h", "10d"]' in text
     assert 'max_size = "1GiB"' in text
-    assert '[thresholds.service."a\\"b"]\nmin_rate = "0.4166666666666667B/h"\nmin_growth = "1025B"\n' in text
+    assert '[thresholds.service."a\\"b"]\nsensitivity = "normal"\n' in text
+    assert 'min_rate = "0.4166666666666667B/h"\nmin_growth = "1025B"\n' in text
 
 
 toml_scalars = st.one_of(

@@ -12,7 +12,7 @@ HEAD = "| detector | P | R | F1 | false alarms per 1000 h | healthy ever alarmed
 
 
 def cell(value: float | None, digits: int, unit: str = "") -> str:
-    return "–" if value is None else f"{value:.{digits}f}{unit}"
+    return "-" if value is None else f"{value:.{digits}f}{unit}"
 
 
 def row(path: str) -> str:

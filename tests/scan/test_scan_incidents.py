@@ -30,7 +30,7 @@ class Watched:
     def run(self, seconds: int) -> Watched:
         """Scrape every second and judge every five."""
         scan = Scan(MINUTES, NoLimits())
-        incidents = Incidents(Pace(scan.windows[0].window_s * 1000, scan.windows[-1].window_s * 1000))
+        incidents = Incidents(Pace(scan.plan.windows_s[0] * 1000, scan.plan.windows_s[-1] * 1000))
         for at in range(seconds):
             scan.feed(self.machine.scrape(at))
             if at % 5 == 4:

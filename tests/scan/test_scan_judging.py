@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 import pytest
 
 from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.spans import plan_windows
+from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.judging import JudgingError, in_child, in_process, judge_for
 from leakwatch.model import Verdict
@@ -16,31 +17,34 @@ from leakwatch.model import Verdict
 if TYPE_CHECKING:
     from leakwatch.analysis.question import Question
 
-WINDOWS = plan_windows((60, 120), 1)
+PLAN = plan_of((60, 120), 1)
 START_MS = 1_700_000_000_000
 
 
-def question(bytes_per_s: int) -> Question:
-    state = SeriesState(WINDOWS)
-    for second in range(121):
+def asked(bytes_per_s: int) -> tuple[SeriesState, Question]:
+    """Return a series at its second minute and the newest of its questions."""
+    state = SeriesState(PLAN, LeakCriteria())
+    for second in range(126):
         state.feed(START_MS + 1000 * second, 50_000_000 + bytes_per_s * second)
-    asked = state.ask(LeakCriteria())
-    assert asked is not None
-    return asked
+    return state, state.questions()[-1]
 
 
 def test_a_child_answers_as_this_process_does() -> None:
     # GIVEN series that grow
-    questions = [question(200_000), question(400_000)]
+    questions = [asked(200_000)[1], asked(400_000)[1]]
     # WHEN they are judged in a child
     answers = in_child(questions)
     # THEN its answers are ours, in the same order
-    assert answers == in_process(questions)
-    assert [round(answer.assessment.slope_bytes_per_hour or 0, -6) for answer in answers] == [
-        720_000_000,
-        1_440_000_000,
-    ]
-    assert {answer.assessment.verdict for answer in answers} == {Verdict.LEAK}
+    assert [astuple(one) for one in answers] == [astuple(one) for one in in_process(questions)]
+    assert [round(one.slope, -6) for one in answers] == [720_000_000, 1_440_000_000]
+    assert {trend.verdict for one in answers for trend in one.trends} == {Verdict.LEAK}
+
+
+def test_what_a_child_answered_settles_a_series() -> None:
+    state, _ = asked(400_000)
+    state.settle(in_child(state.questions()))
+    assert state.assessment is not None
+    assert state.assessment.verdict is Verdict.LEAK
 
 
 def test_nothing_to_ask_starts_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +56,7 @@ def test_nothing_to_ask_starts_no_child(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_child_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     monkeypatch.setattr(sys, "executable", program)
     with pytest.raises(JudgingError, match="could not be judged"):
-        in_child([question(200_000)])
+        in_child([asked(200_000)[1]])
 
 
 def test_only_who_judges_often_keeps_numpy() -> None:

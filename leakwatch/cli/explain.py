@@ -1,0 +1,99 @@
+"""``leakwatch explain``: every test behind one verdict, in sentences, and what would change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from leakwatch.explain.case import Case
+    from leakwatch.store.reader import Reader
+
+EPILOG = """\
+examples:
+  sudo leakwatch explain shop.service               why it is, or is not, called a leak; what comes next
+  sudo leakwatch explain s41b17577 --format json    by the id a report shows; for programs
+  leakwatch explain --file capture.csv 'proc/shop[812]'
+
+ID is a finding's id, its incident's, a process id, or a name only one of them has, as "leakwatch report --verdict all"
+lists them. What is called leak is consistent with a leak: from outside nobody can tell more. A name that is unknown,
+or that of several findings, ends with exit code 67.
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    import argparse
+
+    parser = verbs.add_parser(
+        "explain",
+        parents=[common],
+        help="why one of them is, or is not, called a leak",
+        description="Explains one verdict: every test with what was measured and what was asked for, which window "
+        "decided, what confirmation waits for, what would change the verdict and when at the earliest, and where to "
+        "look next.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", metavar="ID|NAME", help="finding; with --file, the series")
+    parser.add_argument("--file", metavar="FILE", help="explain a captured series instead: tidy CSV, - for stdin")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the explanation."""
+    import os
+    import sys
+
+    from leakwatch.clock import SystemClock
+    from leakwatch.errors import EXIT_OK
+    from leakwatch.explain import json_text, text
+
+    now_ms = SystemClock().now().wall_ms
+    case = _stored(args, now_ms) if args.file is None else _captured(args)
+    if args.format == "json":
+        print(json_text.render(case, now_ms), end="")
+    else:
+        print(text.render(case, now_ms, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")), end="")
+    return EXIT_OK
+
+
+def _captured(args: argparse.Namespace) -> Case:
+    from leakwatch.config import load_config
+    from leakwatch.explain.captured import case_of
+    from leakwatch.replaying import settings_of
+    from leakwatch.sources.tidy import read_captures
+
+    settings = settings_of(load_config(args.config))
+    return case_of(read_captures(args.file), args.name, settings)
+
+
+def _stored(args: argparse.Namespace, now_ms: int) -> Case:
+    from leakwatch.cli.report import open_store, read_report
+    from leakwatch.config import load_config
+    from leakwatch.errors import UsageError
+    from leakwatch.explain.stored import case_of, find
+    from leakwatch.model import Verdict
+    from leakwatch.report.build import Filters
+    from leakwatch.report.words import alarm
+
+    if args.name is None:
+        raise UsageError("explain: which one; give a finding's id or a name, as leakwatch report --verdict all lists")
+    config = load_config(args.config)
+    reader: Reader = open_store(config.store.url)
+    try:
+        report = read_report(reader, Filters(verdicts=frozenset(Verdict)), now_ms)
+        row = find(report.rows, args.name)
+        return case_of(
+            row,
+            config,
+            report.host,
+            suspicions=reader.suspicions(),
+            processes=reader.processes(),
+            every_s=reader.states().get("evaluation", {}).get("every_s"),
+            alarm=alarm(report),
+        )
+    finally:
+        reader.close()

@@ -1,0 +1,209 @@
+"""What would change a verdict, and when it will be decided at the earliest; from the same thresholds that decide it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leakwatch.explain import sentences
+from leakwatch.explain.case import What
+from leakwatch.model import Verdict
+from leakwatch.units import format_bytes, format_duration, format_rate
+
+if TYPE_CHECKING:
+    from leakwatch.explain.case import Case
+    from leakwatch.model import Criterion
+
+HOUR_S = 3600
+PENDING = ("fresh data", "looks that see it", "fresh data follow the line")
+"""The parts of confirmation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What comes next."""
+
+    changes: tuple[str, ...]
+    """What would change the verdict, a sentence each."""
+    pending: tuple[str, ...]
+    """What confirmation still waits for, a sentence each; empty where there is no suspicion."""
+    at_ms: int | None
+    """When that is decided at the earliest; None where nothing more will be, or where no time can be told."""
+    decides: str
+    """What is decided then."""
+
+
+def outlook(case: Case) -> Outlook:
+    """Return what comes next."""
+    if case.row is not None and case.row.ended_ms is not None:
+        return Outlook(("It has ended: this verdict is its last.",), (), None, "")
+    if case.verdict is Verdict.LEARNING:
+        return _of_learning(case)
+    if case.verdict is Verdict.LEAK:
+        return _of_leak(case)
+    return _of_watch(case) if case.verdict is Verdict.WATCH else _of_ok(case)
+
+
+def _of_learning(case: Case) -> Outlook:
+    need = " ".join(f"A first verdict is given when {sentences.wanted(test)}." for test in case.failed)
+    missing = case.test("data in the shortest window")
+    if missing is None:
+        return _next(case, (need,))
+    enough_ms = round(case.block_ms + _left_s(missing) * 1000)
+    at_ms = enough_ms if case.row is None else case.next_look(enough_ms)
+    return Outlook((need,), (), at_ms, "a first verdict, if samples keep coming")
+
+
+def _of_leak(case: Case) -> Outlook:
+    c, climb, ground, unit_s = case.criteria, case.climb, case.ground, case.plan.unit_s
+    if climb is None or ground is None or climb.alarm is None:
+        return _next(case, ("It is taken back when it stops growing, or when most of what grew is given back.",))
+    length = max(0.0, ground.record_age - climb.alarm.since_age)
+    pause = format_duration(max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours) * unit_s)
+    back = format_bytes(climb.alarm.base + c.gone_ratio * (ground.record - climb.alarm.base))
+    share = f"{100 * c.levelling_ratio:.0f} %"
+    changes = (
+        f"It is taken back when it reaches no new high for {pause}; the highest is {format_bytes(ground.record)}.",
+        f"It is taken back when it stays below {back} for {format_duration(2 * unit_s)}: the memory was given back.",
+        f"It is taken back when its newest third rises by less than {share} of what the middle one did: it levels off.",
+    )
+    return _next(case, changes, decides="taken back, if the next look finds one of these")
+
+
+def _of_watch(case: Case) -> Outlook:
+    if case.at_most_watch:
+        return _never(case)
+    return _of_suspicion(case) if case.suspected else _of_growth(case)
+
+
+def _of_suspicion(case: Case) -> Outlook:
+    c = case.criteria
+    pending = tuple(sentences.sentence(test) for test in case.assessment.evidence if test.criterion in PENDING)
+    waited = case.test("fresh data")
+    if waited is not None:
+        changes = [
+            f"It becomes a leak when new data rise by {100 * c.confirm_follow:.0f} % of the first forecast or more.",
+            "It is no suspicion any more when they do not; the next one begins a new forecast.",
+        ]
+        at_ms = case.next_look(case.look_ms + _left_s(waited) * 1000)
+        return Outlook(tuple(changes), pending, at_ms, "leak, if growth goes on as forecast")
+    changes = [f"It is suspect, though not at the newest look: for that {sentences.wanted(t)}." for t in case.failed]
+    held = case.climb.suspicion if case.climb is not None else None
+    if held is not None:
+        forget = format_duration(c.forget_ratio * held.units * case.plan.unit_s)
+        changes.append(f"The suspicion is dropped when the growth is not seen for {forget}.")
+    return _next(case, tuple(changes), pending)
+
+
+def _of_growth(case: Case) -> Outlook:
+    """Of what grows and is not suspect: every test it fails, and when time alone could settle them."""
+    changes = [f"It becomes suspect when {sentences.wanted(test)}." for test in case.failed]
+    if case.sparse:
+        return Outlook(tuple(changes), (), None, "")
+    lasting = [test for test in case.failed if test.criterion in _BY_TIME]
+    if not lasting or len(lasting) < len(case.failed):
+        changes.append(f"{_all_of(changes)}{_confirmation(case)}")
+        suspect_ms = case.next_look(case.look_ms)
+        decides = "leak, if all of that holds from the next look on"
+    else:
+        changes.append(f"Then {_confirmation(case)}")
+        suspect_ms = case.next_look(max(_passes_ms(case, test) for test in lasting))
+        decides = "leak, if it goes on growing as it does"
+    return Outlook(tuple(changes), (), _leak_ms(case, suspect_ms), decides)
+
+
+def _leak_ms(case: Case, suspect_ms: int) -> int:
+    """Return when what becomes suspect at a look can be a leak; what was one before need not be confirmed anew."""
+    if case.climb is not None and case.climb.past is not None:
+        return case.next_look(case.look_ms)
+    return case.next_look(suspect_ms + _wait_s(case, case.criteria.strong_hours * case.plan.unit_s) * 1000)
+
+
+def _all_of(changes: list[str]) -> str:
+    return "All of these must hold in one window; then " if len(changes) > 1 else "Then "
+
+
+_BY_TIME = ("has gone on for long enough", "older than past lives took to settle")
+
+
+def _passes_ms(case: Case, test: Criterion) -> float:
+    """Return when a test passes that only takes time, if all goes on as it does."""
+    if test.criterion != "has gone on for long enough":
+        return case.look_ms + _left_s(test) * 1000
+    # Growth that is told to be straight later on needs less patience than now.
+    needed_s = min(test.threshold or 0.0, case.criteria.strong_hours * case.plan.unit_s)
+    at_ms = case.look_ms + max(0.0, needed_s - (test.measured or 0.0)) * 1000
+    # A window is as long as the growth it holds, which may have begun before the one that was judged.
+    return at_ms if case.assessment.since_ms is None else min(at_ms, case.assessment.since_ms + needed_s * 1000)
+
+
+def _of_ok(case: Case) -> Outlook:
+    c, unit_s = case.criteria, case.plan.unit_s
+    if case.at_most_watch:
+        return _never(case)
+    if case.sparse:
+        return Outlook(tuple(f"It would be suspect if {sentences.wanted(test)}." for test in case.failed), (), None, "")
+    windows = sorted({c.plain_hours * unit_s, float(case.plan.windows_s[-1])})
+    takes = " or ".join(_takes(case, window_s) for window_s in windows if window_s >= c.plain_hours * unit_s)
+    noise = f"{c.min_noise_ratio * c.sensitivity:g}"
+    shape = f"The growth would have to be {noise} times its ups and downs, straight, on new ground and still going on."
+    changes = (
+        f"To be called a leak it would have to grow by {takes}; less is too little to matter.",
+        f"{shape} Then {_confirmation(case)}",
+    )
+    if case.window_s is not None or not case.failed:
+        # It grows, or did a while ago: a window that holds that growth may be straight at the next look.
+        at_ms = _leak_ms(case, case.next_look(case.look_ms))
+        return Outlook(changes, (), at_ms, "leak, if all of that holds from the next look on")
+    at_ms = _leak_ms(case, case.next_look(case.look_ms + c.strong_hours * unit_s * 1000))
+    return Outlook(changes, (), at_ms, "leak, if clear growth began now")
+
+
+def _takes(case: Case, window_s: float) -> str:
+    least = _least(case, window_s)
+    return f"{format_bytes(least)} within {format_duration(window_s)} ({format_rate(least / window_s * HOUR_S)})"
+
+
+def _least(case: Case, window_s: float) -> float:
+    """Return the least growth within a window that matters, in bytes."""
+    c, ratio = case.criteria, case.criteria.min_growth_ratio
+    if ratio and window_s < c.long_hours * case.plan.unit_s:
+        ratio = max(ratio, c.min_growth_ratio_short)
+    return max(c.min_growth_bytes, ratio * case.assessment.current_bytes, c.min_rate_bytes_per_hour * window_s / HOUR_S)
+
+
+def _wait_s(case: Case, window_s: float) -> float:
+    """Return how long confirmation of a suspicion from a window of this length takes."""
+    c, unit_s = case.criteria, case.plan.unit_s
+    return min(c.confirm_hours * unit_s, c.confirm_ratio * window_s)
+
+
+def _confirmation(case: Case) -> str:
+    most = format_duration(case.criteria.confirm_hours * case.plan.unit_s)
+    return (
+        f"data that come after the first suspicion decide, a quarter of the window's length and at most {most}; sooner "
+        "if memory ran out before, or if earlier lives of the service grew alike."
+    )
+
+
+def _never(case: Case) -> Outlook:
+    why = "the kernel gives this back when memory is asked for"
+    if case.what is not What.SLAB:
+        why = "the kernel gives it back when asked, or it is no use of memory"
+    changes = [f"It is never called a leak: {why}."]
+    if case.row is not None:
+        changes.append("It is to be watched only while the memory available to all falls with it.")
+    return _next(case, tuple(changes))
+
+
+def _left_s(test: Criterion) -> float:
+    return max(0.0, (test.threshold or 0.0) - (test.measured or 0.0))
+
+
+def _next(
+    case: Case, changes: tuple[str, ...], pending: tuple[str, ...] = (), decides: str = "what the next look at it shows"
+) -> Outlook:
+    """Return that the next look decides."""
+    if case.sparse:
+        return Outlook(changes, pending, None, "")
+    return Outlook(changes, pending, case.next_look(case.look_ms), decides)

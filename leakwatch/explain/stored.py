@@ -1,0 +1,143 @@
+"""From what a store holds to the one finding that is meant, with what the daemon remembers of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from leakwatch.analysis.climb import Climb, Ground, from_values
+from leakwatch.analysis.findings import finding_id
+from leakwatch.analysis.spans import plan_of
+from leakwatch.errors import FindingNotFoundError
+from leakwatch.escape import printable
+from leakwatch.explain.case import Case, What
+from leakwatch.knobs import criteria_of
+from leakwatch.model import FindingKind, Target, TargetKind
+from leakwatch.report.words import what as titled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.config import Config
+    from leakwatch.model import Finding, ProcessInfo
+    from leakwatch.report.build import Host, Row
+
+Key = tuple[str, Target]
+MOST_NAMED = 10
+"""Names offered where one is not known or not enough."""
+
+
+def find(rows: Sequence[Row], named: str) -> Row:
+    """Return the finding of this id, incident's id, name, service or process id; one that runs before one that ended.
+
+    Raises FindingNotFoundError where there is none, or several.
+    """
+    by_id = [row for row in rows if row.finding.id == named or (row.incident is not None and row.incident.id == named)]
+    fitting = by_id or [row for row in rows if named in _names(row.finding)]
+    fitting = [row for row in fitting if row.ended_ms is None] or fitting
+    if not fitting:
+        raise FindingNotFoundError(_unknown(named, rows))
+    if len(fitting) > 1:
+        raise FindingNotFoundError(
+            f"{printable(named)} names {len(fitting)} findings: {_listed(fitting)}; give the id of one"
+        )
+    return fitting[0]
+
+
+def _names(finding: Finding) -> tuple[str, ...]:
+    pid = "" if finding.pid is None else str(finding.pid)
+    return (finding.name, finding.service or "", pid) if pid else (finding.name, finding.service or "")
+
+
+def _unknown(named: str, rows: Sequence[Row]) -> str:
+    near = [row for row in rows if named and named.lower() in row.finding.name.lower()]
+    if near:
+        return f"no finding is called {printable(named)}; there is {_listed(near)}"
+    return f"no finding is called {printable(named)}; see: leakwatch report --verdict all"
+
+
+def _listed(rows: Sequence[Row]) -> str:
+    shown = [f"{row.finding.id} {titled(row)}" for row in rows[:MOST_NAMED]]
+    return ", ".join(shown) + (f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else "")
+
+
+def case_of(
+    row: Row,
+    config: Config,
+    host: Host,
+    *,
+    suspicions: Mapping[Key, str],
+    processes: Sequence[ProcessInfo],
+    every_s: float | None,
+    alarm: str = "",
+) -> Case:
+    """Return the case of a stored finding; ``host`` tells the windows and the interval the daemon judges with."""
+    finding = row.finding
+    windows_s = host.windows_s or config.analysis.windows_s
+    climb, ground = _remembered(finding, suspicions, processes)
+    what = _what(finding)
+    return Case(
+        name=finding.name,
+        what=what,
+        assessment=finding.assessment,
+        as_of_ms=finding.evaluated_at_ms,
+        plan=plan_of(tuple(windows_s), host.interval_s),
+        criteria=_criteria(finding, config, processes),
+        field=finding.metric if what is What.KERNEL else finding.name,
+        pid=finding.pid,
+        climb=climb,
+        ground=ground,
+        at_most_watch=finding.note.startswith("reclaimable"),
+        every_s=every_s,
+        row=row,
+        alarm=alarm,
+    )
+
+
+def _what(finding: Finding) -> What:
+    if finding.kind is not FindingKind.KERNEL:
+        return What.PROCESS
+    return {"slab": What.SLAB, "vmalloc": What.VMALLOC}.get(finding.metric.partition(".")[0], What.KERNEL)
+
+
+def _criteria(finding: Finding, config: Config, processes: Sequence[ProcessInfo]) -> LeakCriteria:
+    """Return the criteria that hold for it, as ``scan`` chooses them."""
+    if finding.kind is FindingKind.KERNEL:
+        return criteria_of(config.thresholds_for("kernel", finding.name, finding.metric))
+    chosen = config.thresholds_for("service", finding.service or finding.name)
+    members = {info.name for info in processes if info.service is not None and info.service.name == finding.service}
+    own = {config.thresholds_for("process", name) for name in members}
+    if finding.kind is FindingKind.PROCESS:
+        process = config.thresholds_for("process", finding.name)
+        chosen = process if process is not config.thresholds else chosen
+    elif chosen is config.thresholds and len(own) == 1:
+        chosen = own.pop()
+    return criteria_of(chosen)
+
+
+def _remembered(
+    finding: Finding, suspicions: Mapping[Key, str], processes: Iterable[ProcessInfo]
+) -> tuple[Climb | None, Ground | None]:
+    """Return what the daemon remembers of the series the finding tells of; nothing of one that never was suspect."""
+    pids = {info.identity.target: info.identity.pid for info in processes}
+    for (metric, target), payload in suspicions.items():
+        if metric == finding.metric and _is_of(finding, metric, target, pids):
+            return _decoded(payload)
+    return None, None
+
+
+def _is_of(finding: Finding, metric: str, target: Target, pids: Mapping[Target, int]) -> bool:
+    if target.kind is TargetKind.PROCESS:
+        return finding.pid is not None and pids.get(target) == finding.pid
+    if target.kind is TargetKind.HOST:
+        target = Target(TargetKind.HOST, metric)
+    return finding_id(target) == finding.id
+
+
+def _decoded(payload: str) -> tuple[Climb | None, Ground | None]:
+    try:
+        values = json.loads(payload)
+        return from_values(values["climb"]), Ground(**values["ground"])
+    except (ValueError, TypeError, KeyError):
+        return None, None  # of another version: the daemon forms it anew

@@ -1,0 +1,113 @@
+"""An explanation for a terminal: the verdict, what speaks for and against it, what comes next."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from leakwatch.clock import rfc3339
+from leakwatch.escape import printable
+from leakwatch.explain import sentences
+from leakwatch.explain.outlook import outlook
+from leakwatch.explain.steps import next_steps
+from leakwatch.model import Verdict
+from leakwatch.report import words
+from leakwatch.report.columns import aligned, coloured
+from leakwatch.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from leakwatch.explain.case import Case
+    from leakwatch.explain.outlook import Outlook
+
+WIDTH = 120
+_HEADINGS = ("window", "rate (95 % interval)", "shape", "as it alone sees it")
+
+
+def render(case: Case, now_ms: int, *, colour: bool = False) -> str:
+    """Return the explanation."""
+    comes = outlook(case)
+    parts = [
+        _verdict(case, now_ms, colour=colour),
+        _tests("Against a leak", case, passed=False),
+        _tests("For a leak", case, passed=True),
+        _windows(case),
+        _section("Confirmation", comes.pending),
+        _section("What would change it", comes.changes),
+        _section("At the earliest", [earliest(case, comes)]),
+        _section("Next", next_steps(case), whole=True),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _verdict(case: Case, now_ms: int, *, colour: bool) -> str:
+    line = f"{case.verdict}  {case.title}: {headline(case)}"
+    lines = [coloured(line, case.verdict) if colour else line]
+    more = [case.alarm, words.why_of(case.assessment)]
+    if case.row is not None:
+        more += [words.limit(case.row), words.where(case.row), words.incident(case.row, now_ms)]
+    lines += [f"    {text}" for text in more if text]
+    return "\n".join(lines)
+
+
+def headline(case: Case) -> str:
+    """Return what the verdict means here, in one line; never more than the data show."""
+    found = case.assessment
+    size = format_bytes(found.current_bytes)
+    if case.verdict is Verdict.LEARNING:
+        return f"too little is known yet; {size} now"
+    if case.verdict is Verdict.OK:
+        return f"no sign of a leak; {size} now"
+    grown = words.grown_of(found)
+    growth = f"{words.rate_of(found)}, {size} now{'' if grown == '-' else f', grown by {grown}'}"
+    if case.verdict is Verdict.LEAK:
+        return f"consistent with a leak: {growth}"
+    if case.at_most_watch:
+        return f"grows, but can be given back: {growth}"
+    return f"{'looks like a leak, not confirmed yet' if case.suspected else 'grows, may be bounded'}: {growth}"
+
+
+def _tests(title: str, case: Case, *, passed: bool) -> str:
+    tests = case.passed if passed else case.failed
+    over = case.window_s
+    if over is not None and any(test.window_s for test in tests):
+        title = f"{title}, in the window of {format_duration(over)} that decided"
+    lines = []
+    for test in tests:
+        lines.append(sentences.sentence(test))
+        if not passed and sentences.purpose(test):
+            lines[-1] += f" Why it is asked: {sentences.purpose(test)}"
+    if not passed and not tests and case.verdict is not Verdict.LEAK and case.assessment.reason:
+        reason = printable(case.assessment.reason)  # what no single test says: below its highest level, given back
+        lines.append(f"{reason[0].upper()}{reason[1:]}.")
+    return _section(title, lines)
+
+
+def _windows(case: Case) -> str:
+    trends = case.assessment.windows
+    if not trends:
+        return ""
+    cells = [
+        (format_duration(trend.window_s), words.rate_of_window(trend), trend.shape, str(trend.verdict))
+        for trend in trends
+    ]
+    return "\n".join(["Windows:", *(f"  {line}" for line in aligned([_HEADINGS, *cells]))])
+
+
+def earliest(case: Case, comes: Outlook) -> str:
+    """Return when what is decided, in one sentence; empty where nothing more will be."""
+    if comes.at_ms is None:
+        return "the next sample, as each is judged when it comes" if case.sparse else ""
+    judged = f"; evaluated every {format_duration(case.every_s)}" if case.every_s else ""
+    return f"{rfc3339(comes.at_ms)}: {comes.decides}{judged}."
+
+
+def _section(title: str, lines: Iterable[str], *, whole: bool = False) -> str:
+    """Return a list below its title; ``whole``: lines are not broken, as there are commands in them to copy."""
+    shown = [f"  - {line}" if whole else _broken(line) for line in lines if line]
+    return "\n".join([f"{title}:", *shown]) if shown else ""
+
+
+def _broken(line: str) -> str:
+    return textwrap.fill(line, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)

@@ -1,0 +1,33 @@
+"""From the operator's words to the detector's criteria: the one place where the knobs of [thresholds] are turned.
+
+Few on purpose: how sensitive, the smallest rate worth waking for, what growth is too small to matter, and the horizon
+(which ranks and decides nothing). All else in ``analysis.criteria`` is a documented constant.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch.analysis.criteria import LeakCriteria
+
+if TYPE_CHECKING:
+    from leakwatch.config import Sensitivity, Thresholds
+
+SENSITIVITY: dict[Sensitivity, float] = {"low": 1.5, "normal": 1.0, "high": 0.75}
+"""What growth must be relative to its noise, as a multiple of the detector's own threshold (6 times the noise, a slope
+3.8 standard errors from flat). Half as much again for whoever would rather miss a leak than be told of a restless
+program; a quarter less for whoever would rather look twice than miss one."""
+
+
+def criteria_of(thresholds: Thresholds, *, beside_all_memory: bool = False) -> LeakCriteria:
+    """Return the criteria these thresholds stand for.
+
+    ``beside_all_memory``: the level is that of a whole machine, beside which nothing grows by a percent, and the
+    question is only whether it grows.
+    """
+    return LeakCriteria(
+        min_rate_bytes_per_hour=thresholds.min_rate_bytes_per_hour,
+        min_growth_bytes=thresholds.min_growth_bytes,
+        min_growth_ratio=0.0 if beside_all_memory else thresholds.min_growth_ratio,
+        sensitivity=SENSITIVITY[thresholds.sensitivity],
+    )

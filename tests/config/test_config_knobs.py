@@ -1,0 +1,59 @@
+"""What the operator's words become for the detector, and that a live scan and a replay turn them alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+
+from leakwatch import metrics
+from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis.subject import subject_of
+from leakwatch.config import Config, Override, Sensitivity, Thresholds, load_config
+from leakwatch.knobs import SENSITIVITY, criteria_of
+from leakwatch.model import HOST, Target, TargetKind
+from leakwatch.replaying import settings_of
+from leakwatch.scan import Scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class NoLimits:
+    def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
+        return None
+
+
+def live(config: Config, metric: str, target: Target) -> LeakCriteria:
+    return Scan(config, NoLimits())._criteria((metric, target))
+
+
+def test_the_defaults_are_the_detectors_own() -> None:
+    assert criteria_of(Thresholds()) == LeakCriteria()
+
+
+def test_every_word_has_its_number_and_low_asks_for_more() -> None:
+    assert set(SENSITIVITY) == set(get_args(Sensitivity))
+    assert SENSITIVITY["low"] > SENSITIVITY["normal"] == 1.0 > SENSITIVITY["high"]
+
+
+@pytest.mark.parametrize("word", ["low", "normal", "high"])
+def test_a_scan_and_a_replay_understand_it_alike(word: Sensitivity) -> None:
+    config = Config(thresholds=replace(Thresholds(), sensitivity=word, min_growth_ratio=0.07))
+    slab = live(config, metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "kmalloc-4k"))
+    assert slab == settings_of(config).criteria_for(subject_of("slab/kmalloc-4k"))
+    assert (slab.sensitivity, slab.min_growth_ratio) == (SENSITIVITY[word], 0.07)
+
+
+def test_one_program_may_be_watched_more_closely_than_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[thresholds]\nsensitivity = "low"\n[thresholds.kernel."kmalloc-*"]\nsensitivity = "high"\n')
+    config = load_config(str(file))
+    assert config.overrides == (Override("kernel", "kmalloc-*", replace(Thresholds(), sensitivity="high")),)
+    assert live(config, metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "kmalloc-4k")).sensitivity == 0.75
+    assert live(config, metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "dentry")).sensitivity == 1.5
+
+
+def test_all_memory_of_a_machine_needs_no_share_of_it() -> None:
+    assert live(Config(), metrics.KERNEL_UNAVAILABLE, HOST).min_growth_ratio == 0.0

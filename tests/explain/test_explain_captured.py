@@ -1,0 +1,254 @@
+"""Explanations of captured series: what they foretell comes true when the same series goes on."""
+
+from __future__ import annotations
+
+import json
+from math import exp
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from leakwatch.analysis.capture import Capture
+from leakwatch.analysis.replay import replay
+from leakwatch.analysis.subject import subject_of
+from leakwatch.cli.main import main
+from leakwatch.config import Config
+from leakwatch.explain.captured import case_of
+from leakwatch.explain.outlook import outlook
+from leakwatch.explain.steps import next_steps
+from leakwatch.explain.text import render
+from leakwatch.model import Verdict
+from leakwatch.replaying import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from leakwatch.explain.case import Case
+
+START_S = 1_750_000_000
+HOUR, MIB = 3600, 1 << 20
+SETTINGS = settings_of(Config())
+QUARTER_MS, BLOCK_MS = 900_000, 300_000
+
+
+def series(level: Callable[[float], float], hours: float, name: str = "proc/shop[812]") -> Capture:
+    """A sample a minute of a level in bytes by hours, with 200 KiB of noise on it."""
+    minutes = np.arange(round(hours * 60))
+    noise = np.random.default_rng(1).random(len(minutes)) * 200 * 1024
+    values = np.array([level(at / 60) for at in minutes]) + noise
+    return Capture(name, subject_of(name), (START_S + 60 * minutes) * 1000, np.round(values))
+
+
+def leaking(hour: float) -> float:
+    return 500 * MIB + 20 * MIB * hour
+
+
+def flat(hour: float) -> float:
+    return 500.0 * MIB
+
+
+def explained(capture: Capture) -> Case:
+    return case_of([capture], None, SETTINGS)
+
+
+def first_alert(capture: Capture) -> int:
+    (outcome,) = replay([capture], SETTINGS)
+    return outcome.alerts[0][0]
+
+
+def test_a_suspicion_is_decided_when_it_says() -> None:
+    whole = first_alert(series(leaking, 12))
+    case = explained(series(leaking, 6.3))
+    comes = outlook(case)
+    assert (case.verdict, case.suspected) == (Verdict.WATCH, True)
+    assert comes.at_ms == whole
+    assert comes.decides == "leak, if growth goes on as forecast"
+    assert len(comes.pending) == 2
+
+
+@pytest.mark.parametrize("hours", [1.6, 2.5, 4.0, 4.9])
+def test_clear_growth_is_a_leak_no_sooner_than_said_and_about_then(hours: float) -> None:
+    whole = first_alert(series(leaking, 12))
+    case = explained(series(leaking, hours))
+    comes = outlook(case)
+    assert case.verdict is Verdict.WATCH
+    assert [test.criterion for test in case.failed] == ["has gone on for long enough"]
+    assert comes.at_ms is not None
+    assert whole - QUARTER_MS <= comes.at_ms <= whole
+
+
+def test_growth_that_begins_now_is_a_leak_no_sooner_than_said() -> None:
+    case = explained(series(flat, 10))
+    assert case.verdict is Verdict.OK
+    later = first_alert(series(lambda hour: leaking(max(0.0, hour - 10)), 24))
+    at_ms = outlook(case).at_ms
+    assert at_ms is not None
+    assert at_ms <= later <= at_ms + 8 * QUARTER_MS
+
+
+def test_a_first_verdict_comes_when_it_says() -> None:
+    case = explained(series(flat, 0.3))
+    at_ms = outlook(case).at_ms
+    assert case.verdict is Verdict.LEARNING
+    assert at_ms is not None
+
+    def verdict_at(ms: int) -> Verdict:
+        hours = (ms / 1000 - START_S) / HOUR + 1 / 40  # with the sample that completes the block
+        return explained(series(flat, hours)).verdict
+
+    assert verdict_at(at_ms) is Verdict.OK
+    assert verdict_at(at_ms - BLOCK_MS) is Verdict.LEARNING
+
+
+def test_what_grows_is_not_told_to_have_no_data() -> None:
+    # Judged at once as it grows, but no window is full yet.
+    case = explained(series(lambda hour: 500 * MIB + 2000 * MIB * hour, 1.05))
+    assert case.verdict is Verdict.LEARNING
+    (test,) = case.failed
+    assert (test.measured, test.threshold, test.passed) == (55 * 60, HOUR, False)
+
+
+def test_a_leak_is_taken_back_when_it_says() -> None:
+    grown = 14
+    case = explained(series(leaking, grown))
+    assert case.verdict is Verdict.LEAK
+    pause = next(change for change in outlook(case).changes if "no new high" in change)
+    # 14 h of climb: a quarter of it, more than the two hours that are the least.
+    assert "no new high for 3 h 38 min" in pause
+    (outcome,) = replay([series(lambda hour: leaking(min(hour, grown)), 30)], SETTINGS)
+    ((_, end),) = outcome.alerts
+    assert end is not None
+    stopped_ms = (START_S + grown * HOUR) * 1000
+    # A high is the lowest of half an hour, and counts from 2 % on.
+    assert 0 <= end - stopped_ms - 218 * 60_000 <= 5 * QUARTER_MS
+
+
+def test_a_leak_whose_memory_is_given_back_below_the_level_it_names() -> None:
+    case = explained(series(leaking, 14))
+    back = next(change for change in outlook(case).changes if "stays below" in change)
+    assert "below 572 MiB for 2 h" in back  # a quarter of what was gained above where it began
+
+    (outcome,) = replay([series(lambda hour: leaking(hour) if hour < 14 else 560 * MIB, 17)], SETTINGS)
+    ((_, end),) = outcome.alerts
+    assert end is not None
+    assert end <= (START_S + 16 * HOUR) * 1000 + QUARTER_MS
+
+
+def test_a_warm_up_is_told_to_slow_down() -> None:
+    case = explained(series(lambda hour: 500 * MIB + 300 * MIB * (1 - exp(-hour / 3)), 14))
+    text = render(case, 0)
+    assert text.startswith("watch  proc/shop[812]: grows, may be bounded: ")
+    against = text.partition("Against a leak, in the window of 8 h that decided:\n")[2].partition("\n\n")[0]
+    assert "it is slowing down." in " ".join(against.split())
+    assert "Why it is asked: A warm-up or a cache that fills slows down" in " ".join(against.split())
+    assert "All of these must hold in one window; then data" in " ".join(text.split())
+
+
+def test_ok_says_what_it_would_take() -> None:
+    text = " ".join(render(explained(series(flat, 14)), 0).split())
+    assert text.startswith("ok proc/shop[812]: no sign of a leak; 500 MiB now")
+    # 3 % of 500 MiB within half a day; over ten days the least rate is more than 2 %.
+    assert "grow by 15.0 MiB within 6 h (+2.50 MiB/h) or 15.0 MiB within 10 d (+64.0 KiB/h); less" in text
+    assert "Next:" not in text
+
+
+def test_what_no_test_says_is_said_all_the_same() -> None:
+    case = explained(series(lambda hour: 500 * MIB + (100 * MIB if 2 < hour < 5 else 0), 12))
+    assert (case.verdict, case.failed) == (Verdict.OK, ())
+    against = render(case, 0).partition("Against a leak:\n")[2].partition("\n\n")[0]
+    assert against == "  - Below its highest level of 11 h 55 min."
+    # What rose once may rise again, and need not begin anew then.
+    assert outlook(case).at_ms == case.next_look(case.next_look(case.look_ms) + 75 * 60_000)
+
+
+def test_a_leak_is_never_more_than_consistent_with_one() -> None:
+    text = render(explained(series(leaking, 14)), 0)
+    assert text.startswith("leak  proc/shop[812]: consistent with a leak: +20.0 MiB/h")
+    assert "Against a leak" not in text
+    assert "sudo pmap -X 812 |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("proc/python3[7]", "memray attach --aggregate 7"),
+        ("proc/java[7]", "jcmd 7 GC.class_histogram"),
+        ("proc/redis-server[7]", "heaptrack --pid 7"),
+        ("group/shop", "sudo pmap -X PID"),
+        ("slab/kmalloc-4k", "/sys/kernel/slab/kmalloc-4k/"),
+        ("slab/kmalloc-4k", "kmemleak"),
+        ("vmalloc/bpf_prog_alloc+0x10/0x90", "sudo grep -w bpf_prog_alloc /proc/kallsyms"),
+        ("kernel/PageTables", "VmPTE"),
+        ("kernel/Shmem", "df -t tmpfs"),
+        ("slab/x y", "slub_debug=U,'x y'"),
+    ],
+)
+def test_next_steps_by_what_it_is(name: str, step: str) -> None:
+    steps = next_steps(explained(series(leaking, 14, name)))
+    assert any(step in one for one in steps), steps
+
+
+def test_memory_the_kernel_gives_back_is_never_called_a_leak() -> None:
+    captures = [series(leaking, 14, "slab/dentry"), series(flat, 14, "kernel/SUnreclaim")]
+    case = case_of(captures, "slab/dentry", SETTINGS)
+    assert (case.verdict, case.suspected) == (Verdict.WATCH, False)
+    assert outlook(case).changes == ("It is never called a leak: the kernel gives this back when memory is asked for.",)
+    assert "drop_caches" in next_steps(case)[0]
+
+
+def test_samples_a_quarter_of_a_day_apart_are_explained_without_a_time() -> None:
+    times = (START_S + 6 * HOUR * np.arange(14)) * 1000
+    for count, verdict in ((4, Verdict.LEARNING), (14, Verdict.LEAK)):
+        capture = Capture(
+            "proc/a[1]", subject_of("proc/a[1]"), times[:count], 500.0 * MIB + 20 * MIB * np.arange(count)
+        )
+        case = explained(capture)
+        assert (case.sparse, case.verdict, outlook(case).at_ms) == (True, verdict, None)
+        assert "the next sample, as each is judged when it comes" in render(case, 0)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    lines = ["time,series,value"]
+    for one in (series(leaking, 14), series(flat, 14, "proc/calm[8]")):
+        lines += [f"{ms // 1000},{one.name},{value:.0f}" for ms, value in zip(one.times_ms, one.values, strict=True)]
+    path = tmp_path / "capture.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_json_has_every_sentence(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--file", file, "proc/calm[8]", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["series"], found["verdict"]) == (1, "proc/calm[8]", "ok")
+    assert found["evidence"][0]["sentence"].startswith("It grew by ")
+    assert found["evidence"][0]["purpose"].startswith("[thresholds] min_growth")
+    assert found["earliest_at"] == "2025-06-16T11:15:00Z"
+    assert (found["confirmation"], found["next_steps"]) == ([], [])
+    assert main(["explain", "--file", file, "proc/shop[812]", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["decided_by_window_s"]) == ("leak", 12 * HOUR)
+    assert len(found["would_change"]) == 3
+
+
+def test_text_is_as_wide_as_a_terminal_but_for_commands(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--file", file, "proc/shop[812]"]) == 0
+    body = capsys.readouterr().out.partition("\n\n")[2]
+    assert max(map(len, body.splitlines())) <= 120
+    assert "\x1b" not in body
+
+
+def test_a_series_that_is_not_there_is_67_and_names_those_that_are(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "--file", file, "shop"]) == 67
+    assert capsys.readouterr().err == "leakwatch: no series is called shop; there is proc/shop[812]\n"
+    assert main(["explain", "--file", file, "\x1b"]) == 67
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_of_several_series_one_must_be_named(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--file", file]) == 2
+    assert "which of the 2 series; there are proc/shop[812], proc/calm[8]" in capsys.readouterr().err
