@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import Judged, evidence, judge
 from leakwatch.analysis.shape import onset
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
-from leakwatch.analysis.windows import Blocks, cut, join
+from leakwatch.analysis.windows import Blocks, Table
 from leakwatch.model import Trend, Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.question import Held, Question
     from leakwatch.analysis.spans import Plan, Span
+    from leakwatch.analysis.windows import Ints
 
 NEAREST = 0.7
 """The longest span that fits a configured window stands for it from this share of it on: 60 hours for 64."""
@@ -32,19 +34,21 @@ def answer(questions: Sequence[Question]) -> list[Answer]:
         return []
     plan = questions[0].plan
     blocks = [blocks_of(question.held) for question in questions]
-    parts = [
-        cut(held, plan, np.array([question.end], dtype=np.int64))
-        for held, question in zip(blocks, questions, strict=True)
+    whose = np.arange(len(questions))
+    rows = Table(blocks, plan).cut(whose, np.array([question.end for question in questions], dtype=np.int64))
+    judged = judge(rows, plan, [question.criteria for question in questions], rows.look)
+    return [
+        answer_of(judged, part, held, question.end, plan)
+        for part, held, question in zip(by_look(rows.look, len(questions)), blocks, questions, strict=True)
     ]
-    counts = [len(part.look) for part in parts]
-    whose = np.repeat(np.arange(len(questions)), counts)
-    judged = judge(join(parts), plan, [question.criteria for question in questions], whose)
-    answers, at = [], 0
-    for held, question, count in zip(blocks, questions, counts, strict=True):
-        rows = range(at, at + count)
-        answers.append(answer_of(judged, rows, held, question.end, plan))
-        at += count
-    return answers
+
+
+def by_look(look: Ints, looks: int) -> list[list[int]]:
+    """Return which rows are of each of so many looks, in their order."""
+    order = np.argsort(look, kind="stable")
+    cuts = np.searchsorted(look[order], np.arange(looks + 1)).tolist()
+    listed = order.tolist()
+    return [listed[begin:end] for begin, end in itertools.pairwise(cuts)]
 
 
 def blocks_of(held: Held) -> Blocks:
@@ -63,34 +67,29 @@ def blocks_of(held: Held) -> Blocks:
 
 def marks_of(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Mark, ...]:
     """Return what these rows showed, as plain values."""
-    out = []
-    for row in rows:
-        span = plan.spans[int(judged.rows.span[row])]
-        out.append(
-            Mark(
-                span.units,
-                span.seconds,
-                bool(judged.hit[row]),
-                bool(judged.strong[row]),
-                bool(judged.memory[row]),
-                bool(judged.veto[row]),
-                bool(judged.growing[row]),
-                float(judged.slope[row]),
-                float(judged.half_width[row]),
-                float(judged.shapes.first[row]),
-                float(judged.shapes.now[row]),
-            )
-        )
-    return tuple(out)
+    part = np.array(rows, dtype=np.int64)
+    spans = [plan.spans[at] for at in judged.rows.span[part].tolist()]
+    values = (
+        judged.hit, judged.strong, judged.memory, judged.veto, judged.growing, judged.slope, judged.half_width,
+        judged.shapes.first, judged.shapes.now,
+    )  # fmt: skip
+    columns = zip(*(column[part].tolist() for column in values), strict=True)
+    return tuple(Mark(span.units, span.seconds, *row) for span, row in zip(spans, columns, strict=True))
 
 
-def answer_of(judged: Judged, rows: Sequence[int] | range, blocks: Blocks, end: int, plan: Plan) -> Answer:
-    """Return what the windows of one look showed, these rows."""
+def answer_of(
+    judged: Judged, rows: Sequence[int] | range, blocks: Blocks, end: int, plan: Plan, *, suspect: bool = True
+) -> Answer:
+    """Return what the windows of one look showed, these rows.
+
+    ``suspect`` is False where nobody asks when growth began unless there is some.
+    """
     if not len(rows):
         return Answer((), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)
     best = deciding(judged, rows, plan)
     span = plan.spans[int(judged.rows.span[best])]
-    since_ms, level = onset_of(blocks, span, end, plan)
+    growing = bool(judged.growing[list(rows)].any())
+    since_ms, level = onset_of(blocks, span, end, plan) if suspect or growing else (0, 0.0)
     return Answer(
         marks=marks_of(judged, rows, plan),
         trends=_trends(judged, rows, plan),
@@ -100,7 +99,7 @@ def answer_of(judged: Judged, rows: Sequence[int] | range, blocks: Blocks, end: 
         window_s=span.seconds,
         since_ms=since_ms,
         since_level=level,
-        growing=bool(judged.growing[list(rows)].any()),
+        growing=growing,
     )
 
 
@@ -108,7 +107,7 @@ def deciding(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> int:
     """Return the longest row that hits, else the one that came closest: the most tests passed, growth first."""
     part = np.array(rows)
     passed = np.sum([test.passed[part] * (3 if test.grows else 1) for test in judged.tests], axis=0)
-    units = np.array([plan.spans[int(i)].units for i in judged.rows.span[part]])
+    units = np.array([span.units for span in plan.spans])[judged.rows.span[part]]
     score = judged.hit[part] * 1e6 + passed + units / 1e3 - judged.rows.by_medians[part] * 1e-4
     return int(part[int(np.argmax(score))])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leakwatch.model import Criterion
 
@@ -70,6 +70,11 @@ class Ground:
     peak: float = -inf
     depth: float = 0.0
     """Level before the last release, and how far down it went."""
+
+
+LookValues: TypeAlias = tuple[int, float, float, float, float]
+GroundValues: TypeAlias = tuple[float, float, float, float, float, bool, int, float, float]
+"""The fields of a ``Look`` and of a ``Ground`` in their order."""
 
 
 @dataclass(slots=True)
@@ -176,7 +181,7 @@ def step(
     they are not held.
     """
     c = criteria
-    hits = _unvetoed([mark for mark in marks if mark.hit], [mark for mark in marks if mark.veto])
+    hits = _hits(marks)
     climb.growing = any(mark.growing for mark in marks)
     climb.why = ()
     hits = _held_back(climb, look, ground, hits, lives, c, unit_s)
@@ -188,34 +193,62 @@ def step(
             return
         _suspect(climb, look, ground, hits, memory, c, unit_s, headroom_bytes)
     if climb.alarm is not None and climb.alarm.started_ms != look.end_ms:
-        newest = max(hits, key=lambda mark: mark.units) if hits else memory
+        newest = _longest(hits) or memory
         if newest is not None:
-            climb.alarm.slope, climb.alarm.half_width = newest.slope, newest.half_width
-            climb.alarm.units, climb.alarm.seconds = newest.units, newest.seconds
+            carry(climb.alarm, newest)
         _end(climb, look, ground, c, course)
+
+
+def carrying(
+    look: Look, ground: Ground, marks: Sequence[Mark], lives: Lives, criteria: LeakCriteria, unit_s: float
+) -> Mark | None:
+    """Return the window whose slope an alarm takes at this look, if any."""
+    hits = _held_back(Climb(), look, ground, _hits(marks), lives, criteria, unit_s)
+    return _longest(hits) or lives.same_slope(marks, look.end_ms, criteria)
+
+
+def carry(alarm: Alarm, mark: Mark) -> None:
+    """Let the alarm go by this window from now on."""
+    alarm.slope, alarm.half_width = mark.slope, mark.half_width
+    alarm.units, alarm.seconds = mark.units, mark.seconds
 
 
 def follow(ground: Ground, look: Look, c: LeakCriteria) -> Ground:
     """Return the ground after one more look."""
-    noise = look.noise if isfinite(look.noise) else ground.noise
-    low = look.trough
+    return Ground(*moved(_values(ground), look.age, look.trough, look.noise, c))
+
+
+def _values(ground: Ground) -> GroundValues:
+    return (
+        ground.record, ground.lowest, ground.record_age, ground.longest_pause, ground.noise, ground.falling,
+        ground.falls, ground.peak, ground.depth,
+    )  # fmt: skip
+
+
+def moved(ground: GroundValues, age: float, low: float, noise: float, c: LeakCriteria) -> GroundValues:
+    """Return what ``follow`` does, of plain values: replays take a million looks."""
     if not isfinite(low):
         return ground
-    record, record_age, pause = ground.record, ground.record_age, ground.longest_pause
-    lowest = min(ground.lowest, low)
-    margin = max(noise, c.record_ratio * (record - lowest)) if isfinite(record) else 0.0
-    if low > record + margin:
-        if isfinite(record):
-            pause = max(pause, look.age - record_age)
-        record, record_age = low, look.age
-    falling, falls, peak, depth = ground.falling, ground.falls, ground.peak, ground.depth
+    record, lowest, record_age, pause, known_noise, falling, falls, peak, depth = ground
+    if not isfinite(noise):
+        noise = known_noise
+    lowest = min(lowest, low)
+    if low > record:
+        margin = max(noise, c.record_ratio * (record - lowest)) if isfinite(record) else 0.0
+        if low > record + margin:
+            if isfinite(record):
+                pause = max(pause, age - record_age)
+            record, record_age = low, age
     fall = record - low
     if falling:
         depth = max(depth, peak - low)
         falling = low <= peak - 0.5 * depth
-    elif record > lowest and fall >= _release(record - lowest, depth, c) and fall > 3 * noise:
+    elif fall > 3 * noise and record > lowest and fall >= _release(record - lowest, depth, c):
         falling, falls, peak, depth = True, falls + 1, record, fall
-    return Ground(record, lowest, record_age, pause, noise, falling, falls, peak, depth)
+    return record, lowest, record_age, pause, noise, falling, falls, peak, depth
+
+
+NO_GROUND = _values(Ground())
 
 
 def _release(gained: float, depth: float, c: LeakCriteria) -> float:
@@ -225,18 +258,33 @@ def _release(gained: float, depth: float, c: LeakCriteria) -> float:
 
 def worth_judging(ground: Ground, look: Look, lives: Lives, c: LeakCriteria) -> bool:
     """Return whether any window could hit: the cheap look that most series need no more than."""
-    if not isfinite(look.trough) or ground.record - ground.lowest < RANGE_SHARE * c.min_growth_bytes:
+    return could_hit(_values(ground), look.trough, c, lives, look.end_ms)
+
+
+def could_hit(ground: GroundValues, low: float, c: LeakCriteria, lives: Lives, end_ms: int) -> bool:
+    """Return what ``worth_judging`` does, of plain values."""
+    record, lowest, noise = ground[0], ground[1], ground[4]
+    if not isfinite(low) or record - lowest < RANGE_SHARE * c.min_growth_bytes:
         return False
-    return look.trough >= nearest_record(ground, c) or lives.any_grew(look.end_ms)
+    return low >= _nearest(record, lowest, noise, c) or lives.any_grew(end_ms)
 
 
 def nearest_record(ground: Ground, c: LeakCriteria) -> float:
     """Return how low the level may be for growth to go on now."""
-    return ground.record - max(3 * ground.noise, c.below_record * (ground.record - ground.lowest))
+    return _nearest(ground.record, ground.lowest, ground.noise, c)
 
 
-def _unvetoed(hits: list[Mark], vetoes: list[Mark]) -> list[Mark]:
-    """Drop windows that a longer one, up to four times as long, contradicts."""
+def _nearest(record: float, lowest: float, noise: float, c: LeakCriteria) -> float:
+    return record - max(3 * noise, c.below_record * (record - lowest))
+
+
+def _longest(marks: Sequence[Mark]) -> Mark | None:
+    return max(marks, key=lambda mark: mark.units, default=None)
+
+
+def _hits(marks: Sequence[Mark]) -> list[Mark]:
+    """Return the windows that hit and that no longer one, up to four times as long, contradicts."""
+    hits, vetoes = [mark for mark in marks if mark.hit], [mark for mark in marks if mark.veto]
     return [hit for hit in hits if not any(hit.units < veto.units <= VETO_REACH * hit.units for veto in vetoes)]
 
 

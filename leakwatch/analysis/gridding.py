@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from leakwatch.analysis.climb import Look
-from leakwatch.analysis.spans import COARSE_OF
+from leakwatch.analysis.measure import row_medians
+from leakwatch.analysis.spans import BLOCKS, COARSE_OF
 from leakwatch.analysis.state import RECENT_UNITS, TROUGH_UNITS
-from leakwatch.analysis.windows import Blocks, rolling_min
+from leakwatch.analysis.windows import Blocks, rolling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.climb import LookValues
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.trend import Floats
     from leakwatch.analysis.windows import Ints
@@ -34,13 +36,23 @@ class Segment:
 
 def segments_of(capture: Capture, plan: Plan) -> list[Segment]:
     """Return the segments of a series: anew where the clock was set back or all that is held would be a gap."""
-    out: list[Segment] = []
-    top = -np.inf
-    for times, values in _stretches(capture.times_ms, capture.values, plan):
-        segment = _segment(times, values, plan, top)
-        out.append(segment)
-        lows = segment.blocks.lows[np.isfinite(segment.blocks.lows)]
-        top = max(top, float(lows.max(initial=-np.inf)))
+    return all_segments([capture], plan)[0]
+
+
+def all_segments(captures: Sequence[Capture], plan: Plan) -> list[list[Segment]]:
+    """Return the segments of each of many series."""
+    stretches = [list(_stretches(capture.times_ms, capture.values, plan)) for capture in captures]
+    cut = iter(_segments([stretch for of_one in stretches for stretch in of_one], plan))
+    out: list[list[Segment]] = []
+    for of_one in stretches:
+        segments = [next(cut) for _ in of_one]
+        top = -np.inf
+        for at, segment in enumerate(segments[:-1]):
+            lows = segment.blocks.lows[np.isfinite(segment.blocks.lows)]
+            top = max(top, float(lows.max(initial=-np.inf)))
+            later = segments[at + 1]
+            segments[at + 1] = replace(later, blocks=replace(later.blocks, top_before=top))
+        out.append(segments)
     return out
 
 
@@ -68,23 +80,45 @@ def _stretches(times: Ints, values: Floats, plan: Plan) -> Iterator[tuple[Ints, 
     yield times[kept], values[kept]
 
 
-def _segment(times: Ints, values: Floats, plan: Plan, top: float) -> Segment:
+def _segments(stretches: Sequence[tuple[Ints, Floats]], plan: Plan) -> Iterator[Segment]:
+    """Yield the blocks and looks of stretches of samples."""
+    if not stretches:
+        return
+    counts = np.array([len(times) for times, _ in stretches])
+    times, values = (np.concatenate(columns) for columns in zip(*stretches, strict=True))
+    owner = np.repeat(np.arange(len(counts)), counts)
     index = times // (plan.base_s * 1000)
-    first, now = int(index[0]), int(index[-1])
-    cuts = np.flatnonzero(np.diff(index)) + 1
-    starts = np.concatenate([[0], cuts]).astype(np.int64)
-    at = index[starts]
-    sealed = at < now
-    lows, medians = np.full(now - first, np.nan), np.full(now - first, np.nan)
-    lows[at[sealed] - first] = np.minimum.reduceat(values, starts)[sealed]
-    medians[at[sealed] - first] = _medians(values, starts)[sealed]
+    ends = np.cumsum(counts)
+    first, now = index[ends - counts], index[ends - 1]
+    starts = np.concatenate([[0], np.flatnonzero((np.diff(index) != 0) | (np.diff(owner) != 0)) + 1]).astype(np.int64)
+    at, of = index[starts], owner[starts]
+    sealed = at < now[of]
+    at, of = at[sealed], of[sealed]
     coarse_first = first // COARSE_OF
-    coarse_lows, coarse_medians = _coarse(lows, medians, first, coarse_first, now)
-    blocks = Blocks(first, first, lows, medians, coarse_first, coarse_lows, coarse_medians, top)
+    size = (now // COARSE_OF - coarse_first + 1) * COARSE_OF  # with the coarse block that is not complete yet
+    begin = np.cumsum(size) - size - coarse_first * COARSE_OF  # where the fine block 0 would be
+    lows, medians = np.full(size.sum(), np.nan), np.full(size.sum(), np.nan)
+    lows[begin[of] + at] = np.minimum.reduceat(values, starts)[sealed]
+    medians[begin[of] + at] = _medians(values, starts)[sealed]
+    coarse_lows, coarse_medians = _coarse(lows, medians)
+    due, cuts = _due(at, of, now, plan)
+    for i, (fine_0, begun, over, coarse) in enumerate(
+        zip(begin.tolist(), first.tolist(), now.tolist(), coarse_first.tolist(), strict=True)
+    ):
+        fine = slice(fine_0 + begun, fine_0 + over)
+        row = fine_0 // COARSE_OF + coarse
+        whole = slice(row, row + over // COARSE_OF - coarse)
+        blocks = Blocks(begun, begun, lows[fine], medians[fine], coarse, coarse_lows[whole], coarse_medians[whole])
+        yield Segment(int(stretches[i][0][0]), blocks, due[cuts[i] : cuts[i + 1]])
+
+
+def _due(at: Ints, of: Ints, now: Ints, plan: Plan) -> tuple[Ints, list[int]]:
+    """Return the fine block each look ends with, and which of them are of which segment."""
     every = plan.look_blocks
-    due = np.unique(-(-(at[sealed] + 1) // every) * every - 1)
-    due = due[due < now]
-    return Segment(int(times[0]), blocks, due)
+    due = -(-(at + 1) // every) * every - 1
+    taken = due < now[of]
+    taken[1:] &= (np.diff(due) != 0) | (np.diff(of) != 0)
+    return due[taken], np.searchsorted(of[taken], np.arange(len(now) + 1)).tolist()
 
 
 def _medians(values: Floats, starts: Ints) -> Floats:
@@ -92,21 +126,13 @@ def _medians(values: Floats, starts: Ints) -> Floats:
     out = np.empty(len(starts))
     for count in np.unique(counts).tolist():
         which = np.flatnonzero(counts == count)
-        out[which] = np.median(values[starts[which][:, None] + np.arange(count)], axis=1)
+        out[which] = row_medians(values[starts[which][:, None] + np.arange(count)])
     return out
 
 
-def _coarse(lows: Floats, medians: Floats, first: int, coarse_first: int, now: int) -> tuple[Floats, Floats]:
-    """Return the coarse blocks that are complete before the fine block ``now``."""
-    count = now // COARSE_OF - coarse_first
-    if count <= 0:
-        return np.empty(0), np.empty(0)
-    grid = np.full((2, (count + 1) * COARSE_OF), np.nan)
-    offset = first - coarse_first * COARSE_OF
-    grid[0, offset : offset + len(lows)] = lows
-    grid[1, offset : offset + len(medians)] = medians
-    low = grid[0].reshape(-1, COARSE_OF)[:count]
-    middle = grid[1].reshape(-1, COARSE_OF)[:count]
+def _coarse(lows: Floats, medians: Floats) -> tuple[Floats, Floats]:
+    """Return the coarse blocks of fine ones, of whole rows of them."""
+    low, middle = lows.reshape(-1, COARSE_OF), medians.reshape(-1, COARSE_OF)
     empty = ~np.isfinite(low).any(axis=1)
     low = np.where(np.isfinite(low), low, np.inf).min(axis=1)
     ordered = np.sort(middle, axis=1)
@@ -116,42 +142,48 @@ def _coarse(lows: Floats, medians: Floats, first: int, coarse_first: int, now: i
     return np.where(empty, np.nan, low), np.where(empty, np.nan, (a + b) / 2)
 
 
+Facts: TypeAlias = "list[LookValues]"
+
+
 def look_facts(segment: Segment, plan: Plan) -> list[Look]:
     """Return the looks of a segment, oldest first."""
-    ends, b = segment.ends, segment.blocks
-    if not len(ends):
-        return []
-    at = ends - b.first
-    reach = int(at[-1]) + 1
-    lows = np.concatenate([b.lows, np.full(max(0, reach - len(b.lows)), np.nan)])[:reach]
-    age = (at + 1) * plan.base_s / plan.unit_s
-    trough = rolling_min(lows, plan.blocks_of(TROUGH_UNITS))[at]
-    recent = _rolling_max(lows, plan.blocks_of(RECENT_UNITS))[at]
-    noise = _noise(lows, at, plan)
-    when = (ends + 1) * plan.base_s * 1000
-    return [
-        Look(*values)
-        for values in zip(when.tolist(), age.tolist(), trough.tolist(), recent.tolist(), noise.tolist(), strict=True)
-    ]
+    return [Look(*values) for values in all_looks([segment], plan)[0]]
 
 
-def _rolling_max(x: Floats, length: int) -> Floats:
-    padded = np.concatenate([np.full(length - 1, -np.inf), np.where(np.isfinite(x), x, -np.inf)])
-    high = sliding_window_view(padded, length).max(axis=1)
-    return np.where(np.isinf(high), np.nan, high)
+def all_looks(segments: Sequence[Segment], plan: Plan) -> list[Facts]:
+    """Return the looks of each segment as plain values."""
+    half, recent = plan.blocks_of(TROUGH_UNITS), plan.blocks_of(RECENT_UNITS)
+    sixth = max(1, round(recent / BLOCKS))
+    space = np.full(max(half, recent, sixth * BLOCKS), np.nan)  # before each: no look reaches into another's blocks
+    lows = np.concatenate([part for segment in segments for part in (space, segment.blocks.lows)] or [space])
+    counts = np.array([len(segment.ends) for segment in segments], dtype=np.int64)
+    sizes = np.array([len(space) + len(segment.blocks.lows) for segment in segments], dtype=np.int64)
+    ends = np.concatenate([segment.ends for segment in segments] or [counts])
+    at = ends - np.repeat([segment.blocks.first for segment in segments], counts)
+    where = at + np.repeat(np.cumsum(sizes) - sizes + len(space), counts)
+    real = np.isfinite(lows)
+    falling = np.where(real, lows, np.inf)
+    trough = np.where(at + 1 >= half, rolling(falling, half, np.minimum)[where], np.inf)
+    top = rolling(np.where(real, lows, -np.inf), recent, np.maximum)[where]
+    noise = _noise(rolling(falling, sixth, np.minimum), where, sixth)
+    noise[at + 1 < BLOCKS * sixth] = np.nan
+    columns = (
+        (ends + 1) * plan.base_s * 1000,
+        (at + 1) * plan.base_s / plan.unit_s,
+        np.where(np.isinf(trough), np.nan, trough),
+        np.where(np.isinf(top), np.nan, top),
+        noise,
+    )
+    looks = list(zip(*(column.tolist() for column in columns), strict=True))
+    cuts = [0, *np.cumsum(counts).tolist()]
+    return [looks[begin:end] for begin, end in itertools.pairwise(cuts)]
 
 
-def _noise(lows: Floats, at: Ints, plan: Plan) -> Floats:
-    """See ``state.noise_of``."""
-    q = max(1, round(plan.blocks_of(RECENT_UNITS) / 12))
-    out = np.full(len(at), np.nan)
-    has = at + 1 >= 12 * q
-    if has.any():
-        window = lows[at[has][:, None] - 12 * q + 1 + np.arange(12 * q)].reshape(-1, 12, q)
-        y = np.where(np.isfinite(window), window, np.inf).min(axis=2)
-        whole = np.isfinite(y).all(axis=1)
-        y[~whole] = 0.0
-        steps = np.diff(y, axis=1)
-        spread = np.median(np.abs(steps - np.median(steps, axis=1)[:, None]), axis=1)
-        out[has] = np.where(whole, 1.4826 * spread / 2**0.5, np.nan)
-    return out
+def _noise(lowest: Floats, where: Ints, sixth: int) -> Floats:
+    """See ``state.noise_of``; ``lowest`` of each block and those before it in a sixth of a unit."""
+    y = lowest[where[:, None] - sixth * np.arange(BLOCKS - 1, -1, -1)]
+    whole = np.isfinite(y).all(axis=1)
+    y[~whole] = 0.0
+    steps = np.diff(y, axis=1)
+    spread = row_medians(np.abs(steps - row_medians(steps)[:, None]))
+    return np.where(whole, 1.4826 * spread / 2**0.5, np.nan)

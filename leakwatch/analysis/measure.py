@@ -81,31 +81,30 @@ class Shapes:
 
 def measure(y: Floats) -> Shapes:
     """Return the shapes of the rows of ``y``."""
-    slope = np.median((y[:, _J] - y[:, _I]) / _STEP, axis=1)
+    slope = _theil_sen(y)
     residuals = y - slope[:, None] * _AT
-    residuals -= np.median(residuals, axis=1)[:, None]
+    residuals -= row_medians(residuals)[:, None]
     rms = np.sqrt((residuals * residuals).sum(axis=1) / (BLOCKS - 2))
     steps = np.diff(y, axis=1)
-    rises = np.maximum(np.diff(np.minimum.accumulate(y[:, ::-1], axis=1)[:, ::-1], axis=1), 0.0)
-    total, largest = rises.sum(axis=1), rises.max(axis=1)
-    thirds = y.reshape(len(y), 3, BLOCKS // 3).mean(axis=2)
+    step_share, rises = rises_of(y)
+    middle_rise, last_rise = thirds_of(y)
     r = _correlation(residuals)
     return Shapes(
         slope=slope,
         error=np.maximum(rms, 1.0) / _SPREAD**0.5 * np.sqrt((1 + r) / (1 - r)),
         growth=slope * (BLOCKS - 1),
-        noise=np.maximum(_mad(residuals), _mad(steps - np.median(steps, axis=1)[:, None]) / 2**0.5),
+        noise=np.maximum(_mad(residuals), _mad(steps - row_medians(steps)[:, None]) / 2**0.5),
         jitter=_mad(np.diff(y, 2, axis=1)) / 6**0.5,
         residual=rms,
         early=_half_slope(y[:, :_HALF]) * (BLOCKS - 1),
         late=_half_slope(y[:, _HALF:]) * (BLOCKS - 1),
-        middle_rise=thirds[:, 1] - thirds[:, 0],
-        last_rise=thirds[:, 2] - thirds[:, 1],
+        middle_rise=middle_rise,
+        last_rise=last_rise,
         tail=y[:, -2:].mean(axis=1) - y[:, -5:-3].mean(axis=1),
         last_step=steps[:, -1],
-        step_share=np.where(total > 0, largest / np.maximum(total, 1e-9), 1.0),
-        rises=((rises >= 0.1 * largest[:, None]).sum(axis=1) * (largest > 0)).astype(np.float64),
-        level=np.maximum(np.median(y, axis=1), 1.0),
+        step_share=step_share,
+        rises=rises,
+        level=np.maximum(row_medians(y), 1.0),
         first=y[:, :2].min(axis=1),
         now=y[:, -2:].min(axis=1),
         top=y[:, :-2].max(axis=1),
@@ -113,14 +112,51 @@ def measure(y: Floats) -> Shapes:
     )
 
 
-def _mad(x: Floats) -> Floats:
-    out: Floats = np.median(np.abs(x), axis=1) * _MAD
+def rises_of(y: Floats) -> tuple[Floats, Floats]:
+    """Return ``step_share`` and ``rises`` of the rows."""
+    rises = np.maximum(np.diff(np.minimum.accumulate(y[:, ::-1], axis=1)[:, ::-1], axis=1), 0.0)
+    total, largest = rises.sum(axis=1), rises.max(axis=1)
+    share = np.where(total > 0, largest / np.maximum(total, 1e-9), 1.0)
+    return share, ((rises >= 0.1 * largest[:, None]).sum(axis=1) * (largest > 0)).astype(np.float64)
+
+
+def thirds_of(y: Floats) -> tuple[Floats, Floats]:
+    """Return ``middle_rise`` and ``last_rise`` of the rows."""
+    thirds = y.reshape(len(y), 3, BLOCKS // 3).mean(axis=2)
+    return thirds[:, 1] - thirds[:, 0], thirds[:, 2] - thirds[:, 1]
+
+
+ROWS = 2048
+"""Rows whose 66 slopes are taken at a time: a megabyte, which a core's own cache holds."""
+
+
+def _theil_sen(y: Floats) -> Floats:
+    out = np.empty(len(y))
+    for at in range(0, len(y), ROWS):
+        part = y[at : at + ROWS]
+        slopes = np.take(part, _J, axis=1)
+        slopes -= np.take(part, _I, axis=1)
+        slopes /= _STEP
+        out[at : at + ROWS] = row_medians(slopes)
     return out
+
+
+def row_medians(x: Floats) -> Floats:
+    """Return the medians of the rows of ``x``, finite: in a sixth of the time of np.median, which minds NaN."""
+    middle = x.shape[1] // 2
+    parted = np.partition(x, middle, axis=1)
+    if x.shape[1] % 2:
+        return parted[:, middle]
+    out: Floats = (parted[:, :middle].max(axis=1) + parted[:, middle]) / 2
+    return out
+
+
+def _mad(x: Floats) -> Floats:
+    return row_medians(np.abs(x)) * _MAD
 
 
 def _half_slope(y: Floats) -> Floats:
-    out: Floats = np.median((y[:, _HJ] - y[:, _HI]) / _HALF_STEP, axis=1)
-    return out
+    return row_medians((y[:, _HJ] - y[:, _HI]) / _HALF_STEP)
 
 
 def _correlation(residuals: Floats) -> Floats:

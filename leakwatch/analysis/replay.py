@@ -6,36 +6,37 @@ Windows of many series and looks are judged in one go, which is what makes it fa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis import climb as climbing
-from leakwatch.analysis.assess import answer_of, marks_of
-from leakwatch.analysis.climb import Climb, Ground, Look
-from leakwatch.analysis.gridding import Segment, look_facts, segments_of
+from leakwatch.analysis.assess import answer_of, by_look, marks_of
+from leakwatch.analysis.gridding import all_looks, all_segments, segments_of
 from leakwatch.analysis.lives import Life, Lives, summarise
 from leakwatch.analysis.question import Answer
-from leakwatch.analysis.rules import judge
-from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT, plan_of
+from leakwatch.analysis.rules import judge, may_hit, may_veto
+from leakwatch.analysis.spans import FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import is_sparse, replay_sparse
-from leakwatch.analysis.state import course_of, risen
+from leakwatch.analysis.state import risen
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import capped, screened, settled
-from leakwatch.analysis.windows import cut, join
+from leakwatch.analysis.walk import Series, least_units, walk
+from leakwatch.analysis.windows import Table
 from leakwatch.model import Assessment, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.climb import Climb, Ground, Mark
     from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.gridding import Segment
     from leakwatch.analysis.rules import Judged
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.subject import Subject
-    from leakwatch.analysis.windows import Ints, Rows
+    from leakwatch.analysis.walk import Ask, Walk
+    from leakwatch.analysis.windows import Bools, Ints, Screen
 
 CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
@@ -65,29 +66,6 @@ class Settings:
     criteria_for: Callable[[Subject], LeakCriteria]
 
 
-@dataclass(slots=True)
-class _Prepared:
-    """One series ready to be stepped through."""
-
-    capture: Capture
-    criteria: LeakCriteria
-    plan: Plan
-    capped: bool
-    segments: list[_Looks] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Looks:
-    """The looks of one segment."""
-
-    segment: Segment
-    looks: list[Look]
-    grounds: list[Ground]
-    judged: list[int]
-    """Which of them need a closer look."""
-    rows: Rows | None
-
-
 def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None = None) -> list[Outcome]:
     """Return the outcome of every series of one host, in the order given.
 
@@ -98,17 +76,22 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
     cap = _reclaim_is_told(captures)
     outcomes: dict[int, Outcome] = {}
     for chunk in _chunks(captures):
-        prepared = []
+        plans: dict[int, tuple[Plan, list[int]]] = {}
+        mild: dict[int, bool] = {}
         for at in chunk:
             capture = captures[at]
-            criteria = settings.criteria_for(capture.subject)
-            mild = not capture.subject.grows or (bool(capture.subject.reclaimable) and cap)
+            mild[at] = not capture.subject.grows or (bool(capture.subject.reclaimable) and cap)
             if is_sparse(capture, settings.windows_s):
-                outcomes[at] = _milder(replay_sparse(capture, criteria), capped_to_watch=mild)
+                outcomes[at] = replay_sparse(capture, settings.criteria_for(capture.subject))
             else:
                 plan = plan_of(settings.windows_s, interval_s(capture))
-                prepared.append((at, _prepare(capture, criteria, plan, lives[at], capped_to_watch=mild)))
-        outcomes |= _stepped(prepared, lives)
+                plans.setdefault(plan.base_s, (plan, []))[1].append(at)
+        for plan, those in plans.values():
+            criteria = [settings.criteria_for(captures[at].subject) for at in those]
+            series = _series([captures[at] for at in those], criteria, [lives[at] for at in those], plan)
+            _walked(series, plan)
+            outcomes |= {at: _outcome(captures[at], one) for at, one in zip(those, series, strict=True)}
+        outcomes |= {at: _milder(outcomes[at], capped_to_watch=mild[at]) for at in chunk}
     return [_noticed(outcomes[at], captures[at], step_s) for at in range(len(captures))]
 
 
@@ -181,102 +164,125 @@ def _life(capture: Capture, settings: Settings) -> Life | None:
     return summarise(capture.name, blocks.lows.tolist(), ended_ms, plan.base_s, plan.unit_s, criteria)
 
 
-def _prepare(capture: Capture, criteria: LeakCriteria, plan: Plan, lives: Lives, *, capped_to_watch: bool) -> _Prepared:
-    prepared = _Prepared(capture, criteria, plan, capped_to_watch)
-    for segment in segments_of(capture, plan):
-        looks = look_facts(segment, plan)
-        grounds: list[Ground] = []
-        judged: list[int] = []
-        ground = Ground()
-        for at, look in enumerate(looks):
-            ground = climbing.follow(ground, look, criteria)
-            grounds.append(ground)
-            if climbing.worth_judging(ground, look, lives, criteria):
-                judged.append(at)
-        rows = cut(segment.blocks, plan, segment.ends[np.array(judged, dtype=np.int64)]) if judged else None
-        prepared.segments.append(_Looks(segment, looks, grounds, judged, rows))
-    return prepared
+def _series(
+    captures: Sequence[Capture], criteria: Sequence[LeakCriteria], lives: Sequence[Lives], plan: Plan
+) -> list[Series]:
+    """Return these captures cut into blocks and looks."""
+    segments = all_segments(captures, plan)
+    facts = iter(all_looks([segment for of_one in segments for segment in of_one], plan))
+    return [
+        Series(plan, criterion, known, of_one, [next(facts) for _ in of_one])
+        for criterion, known, of_one in zip(criteria, lives, segments, strict=True)
+    ]
 
 
-def _stepped(prepared: Sequence[tuple[int, _Prepared]], lives: Sequence[Lives]) -> dict[int, Outcome]:
-    """Judge the windows of all these series at once, then step through each."""
-    parts: dict[Plan, list[tuple[_Looks, LeakCriteria]]] = {}
-    for _, one in prepared:
-        for looks in one.segments:
-            if looks.rows is not None:
-                parts.setdefault(one.plan, []).append((looks, one.criteria))
-    answers: dict[int, list[Answer]] = {}
-    for plan, those in parts.items():
-        counts = [len(looks.rows.look) for looks, _ in those if looks.rows is not None]
-        whose = np.repeat(np.arange(len(those)), counts)
-        joined = join([looks.rows for looks, _ in those if looks.rows is not None])
-        judged = judge(joined, plan, [criteria for _, criteria in those], whose)
-        at = 0
-        for (looks, _), count in zip(those, counts, strict=True):
-            order = at + np.argsort(joined.look[at : at + count], kind="stable")
-            cuts = np.searchsorted(joined.look[order], np.arange(len(looks.judged) + 1))
-            answers[id(looks)] = [
-                _answer_at(judged, order[cuts[i] : cuts[i + 1]], looks, i, plan) for i in range(len(looks.judged))
-            ]
-            at += count
-    return {at: _outcome(one, answers, lives[at]) for at, one in prepared}
+def _walked(series: Sequence[Series], plan: Plan) -> None:
+    """Walk through all these series side by side, judging what they ask for at once."""
+    judging = Judging(plan, series)
+    waiting = _sent([(at, walk(one)) for at, one in enumerate(series)], [None] * len(series))
+    while waiting:
+        answers = judging.answers([(at, ask) for at, _, ask in waiting])
+        waiting = _sent([(at, walker) for at, walker, _ in waiting], answers)
 
 
-def _answer_at(judged: Judged, rows: Ints, looks: _Looks, i: int, plan: Plan) -> Answer:
-    """Return the answer of a look: the whole of it for the newest one, of all others only what it showed."""
-    if looks.judged[i] == len(looks.looks) - 1:
-        return answer_of(judged, rows.tolist(), looks.segment.blocks, int(looks.segment.ends[looks.judged[i]]), plan)
-    telling = judged.growing[rows] | judged.memory[rows] | judged.veto[rows]
-    return Answer(marks_of(judged, rows[telling].tolist(), plan), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)
+def _sent(walks: Sequence[tuple[int, Walk]], answers: Sequence[list[Answer] | None]) -> list[tuple[int, Walk, Ask]]:
+    """Return the walks that ask again once they have their answers."""
+    out = []
+    for (at, walker), answer in zip(walks, answers, strict=True):
+        try:
+            out.append((at, walker, walker.send(answer)))  # type: ignore[arg-type] # None starts it
+        except StopIteration:
+            continue
+    return out
 
 
-def _outcome(one: _Prepared, answers: dict[int, list[Answer]], lives: Lives) -> Outcome:
-    alerts: list[tuple[int, int | None]] = []
-    climb, ground, last = Climb(), Ground(), None
-    covered, rise = 0, 0.0
-    for looks in one.segments:
-        if alerts and alerts[-1][1] is None:
-            alerts[-1] = (alerts[-1][0], int(looks.segment.start_ms))
-        climb, last = Climb(), None
-        closer = dict(zip(looks.judged, answers.get(id(looks), ()), strict=True))
-        newest = looks.segment.blocks.lows[-FINE_KEPT:]
-        rise = risen(newest[np.isfinite(newest)].tolist())
-        for at, (look, ground) in enumerate(zip(looks.looks, looks.grounds, strict=True)):
-            last = closer.get(at)
-            covered = min(int(looks.segment.ends[at]) - looks.segment.blocks.first + 1, FINE_KEPT)
-            marks = last.marks if last is not None else ()
-            if not marks and climb.alarm is None and climb.suspicion is None and climb.past is None:
-                climb.growing = False
-                continue
-            climbing.step(
-                climb, look, ground, marks, lives, one.criteria,
-                unit_s=one.plan.unit_s, course=partial(_course, looks.segment, one.plan, look),
-            )  # fmt: skip
-            is_open = bool(alerts) and alerts[-1][1] is None
-            if climb.alarm is not None and not is_open:
-                alerts.append((look.end_ms, None))
-            elif climb.alarm is None and is_open:
-                alerts[-1] = (alerts[-1][0], look.end_ms)
-    current = round(float(one.capture.values[-1])) if len(one.capture.values) else 0
-    if last is not None:
-        assessment = settled(climb, last, covered, one.plan, current)
+class Judging:
+    """Answers what the walks through many series of one plan ask."""
+
+    def __init__(self, plan: Plan, series: Sequence[Series]) -> None:
+        self.plan = plan
+        counts = [len(one.segments) for one in series]
+        self.first = (np.cumsum(counts) - counts).tolist()
+        self.segments = [segment for one in series for segment in one.segments]
+        self.criteria = [one.criteria for one in series for _ in one.segments]
+        self.table = Table([segment.blocks for segment in self.segments], plan)
+
+    def answers(self, asks: Sequence[tuple[int, Ask]]) -> list[list[Answer]]:
+        """Return the answers of each, in its order."""
+        out: list[list[Answer]] = [[]] * len(asks)
+        kinds: dict[Callable[[Ints, Ints, list[bool]], list[Answer]], list[int]] = {}
+        for at, (_, ask) in enumerate(asks):
+            kinds.setdefault(self._whole if ask.whole else self._memory if ask.memory else self._hits, []).append(at)
+        for kind, which in kinds.items():
+            flat = [(self.first[asks[at][0]] + asks[at][1].segment, asks[at][1]) for at in which]
+            whose = np.repeat([segment for segment, _ in flat], [len(ask.looks) for _, ask in flat])
+            ends = np.concatenate([self.segments[segment].ends[ask.looks] for segment, ask in flat])
+            found = iter(kind(whose, ends, [ask.suspect for _, ask in flat]))
+            for at, (_, ask) in zip(which, flat, strict=True):
+                out[at] = [next(found) for _ in ask.looks]
+        return out
+
+    def _hits(self, whose: Ints, ends: Ints, _: list[bool]) -> list[Answer]:
+        """Return which windows hit, and of the looks with such ones, which longer ones contradict them."""
+        k = self.criteria[0]
+        least = least_units(k)
+        hits = self._judged(whose, ends, least, lambda y: may_hit(y, k))
+        marks = self._marks(hits, hits.hit, len(ends))
+        some = np.flatnonzero([bool(of_one) for of_one in marks])
+        if len(some):
+            vetoes = self._judged(whose[some], ends[some], least, lambda y: may_veto(y, k))
+            for at, of_one in zip(some.tolist(), self._marks(vetoes, vetoes.veto, len(some)), strict=True):
+                marks[at] += of_one
+        return [_answer(of_one) for of_one in marks]
+
+    def _memory(self, whose: Ints, ends: Ints, _: list[bool]) -> list[Answer]:
+        judged = self._judged(whose, ends, 0.0, None)
+        telling = judged.growing | judged.memory | judged.veto
+        return [_answer(of_one) for of_one in self._marks(judged, telling, len(ends))]
+
+    def _whole(self, whose: Ints, ends: Ints, suspect: list[bool]) -> list[Answer]:
+        """Return all that is to be said of one look of each."""
+        judged = self._judged(whose, ends, 0.0, None)
+        rows = by_look(judged.rows.look, len(ends))
+        return [
+            answer_of(judged, of_one, self.segments[segment].blocks, end, self.plan, suspect=asked)
+            for of_one, segment, end, asked in zip(rows, whose.tolist(), ends.tolist(), suspect, strict=True)
+        ]
+
+    def _judged(self, whose: Ints, ends: Ints, least: float, screen: Screen | None) -> Judged:
+        rows = self.table.cut(whose, ends, least, screen)
+        return judge(rows, self.plan, self.criteria, whose[rows.look])
+
+    def _marks(self, judged: Judged, telling: Bools, looks: int) -> list[tuple[Mark, ...]]:
+        """Return the marks of the rows that tell something, by look."""
+        rows = np.flatnonzero(telling)
+        listed = by_look(judged.rows.look[rows], looks)
+        return [marks_of(judged, rows[of_one].tolist(), self.plan) if of_one else () for of_one in listed]
+
+
+NOTHING = Answer((), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)
+
+
+def _answer(marks: tuple[Mark, ...]) -> Answer:
+    """Return the answer of a look that is not the newest: only what it showed."""
+    return replace(NOTHING, marks=marks) if marks else NOTHING
+
+
+def _outcome(capture: Capture, series: Series) -> Outcome:
+    covered, rise = _data_of(series.segments[-1]) if series.segments else (0, 0.0)
+    current = round(float(capture.values[-1])) if len(capture.values) else 0
+    if series.last is not None:
+        assessment = settled(series.climb, series.last, covered, series.plan, current)
     else:
-        assessment = screened(climb, ground, covered, rise, one.plan, one.criteria, current)
-    outcome = Outcome(one.capture.name, assessment, tuple(alerts), climb, ground)
-    return _milder(outcome, capped_to_watch=one.capped)
+        assessment = screened(series.climb, series.ground, covered, rise, series.plan, series.criteria, current)
+    return Outcome(capture.name, assessment, tuple(series.alerts), series.climb, series.ground)
 
 
-def _course(segment: Segment, plan: Plan, look: Look, units: float, ago: float) -> tuple[float, ...]:
-    """See ``SeriesState``."""
-    length = plan.blocks_of(units)
-    end = look.end_ms // (plan.base_s * 1000) - round(plan.seconds(ago) / plan.base_s)
-    b = segment.blocks
-    if length > FINE_KEPT:
-        start = max(b.coarse_start, end // COARSE_OF - plan.coarse_kept)
-        part = b.coarse_medians[start - b.coarse_start : end // COARSE_OF - b.coarse_start].tolist()
-        return course_of(part, len(part), length // COARSE_OF)
-    part = b.medians[max(0, end - b.start - length) : end - b.start].tolist()
-    return course_of(part, len(part), length)
+def _data_of(segment: Segment) -> tuple[int, float]:
+    """Return how many blocks the newest look had, all there are before the first, and the rise from old to new."""
+    newest = segment.blocks.lows[-FINE_KEPT:]
+    covered = int(segment.ends[-1]) - segment.blocks.first + 1 if len(segment.ends) else len(newest)
+    return min(covered, FINE_KEPT), risen(newest[np.isfinite(newest)].tolist())
 
 
 def _noticed(outcome: Outcome, capture: Capture, step_s: float | None) -> Outcome:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.measure import measure
+from leakwatch.analysis.measure import measure, rises_of, thirds_of
 from leakwatch.model import Criterion
 
 if TYPE_CHECKING:
@@ -223,6 +223,18 @@ def _veto(s: Shapes, noise: Floats, k: LeakCriteria) -> Bools:
         & (s.now > s.top - 2 * noise - 0.1 * s.growth)
     )
     return bends
+
+
+def may_hit(y: Floats, k: LeakCriteria) -> Bools:
+    """Return which windows are worth measuring for a hit: no other passes the tests of rises and newest third."""
+    share, rises = rises_of(y)
+    return (share <= k.max_step_share) & (rises >= k.min_rises) & (thirds_of(y)[1] > 0)
+
+
+def may_veto(y: Floats, k: LeakCriteria) -> Bools:
+    """Return which windows are worth measuring for a veto."""
+    middle, last = thirds_of(y)
+    return (middle > 0) & (last < k.veto_ratio * middle)
 
 
 def _at_least(name: str, measured: Floats, threshold: Floats, unit: str, *, grows: bool = False) -> Test:

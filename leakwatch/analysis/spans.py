@@ -75,12 +75,15 @@ class Plan:
         return units * self.unit_s
 
 
-@lru_cache(maxsize=64)
 def plan_of(windows_s: tuple[int, ...], interval_s: float) -> Plan:
     """Return the plan for these windows; a fine block holds at least one sample."""
-    ordered = tuple(sorted(windows_s))
+    return _plan_of(tuple(sorted(windows_s)), -int(-interval_s // 1))
+
+
+@lru_cache(maxsize=64)
+def _plan_of(ordered: tuple[int, ...], whole_s: int) -> Plan:
     shortest, longest = ordered[0], ordered[-1]
-    base = max(1, round(shortest / BLOCKS), -int(-interval_s // 1))
+    base = max(1, round(shortest / BLOCKS), whole_s)
     unit = min(shortest, max(SHORTEST_UNIT * shortest, longest / ALL_UNITS))
     if shortest >= HUMAN_S:
         unit = max(unit, min(shortest, HOUR_S))
