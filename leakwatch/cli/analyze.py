@@ -74,13 +74,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _judged(paths: list[str], settings: Settings) -> Iterator[list[Judged]]:
     """Yield the verdicts on each file's series; nothing of a file that is wrong somewhere."""
+    from leakwatch.analysis.brief import look_briefly
     from leakwatch.analysis.replay import replay
     from leakwatch.report.judged import Judged
     from leakwatch.sources.tidy import read_captures
 
     for path in paths:
         file = path if len(paths) > 1 else None
-        yield [Judged(one.name, one.assessment, file) for one in replay(read_captures(path), settings)]
+        captures = read_captures(path)
+        yield [
+            Judged(one.name, look_briefly(capture, one.assessment, settings.criteria_for(capture.subject)), file)
+            for capture, one in zip(captures, replay(captures, settings), strict=True)
+        ]
 
 
 def _print(files: Iterator[list[Judged]], form: str, shown: frozenset[Verdict]) -> bool:

@@ -1,0 +1,66 @@
+"""A look at a recording too short for the configured windows: what can be said of it is at most `watch`.
+
+Its own twelve blocks are cut from what there is, so that a capture of some minutes tells its slope. Nothing so short is
+called a leak: it could be a start, a request, a morning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch.analysis.measure import measure
+from leakwatch.analysis.rules import T95
+from leakwatch.analysis.spans import BLOCKS
+from leakwatch.model import Assessment, Criterion, Verdict
+from leakwatch.units import format_duration
+
+if TYPE_CHECKING:
+    from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.criteria import LeakCriteria
+
+LEAST_SAMPLES = 2 * BLOCKS
+"""Two samples a block: a minimum of one is no trough."""
+HOUR_MS = 3_600_000
+
+
+def look_briefly(capture: Capture, found: Assessment, criteria: LeakCriteria) -> Assessment:
+    """Return the assessment of a series that is still learning, with its slope, as `watch` where it clearly grows."""
+    forward = np.concatenate([[True], np.diff(capture.times_ms) > 0]) if len(capture.times_ms) else np.empty(0, bool)
+    if found.verdict is not Verdict.LEARNING or not forward.all() or len(forward) < LEAST_SAMPLES:
+        return found
+    size = len(capture.values) // BLOCKS
+    values = capture.values[len(capture.values) - size * BLOCKS :].reshape(1, BLOCKS, size)
+    shape = measure(values.min(axis=2))
+    span_ms = int(capture.times_ms[-1] - capture.times_ms[len(capture.times_ms) - size * BLOCKS])
+    per_hour = HOUR_MS * BLOCKS / max(1, span_ms)  # from a slope a block
+    slope, half = float(shape.slope[0]) * per_hour, T95 * float(shape.error[0]) * per_hour
+    z, growth, noise = float(shape.slope[0] / shape.error[0]), float(shape.growth[0]), float(shape.noise[0])
+    window_s = max(1, round(span_ms / 1000))
+    tests = (
+        Criterion("growth is significant", z, criteria.min_z, z >= criteria.min_z, "", window_s),
+        Criterion(
+            "growth in the window", growth, criteria.min_growth_bytes, growth >= criteria.min_growth_bytes, "bytes",
+            window_s,
+        ),
+        Criterion(
+            "growth against noise", growth / max(noise, 1.0), criteria.min_noise_ratio,
+            growth >= criteria.min_noise_ratio * noise, "ratio", window_s,
+        ),
+    )  # fmt: skip
+    found = replace(found, slope_bytes_per_hour=slope, slope_low=slope - half, slope_high=slope + half)
+    if not all(test.passed for test in tests):
+        return found
+    reason = f"grows over {format_duration(window_s)}, which is too short to tell for how long; {found.reason}"
+    grown = max(0, round(growth))
+    since = int(capture.times_ms[0])
+    return replace(
+        found,
+        verdict=Verdict.WATCH,
+        evidence=(*tests, *found.evidence),
+        reason=reason,
+        grown_bytes=grown,
+        since_ms=since,
+    )
