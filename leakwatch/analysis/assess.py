@@ -132,12 +132,13 @@ def onset_of(blocks: Blocks, span: Span, end: int, plan: Plan) -> tuple[int, flo
 
 
 def _trends(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Trend, ...]:
+    spans = judged.rows.span[np.array(rows)].tolist()
+    held = [
+        (plan.spans[at].seconds, row) for at, row in zip(spans, rows, strict=True) if not judged.rows.by_medians[row]
+    ]
     trends = []
     for window_s in plan.windows_s:
-        near = [
-            (plan.spans[int(judged.rows.span[row])].seconds, row) for row in rows if not judged.rows.by_medians[row]
-        ]
-        near = [(seconds, row) for seconds, row in near if NEAREST * window_s <= seconds <= window_s]
+        near = [one for one in held if NEAREST * window_s <= one[0] <= window_s]
         if near:
             trends.append(_trend(judged, max(near)[1], window_s, plan))
     return tuple(trends)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from leakwatch.analysis.measure import filled
+from leakwatch.analysis.measure import filled, row_medians
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS
 
 if TYPE_CHECKING:
@@ -80,6 +80,11 @@ Screen: TypeAlias = "Callable[[Floats], Bools]"
 def join(parts: Sequence[Rows]) -> Rows:
     """Return all rows as one table."""
     return Rows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Rows)))
+
+
+def cut(blocks: Blocks, plan: Plan, ends: Ints, shortest_units: float = 0.0) -> Rows:
+    """Return the windows of one segment that end with each of the fine blocks ``ends``."""
+    return Table([blocks], plan).cut(np.zeros(len(ends), dtype=np.int64), ends, shortest_units)
 
 
 class Table:
@@ -341,7 +346,8 @@ class _Context:
         has = (now - BLOCKS * every >= np.maximum(0, self.first - start)) & (now < count)
         at = self._at(fine, self.ends[has], np.flatnonzero(has))
         rises = -np.diff(fine.lows[at[:, None] - every * np.arange(BLOCKS + 1)], axis=1)
-        newest[has], usual[has] = rises[:, 0], np.median(rises, axis=1)
+        newest[has] = rises[:, 0]
+        usual[has] = np.where(np.isfinite(rises).all(axis=1), row_medians(rises), np.nan)
         return newest, usual
 
 
