@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -264,8 +265,9 @@ def _unless(test: Test, void: Bools) -> Test:
 def evidence(judged: Judged, row: int, plan: Plan) -> tuple[Criterion, ...]:
     """Return one row's tests, without those that were void."""
     window_s = plan.spans[int(judged.rows.span[row])].seconds
+    measured = [float(test.measured[row]) for test in judged.tests]
     return tuple(
-        Criterion(t.name, float(t.measured[row]), float(t.threshold[row]), bool(t.passed[row]), t.unit, window_s)
-        for t in judged.tests
-        if np.isfinite(t.measured[row])
+        Criterion(test.name, value, float(test.threshold[row]), bool(test.passed[row]), test.unit, window_s)
+        for test, value in zip(judged.tests, measured, strict=True)
+        if isfinite(value)
     )

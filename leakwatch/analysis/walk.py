@@ -140,7 +140,7 @@ class _Pass:
         if any(climbing.over(alarm, look[1], look[3], record, record_age, pause, self.criteria)):
             return False
         length = record_age - alarm.since_age
-        return climbing.by_thirds(pause, length) and self.course.rises(look[0], length)
+        return climbing.by_thirds(pause, length) and self.course.goes_on(look[0], length)
 
     def _matters(self, at: int, *, closer: bool) -> bool:
         """Return whether anything follows from a look: not where nothing is suspected and no window showed anything."""
@@ -207,10 +207,10 @@ def _grounds(facts: Facts, criteria: LeakCriteria, lives: Lives) -> tuple[list[c
     """Return the ground after each look of a segment, and which of them are worth judging."""
     grounds, worth = [], []
     ground, moved, least = climbing.NO_GROUND, climbing.moved, climbing.least_range(criteria)
-    for at, look in enumerate(facts):
-        ground = moved(ground, look[1], look[2], look[4], criteria)
+    for at, (end_ms, age, trough, _, noise) in enumerate(facts):
+        ground = moved(ground, age, trough, noise, criteria)
         grounds.append(ground)
-        if ground[0] - ground[1] >= least and climbing.could_hit(ground, look[2], criteria, lives, look[0]):
+        if ground[0] - ground[1] >= least and climbing.could_hit(ground, trough, criteria, lives, end_ms):
             worth.append(at)
     return grounds, worth
 
@@ -235,8 +235,8 @@ class _Course:
         part = b.medians[max(0, end - length) : end].tolist()
         return course_of(part, len(part), length)
 
-    def rises(self, end_ms: int, units: float) -> bool:
-        """Return whether the newest third of so many units before a look's end rises for sure.
+    def goes_on(self, end_ms: int, units: float) -> bool:
+        """Return whether the newest third of so many units before a look's end rises for sure, or is not held.
 
         No bin's median is above the highest block up to its end, none below the lowest from its beginning on.
         """
@@ -244,8 +244,10 @@ class _Course:
         size = length // COURSE_PARTS
         end = end_ms // (self.plan.base_s * 1000) - self.blocks.start
         first = end - size * COURSE_PARTS
-        if size < 1 or first < 0 or length > FINE_KEPT:
+        if length > FINE_KEPT:
             return False
+        if size < 1 or first < 0:
+            return True
         highest, lowest = self._bounds()
         old = sum(lowest[first : first + 4 * size : size])
         middle = sum(highest[first + 5 * size - 1 : first + 8 * size : size])
