@@ -319,11 +319,16 @@ def _held_back(
     return hits if all(reason.passed for reason in reasons) else []
 
 
+def may_reopen(past: Past, age: float, trough: float, noise: float, c: LeakCriteria) -> bool:
+    """Return whether growth at a look would be that of an alarm which ended: soon after it, and on new ground."""
+    if not isfinite(trough) or age - past.age >= c.reopen_span * past.length:
+        return False
+    return trough > past.top + max(2 * noise, c.reopen_share * (past.top - past.base))
+
+
 def _reopened(climb: Climb, look: Look, ground: Ground, marks: Sequence[Mark], c: LeakCriteria) -> Mark | None:
     past = climb.past
-    if past is None or not isfinite(look.trough) or look.age - past.age >= c.reopen_span * past.length:
-        return None
-    if look.trough <= past.top + max(2 * ground.noise, c.reopen_share * (past.top - past.base)):
+    if past is None or not may_reopen(past, look.age, look.trough, ground.noise, c):
         return None
     least = c.reopen_rate * past.slope
     going_on = [mark for mark in marks if mark.memory and mark.units >= c.reopen_hours and mark.slope >= least]

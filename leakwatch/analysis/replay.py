@@ -88,7 +88,7 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
                 plans.setdefault(plan.base_s, (plan, []))[1].append(at)
         for plan, those in plans.values():
             criteria = [settings.criteria_for(captures[at].subject) for at in those]
-            series = _series([captures[at] for at in those], criteria, [lives[at] for at in those], plan)
+            series = series_of([captures[at] for at in those], criteria, [lives[at] for at in those], plan)
             _walked(series, plan)
             outcomes |= {at: _outcome(captures[at], one) for at, one in zip(those, series, strict=True)}
         outcomes |= {at: _milder(outcomes[at], capped_to_watch=mild[at]) for at in chunk}
@@ -164,7 +164,7 @@ def _life(capture: Capture, settings: Settings) -> Life | None:
     return summarise(capture.name, blocks.lows.tolist(), ended_ms, plan.base_s, plan.unit_s, criteria)
 
 
-def _series(
+def series_of(
     captures: Sequence[Capture], criteria: Sequence[LeakCriteria], lives: Sequence[Lives], plan: Plan
 ) -> list[Series]:
     """Return these captures cut into blocks and looks."""

@@ -151,10 +151,14 @@ class _Pass:
         return closer and bool(self.answers[at].marks)
 
     def _ask(self, looks: list[int], *, whole: bool = False) -> Walk:
-        memory = bool(self.lives.known) or self.series.climb.past is not None
+        memory = bool(self.lives.known) or any(map(self._may_reopen, looks))
         suspect = self.series.climb.alarm is not None or self.series.climb.suspicion is not None
         answers = yield Ask(self.number, looks, memory, whole, suspect)
         self.answers.update(zip(looks, answers, strict=True))
+
+    def _may_reopen(self, at: int) -> bool:
+        past, look, ground = self.series.climb.past, self.looks[at], self.grounds[at]
+        return past is not None and climbing.may_reopen(past, look[1], look[2], ground[4], self.criteria)
 
     def _take(self, at: int, *, closer: bool) -> Walk:
         """Take one look; ``closer``: windows could hit at it."""
