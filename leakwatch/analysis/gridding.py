@@ -152,13 +152,15 @@ def look_facts(segment: Segment, plan: Plan) -> list[Look]:
 
 def all_looks(segments: Sequence[Segment], plan: Plan) -> list[Facts]:
     """Return the looks of each segment as plain values."""
+    if not any(len(segment.ends) for segment in segments):
+        return [[] for _ in segments]
     half, recent = plan.blocks_of(TROUGH_UNITS), plan.blocks_of(RECENT_UNITS)
     sixth = max(1, round(recent / BLOCKS))
     space = np.full(max(half, recent, sixth * BLOCKS), np.nan)  # before each: no look reaches into another's blocks
-    lows = np.concatenate([part for segment in segments for part in (space, segment.blocks.lows)] or [space])
+    lows = np.concatenate([part for segment in segments for part in (space, segment.blocks.lows)])
     counts = np.array([len(segment.ends) for segment in segments], dtype=np.int64)
     sizes = np.array([len(space) + len(segment.blocks.lows) for segment in segments], dtype=np.int64)
-    ends = np.concatenate([segment.ends for segment in segments] or [counts])
+    ends = np.concatenate([segment.ends for segment in segments])
     at = ends - np.repeat([segment.blocks.first for segment in segments], counts)
     where = at + np.repeat(np.cumsum(sizes) - sizes + len(space), counts)
     real = np.isfinite(lows)
