@@ -408,7 +408,7 @@ def _levels_off(
     By its thirds, where it has not paused: pauses make thirds uneven. By its quarters up to the record otherwise, which
     must rise by ever less: a saturating climb pauses for longer and longer as well.
     """
-    if ground.longest_pause < length / 6:
+    if by_thirds(ground, length):
         parts = course(length, 0.0)
         return bool(parts) and _rise(parts, 4, 8) < c.levelling_ratio * max(_rise(parts, 0, 4), 0.0)
     parts = course(length, stall)
@@ -416,6 +416,11 @@ def _levels_off(
         return False
     rises = [sum(parts[i + 3 : i + 6]) / 3 - sum(parts[i : i + 3]) / 3 for i in (0, 3, 6)]
     return all(0 < new < c.bending_ratio * old for old, new in pairwise(rises))
+
+
+def by_thirds(ground: Ground, length: float) -> bool:
+    """Return whether a climb of so many units is judged by its thirds."""
+    return ground.longest_pause < length / 6
 
 
 def _rise(parts: Sequence[float], at: int, to: int) -> float:

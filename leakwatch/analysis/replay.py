@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.capture import Capture
     from leakwatch.analysis.climb import Climb, Ground, Mark
     from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.gridding import Segment
     from leakwatch.analysis.rules import Judged
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.subject import Subject
@@ -270,14 +271,20 @@ def _answer(marks: tuple[Mark, ...]) -> Answer:
 
 
 def _outcome(capture: Capture, series: Series) -> Outcome:
+    covered, rise = _data_of(series.segments[-1]) if series.segments else (0, 0.0)
     current = round(float(capture.values[-1])) if len(capture.values) else 0
     if series.last is not None:
-        assessment = settled(series.climb, series.last, series.covered, series.plan, current)
+        assessment = settled(series.climb, series.last, covered, series.plan, current)
     else:
-        newest = series.segments[-1].blocks.lows[-FINE_KEPT:] if series.segments else np.empty(0)
-        rise = risen(newest[np.isfinite(newest)].tolist())
-        assessment = screened(series.climb, series.ground, series.covered, rise, series.plan, series.criteria, current)
+        assessment = screened(series.climb, series.ground, covered, rise, series.plan, series.criteria, current)
     return Outcome(capture.name, assessment, tuple(series.alerts), series.climb, series.ground)
+
+
+def _data_of(segment: Segment) -> tuple[int, float]:
+    """Return how many blocks the newest look had, all there are before the first, and the rise from old to new."""
+    newest = segment.blocks.lows[-FINE_KEPT:]
+    covered = int(segment.ends[-1]) - segment.blocks.first + 1 if len(segment.ends) else len(newest)
+    return min(covered, FINE_KEPT), risen(newest[np.isfinite(newest)].tolist())
 
 
 def _noticed(outcome: Outcome, capture: Capture, step_s: float | None) -> Outcome:

@@ -8,13 +8,14 @@ for when it is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from leakwatch.analysis import climb as climbing
 from leakwatch.analysis.climb import Climb, Ground, Look
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
-from leakwatch.analysis.state import course_of
+from leakwatch.analysis.state import COURSE_PARTS, course_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -64,8 +65,6 @@ class Series:
     ground: Ground = field(default_factory=Ground)
     last: Answer | None = None
     """To the newest look, None where no closer one was needed."""
-    covered: int = 0
-    """Fine blocks until the newest look, of as many as are held."""
     alerts: list[tuple[int, int | None]] = field(default_factory=list)
 
 
@@ -94,7 +93,7 @@ class _Pass:
     def __init__(self, series: Series, number: int) -> None:
         self.series, self.number = series, number
         self.plan, self.criteria, self.lives = series.plan, series.criteria, series.lives
-        self.course = _Course(series.segments[number], series.plan)
+        self.course = _Course(series.segments[number], series.plan, series.criteria.levelling_ratio)
         newest = number == len(series.segments) - 1
         self.looks = series.facts[number]
         self.grounds, worth = _grounds(self.looks, series.criteria, series.lives)
@@ -127,10 +126,7 @@ class _Pass:
                 yield from self._take(at, closer=closer)
             at += 1
         if self.looks:
-            series = self.series
-            series.ground = Ground(*self.grounds[-1])
-            newest = series.segments[self.number]
-            series.covered = min(int(newest.ends[-1]) - newest.blocks.first + 1, FINE_KEPT)
+            self.series.ground = Ground(*self.grounds[-1])
 
     def _matters(self, at: int, *, closer: bool) -> bool:
         """Return whether anything follows from a look: not where nothing is suspected and no window showed anything."""
@@ -159,7 +155,7 @@ class _Pass:
         alarm, past = climb.alarm, climb.past
         climbing.step(
             climb, look, ground, marks, self.lives, self.criteria,
-            unit_s=self.plan.unit_s, course=partial(self.course.over, look),
+            unit_s=self.plan.unit_s, course=lambda units, ago: self.course.parts(look, ground, units, ago),
         )  # fmt: skip
         if alarm is not None and climb.alarm is None:
             if climb.past is not None and climb.past is not past:
@@ -206,13 +202,14 @@ def _grounds(facts: Facts, criteria: LeakCriteria, lives: Lives) -> tuple[list[c
 
 
 class _Course:
-    """The course of climbs in one segment, see ``SeriesState``."""
+    """The parts of climbs of one segment, as ``SeriesState`` has them; none where it surely has not levelled off."""
 
-    def __init__(self, segment: Segment, plan: Plan) -> None:
-        self.blocks, self.plan = segment.blocks, plan
-        self._medians: list[float] | None = None
+    def __init__(self, segment: Segment, plan: Plan, ratio: float) -> None:
+        self.blocks, self.plan, self.ratio = segment.blocks, plan, ratio
+        self._highest: list[float] | None = None
+        self._lowest: list[float] = []
 
-    def over(self, look: Look, units: float, ago: float) -> tuple[float, ...]:
+    def parts(self, look: Look, ground: Ground, units: float, ago: float) -> tuple[float, ...]:
         """Return the medians of twelve equal parts of so many units that ended ``ago`` units before a look."""
         length, b = self.plan.blocks_of(units), self.blocks
         end = look.end_ms // (self.plan.base_s * 1000) - round(self.plan.seconds(ago) / self.plan.base_s)
@@ -220,6 +217,31 @@ class _Course:
             start = max(b.coarse_start, end // COARSE_OF - self.plan.coarse_kept)
             part = b.coarse_medians[start - b.coarse_start : end // COARSE_OF - b.coarse_start].tolist()
             return course_of(part, len(part), length // COARSE_OF)
-        if self._medians is None:
-            self._medians = b.medians.tolist()
-        return course_of(self._medians, end - b.start, length)
+        end -= b.start
+        if climbing.by_thirds(ground, units) and self._rises(end, length // COURSE_PARTS):
+            return ()
+        part = b.medians[max(0, end - length) : end].tolist()
+        return course_of(part, len(part), length)
+
+    def _rises(self, end: int, size: int) -> bool:
+        """Return whether the newest third rises for sure.
+
+        No bin's median is above the highest block up to its end, none below the lowest from its beginning on.
+        """
+        first = end - size * COURSE_PARTS
+        if size < 1 or first < 0:
+            return False
+        highest, lowest = self._bounds()
+        old = sum(lowest[first : first + 4 * size : size])
+        middle = sum(highest[first + 5 * size - 1 : first + 8 * size : size])
+        new = sum(lowest[first + 8 * size : end : size])
+        return new - middle > self.ratio * max(middle - old, 0.0) + 1.0
+
+    def _bounds(self) -> tuple[list[float], list[float]]:
+        """Return for each block the highest median up to it and the lowest from it on."""
+        if self._highest is None:
+            x = self.blocks.medians
+            real = np.isfinite(x)
+            self._highest = np.maximum.accumulate(np.where(real, x, -np.inf)).tolist()
+            self._lowest = np.minimum.accumulate(np.where(real, x, np.inf)[::-1])[::-1].tolist()
+        return self._highest, self._lowest

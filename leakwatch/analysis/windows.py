@@ -82,11 +82,6 @@ def join(parts: Sequence[Rows]) -> Rows:
     return Rows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Rows)))
 
 
-def cut(blocks: Blocks, plan: Plan, ends: Ints, shortest_units: float = 0.0) -> Rows:
-    """Return the windows of one segment that end with each of the fine blocks ``ends``."""
-    return Table([blocks], plan).cut(np.zeros(len(ends), dtype=np.int64), ends, shortest_units)
-
-
 class Table:
     """The blocks of many segments, one after another: windows of all of them are cut at once.
 

@@ -17,14 +17,19 @@ from leakwatch.analysis.lives import NO_LIVES
 from leakwatch.analysis.question import Held
 from leakwatch.analysis.rules import evidence, judge
 from leakwatch.analysis.spans import COARSE_OF, plan_of
-from leakwatch.analysis.windows import Blocks, cut
+from leakwatch.analysis.windows import Blocks, Rows, Table
 from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.rules import Judged
+    from leakwatch.analysis.spans import Plan
 
 PLAN = plan_of(DEFAULT, 60.0)
 FIRST = START_MS // (PLAN.base_s * 1000)
+
+
+def cut(held: Blocks, plan: Plan, ends: np.ndarray) -> Rows:
+    return Table([held], plan).cut(np.zeros(len(ends), dtype=np.int64), ends)
 
 
 def blocks(lows: np.ndarray, *, top_before: float = -np.inf) -> Blocks:
