@@ -3,8 +3,9 @@
 
 usage: python tests/benchmarks/judge_speed.py [-n 10000] [--live 1000] [--seed 1] [--cprofile]
 
-Three quarters of the series are healthy, of several shapes; a quarter leaks. They are judged as `leakwatch analyze`
-judges a file: one verdict at the end, which takes every look on the way. Beside it in the same run, over the same
+Three quarters of the series are healthy, of several shapes; a quarter leaks. They are judged once, all windows at the
+newest look, and as `leakwatch analyze` judges a file: with suspicion and confirmation, which takes every look on the
+way. Beside it in the same run, over the same
 series: a least-squares line through each (numpy) and Theil-Sen through its hourly minima (scipy, of --live series,
 scaled up). Then --live of the series are fed to the daemon's own `SeriesState` and evaluated every quarter of an hour,
 beside what sampling as many processes costs. One core: numpy's threads are held to one.
@@ -29,9 +30,11 @@ import numpy as np
 from leakwatch.analysis import replay as replaying
 from leakwatch.analysis.assess import answer
 from leakwatch.analysis.capture import Capture
+from leakwatch.analysis.lives import NO_LIVES
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.walk import Ask
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import load_config
@@ -115,6 +118,18 @@ class Split:
         setattr(where, name, timed)
 
 
+def judge_once(series: list[Capture]) -> None:
+    """Judge all windows at the newest look of each series, with the whole answer, and nothing before it."""
+    settings = settings_of(load_config(None))
+    plan = plan_of(settings.windows_s, INTERVAL_S)
+    for at in range(0, len(series), 1000):
+        part = series[at : at + 1000]
+        criteria = [settings.criteria_for(one.subject) for one in part]
+        cut = replaying._series(part, criteria, [NO_LIVES] * len(part), plan)
+        asks = [(i, Ask(0, [len(one.facts[0]) - 1], memory=False, whole=True)) for i, one in enumerate(cut)]
+        replaying.Judging(plan, cut).answers(asks)
+
+
 def cpu_of(action: Callable[[], object]) -> float:
     began = time.process_time()
     action()
@@ -179,6 +194,7 @@ def main() -> None:
     if args.cprofile:
         cProfile.runctx("replaying.replay(series, settings)", globals(), locals(), sort="tottime")
         return
+    once_s = cpu_of(lambda: judge_once(series))
     split = Split()
     for where, name, part in PARTS:
         split.watch(where, name, part)
@@ -191,8 +207,9 @@ def main() -> None:
     print()
     print("| CPU seconds on one core | all | blocks | windows | climb |")
     print("|---|--:|--:|--:|--:|")
+    print(f"| leakwatch, one judgement at the end | {once_s:.2f} | | | |")
     print(
-        f"| leakwatch, all windows | {judged_s:.2f} | {split.seconds['blocks']:.2f} "
+        f"| leakwatch, every look on the way | {judged_s:.2f} | {split.seconds['blocks']:.2f} "
         f"| {split.seconds['windows']:.2f} | {climb_s:.2f} |"
     )
     print(f"| one least-squares line a series (numpy) | {cpu_of(lambda: lines(series)):.2f} | | | |")
