@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.question import Held, Question
     from leakwatch.analysis.spans import Plan, Span
+    from leakwatch.analysis.trend import Floats
     from leakwatch.analysis.windows import Ints
 
 NEAREST = 0.7
@@ -37,8 +38,9 @@ def answer(questions: Sequence[Question]) -> list[Answer]:
     whose = np.arange(len(questions))
     rows = Table(blocks, plan).cut(whose, np.array([question.end for question in questions], dtype=np.int64))
     judged = judge(rows, plan, [question.criteria for question in questions], rows.look)
+    scores = scores_of(judged, plan)
     return [
-        answer_of(judged, part, held, question.end, plan)
+        answer_of(judged, part, held, question.end, plan, scores=scores)
         for part, held, question in zip(by_look(rows.look, len(questions)), blocks, questions, strict=True)
     ]
 
@@ -65,7 +67,7 @@ def blocks_of(held: Held) -> Blocks:
     )
 
 
-def marks_of(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Mark, ...]:
+def marks_of(judged: Judged, rows: Sequence[int] | Ints, plan: Plan) -> tuple[Mark, ...]:
     """Return what these rows showed, as plain values."""
     part = np.array(rows, dtype=np.int64)
     spans = [plan.spans[at] for at in judged.rows.span[part].tolist()]
@@ -78,15 +80,24 @@ def marks_of(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[M
 
 
 def answer_of(
-    judged: Judged, rows: Sequence[int] | range, blocks: Blocks, end: int, plan: Plan, *, suspect: bool = True
+    judged: Judged,
+    rows: Sequence[int] | range,
+    blocks: Blocks,
+    end: int,
+    plan: Plan,
+    *,
+    scores: Floats | None = None,
+    suspect: bool = True,
 ) -> Answer:
-    """Return what the windows of one look showed, these rows.
+    """Return what the windows of one look showed, these rows; ``scores`` are those of ``scores_of``, if at hand.
 
     ``suspect`` is False where nobody asks when growth began unless there is some.
     """
     if not len(rows):
         return Answer((), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)
-    best = deciding(judged, rows, plan)
+    if scores is None:
+        scores = scores_of(judged, plan)
+    best = int(rows[int(np.argmax(scores[list(rows)]))])
     span = plan.spans[int(judged.rows.span[best])]
     growing = bool(judged.growing[list(rows)].any())
     since_ms, level = onset_of(blocks, span, end, plan) if suspect or growing else (0, 0.0)
@@ -103,13 +114,12 @@ def answer_of(
     )
 
 
-def deciding(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> int:
-    """Return the longest row that hits, else the one that came closest: the most tests passed, growth first."""
-    part = np.array(rows)
-    passed = np.sum([test.passed[part] * (3 if test.grows else 1) for test in judged.tests], axis=0)
-    units = np.array([span.units for span in plan.spans])[judged.rows.span[part]]
-    score = judged.hit[part] * 1e6 + passed + units / 1e3 - judged.rows.by_medians[part] * 1e-4
-    return int(part[int(np.argmax(score))])
+def scores_of(judged: Judged, plan: Plan) -> Floats:
+    """Return how much each row says: the longest that hits most, else what came closest: tests passed, growth first."""
+    passed = np.sum([test.passed * (3 if test.grows else 1) for test in judged.tests], axis=0)
+    units = np.array([span.units for span in plan.spans])[judged.rows.span]
+    scores: Floats = judged.hit * 1e6 + passed + units / 1e3 - judged.rows.by_medians * 1e-4
+    return scores
 
 
 def onset_of(blocks: Blocks, span: Span, end: int, plan: Plan) -> tuple[int, float]:

@@ -261,10 +261,15 @@ def worth_judging(ground: Ground, look: Look, lives: Lives, c: LeakCriteria) -> 
     return could_hit(_values(ground), look.trough, c, lives, look.end_ms)
 
 
+def least_range(c: LeakCriteria) -> float:
+    """Return how much the level must have moved for any window to hit."""
+    return RANGE_SHARE * c.min_growth_bytes
+
+
 def could_hit(ground: GroundValues, low: float, c: LeakCriteria, lives: Lives, end_ms: int) -> bool:
     """Return what ``worth_judging`` does, of plain values."""
     record, lowest, noise = ground[0], ground[1], ground[4]
-    if not isfinite(low) or record - lowest < RANGE_SHARE * c.min_growth_bytes:
+    if not isfinite(low) or record - lowest < least_range(c):
         return False
     return low >= _nearest(record, lowest, noise, c) or lives.any_grew(end_ms)
 
@@ -408,7 +413,7 @@ def _levels_off(
     By its thirds, where it has not paused: pauses make thirds uneven. By its quarters up to the record otherwise, which
     must rise by ever less: a saturating climb pauses for longer and longer as well.
     """
-    if by_thirds(ground, length):
+    if by_thirds(ground.longest_pause, length):
         parts = course(length, 0.0)
         return bool(parts) and _rise(parts, 4, 8) < c.levelling_ratio * max(_rise(parts, 0, 4), 0.0)
     parts = course(length, stall)
@@ -418,13 +423,22 @@ def _levels_off(
     return all(0 < new < c.bending_ratio * old for old, new in pairwise(rises))
 
 
-def by_thirds(ground: Ground, length: float) -> bool:
+def by_thirds(longest_pause: float, length: float) -> bool:
     """Return whether a climb of so many units is judged by its thirds."""
-    return ground.longest_pause < length / 6
+    return longest_pause < length / 6
 
 
 def _rise(parts: Sequence[float], at: int, to: int) -> float:
     return sum(parts[to : to + 4]) / 4 - sum(parts[at : at + 4]) / 4
+
+
+def over(
+    alarm: Alarm, age: float, recent_top: float, record: float, record_age: float, longest_pause: float, c: LeakCriteria
+) -> tuple[bool, bool]:
+    """Return whether the memory was given back, and whether the growth has stopped."""
+    gone = recent_top < alarm.base + c.gone_ratio * (record - alarm.base)
+    least = max(c.over_pause * longest_pause, c.over_share * (record_age - alarm.since_age), c.over_hours)
+    return gone, age - record_age > least
 
 
 def _end(
@@ -433,10 +447,8 @@ def _end(
     """Take the alarm back when memory was given back, growth has stopped or the climb was a saturating one."""
     alarm = climb.alarm
     assert alarm is not None
-    length = ground.record_age - alarm.since_age
-    gone = look.recent_top < alarm.base + c.gone_ratio * (ground.record - alarm.base)
-    stall = look.age - ground.record_age
-    stopped = stall > max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours)
+    length, stall = ground.record_age - alarm.since_age, look.age - ground.record_age
+    gone, stopped = over(alarm, look.age, look.recent_top, ground.record, ground.record_age, ground.longest_pause, c)
     if gone or stopped:
         climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base, alarm.slope)
         climb.ended = "the memory was given back" if gone else "the growth has stopped"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.assess import answer_of, by_look, marks_of
+from leakwatch.analysis.assess import answer_of, by_look, marks_of, scores_of
 from leakwatch.analysis.gridding import all_looks, all_segments, segments_of
 from leakwatch.analysis.lives import Life, Lives, summarise
 from leakwatch.analysis.question import Answer
@@ -230,7 +230,7 @@ class Judging:
         least = least_units(k)
         hits = self._judged(whose, ends, least, lambda y: may_hit(y, k))
         marks = self._marks(hits, hits.hit, len(ends))
-        some = np.flatnonzero([bool(of_one) for of_one in marks])
+        some = np.unique(hits.rows.look[hits.hit])
         if len(some):
             vetoes = self._judged(whose[some], ends[some], least, lambda y: may_veto(y, k))
             for at, of_one in zip(some.tolist(), self._marks(vetoes, vetoes.veto, len(some)), strict=True):
@@ -245,9 +245,9 @@ class Judging:
     def _whole(self, whose: Ints, ends: Ints, suspect: list[bool]) -> list[Answer]:
         """Return all that is to be said of one look of each."""
         judged = self._judged(whose, ends, 0.0, None)
-        rows = by_look(judged.rows.look, len(ends))
+        rows, scores = by_look(judged.rows.look, len(ends)), scores_of(judged, self.plan)
         return [
-            answer_of(judged, of_one, self.segments[segment].blocks, end, self.plan, suspect=asked)
+            answer_of(judged, of_one, self.segments[segment].blocks, end, self.plan, scores=scores, suspect=asked)
             for of_one, segment, end, asked in zip(rows, whose.tolist(), ends.tolist(), suspect, strict=True)
         ]
 
@@ -258,8 +258,13 @@ class Judging:
     def _marks(self, judged: Judged, telling: Bools, looks: int) -> list[tuple[Mark, ...]]:
         """Return the marks of the rows that tell something, by look."""
         rows = np.flatnonzero(telling)
-        listed = by_look(judged.rows.look[rows], looks)
-        return [marks_of(judged, rows[of_one].tolist(), self.plan) if of_one else () for of_one in listed]
+        rows = rows[np.argsort(judged.rows.look[rows], kind="stable")]
+        marks = marks_of(judged, rows, self.plan)
+        out: list[tuple[Mark, ...]] = [()] * looks
+        which, cuts = np.unique(judged.rows.look[rows], return_index=True)
+        for look, begin, end in zip(which.tolist(), cuts.tolist(), [*cuts[1:].tolist(), len(marks)], strict=False):
+            out[look] = marks[begin:end]
+        return out
 
 
 NOTHING = Answer((), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)

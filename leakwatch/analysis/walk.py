@@ -8,6 +8,7 @@ for when it is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -122,11 +123,24 @@ class _Pass:
                 ahead = SUSPECT_AHEAD if climb.suspicion is not None else self.ahead
                 self.ahead *= 2
                 yield from self._ask([look for look in worth[due : due + ahead] if look != self.final])
-            if self._matters(at, closer=closer):
+            if climb.alarm is not None and at != self.final and at not in self.answers and self._lasts(at):
+                climb.growing, climb.why = False, ()
+                if closer:
+                    self.passed.append(at)
+            elif self._matters(at, closer=closer):
                 yield from self._take(at, closer=closer)
             at += 1
         if self.looks:
             self.series.ground = Ground(*self.grounds[-1])
+
+    def _lasts(self, at: int) -> bool:
+        """Return whether the alarm lasts for sure beyond a look, told without the medians of its course."""
+        alarm, look, (record, _, record_age, pause, *_) = self.series.climb.alarm, self.looks[at], self.grounds[at]
+        assert alarm is not None
+        if any(climbing.over(alarm, look[1], look[3], record, record_age, pause, self.criteria)):
+            return False
+        length = record_age - alarm.since_age
+        return climbing.by_thirds(pause, length) and self.course.rises(look[0], length)
 
     def _matters(self, at: int, *, closer: bool) -> bool:
         """Return whether anything follows from a look: not where nothing is suspected and no window showed anything."""
@@ -155,7 +169,7 @@ class _Pass:
         alarm, past = climb.alarm, climb.past
         climbing.step(
             climb, look, ground, marks, self.lives, self.criteria,
-            unit_s=self.plan.unit_s, course=lambda units, ago: self.course.parts(look, ground, units, ago),
+            unit_s=self.plan.unit_s, course=partial(self.course.parts, look),
         )  # fmt: skip
         if alarm is not None and climb.alarm is None:
             if climb.past is not None and climb.past is not past:
@@ -192,24 +206,24 @@ class _Pass:
 def _grounds(facts: Facts, criteria: LeakCriteria, lives: Lives) -> tuple[list[climbing.GroundValues], list[int]]:
     """Return the ground after each look of a segment, and which of them are worth judging."""
     grounds, worth = [], []
-    ground = climbing.NO_GROUND
+    ground, moved, least = climbing.NO_GROUND, climbing.moved, climbing.least_range(criteria)
     for at, look in enumerate(facts):
-        ground = climbing.moved(ground, look[1], look[2], look[4], criteria)
+        ground = moved(ground, look[1], look[2], look[4], criteria)
         grounds.append(ground)
-        if climbing.could_hit(ground, look[2], criteria, lives, look[0]):
+        if ground[0] - ground[1] >= least and climbing.could_hit(ground, look[2], criteria, lives, look[0]):
             worth.append(at)
     return grounds, worth
 
 
 class _Course:
-    """The parts of climbs of one segment, as ``SeriesState`` has them; none where it surely has not levelled off."""
+    """The parts of climbs of one segment, as ``SeriesState`` has them, and bounds that often tell without them."""
 
     def __init__(self, segment: Segment, plan: Plan, ratio: float) -> None:
         self.blocks, self.plan, self.ratio = segment.blocks, plan, ratio
         self._highest: list[float] | None = None
         self._lowest: list[float] = []
 
-    def parts(self, look: Look, ground: Ground, units: float, ago: float) -> tuple[float, ...]:
+    def parts(self, look: Look, units: float, ago: float) -> tuple[float, ...]:
         """Return the medians of twelve equal parts of so many units that ended ``ago`` units before a look."""
         length, b = self.plan.blocks_of(units), self.blocks
         end = look.end_ms // (self.plan.base_s * 1000) - round(self.plan.seconds(ago) / self.plan.base_s)
@@ -218,18 +232,19 @@ class _Course:
             part = b.coarse_medians[start - b.coarse_start : end // COARSE_OF - b.coarse_start].tolist()
             return course_of(part, len(part), length // COARSE_OF)
         end -= b.start
-        if climbing.by_thirds(ground, units) and self._rises(end, length // COURSE_PARTS):
-            return ()
         part = b.medians[max(0, end - length) : end].tolist()
         return course_of(part, len(part), length)
 
-    def _rises(self, end: int, size: int) -> bool:
-        """Return whether the newest third rises for sure.
+    def rises(self, end_ms: int, units: float) -> bool:
+        """Return whether the newest third of so many units before a look's end rises for sure.
 
         No bin's median is above the highest block up to its end, none below the lowest from its beginning on.
         """
+        length = self.plan.blocks_of(units)
+        size = length // COURSE_PARTS
+        end = end_ms // (self.plan.base_s * 1000) - self.blocks.start
         first = end - size * COURSE_PARTS
-        if size < 1 or first < 0:
+        if size < 1 or first < 0 or length > FINE_KEPT:
             return False
         highest, lowest = self._bounds()
         old = sum(lowest[first : first + 4 * size : size])
