@@ -215,11 +215,16 @@ class Scan:
             for key, state in self._series.items():
                 state.criteria = self._criteria(key)
                 asked.append((state, state.questions()))
-            headroom = self._headroom()
+            rooms = [self._room_of(key, state) for key, state in self._series.items()]
         answers = iter(self._judge([question for _, questions in asked for question in questions]))
         with self._lock:
-            for state, questions in asked:
-                state.settle([next(answers) for _ in questions], headroom)
+            for (state, questions), room in zip(asked, rooms, strict=True):
+                state.settle([next(answers) for _ in questions], room)
+
+    def _room_of(self, key: Key, state: SeriesState) -> int | None:
+        """Return what is left to grow into, None when unknown: no suspect may wait for longer than its limit lasts."""
+        info = self._roster.process(key[1]) if state.is_suspected and key[1].kind is TargetKind.PROCESS else None
+        return self._room(info.identity.pid if info else None, state.previous[1] if state.previous else 0)[0]
 
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key
@@ -282,18 +287,23 @@ class Scan:
         available = self._host.get("kernel.mem_available_bytes")
         return None if available is None else available + self._host.get("kernel.swap_free_bytes", 0)
 
+    def _room(self, pid: int | None, current_bytes: float) -> tuple[int | None, str]:
+        """Return what is left to grow into, the machine's memory or what a process's limit leaves, and whose it is."""
+        room, name = self._headroom(), "memory available on this machine"
+        limit = self._limits.limit_of(pid) if pid is not None else None
+        if limit is not None:
+            left = max(0, limit[0] - round(current_bytes))
+            if room is None or left < room:
+                room, name = left, limit[1]
+        return room, name
+
     def _complete(self, finding: Finding, now_ms: int) -> Finding:
         """Add when memory runs out, for what grows."""
         found = finding.assessment
         finding = replace(finding, evaluated_at_ms=now_ms)
         if SEVERITY[found.verdict] < SEVERITY[Verdict.WATCH] or not (found.slope_bytes_per_hour or 0) > 0:
             return finding
-        room, name = self._headroom(), "memory available on this machine"
-        limit = self._limits.limit_of(finding.pid) if finding.pid is not None else None
-        if limit is not None:
-            left = max(0, limit[0] - found.current_bytes)
-            if room is None or left < room:
-                room, name = left, limit[1]
+        room, name = self._room(finding.pid, found.current_bytes)
         if room is None:
             return finding
         at = now_ms + room / (found.slope_bytes_per_hour or 1.0) * 3_600_000

@@ -36,7 +36,7 @@ def look_briefly(capture: Capture, found: Assessment, criteria: LeakCriteria) ->
     shape = measure(values.min(axis=2))
     span_ms = int(capture.times_ms[-1] - capture.times_ms[len(capture.times_ms) - size * BLOCKS])
     per_hour = HOUR_MS * BLOCKS / max(1, span_ms)  # from a slope a block
-    slope, half = float(shape.slope[0]) * per_hour, T95 * float(shape.error[0]) * per_hour
+    slope, half = float(shape.slope[0]) * per_hour, T95 * float(shape.doubt[0]) * per_hour
     z, growth, noise = float(shape.slope[0] / shape.error[0]), float(shape.growth[0]), float(shape.noise[0])
     window_s = max(1, round(span_ms / 1000))
     tests = (

@@ -152,8 +152,8 @@ def look_facts(segment: Segment, plan: Plan) -> list[Look]:
 
 def all_looks(segments: Sequence[Segment], plan: Plan) -> list[Facts]:
     """Return the looks of each segment as plain values."""
-    if not segments:
-        return []
+    if not any(len(segment.ends) for segment in segments):
+        return [[] for _ in segments]
     half, recent = plan.blocks_of(TROUGH_UNITS), plan.blocks_of(RECENT_UNITS)
     sixth = max(1, round(recent / BLOCKS))
     space = np.full(max(half, recent, sixth * BLOCKS), np.nan)  # before each: no look reaches into another's blocks

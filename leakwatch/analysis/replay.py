@@ -179,7 +179,7 @@ def series_of(
 def _walked(series: Sequence[Series], plan: Plan) -> None:
     """Walk through all these series side by side, judging what they ask for at once."""
     if not any(one.segments for one in series):
-        return
+        return  # without a sample there is nothing to walk through
     judging = Judging(plan, series)
     waiting = _sent([(at, walk(one)) for at, one in enumerate(series)], [None] * len(series))
     while waiting:

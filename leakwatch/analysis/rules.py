@@ -87,7 +87,7 @@ def judge(rows: Rows, plan: Plan, criteria: Sequence[LeakCriteria], whose: Ints)
         shapes=s,
         tests=tests,
         slope=per_hour,
-        half_width=T95 * s.error * len(_TWELFTHS) * HOUR_S / seconds,
+        half_width=T95 * s.doubt * len(_TWELFTHS) * HOUR_S / seconds,
         growing=growing,
         hit=growing & np.logical_and.reduce([test.passed for test in (*lasts, *shape, *patience)]),
         strong=strong,

@@ -49,8 +49,7 @@ def _of_learning(case: Case) -> Outlook:
     missing = case.test("data in the shortest window")
     if missing is None:
         return _next(case, (need,))
-    enough_ms = round(case.block_ms + _left_s(missing) * 1000)
-    at_ms = enough_ms if case.row is None else case.next_look(enough_ms)
+    at_ms = case.next_look(case.look_ms + _left_s(missing) * 1000)
     return Outlook((need,), (), at_ms, "a first verdict, if samples keep coming")
 
 

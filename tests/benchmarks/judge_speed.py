@@ -3,11 +3,12 @@
 
 usage: python tests/benchmarks/judge_speed.py [-n 10000] [--live 1000] [--seed 1] [--cprofile]
 
-Three quarters of the series are healthy, of several shapes; a quarter leaks. They are judged as `leakwatch analyze`
-judges a file, which takes every look on the way, and all windows of each at the newest look alone. Beside it in the
-same run, over the same series: a least-squares line through each (numpy) and Theil-Sen through its hourly minima
-(scipy, of --live series, scaled up). Then --live of the series are fed to the daemon's own `SeriesState` and evaluated
-every quarter of an hour, beside what sampling as many processes costs. One core: numpy's threads are held to one.
+Three quarters of the series are healthy, of several shapes; a quarter leaks. They are judged once, all windows at the
+newest look, and as `leakwatch analyze` judges a file: with suspicion and confirmation, which takes every look on the
+way. Beside it in the same run, over the same
+series: a least-squares line through each (numpy) and Theil-Sen through its hourly minima (scipy, of --live series,
+scaled up). Then --live of the series are fed to the daemon's own `SeriesState` and evaluated every quarter of an hour,
+beside what sampling as many processes costs. One core: numpy's threads are held to one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 from leakwatch.analysis import replay as replaying
 from leakwatch.analysis.assess import answer
 from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.lives import Lives
+from leakwatch.analysis.lives import NO_LIVES
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.analysis.subject import subject_of
@@ -117,15 +118,16 @@ class Split:
         setattr(where, name, timed)
 
 
-def judged_once(series: list[Capture], settings: replaying.Settings) -> None:
-    """Judge all windows of every series at its newest look, and no others."""
-    for first in range(0, len(series), replaying.CHUNK_SAMPLES // SAMPLES):
-        part = series[first : first + replaying.CHUNK_SAMPLES // SAMPLES]
-        plan = plan_of(settings.windows_s, INTERVAL_S)
+def judge_once(series: list[Capture]) -> None:
+    """Judge all windows at the newest look of each series, with the whole answer, and nothing before it."""
+    settings = settings_of(load_config(None))
+    plan = plan_of(settings.windows_s, INTERVAL_S)
+    for at in range(0, len(series), 1000):
+        part = series[at : at + 1000]
         criteria = [settings.criteria_for(one.subject) for one in part]
-        ready = replaying.series_of(part, criteria, [Lives()] * len(part), plan)
-        asks = [(at, Ask(0, [len(one.facts[0]) - 1], memory=True, whole=True)) for at, one in enumerate(ready)]
-        replaying.Judging(plan, ready).answers(asks)
+        cut = replaying.series_of(part, criteria, [NO_LIVES] * len(part), plan)
+        asks = [(i, Ask(0, [len(one.facts[0]) - 1], memory=False, whole=True)) for i, one in enumerate(cut)]
+        replaying.Judging(plan, cut).answers(asks)
 
 
 def cpu_of(action: Callable[[], object]) -> float:
@@ -192,7 +194,7 @@ def main() -> None:
     if args.cprofile:
         cProfile.runctx("replaying.replay(series, settings)", globals(), locals(), sort="tottime")
         return
-    once_s = cpu_of(lambda: judged_once(series, settings))
+    once_s = cpu_of(lambda: judge_once(series))
     split = Split()
     for where, name, part in PARTS:
         split.watch(where, name, part)
@@ -205,11 +207,11 @@ def main() -> None:
     print()
     print("| CPU seconds on one core | all | blocks | windows | climb |")
     print("|---|--:|--:|--:|--:|")
+    print(f"| leakwatch, one judgement at the end | {once_s:.2f} | | | |")
     print(
-        f"| leakwatch, every look of the day | {judged_s:.2f} | {split.seconds['blocks']:.2f} "
+        f"| leakwatch, every look on the way | {judged_s:.2f} | {split.seconds['blocks']:.2f} "
         f"| {split.seconds['windows']:.2f} | {climb_s:.2f} |"
     )
-    print(f"| leakwatch, the newest look alone | {once_s:.2f} | | | |")
     print(f"| one least-squares line a series (numpy) | {cpu_of(lambda: lines(series)):.2f} | | | |")
     print(f"| one Theil-Sen line of hourly minima (scipy) | {scale * cpu_of(lambda: theil_sen(part)):.2f} | | | |")
     feed_s, settle_s, asked = live(part)

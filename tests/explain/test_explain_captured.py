@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 START_S = 1_750_000_000
 HOUR, MIB = 3600, 1 << 20
 SETTINGS = settings_of(Config())
-QUARTER_MS, BLOCK_MS = 900_000, 300_000
+QUARTER_MS = 900_000
 
 
 def series(level: Callable[[float], float], hours: float, name: str = "proc/shop[812]") -> Capture:
@@ -99,7 +99,7 @@ def test_a_first_verdict_comes_when_it_says() -> None:
         return explained(series(flat, hours)).verdict
 
     assert verdict_at(at_ms) is Verdict.OK
-    assert verdict_at(at_ms - BLOCK_MS) is Verdict.LEARNING
+    assert verdict_at(at_ms - QUARTER_MS) is Verdict.LEARNING
 
 
 def test_what_grows_is_not_told_to_have_no_data() -> None:

@@ -110,6 +110,19 @@ def test_a_leak_tells_when_memory_runs_out_by_what_binds_first() -> None:
     assert (bound.exhaustion_at_ms - bound.evaluated_at_ms) / 1000 == pytest.approx(300 - used, rel=0.05)
 
 
+def test_a_suspect_near_its_own_limit_is_not_waited_for() -> None:
+    class Tight(NoLimits):
+        def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
+            return 120 * MIB, "memory limit of /a.service"
+
+    machine = Machine({process(1): leak()})
+    (free,) = watch(machine, 75).findings
+    assert free.assessment.verdict is Verdict.WATCH
+    (bound,) = watch(machine, 75, scan=Scan(MINUTES, Tight())).findings
+    assert bound.assessment.verdict is Verdict.LEAK
+    assert "would run out" in bound.assessment.reason
+
+
 def test_what_stands_still_has_no_end() -> None:
     (finding,) = watch(Machine({process(1): 50 * MIB}, host={"kernel.mem_available_bytes": GIB})).findings
     assert finding.assessment.verdict is Verdict.OK
