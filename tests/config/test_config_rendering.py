@@ -127,7 +127,7 @@ def toml_of(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > 100:
-        return hex(value)
+        return hex(value) if value > 0 else f"-{10**40}"  # TOML has no sign before hex, Python no long decimals
     if isinstance(value, list):
         return f"[{', '.join(map(toml_of, value))}]"
     if isinstance(value, dict):

@@ -190,14 +190,18 @@ def test_without_the_privilege_it_is_77_and_says_sudo(store: Path, mode: int, co
         target.chmod(mode)
         config.write_text(f'[store]\nurl = "sqlite:///{target}"\n')
         config.chmod(0o644)
-        before = (
-            "import os, sys; from leakwatch.cli.main import main; import leakwatch.cli.report, leakwatch.store.reader, "
-            "leakwatch.config, leakwatch.report.incidents, leakwatch.store.marks, leakwatch.cli.arguments; "
-            "os.setgroups([]); os.setgid(65534); os.setuid(65534); "
+        other = directory / "other.db"  # what root does first, so that all is loaded that the checkout may close
+        other.write_bytes(store.read_bytes())
+        warm = directory / "warm.toml"
+        warm.write_text(f'[store]\nurl = "sqlite:///{other}"\n')
+        script = (
+            "import io, os, sys; from contextlib import redirect_stdout; from leakwatch.cli.main import main\n"
+            f"with redirect_stdout(io.StringIO()): main(['incidents', 'ack', 'i1', '--config', {str(warm)!r}])\n"
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+            f"sys.exit(main(['incidents', 'ack', 'i1', '--config', {str(config)!r}]))"
         )
-        argv = ["incidents", "ack", "i1", "--config", str(config)]
         done = subprocess.run(
-            [sys.executable, "-c", f"{before}sys.exit(main({argv!r}))"],
+            [sys.executable, "-c", script],
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
