@@ -7,7 +7,6 @@ life's age, so that the same rules hold for hours and for minutes.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -172,13 +171,12 @@ def step(
     criteria: LeakCriteria,
     *,
     unit_s: float,
-    course: Callable[[float, float], tuple[float, ...]],
+    course: Callable[[float], tuple[float, ...]],
     headroom_bytes: float | None = None,
 ) -> None:
     """Take one look.
 
-    ``course`` returns the medians of twelve equal parts of so many units that ended so many units ago, nothing where
-    they are not held.
+    ``course`` returns the medians of twelve equal parts of the last so many units, nothing where they are not held.
     """
     c = criteria
     hits = _hits(marks)
@@ -410,26 +408,20 @@ def _raise(climb: Climb, look: Look, mark: Mark, past: Past | None, by: str) -> 
     climb.ended = ""
 
 
-def _levels_off(
-    length: float, stall: float, ground: Ground, c: LeakCriteria, course: Callable[[float, float], tuple[float, ...]]
-) -> bool:
-    """Return whether a climb of so many units turns out to be a saturating one.
-
-    By its thirds, where it has not paused: pauses make thirds uneven. By its quarters up to the record otherwise, which
-    must rise by ever less: a saturating climb pauses for longer and longer as well.
-    """
-    if by_thirds(ground.longest_pause, length):
-        parts = course(length, 0.0)
-        return bool(parts) and _rise(parts, 4, 8) < c.levelling_ratio * max(_rise(parts, 0, 4), 0.0)
-    parts = course(length, stall)
-    if not parts:
+def _levels_off(length: float, ground: Ground, c: LeakCriteria, course: Callable[[float], tuple[float, ...]]) -> bool:
+    """Return whether a climb of so many units turns out, by its thirds, to be a saturating one."""
+    if not by_thirds(ground.longest_pause, length):
         return False
-    rises = [sum(parts[i + 3 : i + 6]) / 3 - sum(parts[i : i + 3]) / 3 for i in (0, 3, 6)]
-    return all(0 < new < c.bending_ratio * old for old, new in pairwise(rises))
+    parts = course(length)
+    return bool(parts) and _rise(parts, 4, 8) < c.levelling_ratio * max(_rise(parts, 0, 4), 0.0)
 
 
 def by_thirds(longest_pause: float, length: float) -> bool:
-    """Return whether a climb of so many units is judged by its thirds."""
+    """Return whether a climb of so many units is judged by its thirds: pauses make them uneven.
+
+    By ever smaller quarters, as of climbs that pause for longer and longer, warm-ups of ten hours ended ten hours
+    sooner, and six leaks of 480 were taken back with them.
+    """
     return longest_pause < length / 6
 
 
@@ -447,17 +439,17 @@ def over(
 
 
 def _end(
-    climb: Climb, look: Look, ground: Ground, c: LeakCriteria, course: Callable[[float, float], tuple[float, ...]]
+    climb: Climb, look: Look, ground: Ground, c: LeakCriteria, course: Callable[[float], tuple[float, ...]]
 ) -> None:
     """Take the alarm back when memory was given back, growth has stopped or the climb was a saturating one."""
     alarm = climb.alarm
     assert alarm is not None
-    length, stall = ground.record_age - alarm.since_age, look.age - ground.record_age
+    length = ground.record_age - alarm.since_age
     gone, stopped = over(alarm, look.age, look.recent_top, ground.record, ground.record_age, ground.longest_pause, c)
     if gone or stopped:
         climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base, alarm.slope)
         climb.ended = "the memory was given back" if gone else "the growth has stopped"
-    elif _levels_off(length, stall, ground, c, course):
+    elif _levels_off(length, ground, c, course):
         base = alarm.base + c.gone_ratio * (ground.record - alarm.base)
         climb.ended = "the memory was given back" if look.trough < base else "the growth levels off"
     else:

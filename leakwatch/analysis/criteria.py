@@ -140,9 +140,6 @@ class LeakCriteria:
     """The growth has stopped: no new high for 1.5 times the longest earlier pause, a quarter of the climb and 2 h."""
     levelling_ratio: float = 0.3
     """Newest third of the climb over the middle third: the climb was a saturating one."""
-    bending_ratio: float = 0.6
-    """Each quarter of a climb that has paused over the quarter before: so it is for every saturating climb longer than
-    two of its time constants, and for no leak of the families but the sub-linear ones in their first hours."""
     reopen_hours: float = 3.0
     reopen_span: float = 2.0
     reopen_share: float = 0.05

@@ -194,10 +194,10 @@ class SeriesState:
     def _risen(self) -> float:
         return risen([low for low in self._trail.fine.lows if isfinite(low)])
 
-    def _course(self, look: Look, units: float, ago: float) -> tuple[float, ...]:
-        """Return the medians of twelve equal parts of so many units that ended ``ago`` units before a look."""
+    def _course(self, look: Look, units: float) -> tuple[float, ...]:
+        """Return the medians of twelve equal parts of so many units before a look."""
         length = self._plan.blocks_of(units)
-        end = look.end_ms // (self._plan.base_s * 1000) - round(self._plan.seconds(ago) / self._plan.base_s)
+        end = look.end_ms // (self._plan.base_s * 1000)
         ring = self._trail.fine
         if length > FINE_KEPT:
             ring, length, end = self._trail.coarse, length // COARSE_OF, end // COARSE_OF

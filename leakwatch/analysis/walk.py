@@ -140,7 +140,7 @@ class _Pass:
         if any(climbing.over(alarm, look[1], look[3], record, record_age, pause, self.criteria)):
             return False
         length = record_age - alarm.since_age
-        return climbing.by_thirds(pause, length) and self.course.goes_on(look[0], length)
+        return not climbing.by_thirds(pause, length) or self.course.goes_on(look[0], length)
 
     def _matters(self, at: int, *, closer: bool) -> bool:
         """Return whether anything follows from a look: not where nothing is suspected and no window showed anything."""
@@ -227,10 +227,10 @@ class _Course:
         self._highest: list[float] | None = None
         self._lowest: list[float] = []
 
-    def parts(self, look: Look, units: float, ago: float) -> tuple[float, ...]:
-        """Return the medians of twelve equal parts of so many units that ended ``ago`` units before a look."""
+    def parts(self, look: Look, units: float) -> tuple[float, ...]:
+        """Return the medians of twelve equal parts of so many units before a look."""
         length, b = self.plan.blocks_of(units), self.blocks
-        end = look.end_ms // (self.plan.base_s * 1000) - round(self.plan.seconds(ago) / self.plan.base_s)
+        end = look.end_ms // (self.plan.base_s * 1000)
         if length > FINE_KEPT:
             start = max(b.coarse_start, end // COARSE_OF - self.plan.coarse_kept)
             part = b.coarse_medians[start - b.coarse_start : end // COARSE_OF - b.coarse_start].tolist()
