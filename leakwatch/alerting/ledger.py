@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from leakwatch.analysis.findings import PARTS_OF_TOTAL
 from leakwatch.model import SEVERITY, FindingKind, Verdict
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Changes:
 
     write: tuple[Entry, ...] = ()
     drop: tuple[str, ...] = ()
-    """Ids of findings about what is gone and was not suspect."""
+    """Ids of findings about what is missing and was not suspect, or is a total that its parts explain now."""
 
 
 class Ledger:
@@ -62,17 +63,17 @@ class Ledger:
         return Changes(tuple(write), tuple(drop))
 
     def _end_all_but(self, here: set[str], now_ms: int) -> list[Entry]:
-        """Keep the suspect among those that are gone; return the entries that changed by it."""
+        """Keep the suspects that have ended; return the entries that changed by it."""
         ended = []
         for id_, entry in self._entries.items():
-            if id_ not in here and _suspect(entry.finding) and (entry.ended_ms is None or id_ in self._unstored):
+            if id_ not in here and _can_end(entry.finding) and (entry.ended_ms is None or id_ in self._unstored):
                 ended.append(replace(entry, ended_ms=entry.ended_ms or now_ms))
         self._entries |= {entry.finding.id: entry for entry in ended}
         return ended
 
     def _drop_all_but(self, here: set[str]) -> list[str]:
-        """Forget those that are gone and were not suspect; return their ids."""
-        drop = {id_ for id_, entry in self._entries.items() if id_ not in here and not _suspect(entry.finding)}
+        """Forget the others that are missing; return their ids."""
+        drop = {id_ for id_, entry in self._entries.items() if id_ not in here and not _can_end(entry.finding)}
         for id_ in drop:
             del self._entries[id_]
         return sorted(drop | (self._unstored - here - self._entries.keys()))
@@ -94,6 +95,11 @@ def _outlives(before: Entry, finding: Finding) -> bool:
         and _suspect(before.finding)
         and (before.ended_ms is not None or before.finding.pid != finding.pid)
     )
+
+
+def _can_end(finding: Finding) -> bool:
+    """Return whether a finding that is missing is of a suspect that ended; a total lives on, told by its parts."""
+    return _suspect(finding) and finding.metric not in PARTS_OF_TOTAL
 
 
 def _suspect(finding: Finding) -> bool:

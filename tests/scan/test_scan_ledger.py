@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scan_scrapes import MIB, START_MS
 
+from leakwatch import metrics
 from leakwatch.alerting.ledger import REFRESH_MS, Changes, Entry, Ledger
 from leakwatch.model import Assessment, Finding, FindingKind, Verdict
 
@@ -56,6 +59,17 @@ def test_what_ended_as_a_suspect_is_kept_with_the_time_and_the_rest_is_dropped()
         ("s3", START_MS + 5 * MINUTE_MS),
     }
     assert step(ledger, 6) == Changes()
+
+
+def test_a_total_that_its_parts_explain_has_not_ended() -> None:
+    ledger = Ledger()
+    total = replace(finding(LEAK, id_="h1", pid=None, kind=FindingKind.KERNEL), metric=metrics.KERNEL_SUNRECLAIM)
+    cache = replace(finding(LEAK, id_="s2", pid=None, kind=FindingKind.KERNEL), metric="slab.active_bytes")
+    step(ledger, 0, total)
+    changes = step(ledger, 1, cache)
+    assert [entry.finding.id for entry in changes.write] == ["s2"]
+    assert changes.drop == ("h1",)
+    assert step(ledger, 2).write[0].ended_ms is not None, "a cache that is missing has ended"
 
 
 def test_a_leak_survives_the_restart_of_its_service_until_the_new_life_is_judged() -> None:
