@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from leakwatch.analysis.climb import Look
+from leakwatch.analysis.ground import Look
 from leakwatch.analysis.measure import row_medians
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF
 from leakwatch.analysis.state import RECENT_UNITS, TROUGH_UNITS
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from leakwatch.analysis.capture import Capture
-    from leakwatch.analysis.climb import LookValues
+    from leakwatch.analysis.ground import LookValues
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.trend import Floats
     from leakwatch.analysis.windows import Ints

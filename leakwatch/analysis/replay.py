@@ -14,6 +14,7 @@ import numpy as np
 from leakwatch.analysis.assess import answer_of, by_look, marks_of, scores_of
 from leakwatch.analysis.gridding import all_looks, all_segments, segments_of
 from leakwatch.analysis.lives import Life, Lives, summarise
+from leakwatch.analysis.outcome import Outcome
 from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import judge, may_hit, may_veto
 from leakwatch.analysis.spans import FINE_KEPT, plan_of
@@ -23,13 +24,13 @@ from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import capped, screened, settled
 from leakwatch.analysis.walk import Series, least_units, walk
 from leakwatch.analysis.windows import Table
-from leakwatch.model import Assessment, Verdict
+from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from leakwatch.analysis.capture import Capture
-    from leakwatch.analysis.climb import Climb, Ground, Mark
+    from leakwatch.analysis.climb import Mark
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.gridding import Segment
     from leakwatch.analysis.rules import Judged
@@ -42,20 +43,6 @@ CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
 ENDED_INTERVALS = 3
 """Intervals a series must be missing before its life counts as ended, as in the daemon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a replay says of one series."""
-
-    name: str
-    assessment: Assessment
-    """At the last sample."""
-    alerts: tuple[tuple[int, int | None], ...]
-    """Times with verdict leak, in UTC milliseconds; the last is open (None) when it still holds at the end."""
-    climb: Climb | None = None
-    ground: Ground | None = None
-    """What is remembered at the end, None of a sparse series: what a later verdict would start from."""
 
 
 @dataclass(frozen=True, slots=True)

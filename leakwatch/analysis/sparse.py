@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakwatch.analysis.outcome import Outcome
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.trend import slope_of
 from leakwatch.model import Assessment, Criterion, Verdict
@@ -19,7 +20,6 @@ from leakwatch.model import Assessment, Criterion, Verdict
 if TYPE_CHECKING:
     from leakwatch.analysis.capture import Capture
     from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.replay import Outcome
     from leakwatch.analysis.trend import Floats
 
 SPARSE_UNITS = 2.0
@@ -34,23 +34,33 @@ MIN_Z = 2.7
 MIN_NOISE = 4.0
 """Growth over the residuals' median deviation."""
 MAX_STEP = 0.5
+"""Of the growth in one rise: what came mostly at once is a load, not a leak."""
 MIN_HALF = 0.6
 """Newer half's slope over the older half's. 0.5: one settling allocator more in 164 is called a leak for days."""
 MIN_PREVIOUS = 0.5
+"""Slope over that of as many samples before the window: slower by half is settling."""
 MIN_OF_LIFE = 0.5
 """Slope over the life's mean slope without its first sample: creeping after a start is not what the start was.
 0.3: seven of 164 settling allocators ever called a leak instead of four."""
 WAIVED = 0.5
 """Growth by half of the level needs no fresh data: there is no time to wait for a day's samples."""
 CONFIRM_SHARE = 0.25
+"""Of the window that hit must come as fresh samples, two at least, before it is called a leak."""
 FOLLOW = 0.4
+"""Of the growth its line forecasts must show in the fresh samples."""
 NEW_LIFE = 2 / 3
 """A fall below two thirds begins a new life."""
 LEVELLED = 0.3
+"""Newest slope over the alarm's steepest: below it the growth is over."""
 GONE = 0.25
+"""Of the growth still held: below it the memory was given back. Also how far a window's end may be below its top."""
 PAUSE = 3
+"""Samples without a new record that end an alarm, a quarter of the life's samples where that is more."""
 RECORD = 0.02
+"""Of the growth so far: rises smaller than this are no new record."""
 _MAD = 1.4826
+"""Median absolute deviation to standard deviation, of normal noise."""
+_MS_PER_HOUR = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +86,9 @@ def is_sparse(capture: Capture, windows_s: tuple[int, ...]) -> bool:
 
 def replay_sparse(capture: Capture, criteria: LeakCriteria) -> Outcome:
     """Return the outcome of a sparse series: one look a sample."""
-    from leakwatch.analysis.replay import Outcome  # noqa: PLC0415 - it uses this module
-
     forward = np.concatenate([[True], capture.times_ms[1:] > np.maximum.accumulate(capture.times_ms)[:-1]])
     times, values = capture.times_ms[forward], capture.values[forward]
-    run = _Run((times - times[0]) / 3.6e6, values, criteria)
+    run = _Run((times - times[0]) / _MS_PER_HOUR, values, criteria)
     alerts: list[tuple[int, int | None]] = []
     for at in range(len(times)):
         was = run.alarm is not None

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from leakwatch.analysis import climb as climbing
 from leakwatch.analysis.blocks import FINE, Trail
-from leakwatch.analysis.climb import Climb, Ground, Look
+from leakwatch.analysis.climb import Climb
+from leakwatch.analysis.ground import Ground, Look, follow, worth_judging
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.question import Held, Question
 from leakwatch.analysis.segments import TOOTH_UNITS, is_clock_break, is_fall
@@ -113,9 +114,9 @@ class SeriesState:
 
     def _take_look(self, end: int) -> None:
         look = self._look(end)
-        self.ground = climbing.follow(self.ground, look, self.criteria)
+        self.ground = follow(self.ground, look, self.criteria)
         question = None
-        if climbing.worth_judging(self.ground, look, self.lives, self.criteria):
+        if worth_judging(self.ground, look, self.lives, self.criteria):
             question = Question(self._plan, self._held(), self.criteria, end)
         self._pending.append(Pending(look, self.ground, question))
         del self._pending[:-MOST_PENDING]
@@ -237,7 +238,7 @@ class SeriesState:
             self._follow_coarse()
         missed = [due for due in dues if (due + 1) * self._plan.base_s * 1000 > self.settled_ms]
         for due in missed[:-1]:
-            self.ground = climbing.follow(self.ground, self._look(due), self.criteria)
+            self.ground = follow(self.ground, self._look(due), self.criteria)
         if missed:
             self._take_look(missed[-1])
         self._due = dues[-1] if dues else -1
@@ -255,7 +256,7 @@ class SeriesState:
             end = (ring.start + at + 1) * COARSE_OF - 1
             if end < self._trail.fine.start:
                 age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
-                self.ground = climbing.follow(self.ground, Look(0, age, low, low, nan), self.criteria)
+                self.ground = follow(self.ground, Look(0, age, low, low, nan), self.criteria)
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""

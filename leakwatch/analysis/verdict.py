@@ -10,8 +10,9 @@ from leakwatch.model import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.climb import Climb, Ground
+    from leakwatch.analysis.climb import Climb
     from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.ground import Ground
     from leakwatch.analysis.question import Answer
     from leakwatch.analysis.spans import Plan
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from leakwatch.analysis import climb as climbing
-from leakwatch.analysis.climb import Climb, Ground, Look
+from leakwatch.analysis.climb import Climb
+from leakwatch.analysis.ground import NO_GROUND, Ground, GroundValues, Look, could_hit, least_range, moved
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
 from leakwatch.analysis.state import COURSE_PARTS, course_of
 
@@ -207,14 +208,14 @@ class _Pass:
         return climbing.carrying(look, ground, marks, self.lives, self.criteria, self.plan.unit_s)
 
 
-def _grounds(facts: Facts, criteria: LeakCriteria, lives: Lives) -> tuple[list[climbing.GroundValues], list[int]]:
+def _grounds(facts: Facts, criteria: LeakCriteria, lives: Lives) -> tuple[list[GroundValues], list[int]]:
     """Return the ground after each look of a segment, and which of them are worth judging."""
     grounds, worth = [], []
-    ground, moved, least = climbing.NO_GROUND, climbing.moved, climbing.least_range(criteria)
+    ground, least = NO_GROUND, least_range(criteria)
     for at, (end_ms, age, trough, _, noise) in enumerate(facts):
         ground = moved(ground, age, trough, noise, criteria)
         grounds.append(ground)
-        if ground[0] - ground[1] >= least and climbing.could_hit(ground, trough, criteria, lives, end_ms):
+        if ground[0] - ground[1] >= least and could_hit(ground, trough, criteria, lives, end_ms):
             worth.append(at)
     return grounds, worth
 

@@ -10,8 +10,9 @@ from leakwatch.escape import printable
 from leakwatch.model import Criterion, Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.climb import Climb, Ground
+    from leakwatch.analysis.climb import Climb
     from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.ground import Ground
     from leakwatch.analysis.spans import Plan
     from leakwatch.model import Assessment
     from leakwatch.report.build import Row

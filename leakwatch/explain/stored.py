@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.climb import Climb, Ground, from_values
+from leakwatch.analysis.climb import Climb, from_values
 from leakwatch.analysis.findings import finding_id
+from leakwatch.analysis.ground import Ground
 from leakwatch.analysis.spans import plan_of
 from leakwatch.errors import FindingNotFoundError
 from leakwatch.escape import printable

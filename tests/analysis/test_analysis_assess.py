@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.analysis.assess import answer_of, blocks_of, shape_name
-from leakwatch.analysis.climb import Ground, Look, worth_judging
 from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis.ground import Ground, Look, worth_judging
 from leakwatch.analysis.lives import NO_LIVES
 from leakwatch.analysis.question import Held
 from leakwatch.analysis.rules import evidence, judge

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.measure import measure
-from leakwatch.analysis.replay import Outcome, Settings, replay
+from leakwatch.analysis.replay import Settings, replay
 from leakwatch.analysis.rules import T95
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, plan_of
 from leakwatch.analysis.state import SeriesState
@@ -23,6 +23,7 @@ from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.outcome import Outcome
     from leakwatch.model import Assessment
 
 HOURS = np.arange(0, 40, 1 / 60)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from leakwatch.analysis import climb as climbing
 from leakwatch.analysis.blocks import COARSE, FINE
-from leakwatch.analysis.climb import Climb, Ground, Look, Mark, follow, from_values, step, to_values, worth_judging
+from leakwatch.analysis.climb import Climb, Mark, from_values, step, to_values
+from leakwatch.analysis.ground import Ground, Look, follow, worth_judging
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.segments import RESET_FLOOR_BYTES, is_clock_break, is_fall
 from leakwatch.analysis.shape import onset

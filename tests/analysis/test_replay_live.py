@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from leakwatch.analysis.assess import answer
 from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.gridding import look_facts, segments_of
-from leakwatch.analysis.replay import Outcome, Settings, interval_s, replay
+from leakwatch.analysis.replay import Settings, interval_s, replay
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.sparse import is_sparse
 from leakwatch.analysis.state import SeriesState
@@ -22,6 +22,7 @@ from leakwatch.analysis.subject import subject_of
 from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
+    from leakwatch.analysis.outcome import Outcome
     from leakwatch.model import Assessment
 
 Alerts = list[tuple[int, "int | None"]]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from calibration_families import Family
 
-    from leakwatch.analysis.replay import Outcome
+    from leakwatch.analysis.outcome import Outcome
 
 GOLDEN = Path(__file__).parent / "golden" / "families.txt"
 HOUR, DAY = 3600, 86400
