@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from leakwatch.model import TargetKind
+
 
 class Unit(StrEnum):
     """What the integers of a metric count."""
@@ -49,6 +51,8 @@ KERNEL_UNACCOUNTED = "kernel.unaccounted_bytes"
 KERNEL_UNAVAILABLE = "kernel.unavailable_bytes"
 KERNEL_VMALLOC_USED = "kernel.vmalloc_used_bytes"
 KERNEL_SUNRECLAIM = "kernel.slab_unreclaimable_bytes"
+PARTS_OF_TOTAL = {KERNEL_SUNRECLAIM: TargetKind.SLAB, KERNEL_VMALLOC_USED: TargetKind.VMALLOC}
+"""The kernel's totals, and what they are made of: parts that explain a total's growth are reported in its place."""
 COLLECTOR_UP = "collector.up"
 COLLECTOR_DURATION = "collector.duration_us"
 COLLECTOR_TARGETS = "collector.targets_read"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.findings import PARTS_OF_TOTAL
+from leakwatch import metrics
 from leakwatch.model import SEVERITY, FindingKind, Verdict
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _outlives(before: Entry, finding: Finding) -> bool:
 
 def _can_end(finding: Finding) -> bool:
     """Return whether a finding that is missing is of a suspect that ended; a total lives on, told by its parts."""
-    return _suspect(finding) and finding.metric not in PARTS_OF_TOTAL
+    return _suspect(finding) and finding.metric not in metrics.PARTS_OF_TOTAL
 
 
 def _suspect(finding: Finding) -> bool:

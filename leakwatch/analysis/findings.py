@@ -96,10 +96,6 @@ def _workers(members: Sequence[Member], growing: Sequence[Member]) -> str:
     return f"{len(growing)} of {len(members)} processes grow: {rates}"
 
 
-PARTS_OF_TOTAL = {metrics.KERNEL_SUNRECLAIM: TargetKind.SLAB, metrics.KERNEL_VMALLOC_USED: TargetKind.VMALLOC}
-"""The kernel's totals, and what they are made of: parts that explain a total's growth are reported in its place."""
-
-
 def kernel_findings(
     judged: Sequence[Judged], reclaimable: Mapping[str, bool], unavailable: Assessment | None
 ) -> list[Finding]:
@@ -108,7 +104,7 @@ def kernel_findings(
     ``reclaimable`` tells it by cache, where known; ``unavailable`` is the assessment of MemTotal - MemAvailable.
     """
     judged = [_with_reclaim(one, reclaimable, unavailable) for one in judged]
-    hidden = {metric for metric, parts in PARTS_OF_TOTAL.items() if _explained(judged, metric, parts)}
+    hidden = {metric for metric, parts in metrics.PARTS_OF_TOTAL.items() if _explained(judged, metric, parts)}
     return [_kernel_finding(one, reclaimable) for one in judged if one.metric not in hidden]
 
 
