@@ -115,6 +115,8 @@ class Sample:
     metric: str
     target: Target
     value: int
+    estimated: bool = False
+    """Whether it was worked out from cheaper counters instead of being read itself."""
 
 
 @dataclass(frozen=True, slots=True)
