@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch.analysis.climb import Mark
+from leakwatch.analysis.context import Track
+from leakwatch.analysis.levels import Blocks, Table
 from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import Judged, evidence, judge
 from leakwatch.analysis.shape import onset
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
-from leakwatch.analysis.windows import Blocks, Table
+from leakwatch.analysis.windows import cut
 from leakwatch.model import Trend, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from leakwatch.analysis.levels import Ints
     from leakwatch.analysis.question import Held, Question
     from leakwatch.analysis.spans import Plan, Span
     from leakwatch.analysis.trend import Floats
-    from leakwatch.analysis.windows import Ints
 
 NEAREST = 0.7
 """The longest span that fits a configured window stands for it from this share of it on: 60 hours for 64."""
@@ -36,7 +38,7 @@ def answer(questions: Sequence[Question]) -> list[Answer]:
     plan = questions[0].plan
     blocks = [blocks_of(question.held) for question in questions]
     whose = np.arange(len(questions))
-    rows = Table(blocks, plan).cut(whose, np.array([question.end for question in questions], dtype=np.int64))
+    rows = cut(Table(blocks, plan), whose, np.array([question.end for question in questions], dtype=np.int64))
     judged = judge(rows, plan, [question.criteria for question in questions], rows.look)
     scores = scores_of(judged, plan)
     return [
@@ -118,7 +120,7 @@ def scores_of(judged: Judged, plan: Plan) -> Floats:
     """Return how much each row says: the longest that hits most, else what came closest: tests passed, growth first."""
     passed = np.sum([test.passed * (3 if test.grows else 1) for test in judged.tests], axis=0)
     units = np.array([span.units for span in plan.spans])[judged.rows.span]
-    scores: Floats = judged.hit * 1e6 + passed + units / 1e3 - judged.rows.by_medians * 1e-4
+    scores: Floats = judged.hit * 1e6 + passed + units / 1e3 - judged.rows.track * 1e-4
     return scores
 
 
@@ -144,7 +146,9 @@ def onset_of(blocks: Blocks, span: Span, end: int, plan: Plan) -> tuple[int, flo
 def _trends(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Trend, ...]:
     spans = judged.rows.span[np.array(rows)].tolist()
     held = [
-        (plan.spans[at].seconds, row) for at, row in zip(spans, rows, strict=True) if not judged.rows.by_medians[row]
+        (plan.spans[at].seconds, row)
+        for at, row in zip(spans, rows, strict=True)
+        if judged.rows.track[row] == Track.LOWS
     ]
     trends = []
     for window_s in plan.windows_s:

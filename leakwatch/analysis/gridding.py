@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from leakwatch.analysis.ground import Look
+from leakwatch.analysis.levels import Blocks, rolling
 from leakwatch.analysis.measure import row_medians
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF
 from leakwatch.analysis.state import RECENT_UNITS, TROUGH_UNITS
-from leakwatch.analysis.windows import Blocks, rolling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from leakwatch.analysis.capture import Capture
     from leakwatch.analysis.ground import LookValues
+    from leakwatch.analysis.levels import Ints
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.trend import Floats
-    from leakwatch.analysis.windows import Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)

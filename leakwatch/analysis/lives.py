@@ -144,13 +144,19 @@ class Lives:
         grew, settled = self._until(now_ms)
         if not grew or len(grew) < len(settled):
             return None
-        needed = 1 if max(life.age_units for life in grew) >= c.one_life_hours else c.short_lives
-        if len(grew) < needed:
+        if not _tell(grew, c):
             return None
         slope = median(life.slope for life in grew[-c.lives_kept :])
         low, high = c.memory_low * slope, c.memory_high * slope
         same = [mark for mark in marks if mark.memory and low <= mark.slope <= high]
         return max(same, key=lambda mark: mark.units, default=None)
+
+
+def _tell(grew: Sequence[Life], c: LeakCriteria) -> bool:
+    """Return whether lives that grew are enough to know a leak by: one long one, two that could be judged, or three."""
+    ages = [life.age_units for life in grew]
+    judged = sum(age >= c.memory_hours for age in ages)
+    return max(ages) >= c.one_life_hours or judged >= c.judged_lives or len(ages) >= c.short_lives
 
 
 NO_LIVES = Lives()

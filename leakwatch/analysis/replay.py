@@ -13,6 +13,7 @@ import numpy as np
 
 from leakwatch.analysis.assess import answer_of, by_look, marks_of, scores_of
 from leakwatch.analysis.gridding import all_looks, all_segments, segments_of
+from leakwatch.analysis.levels import Table
 from leakwatch.analysis.lives import Life, Lives, summarise
 from leakwatch.analysis.outcome import Outcome
 from leakwatch.analysis.question import Answer
@@ -23,7 +24,7 @@ from leakwatch.analysis.state import risen
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import capped, screened, settled
 from leakwatch.analysis.walk import Series, least_units, walk
-from leakwatch.analysis.windows import Table
+from leakwatch.analysis.windows import cut
 from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
     from leakwatch.analysis.climb import Mark
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.gridding import Segment
+    from leakwatch.analysis.levels import Bools, Ints
     from leakwatch.analysis.rules import Judged
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.subject import Subject
     from leakwatch.analysis.walk import Ask, Walk
-    from leakwatch.analysis.windows import Bools, Ints, Screen
+    from leakwatch.analysis.windows import Screen
 
 CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
@@ -239,7 +241,7 @@ class Judging:
         ]
 
     def _judged(self, whose: Ints, ends: Ints, least: float, screen: Screen | None) -> Judged:
-        rows = self.table.cut(whose, ends, least, screen)
+        rows = cut(self.table, whose, ends, least, screen)
         return judge(rows, self.plan, self.criteria, whose[rows.look])
 
     def _marks(self, judged: Judged, telling: Bools, looks: int) -> list[tuple[Mark, ...]]:

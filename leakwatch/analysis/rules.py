@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakwatch.analysis.context import Track
 from leakwatch.analysis.measure import measure, rises_of, thirds_of
 from leakwatch.model import Criterion
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.levels import Bools, Ints
     from leakwatch.analysis.measure import Shapes
     from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.trend import Floats
-    from leakwatch.analysis.windows import Bools, Ints, Rows
+    from leakwatch.analysis.windows import Rows
 
 HOUR_S = 3600
 STEEPER = 1000.0
@@ -174,7 +176,8 @@ def _patience(
 ) -> tuple[Test, ...]:
     """Return whether it has gone on for long enough, and is above yesterday."""
     curved = (s.residual > k.curved_noise * s.jitter) & (s.residual > k.curved_growth * s.growth)
-    bent = np.where(s.bend > -k.s_shaped * s.growth, k.bent_hours, k.curved_hours)
+    morning = np.where(s.growth >= k.large_growth * s.level, k.large_hours, k.curved_hours)
+    bent = np.where(s.bend > -k.s_shaped * s.growth, k.bent_hours, morning)
     patience = np.where(curved, bent, np.where(strong, k.strong_hours, k.plain_hours))
     needed = np.where(rows.age < k.young_hours, patience, k.grown_hours)
     unit_s = seconds / units
@@ -199,7 +202,7 @@ def _memory(
     k: LeakCriteria,
 ) -> Bools:
     enough: Bools = (
-        ~rows.by_medians
+        (rows.track == Track.LOWS)
         & (units >= k.memory_hours)
         & (s.slope / s.error >= k.min_z)
         & (s.growth >= np.maximum(c.growth, c.ratio * s.level))

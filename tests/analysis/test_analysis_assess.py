@@ -11,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.analysis.assess import answer_of, blocks_of, shape_name
+from leakwatch.analysis.context import Track
 from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.ground import Ground, Look, worth_judging
+from leakwatch.analysis.levels import Blocks, Table
 from leakwatch.analysis.lives import NO_LIVES
 from leakwatch.analysis.question import Held
 from leakwatch.analysis.rules import evidence, judge
 from leakwatch.analysis.spans import COARSE_OF, plan_of
-from leakwatch.analysis.windows import Blocks, Rows, Table
+from leakwatch.analysis.windows import Rows
+from leakwatch.analysis.windows import cut as cut_windows
 from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ FIRST = START_MS // (PLAN.base_s * 1000)
 
 
 def cut(held: Blocks, plan: Plan, ends: np.ndarray) -> Rows:
-    return Table([held], plan).cut(np.zeros(len(ends), dtype=np.int64), ends)
+    return cut_windows(Table([held], plan), np.zeros(len(ends), dtype=np.int64), ends)
 
 
 def blocks(lows: np.ndarray, *, top_before: float = -np.inf) -> Blocks:
@@ -50,7 +53,7 @@ def judged_of(held: Blocks, criteria: LeakCriteria = CRITERIA) -> Judged:
 def window(judged: Judged, hours: float) -> int:
     """Return the row of the troughs of so many hours."""
     units = np.array([PLAN.spans[int(at)].units for at in judged.rows.span])
-    return int(np.flatnonzero((units == hours) & ~judged.rows.by_medians)[0])
+    return int(np.flatnonzero((units == hours) & (judged.rows.track == Track.LOWS))[0])
 
 
 def failed(judged: Judged, row: int) -> set[str]:
@@ -173,7 +176,7 @@ def test_a_window_ends_with_the_block_asked_for_and_knows_nothing_later() -> Non
     whole = blocks(later)
     other = cut(whole, PLAN, end)
     assert len(one.look) == len(other.look) > 10
-    for name in ("y", "span", "by_medians", "known", "prior", "previous", "day_rise", "age"):
+    for name in ("y", "span", "track", "known", "prior", "previous", "day_rise", "age"):
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
 
 
@@ -184,7 +187,7 @@ def test_many_looks_at_once_are_each_look_alone() -> None:
     for at, end in enumerate(ends):
         alone = cut(held, PLAN, np.array([end]))
         mine = together.look == at
-        for name in ("y", "span", "by_medians", "known", "prior", "previous", "day_rise", "age"):
+        for name in ("y", "span", "track", "known", "prior", "previous", "day_rise", "age"):
             assert np.array_equal(getattr(together, name)[mine], getattr(alone, name), equal_nan=True), (name, end)
 
 

@@ -439,8 +439,10 @@ def test_a_life_counts_from_its_end_on() -> None:
 
 def test_lives_that_grew_at_this_slope_need_no_fresh_data() -> None:
     mark = replace(MARK, units=2.0, hit=False)
-    one, two, three = (life(at, grew=True, age=4) for at in (1, 2, 3))
+    one, two, three = (life(at, grew=True, age=2) for at in (1, 2, 3))
     assert climbed(Climb(), 12, [mark], lives=Lives((one, two))).alarm is None, "two short lives are no habit"
+    longer = Lives((replace(one, age_units=3.5), replace(two, age_units=3.5)))
+    assert climbed(Climb(), 12, [mark], lives=longer).alarm is not None, "two in which a window could be judged are"
     climb = climbed(Climb(), 12, [mark], lives=Lives((one, two, three)))
     assert climb.alarm is not None
     assert climb.alarm.by == "past lives"
