@@ -112,9 +112,10 @@ class LeakCriteria:
     confirm_hours: float = 3.0
     """At most this long: a window of two days need not wait for twelve hours."""
     waive_hours: float = 12.0
-    waive_growth: float = 0.5
+    waive_growth: float = 0.75
     waived_hours: float = 0.5
-    """A window of half a day that grew by half of its level waits for half an hour only: there is more to lose."""
+    """A window of half a day that grew by three quarters of its level waits for half an hour only: there is more to
+    lose. 0.5: FA 0.02 higher; never: one leak in 72 fewer found in real programs that run for 17 h."""
     confirm_follow: float = 0.4
     """Share of the frozen line's rise that the fresh data must reach."""
     confirm_looks: float = 0.4
