@@ -6,6 +6,7 @@ Few on purpose: how sensitive, the smallest rate worth waking for, what growth i
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from leakwatch.analysis.criteria import LeakCriteria
@@ -19,8 +20,9 @@ SENSITIVITY: dict[Sensitivity, float] = {"low": 1.5, "normal": 1.0, "high": 0.75
 program; a quarter less for whoever would rather look twice than miss one."""
 
 
+@cache
 def criteria_of(thresholds: Thresholds, *, beside_all_memory: bool = False) -> LeakCriteria:
-    """Return the criteria these thresholds stand for.
+    """Return the criteria these thresholds stand for, always the same object: thousands of series hold it.
 
     ``beside_all_memory``: the level is that of a whole machine, beside which nothing grows by a percent, and the
     question is only whether it grows.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from math import inf, isfinite, nan
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
 from leakwatch.model import Block
@@ -20,6 +20,9 @@ MEDIAN_OF = 64
 """Values held to take a block's median of; beyond it every second one is dropped and every second one taken, so that a
 block of any length costs the same memory and its median stays that of evenly spread values."""
 FINE, COARSE = 0, 1
+HELD_AS: Final = "f"
+"""Type code of what a ring holds: single precision, 6 kB less a series after twenty days. Exact for memory counted in
+pages up to 64 GiB, and to 64 bytes in a GiB for anything else."""
 
 
 class OpenBlock:
@@ -66,8 +69,8 @@ class Ring:
         self._room = room
         self.end = -1
         """Index of the newest block, -1 while there is none."""
-        self.lows = array("d")
-        self.medians = array("d")
+        self.lows = array[float](HELD_AS)
+        self.medians = array[float](HELD_AS)
 
     def __len__(self) -> int:
         return len(self.lows)
@@ -189,4 +192,4 @@ class Trail:
 
     def remember(self, low: float) -> None:
         """Take the trough of a stored block of an earlier segment."""
-        self.top_before = max(self.top_before, low)
+        self.top_before = max(self.top_before, array(HELD_AS, (low,))[0])  # as it was held

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from leakwatch.analysis.blocks import HELD_AS
 from leakwatch.analysis.ground import Look
 from leakwatch.analysis.levels import Blocks, rolling
 from leakwatch.analysis.measure import row_medians
@@ -100,7 +101,8 @@ def _segments(stretches: Sequence[tuple[Ints, Floats]], plan: Plan) -> Iterator[
     lows, medians = np.full(size.sum(), np.nan), np.full(size.sum(), np.nan)
     lows[begin[of] + at] = np.minimum.reduceat(values, starts)[sealed]
     medians[begin[of] + at] = _medians(values, starts)[sealed]
-    coarse_lows, coarse_medians = _coarse(lows, medians)
+    coarse_lows, coarse_medians = (_as_held(x) for x in _coarse(lows, medians))
+    lows, medians = _as_held(lows), _as_held(medians)
     due, cuts = _due(at, of, now, plan)
     for i, (fine_0, begun, over, coarse) in enumerate(
         zip(begin.tolist(), first.tolist(), now.tolist(), coarse_first.tolist(), strict=True)
@@ -110,6 +112,11 @@ def _segments(stretches: Sequence[tuple[Ints, Floats]], plan: Plan) -> Iterator[
         whole = slice(row, row + over // COARSE_OF - coarse)
         blocks = Blocks(begun, begun, lows[fine], medians[fine], coarse, coarse_lows[whole], coarse_medians[whole])
         yield Segment(int(stretches[i][0][0]), blocks, due[cuts[i] : cuts[i + 1]])
+
+
+def _as_held(x: Floats) -> Floats:
+    """Return values in the precision in which the daemon holds them: a replay must see what it saw."""
+    return x.astype(HELD_AS).astype(np.float64)
 
 
 def _due(at: Ints, of: Ints, now: Ints, plan: Plan) -> tuple[Ints, list[int]]:

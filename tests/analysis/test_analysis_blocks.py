@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from array import array
 from math import inf, isnan
 from statistics import median
 
@@ -12,7 +13,7 @@ from analysis_shapes import DEFAULT, START_MS
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakwatch.analysis.blocks import COARSE, FINE, MEDIAN_OF, OpenBlock, Ring, Trail
+from leakwatch.analysis.blocks import COARSE, FINE, HELD_AS, MEDIAN_OF, OpenBlock, Ring, Trail
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS, plan_of
 from leakwatch.model import Block
 
@@ -82,7 +83,7 @@ def test_coarse_blocks_are_the_direct_reduction_of_the_fine_ones(samples: Sample
 def test_rings_lie_on_the_grid_and_are_nan_where_no_sample_fell(samples: Samples) -> None:
     trail, sealed = fed(samples)
     for level, ring, span_ms in ((FINE, trail.fine, FINE_MS), (COARSE, trail.coarse, COARSE_MS)):
-        lows = {block.start_ms // span_ms: block.minimum for block in sealed[level]}
+        lows = {block.start_ms // span_ms: array(HELD_AS, (block.minimum,))[0] for block in sealed[level]}
         for at, low in enumerate(ring.lows):
             assert (None if isnan(low) else low) == lows.get(ring.start + at)
         assert ring.end == max(lows, default=-1)
