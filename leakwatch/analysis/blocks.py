@@ -69,8 +69,8 @@ class Ring:
         self._room = room
         self.end = -1
         """Index of the newest block, -1 while there is none."""
-        self.lows = array[float](HELD_AS)
-        self.medians = array[float](HELD_AS)
+        self.lows = array(HELD_AS)
+        self.medians = array(HELD_AS)
 
     def __len__(self) -> int:
         return len(self.lows)
