@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """What the daemon costs at rest: its USS and its CPU over a time, on a farm of processes, at the default configuration.
 
-usage: python tests/benchmarks/daemon_cost.py [--minutes 30] [-n 200] [--interval 60s] [--json FILE]
+usage: python tests/benchmarks/daemon_cost.py [--minutes 30 | --ticks 5000] [-n 200] [--interval 60] [--json FILE]
+
+With --ticks the windows shrink with the interval: 5000 ticks of a tenth of a second are to the detector what three and
+a half days of a minute are, and what it says of the daemon itself is whether that grew.
 
 USS is what smaps_rollup says of the daemon's process alone; run it with no other Python of the same environment, or
 what they share is not counted. CPU is user + system time of the daemon and its children, start included and apart.
@@ -37,27 +40,50 @@ def cpu_s(pid: int) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--ticks", type=int, help="run for so many samplings, with windows as short as they are fast")
     parser.add_argument("-n", type=int, default=200, help="processes of the farm")
-    parser.add_argument("--interval", default="60s")
+    parser.add_argument("--interval", type=float, default=60, help="seconds")
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
+    if args.ticks:
+        args.minutes = args.ticks * args.interval / 60
     with tempfile.TemporaryDirectory() as directory:
         result = measure(args, Path(directory))
-    print("| processes | interval | minutes | USS at end | USS largest | CPU at start | CPU after | share of a core |")
-    print("|--:|--:|--:|--:|--:|--:|--:|--:|")
+    head = (
+        "processes | interval | minutes | USS after a tenth | at end | largest | CPU at start | after | share of a core"
+    )
+    print(f"| {head} | its own verdict |\n|{'--:|' * 9}---|")
     print(
-        f"| {result['processes']} | {args.interval} | {args.minutes:g} | {result['uss_end_mb']:.1f} MB "
-        f"| {result['uss_max_mb']:.1f} MB | {result['cpu_start_s']:.2f} s | {result['cpu_rest_s']:.2f} s "
-        f"| {result['cpu_share']:.2%} |"
+        f"| {result['processes']} | {args.interval:g} s | {args.minutes:.1f} | {result['uss_begin_mb']:.1f} MB "
+        f"| {result['uss_end_mb']:.1f} MB | {result['uss_max_mb']:.1f} MB | {result['cpu_start_s']:.2f} s "
+        f"| {result['cpu_rest_s']:.2f} s | {result['cpu_share']:.2%} | {result['verdict']} |"
     )
     if args.json:
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 
-def measure(args: argparse.Namespace, directory: Path) -> dict[str, float]:
+def written(args: argparse.Namespace, directory: Path) -> Path:
+    """Write the configuration: the default but for the interval, and with ``--ticks`` windows that shrink with it."""
     config = directory / "config.toml"
-    config.write_text(f'[sampling]\ninterval = "{args.interval}"\n[store]\nurl = "sqlite:///{directory}/store.db"\n')
+    text = f'[sampling]\ninterval = "{args.interval:g}s"\n[store]\nurl = "sqlite:///{directory}/store.db"\n'
+    if args.ticks:
+        spans = [max(12, round(hours * args.interval * 60)) for hours in (4, 16, 64)]
+        text += f"[analysis]\nwindows = {json.dumps([f'{span}s' for span in spans])}\n"
+    config.write_text(text)
+    return config
+
+
+def own_verdict(config: Path, pid: int) -> str:
+    """What the daemon's own report says of it."""
+    argv = [sys.executable, "-m", "leakwatch", "report", "--config", str(config), "--pid", str(pid)]
+    done = subprocess.run([*argv, "--verdict", "all", "--format", "json"], capture_output=True, text=True, check=True)
+    findings = json.loads(done.stdout)["findings"]
+    return f"{findings[0]['verdict']}: {findings[0]['reason']}" if findings else "none yet"
+
+
+def measure(args: argparse.Namespace, directory: Path) -> dict[str, float | str]:
+    config = written(args, directory)
     farm = subprocess.Popen(
         [FARM_PYTHON, str(FARM), "-n", str(args.n), "--cap-gib", "2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -68,21 +94,25 @@ def measure(args: argparse.Namespace, directory: Path) -> dict[str, float]:
     daemon = subprocess.Popen([sys.executable, "-m", "leakwatch", "daemon", "--config", str(config)])
     try:
         time.sleep(5)
-        began, cpu_start, largest = time.monotonic(), cpu_s(daemon.pid), 0
+        began, cpu_start, largest, first = time.monotonic(), cpu_s(daemon.pid), 0, 0
         while (elapsed := time.monotonic() - began) < args.minutes * 60 and daemon.poll() is None:
             time.sleep(min(10.0, args.minutes * 60 - elapsed))
             largest = max(largest, uss_bytes(daemon.pid))
+            if not first and elapsed >= args.minutes * 6:
+                first = uss_bytes(daemon.pid)
         if daemon.poll() is not None:
             sys.exit(f"the daemon ended with {daemon.returncode}")
         rest = cpu_s(daemon.pid) - cpu_start
         return {
             "processes": args.n,
+            "uss_begin_mb": first / 1e6,
             "uss_end_mb": uss_bytes(daemon.pid) / 1e6,
             "uss_max_mb": largest / 1e6,
             "cpu_start_s": cpu_start,
             "cpu_rest_s": rest,
             "cpu_share": rest / (time.monotonic() - began),
             "store_mb": sum(f.stat().st_size for f in directory.iterdir() if f.name.startswith("store.db")) / 1e6,
+            "verdict": own_verdict(config, daemon.pid),
         }
     finally:
         daemon.terminate()
