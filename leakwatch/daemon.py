@@ -89,7 +89,7 @@ class Daemon:
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
         boot_id = procfs.boot_id()
-        self._scraper = Scraper(procfs, boot_id, config.sampling.slow_every)
+        self._scraper = Scraper(procfs, boot_id, config.sampling)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits = CgroupLimits(procfs)
         self._keeper = StoreKeeper(store, self._clock)
