@@ -57,6 +57,8 @@ class Evaluation:
     counts: Mapping[Verdict, int] = field(default_factory=dict)
     suspected: frozenset[str] = frozenset()
     """Ids of findings with a frozen forecast that waits for new data."""
+    suspects: frozenset[Target] = frozenset()
+    """The processes these findings are about, of which no estimate must decide."""
     lives: Mapping[str, str] = field(default_factory=dict)
     """The oldest process of each finding about processes, by its id: another one after a restart."""
 
@@ -200,10 +202,10 @@ class Scan:
             }
             findings = [self._complete(f, now_ms) for f in (*self._of_processes(judged), *self._of_kernel(judged))]
             suspicions = self._changed_suspicions()
-            suspected = self._suspected()
+            suspected, suspects = self._suspected(), self._suspects()
             lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
         counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
-        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, lives)
+        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, suspects, lives)
 
     def _judge_all(self) -> None:
         """Bring every series' assessment up to date; sampling goes on while the questions are answered.
@@ -263,6 +265,16 @@ class Scan:
         return frozenset(
             finding_id(self._named_target(key)) for key, state in self._series.items() if state.is_suspected
         )
+
+    def _suspects(self) -> frozenset[Target]:
+        """Return the processes under suspicion themselves, and those of services under suspicion."""
+        suspects: set[Target] = set()
+        for (_, target), state in self._series.items():
+            if state.is_suspected and target.kind is TargetKind.PROCESS:
+                suspects.add(target)
+            elif state.is_suspected and target.kind is TargetKind.SERVICE:
+                suspects.update(info.identity.target for info in self._roster.members(target))
+        return frozenset(suspects)
 
     def _named_target(self, key: Key) -> Target:
         """Return the target that the finding a series is part of has its id from."""

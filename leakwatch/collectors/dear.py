@@ -42,11 +42,11 @@ class DearReads:
         claims = [claim for one in due.values() if (claim := self._claim(one, one.target in asked, now_us))]
         done = []
         for claim in by_rank(claims):
-            if self._purse.left_us <= 0 and not claim.asked:
-                break
             one = due[claim.pid]
-            self._read(one, now_us)
-            done.append(one)
+            one.waits = self._purse.left_us <= 0 and not claim.asked
+            if not one.waits:
+                self._read(one, now_us)
+                done.append(one)
         return done
 
     def _claim(self, one: Watched, asked: bool, now_us: int) -> Claim | None:

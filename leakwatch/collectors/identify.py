@@ -18,14 +18,21 @@ COMMAND_LENGTH = 512
 RENEW_EVERY = 10
 """Scrapes after which a process's name and control group are looked at again, the processes taking turns: it may move
 to another group or rename itself, which nothing announces. An exec shows in ``statm`` and is seen at once."""
+RENEW_EVERY_S = 600.0
+"""The same in seconds, where scrapes come fast: looking costs ten times what ``statm`` does."""
 SETTLE = 2
 """Scrapes after its birth at which they are read again too: between fork and exec, and before its manager has moved it
 to its control group, a new process still looks like its parent."""
 
 
-def renewal_due(pid: int, age: int) -> bool:
-    """Tell whether a process of this age, in scrapes, is looked at again."""
-    return age == SETTLE or not (age + pid) % RENEW_EVERY
+def renewal_due(pid: int, age: int, every: int) -> bool:
+    """Tell whether a process of this age, in scrapes, is looked at again; those of one age take turns."""
+    return age == SETTLE or not (age + pid) % every
+
+
+def renew_every(interval_s: float) -> int:
+    """Return after how many scrapes a process is looked at again."""
+    return max(RENEW_EVERY, round(RENEW_EVERY_S / interval_s))
 
 
 class Identifier:

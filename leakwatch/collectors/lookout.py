@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.identify import Identifier, renewal_due
+from leakwatch.collectors.identify import Identifier, renew_every, renewal_due
 from leakwatch.collectors.kinship import Parentage
 from leakwatch.collectors.watched import Watched
 from leakwatch.model import Absence, AbsenceReason, ProcessIdentity
@@ -25,10 +25,11 @@ _NO_ADDRESS_SPACE = Absence(AbsenceReason.NO_ADDRESS_SPACE)
 class Lookout:
     """Knows all processes from one tick to the next."""
 
-    def __init__(self, procfs: ProcFS, boot_id: str, tolerance_pages: float) -> None:
+    def __init__(self, procfs: ProcFS, boot_id: str, tolerance_pages: float, interval_s: float) -> None:
         self._procfs = procfs
         self._boot_id = boot_id
         self._tolerance = tolerance_pages
+        self._renew_every = renew_every(interval_s)
         self._identifier = Identifier(procfs)
         self._memoryless: dict[int, int] = {}
         self._swaps: bytes | None = b""
@@ -52,7 +53,7 @@ class Lookout:
                 one.age += 1
                 if one.outdated and (swap_moved or one.vm_swap):
                     self.read_swap(one)
-                if renewal_due(pid, one.age):
+                if renewal_due(pid, one.age, self._renew_every):
                     self._renew(one)
                 seen[pid] = one
             elif pid in self._memoryless and self._is_still_empty(self._memoryless[pid]):

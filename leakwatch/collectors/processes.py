@@ -32,7 +32,7 @@ class ProcessCollector:
         sampling = sampling or SamplingConfig()
         tolerance_pages = sampling.tolerance_bytes / procfs.page_size
         self._procfs = procfs
-        self._lookout = Lookout(procfs, boot_id, tolerance_pages)
+        self._lookout = Lookout(procfs, boot_id, tolerance_pages, sampling.interval_s)
         self._relatives = Relatives(procfs, tolerance_pages)
         self._dear = DearReads(procfs, sampling)
         self._asked: frozenset[Target] = frozenset()
@@ -107,15 +107,16 @@ class ProcessCollector:
 
     def _count(self, one: Watched, gathered: Gathered) -> None:
         """Sample threads and open files."""
-        pid, target = one.identity.pid, one.target
+        pid = one.identity.pid
         threads, files = self._procfs.counts(pid) if one.statm_file is not None else (0, 0)
         if not threads:
             stat = self._procfs.stat(pid)
             threads = 0 if isinstance(stat, Absence) else stat.num_threads
-        if threads:
-            gathered.samples.append(Sample(metrics.PROCESS_THREADS, target, threads))
         listed = files or self._procfs.fd_count(pid)
         if isinstance(listed, Absence):
             gathered.absent(listed)
-        else:
-            gathered.samples.append(Sample(metrics.PROCESS_FDS, target, listed))
+        values = (threads or None, None if isinstance(listed, Absence) else listed)
+        if values != tuple(sample.value for sample in one.counted):
+            of = zip((metrics.PROCESS_THREADS, metrics.PROCESS_FDS), values, strict=True)
+            one.counted = tuple(Sample(metric, one.target, value) for metric, value in of if value is not None)
+        gathered.samples += one.counted

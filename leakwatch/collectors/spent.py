@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from leakwatch.collectors.watched import Watched
 
+STATS = "stats"
+"""The key of the store's state that holds this."""
 NAMED = 10
 """Processes named of each kind: enough to see who it is."""
 
@@ -108,13 +110,13 @@ class Spent:
         """Take a round and those it looked at."""
         self.totals.add(this)
         self.last = this
-        if not this.full_reads and not this.skipped and self.dearest:
+        if not this.full_reads and not self.waiting and self.dearest:
             return  # nothing was measured anew
         those = list(watched)
         self.dearest = [_row(one, page) for one in heapq.nlargest(NAMED, those, key=_cost) if one.cost_us]
         over = [one for one in those if one.over_stall]
         self.over_stall = [_row(one, page) for one in heapq.nlargest(NAMED, over, key=_size)]
-        waiting = [one for one in those if one.due_us == 0 and not one.over_stall and one.absence is None]
+        waiting = [one for one in those if one.waits]
         self.waiting = [_row(one, page) for one in heapq.nlargest(NAMED, waiting, key=_error)]
 
     def to_json(self) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def why(one: Watched) -> Why:
         return Why.READ
     if one.over_stall:
         return Why.OVER_STALL
-    return Why.WAITING if one.due_us == 0 else Why.STEADY
+    return Why.WAITING if one.waits else Why.STEADY
 
 
 def _cost(one: Watched) -> float:

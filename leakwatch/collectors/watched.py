@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from leakwatch.procfs.pid_smaps import MemoryUse
     from leakwatch.procfs.pid_statm import PidStatm
 
-MIB = 1 << 20
-NO_VALUE = Absence(AbsenceReason.SKIPPED, "the CPU budget was spent before a new process's turn")
-
 
 @dataclass(slots=True, eq=False)
 class Watched:
@@ -65,9 +62,13 @@ class Watched:
     absence: Absence | None = None
     """Why there is no USS."""
     samples: tuple[Sample, ...] = ()
+    counted: tuple[Sample, ...] = ()
+    """Its threads and open files when they were last counted."""
     outdated: bool = True
     """Whether ``samples`` must be made anew."""
     read_now: bool = False
+    waits: bool = False
+    """Whether the budget was spent before its turn."""
     due_us: int = 0
     """From when on it should be read fully."""
     read_us: int = 0
