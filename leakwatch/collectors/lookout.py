@@ -156,6 +156,8 @@ class Lookout:
             found = self._procfs.statm(pid)
             raw, statm = b"", None if isinstance(found, Absence) else found
         one = self._watched(stat, file, raw, statm)
+        if (parent := self.watched.get(stat.ppid)) is not None:
+            one.born_of(parent)
         if self.swap_in_use:
             self.read_swap(one)
         return one

@@ -58,6 +58,8 @@ class Watched:
     """Minor faults and resident pages when the faults were last looked at."""
     alone: bool = False
     """Whether it was found to share pages with nobody that is known."""
+    inherited: int = 0
+    """Anonymous pages its parent had when it was forked: what counts nothing of it while it was never read."""
     vm_swap: int = 0
     absence: Absence | None = None
     """Why there is no USS."""
@@ -90,6 +92,7 @@ class Watched:
         other = statm.text_pages != before.text_pages
         if other:
             since.upset = max(before.resident_pages, statm.resident_pages)
+            self.inherited = 0
         return other or 2 * now < before.anonymous_pages
 
     def swap_is(self, size: int) -> None:
@@ -151,17 +154,23 @@ class Watched:
         elif self.statm is None:
             self.samples = ()
         elif self.absence is None:
-            self._keep(self._by_statm(metrics.PROCESS_USS, page) if self.over_stall else {})
+            self._keep(self._by_statm(metrics.PROCESS_USS, page, self.inherited) if self.over_stall else {})
         elif self.absence.reason in (AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED):
             values = self._by_statm(metrics.PROCESS_ANON, page)  # what needs no privilege, and is read, not estimated
             self.samples = tuple(Sample(metric, target, value) for metric, value in values.items())
         else:
             self.samples = ()
 
-    def _by_statm(self, metric: str, page: int) -> dict[str, int]:
+    def _by_statm(self, metric: str, page: int, inherited: int = 0) -> dict[str, int]:
         assert self.statm is not None
-        anonymous, rss = self.statm.anonymous_pages * page, self.statm.resident_pages * page
+        anonymous, rss = max(0, self.statm.anonymous_pages - inherited) * page, self.statm.resident_pages * page
         return {metric: anonymous, metrics.PROCESS_RSS: rss, metrics.PROCESS_SWAP: self.vm_swap}
+
+    def born_of(self, parent: Watched) -> None:
+        """Note what it can have inherited of a parent that was known before; nothing if it has run an exec since."""
+        mine, theirs = self.statm, parent.statm
+        if mine and theirs and mine.text_pages == theirs.text_pages:
+            self.inherited = min(mine.anonymous_pages, theirs.anonymous_pages)
 
     def _keep(self, values: dict[str, int | None] | dict[str, int]) -> None:
         """Make estimated samples."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import weakref
 
 READ_AT_ONCE = 1024
 """Bytes: ``statm`` has some 50, ``stat`` some 350."""
@@ -24,15 +25,21 @@ class KeptFiles:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._open: set[int] = set()
         self.limit = max(0, _soft_limit() - SPARE)
-        self.count = 0
+        weakref.finalize(self, _close_all, self._open)
+
+    @property
+    def count(self) -> int:
+        """How many files are kept open."""
+        return len(self._open)
 
     def open(self, pid: int, name: str) -> int | None:
         """Return a descriptor of ``<root>/<pid>/<name>``; None when it cannot be had or must not be kept.
 
         A file with a size is none of the kernel's making but one of a recorded tree: it outlives its process.
         """
-        if self.count >= self.limit:
+        if len(self._open) >= self.limit:
             return None
         try:
             descriptor = os.open(f"{self._root}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -41,18 +48,23 @@ class KeptFiles:
         if os.fstat(descriptor).st_size:
             os.close(descriptor)
             return None
-        self.count += 1
+        self._open.add(descriptor)
         return descriptor
 
     def close(self, descriptor: int) -> None:
         """Close a descriptor that ``open`` returned."""
+        self._open.remove(descriptor)
         os.close(descriptor)
-        self.count -= 1
 
 
 def read_kept(descriptor: int) -> bytes:
     """Return what the file says now; raises ProcessLookupError when its process has ended."""
     return os.pread(descriptor, READ_AT_ONCE, 0)
+
+
+def _close_all(descriptors: set[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def raise_file_limit() -> None:
