@@ -135,32 +135,28 @@ class Lookout:
         if isinstance(stat, Absence):
             gathered.absent(stat)
             return None
-        if stat.is_kernel_thread or stat.is_zombie:
+        if _has_ended(stat):
             if file is None:
                 gathered.absent(_NO_ADDRESS_SPACE)  # those with a file are counted by it
             return None
-        raw, statm = b"", None
-        if file is not None:
-            try:
-                raw = read_kept(file)
-            except OSError:
-                gathered.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{pid}/statm: ESRCH"))
-                return None
-            if raw != NO_MEMORY:
-                statm = pid_statm.parse(raw)
-            elif stat.has_lost_main_thread:
-                file = None
-            else:
-                return None  # it is ending
-        if file is None:
+        one = self._watched_by_file(stat, file, gathered) if file is not None else None
+        if file is None or stat.has_lost_main_thread:
             found = self._procfs.statm(pid)
-            raw, statm = b"", None if isinstance(found, Absence) else found
-        one = self._watched(stat, file, raw, statm)
-        if (parent := self.watched.get(stat.ppid)) is not None:
+            one = self._watched(stat, None, b"", None if isinstance(found, Absence) else found)
+        if one is not None and (parent := self.watched.get(stat.ppid)) is not None:
             one.born_of(parent)
-        if self.swap_in_use:
+        if one is not None and self.swap_in_use:
             self.read_swap(one)
         return one
+
+    def _watched_by_file(self, stat: PidStat, file: int, gathered: Gathered) -> Watched | None:
+        try:
+            raw = read_kept(file)
+        except OSError:
+            gathered.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{stat.pid}/statm: ESRCH"))
+            return None
+        # Without an address space it is ending, or has lost its main thread.
+        return None if raw == NO_MEMORY else self._watched(stat, file, raw, pid_statm.parse(raw))
 
     def _watched(self, stat: PidStat, file: int | None, raw: bytes, statm: pid_statm.PidStatm | None) -> Watched:
         identity = ProcessIdentity(self._boot_id, stat.pid, stat.start_ticks)
