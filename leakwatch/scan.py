@@ -35,6 +35,7 @@ BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
 LIVES_KEPT = 10
 """Past lives remembered of one program in one service."""
+_SUSPECT = frozenset({Verdict.WATCH, Verdict.LEAK})
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
 
@@ -58,7 +59,7 @@ class Evaluation:
     suspected: frozenset[str] = frozenset()
     """Ids of findings with a frozen forecast that waits for new data."""
     suspects: frozenset[Target] = frozenset()
-    """The processes these findings are about, of which no estimate must decide."""
+    """The processes that look like leaking, themselves or as part of a service: no estimate must decide of them."""
     lives: Mapping[str, str] = field(default_factory=dict)
     """The oldest process of each finding about processes, by its id: another one after a restart."""
 
@@ -267,13 +268,14 @@ class Scan:
         )
 
     def _suspects(self) -> frozenset[Target]:
-        """Return the processes under suspicion themselves, and those of services under suspicion."""
+        """Return the processes that look like leaking, themselves or as part of their service."""
         suspects: set[Target] = set()
         for (_, target), state in self._series.items():
-            if state.is_suspected and target.kind is TargetKind.PROCESS:
-                suspects.add(target)
-            elif state.is_suspected and target.kind is TargetKind.SERVICE:
-                suspects.update(info.identity.target for info in self._roster.members(target))
+            if state.is_suspected or (state.assessment and state.assessment.verdict in _SUSPECT):
+                if target.kind is TargetKind.PROCESS:
+                    suspects.add(target)
+                elif target.kind is TargetKind.SERVICE:
+                    suspects.update(info.identity.target for info in self._roster.members(target))
         return frozenset(suspects)
 
     def _named_target(self, key: Key) -> Target:

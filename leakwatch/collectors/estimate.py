@@ -107,7 +107,7 @@ def estimated(full: FullRead, since: Since, habit: CowHabit, page: int) -> Estim
     use, gained = full.use, since.anonymous * page
     rss = max(0, use.rss_bytes + since.resident * page)
     uss = max(0, use.uss_bytes + gained + copied * page)
-    pss = max(uss, use.pss_bytes + gained + round(copied * page * (1 - 1 / full.sharers)))
+    pss = max(0, use.pss_bytes + gained + round(copied * page * (1 - 1 / full.sharers)))
     swap = None if use.swap_bytes is None else max(0, use.swap_bytes + since.swap_bytes)
     return Estimate(uss, rss, pss, swap)
 
