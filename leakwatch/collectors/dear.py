@@ -70,21 +70,18 @@ class DearReads:
         use = self._procfs.memory(one.identity.pid)
         cost_us = (thread_cpu_ns() - began) / 1000
         self._purse.spend(cost_us)
-        if isinstance(use, Absence):
-            if one.full is None or use.reason in LASTING:
-                one.was_refused(use)
-            else:
-                one.absence = use  # ended, or ending: the next look will tell
-                one.full = None
-        else:
-            raw, after = self._statm_of(one)
-            if one.statm_file is not None and after is None:
-                one.was_refused(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{one.identity.pid}: ended"))
-            else:
-                one.was_read(use, raw, after, self._procfs.page_size)
-                one.cost_us, one.cost_mib = cost_us, use.rss_bytes / MIB
-                self._costs.learn(one.cost_mib, cost_us)
+        raw, after = self._statm_of(one)
+        if not isinstance(use, Absence) and one.statm_file is not None and after is None:
+            use = Absence(AbsenceReason.GONE, f"{self._procfs.root}/{one.identity.pid}: ended")
         one.looked_into(now_us, self._sampling.max_age_s)
+        if isinstance(use, Absence):
+            one.was_refused(use)
+            if use.reason not in LASTING:
+                one.due_us = 0  # it is ending, or the next time tells more
+        else:
+            one.was_read(use, raw, after, self._procfs.page_size)
+            one.cost_us, one.cost_mib = cost_us, use.rss_bytes / MIB
+            self._costs.learn(one.cost_mib, cost_us)
 
     def _statm_of(self, one: Watched) -> tuple[bytes, pid_statm.PidStatm | None]:
         """Return ``statm`` just after the read: a kept file that still answers says that the read was of this process.
