@@ -139,28 +139,30 @@ class Lookout:
             if file is None:
                 gathered.absent(_NO_ADDRESS_SPACE)  # those with a file are counted by it
             return None
-        one = self._watched_by_file(stat, file, gathered) if file is not None else None
+        one = self._watched_by_file(pid, stat, file, gathered) if file is not None else None
         if file is None or stat.has_lost_main_thread:
             found = self._procfs.statm(pid)
-            one = self._watched(stat, None, b"", None if isinstance(found, Absence) else found)
+            one = self._watched(pid, stat, None, b"", None if isinstance(found, Absence) else found)
         if one is not None and (parent := self.watched.get(stat.ppid)) is not None:
             one.born_of(parent)
         if one is not None and self.swap_in_use:
             self.read_swap(one)
         return one
 
-    def _watched_by_file(self, stat: PidStat, file: int, gathered: Gathered) -> Watched | None:
+    def _watched_by_file(self, pid: int, stat: PidStat, file: int, gathered: Gathered) -> Watched | None:
         try:
             raw = read_kept(file)
         except OSError:
-            gathered.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{stat.pid}/statm: ESRCH"))
+            gathered.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{pid}/statm: ESRCH"))
             return None
         # Without an address space it is ending, or has lost its main thread.
-        return None if raw == NO_MEMORY else self._watched(stat, file, raw, pid_statm.parse(raw))
+        return None if raw == NO_MEMORY else self._watched(pid, stat, file, raw, pid_statm.parse(raw))
 
-    def _watched(self, stat: PidStat, file: int | None, raw: bytes, statm: pid_statm.PidStatm | None) -> Watched:
-        identity = ProcessIdentity(self._boot_id, stat.pid, stat.start_ticks)
-        cgroup = self._identifier.cgroup(stat.pid)
+    def _watched(
+        self, pid: int, stat: PidStat, file: int | None, raw: bytes, statm: pid_statm.PidStatm | None
+    ) -> Watched:
+        identity = ProcessIdentity(self._boot_id, pid, stat.start_ticks)
+        cgroup = self._identifier.cgroup(pid)
         return Watched(
             identity=identity,
             target=identity.target,
@@ -179,11 +181,11 @@ class Lookout:
         if isinstance(stat, Absence) or stat.start_ticks != one.identity.start_ticks:
             return  # the next look will tell
         one.parentage = Parentage(stat.ppid, stat.pgrp)
-        if stat.comm != one.comm or one.since.upset or self._identifier.cgroup(stat.pid) != one.cgroup:
+        if stat.comm != one.comm or one.since.upset or self._identifier.cgroup(one.identity.pid) != one.cgroup:
             self._rename(one, stat)
 
     def _rename(self, one: Watched, stat: PidStat) -> None:
-        one.comm, one.cgroup = stat.comm, self._identifier.cgroup(stat.pid)
+        one.comm, one.cgroup = stat.comm, self._identifier.cgroup(one.identity.pid)
         one.info = self._identifier.info(one.identity, stat.comm, one.cgroup)
 
     def read_swap(self, one: Watched) -> None:
