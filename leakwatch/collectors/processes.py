@@ -67,11 +67,12 @@ class ProcessCollector:
         if slow:
             for one in watched.values():
                 self._count(one, gathered)
+        self.spent.rank(this, watched.values(), self._procfs.page_size)
         times.append(thread_cpu_ns())
         this.listing_ns, this.looking_ns, this.reading_ns, this.delivering_ns = (
             after - before for before, after in itertools.pairwise(times)
         )
-        self.spent.note(this, watched.values(), self._procfs.page_size)
+        self.spent.add(this)
 
     def _read_fully(self, now_us: int) -> None:
         watched = self._lookout.watched

@@ -106,10 +106,13 @@ class Spent:
     over_stall: list[dict[str, Any]] = field(default_factory=list)
     waiting: list[dict[str, Any]] = field(default_factory=list)
 
-    def note(self, this: Round, watched: Iterable[Watched], page: int) -> None:
-        """Take a round and those it looked at."""
+    def add(self, this: Round) -> None:
+        """Take a round."""
         self.totals.add(this)
         self.last = this
+
+    def rank(self, this: Round, watched: Iterable[Watched], page: int) -> None:
+        """Find out who is dear, too large or waiting, among those a round has looked at."""
         if not this.full_reads and not self.waiting and self.dearest:
             return  # nothing was measured anew
         those = list(watched)
