@@ -77,13 +77,19 @@ class ProcessCollector:
     def _read_fully(self, now_us: int) -> None:
         watched = self._lookout.watched
         asked, self._asked = self._asked, frozenset()
-        self._read = self._dear.read(watched.values(), asked, now_us)
+        if self._lookout.gone:
+            self._relatives.update((), watched)
+        read = self._dear.read(watched.values(), asked, now_us)
+        if read:
+            # Who has forked since he was last read is found by the first read of his child, and read in the same tick.
+            more = self._dear.read(self._relatives.update(read, watched), frozenset(), now_us)
+            self._relatives.update(more, watched)
+            read += more
+        self._read = read
         if self._lookout.swap_in_use:
             for one in self._read:
                 self._lookout.read_swap(one)
                 one.since.swap_bytes = 0
-        if self._read or self._lookout.gone:
-            self._relatives.update(self._read, watched)
 
     def _deliver(self, this: Round, gathered: Gathered) -> None:
         page, samples = self._procfs.page_size, gathered.samples

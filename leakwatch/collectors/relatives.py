@@ -60,8 +60,11 @@ class Relatives:
         raw = self._procfs.raw_stat(pid, one.stat_file)
         return one.faults if raw is None else minor_faults(raw)
 
-    def update(self, read: Iterable[Watched], watched: Mapping[int, Watched]) -> None:
-        """Find out who shares pages with whom, from the processes read fully in this tick and those that are alive."""
+    def update(self, read: Iterable[Watched], watched: Mapping[int, Watched]) -> list[Watched]:
+        """Find out who shares pages with whom, from the processes just read fully and those that are alive.
+
+        Returns those whose values are in doubt for it, and who were not read in this tick yet.
+        """
         joined = []
         for one in read:
             pid = one.identity.pid
@@ -74,10 +77,10 @@ class Relatives:
                 joined.append(one)
         for pid in [pid for pid, one in self._sharing.items() if watched.get(pid) is not one]:
             self._leave(pid)
-        if joined or self._sharing.keys() != self._families.keys():
-            self._regroup(watched)
+        doubted = self._regroup(watched) if joined or self._sharing.keys() != self._families.keys() else []
         for one in joined:
-            self._doubt_parent(one, watched)
+            doubted += self._doubt_parent(one, watched)
+        return doubted
 
     def _leave(self, pid: int) -> None:
         one = self._sharing.pop(pid)
@@ -85,8 +88,9 @@ class Relatives:
             file, one.stat_file = one.stat_file, None
             self._procfs.kept.close(file)
 
-    def _regroup(self, watched: Mapping[int, Watched]) -> None:
+    def _regroup(self, watched: Mapping[int, Watched]) -> list[Watched]:
         before = self._families
+        doubted: list[Watched] = []
         self._families = families({
             pid: Parentage(one.parentage.ppid if one.parentage.ppid in watched else ADOPTER, one.parentage.pgrp)
             for pid, one in self._sharing.items()
@@ -98,17 +102,21 @@ class Relatives:
                 one.upset(cow)  # perhaps it was read between a fork and an exec: once more at the next tick
                 one.due_us = 0
             elif pid in before and before[pid] != family:
-                _doubt(one, cow)
+                doubted += _doubt(one, cow)
             one.alone = len(family) == 1
+        return doubted
 
-    def _doubt_parent(self, child: Watched, watched: Mapping[int, Watched]) -> None:
+    def _doubt_parent(self, child: Watched, watched: Mapping[int, Watched]) -> list[Watched]:
         """Have the parent read anew that was read before the fork: what it had alone it shares now."""
         parent = watched.get(child.parentage.ppid)
         if parent is not None and parent.statm and child.full and parent.identity.pid not in self._sharing:
-            _doubt(parent, min(parent.statm.anonymous_pages, child.full.cow))
+            return _doubt(parent, min(parent.statm.anonymous_pages, child.full.cow))
+        return []
 
 
-def _doubt(one: Watched, pages: int) -> None:
-    if not one.read_now:
-        one.upset(pages)
-        one.due_us = 0
+def _doubt(one: Watched, pages: int) -> list[Watched]:
+    if one.read_now:
+        return []
+    one.upset(pages)
+    one.due_us = 0
+    return [one]

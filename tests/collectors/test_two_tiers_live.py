@@ -176,8 +176,7 @@ def test_a_fork_makes_the_parent_s_memory_shared(start: Callable[[], Obedient]) 
     child.do("own 20000")
     before = watch.look()[child.pid]
     worker = child.do("fork")
-    watch.look()  # reads the worker, which tells that its parent must be read anew
-    seen = watch.look()
+    seen = watch.look()  # reads the worker, which tells that its parent must be read anew
     for pid in (child.pid, worker):
         assert abs(seen[pid].uss - watch.truth(pid)) <= TOLERANCE
     assert before.uss - seen[child.pid].uss > 15 * MIB
@@ -191,7 +190,7 @@ def test_when_siblings_die_the_survivors_are_read_anew(start: Callable[[], Obedi
     before = settled(watch)[child.pid]
     child.do("kill 0")
     child.do("kill 1")
-    watch.look()  # sees that they are gone; nothing of the survivor has moved
+    # Nothing of the survivor has moved.
     after = watch.look()[child.pid]
     assert after.uss == pytest.approx(watch.truth(child.pid), abs=SLACK)
     assert after.uss - before.uss > 15 * MIB
