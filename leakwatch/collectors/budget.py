@@ -10,7 +10,9 @@ LEARNT_PART = 1 / 16
 LARGE_MIB, SMALL_MIB = 64, 4
 """From here on a read tells what a MiB costs, up to there what a read costs at all."""
 SAVED_S = 300.0
-"""Seconds of budget that may be saved up: the first look at a machine reads everybody at once."""
+"""Seconds of budget that may be saved up, for when much changes at once; an interval's worth where that is more."""
+FIRST_S = 1500.0
+"""Seconds of budget that are there at the start: at the default, enough to read 10,000 processes at the first look."""
 ASKED_OVER_STALL_EVERY_S = 6 * 3600.0
 """A suspect larger than the stall allows is read this often at most."""
 ASKED_STALL_TIMES = 10.0
@@ -47,14 +49,15 @@ class Purse:
 
     __slots__ = ("_most_us", "_share", "left_us")
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, interval_s: float) -> None:
         self._share = share
-        self._most_us = share * SAVED_S * 1e6
-        self.left_us = self._most_us
+        self._most_us = share * max(SAVED_S, interval_s) * 1e6
+        self.left_us = share * max(FIRST_S, interval_s) * 1e6
 
     def earn(self, elapsed_us: float) -> None:
         """Add what the time since the last tick is worth."""
-        self.left_us = min(self._most_us, self.left_us + self._share * elapsed_us)
+        if self.left_us < self._most_us:
+            self.left_us = min(self._most_us, self.left_us + self._share * elapsed_us)
 
     def spend(self, cost_us: float) -> None:
         """Take off what a read cost."""

@@ -30,7 +30,7 @@ class DearReads:
         self._procfs = procfs
         self._sampling = sampling
         self._costs = Costs()
-        self._purse = Purse(sampling.cpu_budget)
+        self._purse = Purse(sampling.cpu_budget, sampling.interval_s)
         self._last_us: int | None = None
 
     def read(self, watched: Iterable[Watched], asked: frozenset[Target], now_us: int) -> list[Watched]:
@@ -45,7 +45,7 @@ class DearReads:
             one = due[claim.pid]
             one.waits = self._purse.left_us <= 0 and not claim.asked
             if not one.waits:
-                self._read(one, now_us)
+                self._read(one, now_us, claim.cost_us)
                 done.append(one)
         return done
 
@@ -53,7 +53,7 @@ class DearReads:
         """Return what a process wants; None where it may not be read because of its size."""
         page, sampling = self._procfs.page_size, self._sampling
         mib = one.statm.resident_pages * page / MIB if one.statm else 0.0
-        cost_us = self._costs.forecast_us(mib, one.cost_us, one.cost_mib)
+        cost_us = self._costs.forecast_us(mib, one.usual_us, one.cost_mib)
         since_s = (now_us - one.read_us) / 1e6 if one.reads else None
         over = not may_stall(cost_us, sampling.max_stall_s * 1e6)
         if over != one.over_stall:
@@ -65,7 +65,7 @@ class DearReads:
             error = max(error, sampling.tolerance_bytes * since_s / sampling.max_age_s)
         return Claim(one.identity.pid, error, cost_us, asked)
 
-    def _read(self, one: Watched, now_us: int) -> None:
+    def _read(self, one: Watched, now_us: int, forecast_us: float) -> None:
         began = thread_cpu_ns()
         use = self._procfs.memory(one.identity.pid)
         cost_us = (thread_cpu_ns() - began) / 1000
@@ -80,6 +80,8 @@ class DearReads:
                 one.due_us = 0  # it is ending, or the next time tells more
         else:
             one.was_read(use, raw, after, self._procfs.page_size)
+            # One slow read may have been disturbed: too large is only who was slow twice.
+            one.usual_us = min(cost_us, one.cost_us or forecast_us)
             one.cost_us, one.cost_mib = cost_us, use.rss_bytes / MIB
             self._costs.learn(one.cost_mib, cost_us)
 

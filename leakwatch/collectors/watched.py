@@ -76,6 +76,8 @@ class Watched:
     read_us: int = 0
     reads: int = 0
     cost_us: float = 0.0
+    """CPU time of its last full read, ``usual_us`` the less of the last two, ``cost_mib`` what was resident then."""
+    usual_us: float = 0.0
     cost_mib: float = 0.0
     over_stall: bool = False
     """Whether it is too large to be read unasked."""

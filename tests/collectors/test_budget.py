@@ -21,13 +21,22 @@ def test_first_come_suspects_then_most_error_for_the_cost() -> None:
 
 
 def test_what_is_not_spent_is_saved_for_five_minutes() -> None:
-    purse = Purse(0.002)
-    assert purse.left_us == pytest.approx(600_000)  # 0.2 % of five minutes: a first look at 2000 processes
-    purse.spend(610_000)
+    purse = Purse(0.002, 60.0)
+    assert purse.left_us == pytest.approx(3e6)  # the first look, at 10,000 processes
+    purse.earn(60e6)
+    assert purse.left_us == pytest.approx(3e6)
+    purse.spend(3e6 + 10_000)
     purse.earn(5e6)
     assert purse.left_us == pytest.approx(0)
     purse.earn(3600e6)
     assert purse.left_us == pytest.approx(600_000)
+
+
+def test_a_long_interval_is_worth_all_of_its_budget() -> None:
+    purse = Purse(0.002, 3600.0)
+    purse.spend(1e9)
+    purse.earn(3600e6 * 1000)
+    assert purse.left_us == pytest.approx(7.2e6)
 
 
 def test_a_read_is_expected_to_cost_what_it_last_did_for_its_size() -> None:

@@ -124,7 +124,8 @@ def test_growth_is_estimated_to_the_page_in_all_values(start: Callable[[], Obedi
     assert seen.uss == pytest.approx(watch.truth(child.pid), abs=SLACK)
     use, values = watch.procfs.memory(child.pid), watch.all_values(child.pid)
     assert isinstance(use, MemoryUse)
-    assert values[metrics.PROCESS_PSS] == pytest.approx(use.pss_bytes, abs=SLACK)
+    # PSS also moves with every other process that maps or unmaps the interpreter meanwhile.
+    assert values[metrics.PROCESS_PSS] == pytest.approx(use.pss_bytes, abs=MIB)
     assert values[metrics.PROCESS_RSS] == pytest.approx(use.rss_bytes, abs=SLACK)
 
 
