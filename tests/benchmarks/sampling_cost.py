@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a round of sampling costs beside its peers, and how far its values are off, on a farm of processes.
 
-usage: python tests/benchmarks/sampling_cost.py [-n 500,1000] [--cap-gib 8] [--rounds 18] [--interval 5] [--json FILE]
+usage: python tests/benchmarks/sampling_cost.py [-n 500,1000] [--cap-gib 8] [--rounds 18] [--interval 5]
+                                                [--tolerance 128KiB] [--no-peers] [--json FILE]
 
 Each farm (procfarm.py: a tenth active, a tenth in copy-on-write families) is read by leakwatch's process collector at
 the default configuration, a round every five seconds, as after days: the ages of the full reads are spread as they are
@@ -40,6 +41,7 @@ from leakwatch.config import SamplingConfig
 from leakwatch.procfs.kept import raise_file_limit
 from leakwatch.procfs.pid_smaps import MemoryUse
 from leakwatch.procfs.root import ProcFS
+from leakwatch.units import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,9 +91,8 @@ def children_cpu(argv: list[str], **options: Any) -> float:
 class Watcher:
     """leakwatch's process collector, round by round."""
 
-    def __init__(self, interval_s: float) -> None:
-        self.interval_s = interval_s
-        self.sampling = SamplingConfig(interval_s=interval_s)
+    def __init__(self, sampling: SamplingConfig) -> None:
+        self.sampling = sampling
         self.procfs = ProcFS()
         self.collector = ProcessCollector(self.procfs, self.procfs.boot_id(), self.sampling)
         self._round = 0
@@ -133,8 +134,8 @@ def errors(watcher: Watcher, info: dict[str, Any]) -> list[tuple[str, int, int]]
             os.kill(pid, signal.SIGCONT)
 
 
-def measure_leakwatch(info: dict[str, Any], rounds: int, interval_s: float) -> dict[str, Any]:
-    watcher = Watcher(interval_s)
+def measure_leakwatch(info: dict[str, Any], rounds: int, sampling: SamplingConfig) -> dict[str, Any]:
+    watcher = Watcher(sampling)
     first = watcher.round()
     watcher.spread_ages()
     costs, off, reads = [], [], []
@@ -149,7 +150,7 @@ def measure_leakwatch(info: dict[str, Any], rounds: int, interval_s: float) -> d
         if counts:
             costs.append(cost)
             reads.append(watcher.collector.spent.last.full_reads)
-        time.sleep(max(0.0, interval_s - (time.monotonic() - began)))
+        time.sleep(max(0.0, sampling.interval_s - (time.monotonic() - began)))
     totals = watcher.collector.spent.totals
     return {
         "cpu_s": statistics.mean(costs),
@@ -326,14 +327,17 @@ def main() -> int:
     parser.add_argument("--cap-gib", type=float, default=8, help="resident memory at 1000 processes; less at fewer")
     parser.add_argument("--rounds", type=int, default=18)
     parser.add_argument("--interval", type=float, default=5.0)
+    parser.add_argument("--tolerance", default="128KiB", help="as in the configuration")
+    parser.add_argument("--no-peers", action="store_true", help="leakwatch alone, to compare configurations")
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
+    sampling = SamplingConfig(interval_s=args.interval, tolerance_bytes=parse_size(args.tolerance))
     raise_file_limit()
     results = []
     for size in map(int, args.n.split(",")):
         with tempfile.TemporaryDirectory() as folder, farm(size, args.cap_gib * size / 1000) as info:
-            own = measure_leakwatch(info, args.rounds, args.interval)
-            peers = measure_peers(Path(folder))
+            own = measure_leakwatch(info, args.rounds, sampling)
+            peers = {} if args.no_peers else measure_peers(Path(folder))
         results.append({
             "processes": size,
             "resident_gib": args.cap_gib * size / 1000,
