@@ -18,7 +18,7 @@ VERIFIED_PART = 64
 default tolerance, so that no long climb is made of estimates alone."""
 GAP_TIMES = 2
 """The largest gap seen between ``statm`` and the rollup's Rss counts this often: counters are kept per CPU and added up
-now and then (Linux 6.2 to 6.15), or per thread before that. So no table of kernel versions is needed."""
+now and then (from Linux 6.2 on), or per thread before that. So no table of kernel versions is needed."""
 GAP_KEPT = 0.75
 """What is left of an old gap at each full read that sees a smaller one."""
 FAULTS_TO_LEARN = 16
