@@ -6,6 +6,7 @@ Stamps are UTC milliseconds; durations come from the monotonic clocks, which no 
 from __future__ import annotations
 
 import re
+import resource
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +47,17 @@ class SystemClock:
 def cpu_us() -> int:
     """Return the CPU time of this process in microseconds, all threads."""
     return time.process_time_ns() // 1000
+
+
+def thread_cpu_ns() -> int:
+    """Return the CPU time of this thread in nanoseconds: what a piece of work cost, whatever else runs meanwhile."""
+    return time.thread_time_ns()
+
+
+def cpu_with_children_s() -> float:
+    """Return the CPU time of this thread and of all children that have ended, in seconds."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + children.ru_utime + children.ru_stime
 
 
 def elapsed_us() -> int:

@@ -20,9 +20,10 @@ from leakwatch.alerting.journal import DAEMON_FATAL
 from leakwatch.alerting.ledger import Changes, Entry, Ledger
 from leakwatch.alerting.pace import Pace
 from leakwatch.analysis.spans import plan_of
-from leakwatch.clock import SystemClock, cpu_us
+from leakwatch.clock import SystemClock, cpu_us, cpu_with_children_s, thread_cpu_ns
 from leakwatch.collectors.limits import CgroupLimits
 from leakwatch.collectors.scrape import PROCESSES, Scraper
+from leakwatch.collectors.spent import STATS, Totals
 from leakwatch.collectors.ticks import TickClock
 from leakwatch.errors import (
     EXIT_OK,
@@ -89,7 +90,7 @@ class Daemon:
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
         boot_id = procfs.boot_id()
-        self._scraper = Scraper(procfs, boot_id, config.sampling.slow_every)
+        self._scraper = Scraper(procfs, boot_id, config.sampling)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits = CgroupLimits(procfs)
         self._keeper = StoreKeeper(store, self._clock)
@@ -107,6 +108,7 @@ class Daemon:
                 self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in reader.findings())
                 self._incidents = Incidents(self._pace(), reader.incidents())
                 self._unstored = resume(self._scan, reader, self._clock.now().wall_ms)
+                self._scraper.spent.totals = Totals.of(reader.states().get(STATS, {}))
             finally:
                 reader.close()
         except StoreCorruptError as error:
@@ -214,12 +216,16 @@ class Daemon:
         self._note_irregular(scrape)
         blocks = self._unstored + self._scan.feed(scrape)
         self._unstored = []
+        spent, began_ns = self._scraper.spent, thread_cpu_ns()
         failure = next((o.error for o in scrape.outcomes if o.collector == PROCESSES and o.error), "")
         error: LeakwatchError | None = ProcUnavailableError(failure) if failure else None
         try:
-            self._keeper.write_scrape(scrape, blocks)
+            # What storing costs is in the stats of the next scrape: these are part of what is stored.
+            stats = {"at_ms": scrape.tick.ts_ms, "interval_s": self._config.sampling.interval_s, **spent.to_json()}
+            self._keeper.write_scrape(scrape, blocks, {STATS: stats})
         except (StoreWriteError, StoreBusyError) as problem:
             error = problem
+        spent.totals.storing_cpu_seconds += (thread_cpu_ns() - began_ns) / 1e9
         if error is not None:
             self._count_failure(error)
             return
@@ -262,7 +268,13 @@ class Daemon:
                 self._evaluate_alone()
 
     def _evaluate_alone(self) -> None:
-        began_us = cpu_us()
+        began_us, began_s = cpu_us(), cpu_with_children_s()
+        try:
+            self._evaluate_and_store(began_us)
+        finally:
+            self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
+
+    def _evaluate_and_store(self, began_us: int) -> None:
         self._tell_new_store()
         try:
             evaluation = self._scan.evaluate(self._clock.now().wall_ms)
@@ -273,6 +285,7 @@ class Daemon:
             log.error("%s; the next evaluation tries again", error)
             return
         self._judging_failures = 0
+        self._scraper.want_full(evaluation.suspects)
         changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
         incidents = self._update_incidents(evaluation)
         # Told before it is stored: whoever is killed in between tells it twice rather than never.

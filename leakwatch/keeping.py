@@ -16,7 +16,7 @@ from leakwatch.store.retention import purge
 from leakwatch.store.setaside import set_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from leakwatch.clock import Clock
@@ -63,27 +63,27 @@ class StoreKeeper:
         self.generation += 1
         self._writer = open_writer(self.path, now_ms)
 
-    def write_scrape(self, scrape: Scrape, blocks: list[SealedBlock]) -> None:
-        """Store a scrape and the blocks it completed, with those of scrapes that could not be stored.
+    def write_scrape(self, scrape: Scrape, blocks: list[SealedBlock], states: Mapping[str, object]) -> None:
+        """Store a scrape and the blocks it completed, with those of scrapes that could not be stored, and ``states``.
 
         Raises StoreWriteError or StoreBusyError; the blocks are then kept for the next scrape.
         """
         self._pending += blocks
         try:
-            self._write(scrape)
+            self._write(scrape, states)
         except (StoreWriteError, StoreBusyError):
             del self._pending[:-PENDING_BLOCKS]
             raise
         self._pending = []
 
-    def _write(self, scrape: Scrape) -> None:
+    def _write(self, scrape: Scrape, states: Mapping[str, object]) -> None:
         try:
             if self._damage is not None and self._damage[0] is self._writer:
                 raise self._damage[1]
-            self._writer.write_scrape(scrape, self._pending)
+            self._writer.write_scrape(scrape, self._pending, states)
         except StoreCorruptError as error:
             self.start_new(error)
-            self._writer.write_scrape(scrape, self._pending)
+            self._writer.write_scrape(scrape, self._pending, states)
 
     def attempt(self, what: str, write: Callable[[Writer], None]) -> bool:
         """Let ``write`` use the writer beside sampling; return whether it worked, and say in the log if not."""

@@ -35,6 +35,7 @@ BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
 LIVES_KEPT = 10
 """Past lives remembered of one program in one service."""
+_SUSPECT = frozenset({Verdict.WATCH, Verdict.LEAK})
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
 
@@ -57,6 +58,8 @@ class Evaluation:
     counts: Mapping[Verdict, int] = field(default_factory=dict)
     suspected: frozenset[str] = frozenset()
     """Ids of findings with a frozen forecast that waits for new data."""
+    suspects: frozenset[Target] = frozenset()
+    """The processes that look like leaking, themselves or as part of a service: no estimate must decide of them."""
     lives: Mapping[str, str] = field(default_factory=dict)
     """The oldest process of each finding about processes, by its id: another one after a restart."""
 
@@ -200,10 +203,10 @@ class Scan:
             }
             findings = [self._complete(f, now_ms) for f in (*self._of_processes(judged), *self._of_kernel(judged))]
             suspicions = self._changed_suspicions()
-            suspected = self._suspected()
+            suspected, suspects = self._suspected(), self._suspects()
             lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
         counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
-        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, lives)
+        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, suspects, lives)
 
     def _judge_all(self) -> None:
         """Bring every series' assessment up to date; sampling goes on while the questions are answered.
@@ -263,6 +266,17 @@ class Scan:
         return frozenset(
             finding_id(self._named_target(key)) for key, state in self._series.items() if state.is_suspected
         )
+
+    def _suspects(self) -> frozenset[Target]:
+        """Return the processes that look like leaking, themselves or as part of their service."""
+        suspects: set[Target] = set()
+        for (_, target), state in self._series.items():
+            if state.is_suspected or (state.assessment and state.assessment.verdict in _SUSPECT):
+                if target.kind is TargetKind.PROCESS:
+                    suspects.add(target)
+                elif target.kind is TargetKind.SERVICE:
+                    suspects.update(info.identity.target for info in self._roster.members(target))
+        return frozenset(suspects)
 
     def _named_target(self, key: Key) -> Target:
         """Return the target that the finding a series is part of has its id from."""

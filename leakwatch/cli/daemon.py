@@ -54,9 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
     from leakwatch.alerting.journal import setup_logging
     from leakwatch.daemon import Daemon
+    from leakwatch.procfs.kept import raise_file_limit
     from leakwatch.store.location import writer_path
 
     setup_logging(args.log_level)
+    raise_file_limit()  # one open file a process
     for number in (signal.SIGTERM, signal.SIGINT):
         # Opening the store may mean migrating it, in a child: leaving by an exception ends that, too.
         signal.signal(number, lambda *_: sys.exit(0))

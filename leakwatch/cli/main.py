@@ -13,13 +13,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__
-from leakwatch.cli import analyze, backtest, config, daemon, demo, doctor, explain, incidents, report, service
+from leakwatch.cli import analyze, backtest, config, daemon, demo, doctor, explain, incidents, report, service, stats
 from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, explain, incidents, analyze, backtest, demo, config, doctor, service)
+VERBS = (daemon, report, explain, incidents, stats, analyze, backtest, demo, config, doctor, service)
 
 EPILOG = """\
 examples:

@@ -115,8 +115,12 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     if host is None:
         raise StoreNotFoundError(f"{reader.path} holds no scrape yet; the first comes seconds after the daemon's start")
     newest = {incident.finding_id: incident for incident in reader.incidents()}
+    estimated = {one["pid"] for one in states.get("stats", {}).get("over_stall", ())}
     return build(
-        [Row(stored.finding, stored.ended_ms, newest.get(stored.finding.id)) for stored in reader.findings()],
+        [
+            Row(stored.finding, stored.ended_ms, newest.get(stored.finding.id), stored.finding.pid in estimated)
+            for stored in reader.findings()
+        ],
         host,
         reader.finding_counts(),
         filters,

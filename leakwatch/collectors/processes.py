@@ -1,147 +1,129 @@
-"""Every process's memory, and who it is."""
+"""Every process's memory, in two tiers: a cheap look at all of them, a full read of those that need one."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import itertools
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.services import container_among, service_of
-from leakwatch.model import Absence, AbsenceReason, ProcessIdentity, ProcessInfo, Sample
+from leakwatch.clock import elapsed_us, thread_cpu_ns
+from leakwatch.collectors.dear import LASTING, DearReads
+from leakwatch.collectors.lookout import Lookout
+from leakwatch.collectors.relatives import Relatives
+from leakwatch.collectors.spent import Round, Spent
+from leakwatch.config import SamplingConfig
+from leakwatch.model import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.watched import Watched
     from leakwatch.model import Target
-    from leakwatch.procfs.pid_smaps import MemoryUse
-    from leakwatch.procfs.pid_stat import PidStat
     from leakwatch.procfs.root import ProcFS
 
-COMMAND_LENGTH = 512
-"""Characters of a command line that are kept: enough to tell two workers apart."""
-RENEW_EVERY = 10
-"""Scrapes after which a process's name and service are read again: a process may move to another control group, which
-nothing announces. An exec shows in its comm and is seen at once."""
-SETTLE = 2
-"""Scrapes after its birth at which they are read again too: between fork and exec, and before its manager has moved it
-to its control group, a new process still looks like its parent."""
-
-
-@dataclass(slots=True)
-class _Known:
-    info: ProcessInfo
-    comm: str
-    age: int = 0
+_SKIPPED = Absence(AbsenceReason.SKIPPED, "new processes: the CPU budget of this round was spent before their turn")
 
 
 class ProcessCollector:
-    """Reads all processes; remembers only who they are."""
+    """Reads all processes; ``spent`` says what that has cost."""
 
-    def __init__(self, procfs: ProcFS, boot_id: str) -> None:
+    def __init__(self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig | None = None) -> None:
+        sampling = sampling or SamplingConfig()
+        tolerance_pages = sampling.tolerance_bytes / procfs.page_size
         self._procfs = procfs
-        self._boot_id = boot_id
-        self._home = _own_container(procfs)
-        self._known: dict[ProcessIdentity, _Known] = {}
+        self._lookout = Lookout(procfs, boot_id, tolerance_pages, sampling.interval_s)
+        self._relatives = Relatives(procfs, tolerance_pages)
+        self._dear = DearReads(procfs, sampling)
+        self._asked: frozenset[Target] = frozenset()
+        self._read: list[Watched] = []
+        self.spent = Spent()
+
+    def want_full(self, targets: Collection[Target]) -> None:
+        """Have these processes read fully at the next tick, before the others and whatever is left of the budget.
+
+        For who is suspected of a leak: an estimate must not decide that. May be called from another thread.
+        """
+        self._asked = self._asked | frozenset(targets)
 
     def collect(self, gathered: Gathered, *, slow: bool) -> None:
         """Sample every process, with threads and files when ``slow``.
 
         Raises ProcUnavailableError when they cannot be listed.
         """
-        seen: dict[ProcessIdentity, _Known] = {}
-        for pid in self._procfs.pids():
-            stat = self._procfs.stat(pid)
-            if isinstance(stat, Absence):
-                gathered.absent(stat)  # it ended since the listing
-            elif stat.is_kernel_thread or stat.is_zombie:
-                gathered.absent(Absence(AbsenceReason.NO_ADDRESS_SPACE))
-            else:
-                identity = ProcessIdentity(self._boot_id, pid, stat.start_ticks)
-                seen[identity] = self._identify(identity, stat)
-                self._sample(identity.target, stat, slow=slow, gathered=gathered)
-        self._known = seen
-        gathered.processes = [known.info for known in seen.values()]
-
-    def _sample(self, target: Target, stat: PidStat, *, slow: bool, gathered: Gathered) -> None:
-        use = self._procfs.memory(stat.pid)
-        if isinstance(use, Absence):
-            gathered.absent(use)
-            if use.reason in (AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED):
-                self._sample_without_uss(target, stat.pid, gathered)
-        else:
-            _sample_use(target, use, gathered)
+        this, now_us = Round(), elapsed_us()
+        times = [thread_cpu_ns()]
+        pids = self._procfs.pids()
+        times.append(thread_cpu_ns())
+        for one in self._read:
+            one.read_now, one.outdated = False, True
+        self._lookout.look(pids, gathered)
+        watched = self._lookout.watched
+        self._relatives.follow_faults(watched)
+        times.append(thread_cpu_ns())
+        self._read_fully(now_us)
+        times.append(thread_cpu_ns())
+        self._deliver(this, gathered)
         if slow:
-            self._sample_slow(target, stat, gathered)
-
-    def _sample_without_uss(self, target: Target, pid: int, gathered: Gathered) -> None:
-        """Sample what needs no privilege: it still shows growth, only not exactly whose."""
-        status = self._procfs.status(pid)
-        if isinstance(status, Absence):
-            return  # counted already: the process's memory is missing, whichever file refused it
-        values = {
-            metrics.PROCESS_RSS: status.vm_rss_bytes,
-            metrics.PROCESS_ANON: status.rss_anon_bytes,
-            metrics.PROCESS_SWAP: status.vm_swap_bytes,
-        }
-        gathered.samples += [Sample(metric, target, value) for metric, value in values.items() if value is not None]
-
-    def _sample_slow(self, target: Target, stat: PidStat, gathered: Gathered) -> None:
-        gathered.samples.append(Sample(metrics.PROCESS_THREADS, target, stat.num_threads))
-        files = self._procfs.fd_count(stat.pid)
-        if isinstance(files, Absence):
-            gathered.absent(files)
-        else:
-            gathered.samples.append(Sample(metrics.PROCESS_FDS, target, files))
-
-    def _identify(self, identity: ProcessIdentity, stat: PidStat) -> _Known:
-        known = self._known.get(identity)
-        if known is not None:
-            known.age += 1
-            if known.comm == stat.comm and known.age != SETTLE and known.age % RENEW_EVERY:
-                return known
-        info = self._read_info(identity, stat)
-        return _Known(info, stat.comm, known.age if known else 0)
-
-    def _read_info(self, identity: ProcessIdentity, stat: PidStat) -> ProcessInfo:
-        pid = identity.pid
-        status, cgroup = self._procfs.status(pid), self._procfs.cgroup(pid)
-        args, exe = self._procfs.cmdline(pid), self._procfs.exe(pid)
-        words = () if isinstance(args, Absence) else args
-        service = service_of(
-            None if isinstance(cgroup, Absence) else cgroup,
-            stat.comm,
-            None if isinstance(exe, Absence) else exe,
-            words,
-            self._home,
+            for one in watched.values():
+                self._count(one, gathered)
+        self.spent.rank(this, watched.values(), self._procfs.page_size)
+        times.append(thread_cpu_ns())
+        this.listing_ns, this.looking_ns, this.reading_ns, this.delivering_ns = (
+            after - before for before, after in itertools.pairwise(times)
         )
-        return ProcessInfo(
-            identity=identity,
-            name=as_text(stat.comm),
-            command=as_text(" ".join(words))[:COMMAND_LENGTH],
-            uid=None if isinstance(status, Absence) else status.uid,
-            service=type(service)(service.kind, as_text(service.name)),
-        )
+        self.spent.add(this)
 
+    def _read_fully(self, now_us: int) -> None:
+        watched = self._lookout.watched
+        asked, self._asked = self._asked, frozenset()
+        if self._lookout.gone:
+            self._relatives.update((), watched)
+        read = self._dear.read(watched.values(), asked, now_us)
+        if read:
+            # Who has forked since he was last read is found by the first read of his child, and read in the same tick.
+            more = self._dear.read(self._relatives.update(read, watched), frozenset(), now_us)
+            self._relatives.update(more, watched)
+            read += more
+        self._read = read
+        if self._lookout.swap_in_use:
+            for one in self._read:
+                self._lookout.read_swap(one)
+                one.since.swap_bytes = 0
 
-def _own_container(procfs: ProcFS) -> str | None:
-    """Return the container this process runs in, where the tree is the one it lives in."""
-    if procfs.root != "/proc":
-        return None
-    own = procfs.cgroup(os.getpid())
-    return None if isinstance(own, Absence) else container_among(own)
+    def _deliver(self, this: Round, gathered: Gathered) -> None:
+        page, samples = self._procfs.page_size, gathered.samples
+        for one in self._lookout.watched.values():
+            if one.outdated:
+                one.renew_samples(page)
+            if one.samples:
+                samples += one.samples
+                this.estimated += one.is_estimated
+            if one.absence is not None:
+                gathered.absent(one.absence)
+                if one.absence.reason not in LASTING:
+                    one.absence = None  # told once: it is ending, or will be read again
+            elif one.samples:
+                this.processes += 1
+            else:
+                this.skipped += 1
+                gathered.absent(_SKIPPED)
+        this.full_reads = len(self._read)
+        gathered.targets_read = this.processes
+        gathered.processes = [one.info for one in self._lookout.watched.values()]
 
-
-def _sample_use(target: Target, use: MemoryUse, gathered: Gathered) -> None:
-    gathered.targets_read += 1
-    gathered.samples += [
-        Sample(metrics.PROCESS_USS, target, use.uss_bytes),
-        Sample(metrics.PROCESS_PSS, target, use.pss_bytes),
-        Sample(metrics.PROCESS_RSS, target, use.rss_bytes),
-    ]
-    if use.swap_bytes is not None:
-        gathered.samples.append(Sample(metrics.PROCESS_SWAP, target, use.swap_bytes))
-
-
-def as_text(name: str) -> str:
-    r"""Return a name in which every byte that is no UTF-8 is spelled out as ``\xNN``: any encoder takes it."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    def _count(self, one: Watched, gathered: Gathered) -> None:
+        """Sample threads and open files."""
+        pid = one.identity.pid
+        threads, files = self._procfs.counts(pid) if one.statm_file is not None else (0, 0)
+        if not threads:
+            stat = self._procfs.stat(pid)
+            threads = 0 if isinstance(stat, Absence) else stat.num_threads
+        listed = files or self._procfs.fd_count(pid)
+        if isinstance(listed, Absence):
+            gathered.absent(listed)
+        values = (threads or None, None if isinstance(listed, Absence) else listed)
+        if values != tuple(sample.value for sample in one.counted):
+            of = zip((metrics.PROCESS_THREADS, metrics.PROCESS_FDS), values, strict=True)
+            one.counted = tuple(Sample(metric, one.target, value) for metric, value in of if value is not None)
+        gathered.samples += one.counted

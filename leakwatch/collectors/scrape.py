@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.clock import elapsed_us
+from leakwatch.clock import elapsed_us, thread_cpu_ns
 from leakwatch.collectors.kernel import collect_meminfo, collect_slab, collect_vmalloc
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.model import Scrape
 
 if TYPE_CHECKING:
-    from leakwatch.model import Tick
+    from collections.abc import Collection
+
+    from leakwatch.collectors.spent import Spent
+    from leakwatch.config import SamplingConfig
+    from leakwatch.model import Target, Tick
     from leakwatch.procfs.root import ProcFS
 
 PROCESSES = "processes"
@@ -23,11 +27,20 @@ VMALLOC = "vmalloc"
 class Scraper:
     """Takes scrapes of one /proc tree."""
 
-    def __init__(self, procfs: ProcFS, boot_id: str, slow_every: int) -> None:
+    def __init__(self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig) -> None:
         self._procfs = procfs
-        self._processes = ProcessCollector(procfs, boot_id)
-        self._slow_every = slow_every
+        self._processes = ProcessCollector(procfs, boot_id, sampling)
+        self._slow_every = sampling.slow_every
         self._round = 0
+
+    @property
+    def spent(self) -> Spent:
+        """What sampling has cost so far."""
+        return self._processes.spent
+
+    def want_full(self, targets: Collection[Target]) -> None:
+        """Have these processes read fully at the next scrape, as for a suspicion that estimates must not decide."""
+        self._processes.want_full(targets)
 
     def scrape(self, tick: Tick) -> Scrape:
         """Return all samples of now; what could not be read is in the outcomes."""
@@ -40,12 +53,14 @@ class Scraper:
             nonlocal vmalloc_bytes
             vmalloc_bytes = collect_vmalloc(self._procfs, gathered)
 
-        runs = [
-            run_isolated(PROCESSES, lambda gathered: self._processes.collect(gathered, slow=slow)),
+        runs = [run_isolated(PROCESSES, lambda gathered: self._processes.collect(gathered, slow=slow))]
+        kernel_ns = thread_cpu_ns()
+        runs += [
             run_isolated(SLAB, lambda gathered: collect_slab(self._procfs, gathered, slow=slow)),
             run_isolated(VMALLOC, vmalloc),
             run_isolated(MEMINFO, lambda gathered: collect_meminfo(self._procfs, gathered, vmalloc_bytes)),
         ]
+        self.spent.totals.kernel_cpu_seconds += (thread_cpu_ns() - kernel_ns) / 1e9
         samples = [sample for gathered, outcome in runs for sample in (*gathered.samples, *outcome_samples(outcome))]
         return Scrape(
             tick=tick,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from leakwatch.config.notation import quoted
-from leakwatch.config.schema import DAY_S, MIB, OverrideKind, Sensitivity
+from leakwatch.config.schema import DAY_S, GIB, KIB, MIB, OverrideKind, Sensitivity
 from leakwatch.config.values import Reader, count, duration, one_of, patterns, rate, ratio, size, sqlite_url, windows
 
 if TYPE_CHECKING:
@@ -44,6 +44,12 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "interval": Key("interval_s", duration(0.1, DAY_S)),
         # 1000: at the default interval that is 17 h already.
         "slow_every": Key("slow_every", count(1, 1000)),
+        # 4 KiB: a page. 1 GiB: whoever means to see leaks of less than that must not choose more.
+        "tolerance": Key("tolerance_bytes", size(4 * KIB, GIB)),
+        "max_age": Key("max_age_s", duration(1, DAY_S)),
+        "cpu_budget": Key("cpu_budget", ratio),
+        # 1 ms: the least process takes a tenth of it. 1 h: for "whatever it takes".
+        "max_stall": Key("max_stall_s", duration(0.001, 3600)),
     },
     "analysis": {
         # 2 s: the shortest span of whole seconds that holds 12 of the shortest intervals.

@@ -8,6 +8,7 @@ machines have both. A path may contain colons, spaces and bytes that are not UTF
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count, text
@@ -64,8 +65,9 @@ class CgroupPaths:
         return next((entry.path for entry in self.entries if controller in entry.controllers), None)
 
 
+@lru_cache(maxsize=256)
 def parse(data: bytes) -> CgroupPaths:
-    """Return the record; raises MalformedError."""
+    """Return the record; raises MalformedError. Kept: most processes of a machine are in a few groups."""
     return CgroupPaths(tuple(_entry(line) for line in data.split(b"\n") if line))
 
 

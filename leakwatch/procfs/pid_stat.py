@@ -18,7 +18,7 @@ PF_EXITING = 0x00000004
 """The bit of ``flags`` of a process that is ending: its memory goes next, then it is a zombie."""
 
 _ENDED = frozenset({"Z", "X", "x"})
-_STATE, _PPID, _FLAGS, _NUM_THREADS, _START, _VSIZE, _RSS = 0, 1, 6, 17, 19, 20, 21
+_STATE, _PPID, _PGRP, _FLAGS, _MINFLT, _NUM_THREADS, _START, _VSIZE, _RSS = 0, 1, 2, 6, 7, 17, 19, 20, 21
 """Places behind the last parenthesis: the field's number in proc_pid_stat(5) minus 3."""
 
 
@@ -34,6 +34,8 @@ class PidStat:
     """Field 3: one letter; R, S, D, T, t, Z, X, I (4.14) and, on old kernels, x, W, K, P."""
     ppid: int
     """Field 4: the parent, 0 for the first processes and for a parent outside the pid namespace."""
+    pgrp: int
+    """Field 5: the process group, which children are in unless they or their parent chose another."""
     flags: int
     """Field 9: the PF_* bits."""
     num_threads: int
@@ -83,12 +85,24 @@ def parse(data: bytes) -> PidStat:
         comm=text(data[opening + 2 : closing]),
         state=text(rest[_STATE]),
         ppid=count(rest[_PPID]),
+        pgrp=_signed(rest[_PGRP]),  # -1 where the group is outside the pid namespace
         flags=count(rest[_FLAGS]),
         num_threads=count(rest[_NUM_THREADS]),
         start_ticks=count(rest[_START]),
         vsize_bytes=count(rest[_VSIZE]),
         rss_pages=_signed(rest[_RSS]),
     )
+
+
+def minor_faults(data: bytes) -> int:
+    """Return field 10 alone, page faults that needed no disk: each may have copied a page shared after a fork.
+
+    Raises MalformedError. For a look at every tick, where the whole record would cost three times as much.
+    """
+    words = data[data.rfind(b") ") + 2 :].split(None, _MINFLT + 1)
+    if len(words) <= _MINFLT:
+        raise MalformedError("stat: fewer than 10 fields")
+    return count(words[_MINFLT])
 
 
 def _signed(word: bytes) -> int:

@@ -1,6 +1,6 @@
 """``/proc/PID/statm``: seven numbers in pages, the cheapest look at a process's memory.
 
-The last four (text, lib, data, dt) are not kept: lib and dt have been 0 since 2.6, and nothing here needs the others.
+Of the last four (text, lib, data, dt) only text is kept: lib and dt have been 0 since 2.6, and nothing needs data.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ class PidStatm:
     """Resident pages; from 6.2 on the counters are per CPU and may lag."""
     shared_pages: int
     """Resident pages of files and shared memory: ``RssFile + RssShmem`` of status (4.5)."""
+    text_pages: int
+    """Size of the program's code: another one after an exec of another program, else constant."""
 
     @property
     def anonymous_pages(self) -> int:
@@ -33,4 +35,4 @@ def parse(data: bytes) -> PidStatm:
     words = data.split()
     if len(words) != 7:
         raise MalformedError(f"statm: expected 7 numbers, found {len(words)}")
-    return PidStatm(count(words[0]), count(words[1]), count(words[2]))
+    return PidStatm(count(words[0]), count(words[1]), count(words[2]), count(words[3]))

@@ -26,7 +26,8 @@ from leakwatch.procfs import (
 )
 from leakwatch.procfs import enumerate as processes
 from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.files import LARGE, absence, exists, link_target, listed, read_file
+from leakwatch.procfs.files import LARGE, absence, exists, file_stat, link_target, listed, read_file
+from leakwatch.procfs.kept import KeptFiles, read_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ class ProcFS:
         self.root = root.rstrip("/") or "/"
         self.sys_root = sys_root if sys_root is not None else _sys_beside(self.root)
         self._page_size = page_size
+        self.kept = KeptFiles(self.root)
         self._has_rollup = True
         self._reclaimable: dict[str, bool | Absence] = {}
 
@@ -81,6 +83,13 @@ class ProcFS:
     def stat(self, pid: int) -> pid_stat.PidStat | Absence:
         """Return name, state, parent and start time; missing only when the process is GONE."""
         return process.read_stat(self.root, pid)
+
+    def raw_stat(self, pid: int, kept: int | None = None) -> bytes | None:
+        """Return ``stat`` as it is, from a file that was kept open or by its path; None when there is none any more."""
+        try:
+            return read_file(f"{self.root}/{pid}/stat") if kept is None else read_kept(kept)
+        except OSError:
+            return None
 
     def statm(self, pid: int) -> pid_statm.PidStatm | Absence:
         """Return memory in pages; NO_ADDRESS_SPACE where the kernel prints zeros for want of one."""
@@ -131,6 +140,23 @@ class ProcFS:
             return len(listed(path))
         except OSError as error:
             return process.missing(self.root, pid, path, error, AbsenceReason.UNSUPPORTED)
+
+    def swap_areas(self) -> bytes | None:
+        """Return /proc/swaps as it is: what is in swap changed when it did. None where there is no such file."""
+        try:
+            return read_file(f"{self.root}/swaps")
+        except OSError:
+            return None
+
+    def counts(self, pid: int) -> tuple[int, int]:
+        """Return the number of threads and of open files of a living process of a live tree, 0 for what is not told.
+
+        Two looks at directories, whose links are threads + 2 (``proc_task_getattr``) and whose size is the number of
+        open files (since 6.2, ``proc_readfd_count``; 0 before it and where it is refused): a sixth of reading
+        ``stat`` and listing ``fd``.
+        """
+        threads, size = file_stat(f"{self.root}/{pid}/task"), file_stat(f"{self.root}/{pid}/fd")
+        return (max(0, threads.st_nlink - 2) if threads else 0), (size.st_size if size else 0)
 
     def auxv_page_size(self, pid: int) -> int | Absence:
         """Return AT_PAGESZ of a process's auxiliary vector, in bytes."""

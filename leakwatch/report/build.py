@@ -42,6 +42,8 @@ class Row:
     """When its process ended, None while it runs."""
     incident: Incident | None = None
     """The newest of this finding."""
+    estimated: bool = False
+    """Whether its process is too large to be read fully without making it wait."""
 
     def silenced(self, now_ms: int) -> bool:
         """Return whether somebody has silenced it, for now."""

@@ -75,6 +75,7 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "since": time(found.since_ms),
         "grown_bytes": found.grown_bytes,
         "current_bytes": found.current_bytes,
+        "estimated": row.estimated,
         "limit_bytes": one.limit_bytes,
         "limit": one.limit_name or None,
         "exhaustion_at": time(one.exhaustion_at_ms),

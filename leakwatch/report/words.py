@@ -127,6 +127,8 @@ def where(row: Row) -> str:
     """Return what grows and how large it is, what else names it, and its id."""
     one = row.finding
     parts = [f"{metrics.title(one.metric)}: {format_bytes(one.assessment.current_bytes)} now"]
+    if row.estimated and row.ended_ms is None:
+        parts[0] += " (estimated: too large to be read)"
     if one.kind is FindingKind.PROCESS and one.service:
         parts.append(printable(one.service))
     if one.user:

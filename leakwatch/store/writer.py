@@ -71,8 +71,10 @@ class Writer:
                 engine.roll_back(self._connection)
                 raise
 
-    def write_scrape(self, scrape: Scrape, blocks: Sequence[SealedBlock] = ()) -> None:
-        """Store a scrape and the blocks it completed."""
+    def write_scrape(
+        self, scrape: Scrape, blocks: Sequence[SealedBlock] = (), states: Mapping[str, object] | None = None
+    ) -> None:
+        """Store a scrape and the blocks it completed, with JSON values of the daemon's state by key."""
         ts_ms = scrape.tick.ts_ms
         with self._transaction() as (connection, catalog):
             scrape_id = self._put_tick(connection, scrape)
@@ -89,6 +91,7 @@ class Writer:
             if rows:
                 connection.execute(statements.ADD_SAMPLES, rows)
             self._put_blocks(connection, catalog, blocks, ts_ms)
+            _put_states(connection, states or {})
 
     def write_blocks(self, blocks: Sequence[SealedBlock], ts_ms: int) -> None:
         """Store blocks apart from a scrape, as when they are rebuilt from samples."""
@@ -179,9 +182,7 @@ class Writer:
             dropped = [n for n, payload in numbered.items() if payload is None]
             for at in range(0, len(dropped), PARAMETERS):
                 connection.execute(statements.drop_suspicions(dropped[at : at + PARAMETERS]))
-            if states:
-                rows = [{"key": key, "value": json.dumps(value)} for key, value in states.items()]
-                connection.execute(statements.put_state(), rows)
+            _put_states(connection, states)
 
     def drop_findings(self, ids: Sequence[str]) -> None:
         """Forget findings, as when their target is now judged as part of a service."""
@@ -213,6 +214,12 @@ class Writer:
         with self._lock, translated(self.path):
             self._closed = True
             engine.disconnect(self._connection)
+
+
+def _put_states(connection: Connection, states: Mapping[str, object]) -> None:
+    rows = [{"key": key, "value": json.dumps(value)} for key, value in states.items()]
+    if rows:
+        connection.execute(statements.put_state(), rows)
 
 
 def _process_row(target_id: int, info: ProcessInfo) -> dict[str, object]:

@@ -12,6 +12,7 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.collectors.scrape import Scraper
+from leakwatch.config import SamplingConfig
 from leakwatch.model import HOST, ProcessInfo, Scrape, Target, Tick
 from leakwatch.procfs.root import ProcFS
 
@@ -52,7 +53,7 @@ def grow(child: subprocess.Popen[str], size: int) -> None:
 
 
 def scrape() -> Scrape:
-    return Scraper(ProcFS(), "boot", 1).scrape(Tick(0, "boot"))
+    return Scraper(ProcFS(), "boot", SamplingConfig(slow_every=1)).scrape(Tick(0, "boot"))
 
 
 def info_of(found: Scrape, pid: int) -> ProcessInfo:

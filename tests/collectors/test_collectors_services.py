@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.collectors.processes import as_text
+from leakwatch.collectors.identify import as_text
 from leakwatch.collectors.programs import program_of
 from leakwatch.collectors.services import service_of
 from leakwatch.model import Service, ServiceKind

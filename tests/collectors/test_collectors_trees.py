@@ -10,11 +10,13 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.collectors import kernel
+from leakwatch.collectors.identify import RENEW_EVERY
 from leakwatch.collectors.limits import CgroupLimits
-from leakwatch.collectors.processes import RENEW_EVERY, ProcessCollector
+from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.collectors.unaccounted import unaccounted_bytes
+from leakwatch.config import SamplingConfig
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model import HOST, AbsenceReason, ProcessInfo, Scrape, Service, ServiceKind, Target, TargetKind, Tick
 from leakwatch.procfs import meminfo
@@ -31,7 +33,7 @@ TREES = (V618, V515, V49, V310, PPC)
 
 def scrape_of(root: Path) -> Scrape:
     procfs = ProcFS(str(root))
-    return Scraper(procfs, procfs.boot_id(), 5).scrape(Tick(1_700_000_000_000, procfs.boot_id()))
+    return Scraper(procfs, procfs.boot_id(), SamplingConfig()).scrape(Tick(1_700_000_000_000, procfs.boot_id()))
 
 
 def values_of(scrape: Scrape) -> Values:
@@ -275,7 +277,7 @@ def test_a_new_process_is_looked_at_again_once_its_manager_has_moved_it(proc_tre
 
 def test_threads_and_files_are_read_at_slow_rounds_only(proc_tree: Trees) -> None:
     procfs = ProcFS(str(proc_tree(V618)))
-    scraper = Scraper(procfs, "boot", 3)
+    scraper = Scraper(procfs, "boot", SamplingConfig(slow_every=3))
     counted = []
     for _ in range(7):
         scrape = scraper.scrape(Tick(0, "boot"))
@@ -324,7 +326,7 @@ def test_half_of_a_failed_collector_s_samples_are_not_kept() -> None:
 def test_a_tree_that_cannot_be_listed_is_the_process_collector_s_error(proc_tree: Trees) -> None:
     root = proc_tree(V618)
     procfs = ProcFS(str(root))
-    scraper = Scraper(procfs, "boot", 5)
+    scraper = Scraper(procfs, "boot", SamplingConfig())
     shutil.rmtree(root)
     scrape = scraper.scrape(Tick(0, "boot"))
     assert next(o for o in scrape.outcomes if o.collector == "processes").error

@@ -57,7 +57,8 @@ def test_show_prints_the_values_in_force_as_toml(file: Path, capsys: pytest.Capt
     assert run("show", "--config", str(file)) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"# The values in force.\n# read {file}\n\n[sampling]\n")
-    assert tomllib.loads(shown)["sampling"] == {"interval": "30s", "slow_every": 5}
+    sampling = tomllib.loads(shown)["sampling"]
+    assert (sampling["interval"], sampling["slow_every"]) == ("30s", 5)
 
 
 def test_without_files_show_says_so(

@@ -20,6 +20,7 @@ def test_given_a_plain_name_every_field_is_where_proc_pid_stat_says() -> None:
         comm="redis-server",
         state="S",
         ppid=17,
+        pgrp=812,
         flags=4194560,
         num_threads=4,
         start_ticks=2110,
@@ -102,7 +103,7 @@ def test_given_something_else_stat_is_malformed(data: bytes) -> None:
 
 def test_statm_gives_pages_and_their_anonymous_part() -> None:
     statm = pid_statm.parse(b"6422 4683 2357 691 0 2712 0\n")
-    assert statm == pid_statm.PidStatm(size_pages=6422, resident_pages=4683, shared_pages=2357)
+    assert statm == pid_statm.PidStatm(size_pages=6422, resident_pages=4683, shared_pages=2357, text_pages=691)
     assert statm.anonymous_pages == 2326
 
 

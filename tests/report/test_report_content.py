@@ -37,12 +37,20 @@ def strict(text: str) -> dict[str, object]:
     return found
 
 
+def test_what_is_too_large_to_be_read_is_said_to_be_estimated() -> None:
+    for estimated in (True, False):
+        built = report((replace(ROWS[0], estimated=estimated),))
+        for text in (table.render(built), markdown.render(built)):
+            assert ("now (estimated: too large to be read)" in text) is estimated
+        assert strict(json_report.render(built))["findings"][0]["estimated"] is estimated  # type: ignore[index]
+
+
 # JSON
 
 FINDING_KEYS = {
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",
-    "slope_high", "since", "grown_bytes", "current_bytes", "limit_bytes", "limit", "exhaustion_at", "ended_at",
-    "evaluated_at", "confidence", "reason", "note", "incident", "windows", "evidence",
+    "slope_high", "since", "grown_bytes", "current_bytes", "estimated", "limit_bytes", "limit", "exhaustion_at",
+    "ended_at", "evaluated_at", "confidence", "reason", "note", "incident", "windows", "evidence",
 }  # fmt: skip
 
 

@@ -307,6 +307,8 @@ def test_what_waits_for_new_data_is_told_by_the_id_of_its_finding() -> None:
     assert evaluation.suspected >= {by_name["nginx.service"], by_name["alone"], by_name["kmalloc-4k"]}
     assert by_name["still"] not in evaluation.suspected
     assert evaluation.suspected <= set(by_name.values())
+    # and these processes, all of the service, are to be read fully before anything is said of them
+    assert {target.key.split("/")[1] for target in evaluation.suspects} == {"1", "2", "3"}
     # and the oldest process of each is known
     assert evaluation.lives[by_name["nginx.service"]].endswith("/1/10")
     assert by_name["kmalloc-4k"] not in evaluation.lives

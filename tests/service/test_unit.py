@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch import errors
+from leakwatch.procfs.kept import WANTED
 from leakwatch.service.install import MARKER, shipped, unit_text
 
 MOST_EXPOSURE_TENTHS = 13
@@ -44,6 +45,10 @@ def test_nothing_blinds_it(settings: dict[str, list[str]]) -> None:
     assert settings["ProtectProc"] == ["default"]
     assert settings["ProcSubset"] == ["all"]
     assert settings["PrivateUsers"] == ["no"]
+
+
+def test_it_may_keep_a_file_open_for_every_process_its_memory_is_enough_for(settings: dict[str, list[str]]) -> None:
+    assert settings["LimitNOFILE"] == [str(WANTED)]
 
 
 def test_it_comes_back_unless_only_an_operator_can_help(settings: dict[str, list[str]]) -> None:

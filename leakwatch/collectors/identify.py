@@ -1,0 +1,75 @@
+"""Who a process is: its name, command, owner and service, read when it is met and looked after now and then."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from leakwatch.collectors.services import container_among, service_of
+from leakwatch.model import Absence, ProcessInfo
+
+if TYPE_CHECKING:
+    from leakwatch.model import ProcessIdentity
+    from leakwatch.procfs.pid_cgroup import CgroupPaths
+    from leakwatch.procfs.root import ProcFS
+
+COMMAND_LENGTH = 512
+"""Characters of a command line that are kept: enough to tell two workers apart."""
+RENEW_EVERY = 10
+"""Scrapes after which a process's name and control group are looked at again, the processes taking turns: it may move
+to another group or rename itself, which nothing announces. An exec shows in ``statm`` and is seen at once."""
+RENEW_EVERY_S = 600.0
+"""The same in seconds, where scrapes come fast: looking costs ten times what ``statm`` does."""
+SETTLE = 2
+"""Scrapes after its birth at which they are read again too: between fork and exec, and before its manager has moved it
+to its control group, a new process still looks like its parent."""
+
+
+def renewal_due(pid: int, age: int, every: int) -> bool:
+    """Tell whether a process of this age, in scrapes, is looked at again; those of one age take turns."""
+    return age == SETTLE or not (age + pid) % every
+
+
+def renew_every(interval_s: float) -> int:
+    """Return after how many scrapes a process is looked at again."""
+    return max(RENEW_EVERY, round(RENEW_EVERY_S / interval_s))
+
+
+class Identifier:
+    """Reads who processes are."""
+
+    def __init__(self, procfs: ProcFS) -> None:
+        self._procfs = procfs
+        self._home = _own_container(procfs)
+
+    def cgroup(self, pid: int) -> CgroupPaths | None:
+        """Return a process's control groups, None where they cannot be read."""
+        found = self._procfs.cgroup(pid)
+        return None if isinstance(found, Absence) else found
+
+    def info(self, identity: ProcessIdentity, comm: str, cgroup: CgroupPaths | None) -> ProcessInfo:
+        """Return who a process is."""
+        pid = identity.pid
+        status, args, exe = self._procfs.status(pid), self._procfs.cmdline(pid), self._procfs.exe(pid)
+        words = () if isinstance(args, Absence) else args
+        service = service_of(cgroup, comm, None if isinstance(exe, Absence) else exe, words, self._home)
+        return ProcessInfo(
+            identity=identity,
+            name=as_text(comm),
+            command=as_text(" ".join(words))[:COMMAND_LENGTH],
+            uid=None if isinstance(status, Absence) else status.uid,
+            service=type(service)(service.kind, as_text(service.name)),
+        )
+
+
+def _own_container(procfs: ProcFS) -> str | None:
+    """Return the container this process runs in, where the tree is the one it lives in."""
+    if procfs.root != "/proc":
+        return None
+    own = procfs.cgroup(os.getpid())
+    return None if isinstance(own, Absence) else container_among(own)
+
+
+def as_text(name: str) -> str:
+    r"""Return a name in which every byte that is no UTF-8 is spelled out as ``\xNN``: any encoder takes it."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,212 @@
+"""The cheap tier: a look at every process's ``statm`` at every tick, and who is new, gone or another program by now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch.collectors.identify import Identifier, renew_every, renewal_due
+from leakwatch.collectors.kinship import Parentage
+from leakwatch.collectors.watched import Watched
+from leakwatch.model import Absence, AbsenceReason, ProcessIdentity
+from leakwatch.procfs import pid_statm
+from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.kept import read_kept
+
+if TYPE_CHECKING:
+    from leakwatch.collectors.result import Gathered
+    from leakwatch.procfs.pid_stat import PidStat
+    from leakwatch.procfs.root import ProcFS
+
+NO_MEMORY = b"0 0 0 0 0 0 0\n"
+"""``statm`` of a kernel thread, a zombie and a process whose main thread has ended."""
+_NO_ADDRESS_SPACE = Absence(AbsenceReason.NO_ADDRESS_SPACE)
+
+
+class Lookout:
+    """Knows all processes from one tick to the next."""
+
+    def __init__(self, procfs: ProcFS, boot_id: str, tolerance_pages: float, interval_s: float) -> None:
+        self._procfs = procfs
+        self._boot_id = boot_id
+        self._tolerance = tolerance_pages
+        self._renew_every = renew_every(interval_s)
+        self._identifier = Identifier(procfs)
+        self._memoryless: dict[int, int] = {}
+        self._swaps: bytes | None = b""
+        self.watched: dict[int, Watched] = {}
+        self.gone: list[Watched] = []
+        """Those that ended since the last look, or turned out to have."""
+
+    @property
+    def swap_in_use(self) -> bool:
+        """Whether anything can be in swap, as far as is known."""
+        return self._swaps is None or self._swaps.count(b"\n") > 1
+
+    def look(self, pids: list[int], gathered: Gathered) -> None:
+        """Look at every process; ``watched`` then holds those with an address space, in the order of ``pids``."""
+        swap_moved = self._swap_moved()
+        known, seen, empty = self.watched, dict[int, Watched](), dict[int, int]()
+        self.gone = []
+        for pid in pids:
+            one = known.get(pid)
+            if one is not None and self._is_still(one):
+                one.age += 1
+                if one.outdated and (swap_moved or one.vm_swap):
+                    self.read_swap(one)
+                if renewal_due(pid, one.age, self._renew_every):
+                    self._renew(one)
+                seen[pid] = one
+            elif pid in self._memoryless and self._is_still_empty(self._memoryless[pid]):
+                empty[pid] = self._memoryless.pop(pid)
+            elif new := self._meet(pid, empty, gathered):
+                seen[pid] = new
+        self._forget(known, seen)
+        for file in self._memoryless.values():
+            self._procfs.kept.close(file)
+        self.watched, self._memoryless = seen, empty
+        for _ in empty:
+            gathered.absent(_NO_ADDRESS_SPACE)
+
+    def _is_still(self, one: Watched) -> bool:
+        """Look at a known process; return False when it has ended, or has no address space any more."""
+        if one.statm_file is None:
+            return self._look_by_path(one)
+        try:
+            raw = read_kept(one.statm_file)
+        except OSError:
+            return False
+        return raw == one.raw or self._take(one, raw)
+
+    def _take(self, one: Watched, raw: bytes) -> bool:
+        """Take what a kept ``statm`` says now; return False when this is no longer the process it was."""
+        if raw == NO_MEMORY:
+            return False
+        try:
+            statm = pid_statm.parse(raw)
+        except MalformedError:
+            return False
+        one.raw = raw
+        self._move(one, statm)
+        return True
+
+    def _move(self, one: Watched, statm: pid_statm.PidStatm) -> None:
+        if one.moves_to(statm):
+            self._renew(one)
+        if one.full is not None and one.error_pages() > self._tolerance:
+            one.due_us = 0
+
+    def _look_by_path(self, one: Watched) -> bool:
+        """Look at a process whose ``statm`` is not kept open; return False when it is gone or another one."""
+        pid = one.identity.pid
+        stat = self._procfs.stat(pid)
+        if isinstance(stat, Absence) or stat.start_ticks != one.identity.start_ticks or _has_ended(stat):
+            return False
+        statm = self._procfs.statm(pid)
+        if isinstance(statm, Absence):
+            one.statm, one.due_us = None, 0
+        elif one.statm is None:
+            one.statm = statm
+        elif statm != one.statm:
+            self._move(one, statm)
+        if stat.comm != one.comm:
+            self._rename(one, stat)
+        return True
+
+    def _is_still_empty(self, file: int) -> bool:
+        try:
+            return read_kept(file) == NO_MEMORY
+        except OSError:
+            return False
+
+    def _meet(self, pid: int, empty: dict[int, int], gathered: Gathered) -> Watched | None:
+        """Return a process not known so far; None when there is nothing to watch, which is counted."""
+        # In this order: if the open file still answers after ``stat`` was read, both are of the same process.
+        file = self._procfs.kept.open(pid, "statm")
+        one = self._met(pid, file, gathered)
+        if file is not None and (one is None or one.statm_file is None):
+            if one is None and self._is_still_empty(file):
+                empty[pid] = file
+            else:
+                self._procfs.kept.close(file)
+        return one
+
+    def _met(self, pid: int, file: int | None, gathered: Gathered) -> Watched | None:
+        stat = self._procfs.stat(pid)
+        if isinstance(stat, Absence):
+            gathered.absent(stat)
+            return None
+        if _has_ended(stat):
+            if file is None:
+                gathered.absent(_NO_ADDRESS_SPACE)  # those with a file are counted by it
+            return None
+        one = self._watched_by_file(pid, stat, file, gathered) if file is not None else None
+        if file is None or stat.has_lost_main_thread:
+            found = self._procfs.statm(pid)
+            one = self._watched(pid, stat, None, b"", None if isinstance(found, Absence) else found)
+        if one is not None and (parent := self.watched.get(stat.ppid)) is not None:
+            one.born_of(parent)
+        if one is not None and self.swap_in_use:
+            self.read_swap(one)
+        return one
+
+    def _watched_by_file(self, pid: int, stat: PidStat, file: int, gathered: Gathered) -> Watched | None:
+        try:
+            raw = read_kept(file)
+        except OSError:
+            gathered.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{pid}/statm: ESRCH"))
+            return None
+        # Without an address space it is ending, or has lost its main thread.
+        return None if raw == NO_MEMORY else self._watched(pid, stat, file, raw, pid_statm.parse(raw))
+
+    def _watched(
+        self, pid: int, stat: PidStat, file: int | None, raw: bytes, statm: pid_statm.PidStatm | None
+    ) -> Watched:
+        identity = ProcessIdentity(self._boot_id, pid, stat.start_ticks)
+        cgroup = self._identifier.cgroup(pid)
+        return Watched(
+            identity=identity,
+            target=identity.target,
+            info=self._identifier.info(identity, stat.comm, cgroup),
+            comm=stat.comm,
+            cgroup=cgroup,
+            parentage=Parentage(stat.ppid, stat.pgrp),
+            statm_file=file,
+            raw=raw,
+            statm=statm,
+        )
+
+    def _renew(self, one: Watched) -> None:
+        """Look after a process's name, parent and control group."""
+        stat = self._procfs.stat(one.identity.pid)
+        if isinstance(stat, Absence) or stat.start_ticks != one.identity.start_ticks:
+            return  # the next look will tell
+        one.parentage = Parentage(stat.ppid, stat.pgrp)
+        if stat.comm != one.comm or one.since.upset or self._identifier.cgroup(one.identity.pid) != one.cgroup:
+            self._rename(one, stat)
+
+    def _rename(self, one: Watched, stat: PidStat) -> None:
+        one.comm, one.cgroup = stat.comm, self._identifier.cgroup(one.identity.pid)
+        one.info = self._identifier.info(one.identity, stat.comm, one.cgroup)
+
+    def read_swap(self, one: Watched) -> None:
+        """Ask ``status`` how much of a process is in swap."""
+        status = self._procfs.status(one.identity.pid)
+        if not isinstance(status, Absence) and status.vm_swap_bytes is not None:
+            one.swap_is(status.vm_swap_bytes)
+
+    def _swap_moved(self) -> bool:
+        before, self._swaps = self._swaps, self._procfs.swap_areas()
+        return self.swap_in_use and (self._swaps is None or self._swaps != before)
+
+    def _forget(self, known: dict[int, Watched], seen: dict[int, Watched]) -> None:
+        for pid, one in known.items():
+            if seen.get(pid) is not one:
+                self.gone.append(one)
+                for file in (one.statm_file, one.stat_file):
+                    if file is not None:
+                        self._procfs.kept.close(file)
+                one.statm_file = one.stat_file = None
+
+
+def _has_ended(stat: PidStat) -> bool:
+    return stat.is_kernel_thread or stat.is_zombie
