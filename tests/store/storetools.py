@@ -31,7 +31,9 @@ from leakwatch.model import (
     TargetKind,
     Tick,
 )
+from leakwatch.store import engine
 from leakwatch.store.reader import Reader
+from leakwatch.store.unsealed import block_rows, sample_rows
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -87,6 +89,30 @@ def change(path: Path, *statements: str) -> None:
         connection.commit()
     finally:
         connection.close()
+
+
+def all_samples(path: Path) -> list[tuple[int, int, int]]:
+    """Return (scrape, series, value) of every sample there is, in order, whether sealed or not."""
+    connection = engine.connect_reader(path)
+    try:
+        return sorted(sample_rows(connection))
+    finally:
+        engine.disconnect(connection)
+
+
+def all_blocks(path: Path) -> list[tuple[float, ...]]:
+    """Return (span, start, series, n, minimum, median, maximum, last, segment) of every block there is, in order."""
+    connection = engine.connect_reader(path)
+    try:
+        return sorted({row[:3]: row for row in block_rows(connection)}.values())
+    finally:
+        engine.disconnect(connection)
+
+
+def nameless(path: Path) -> set[int]:
+    """Return the numbers of series that have samples or blocks and no name."""
+    named = {row[0] for row in rows(path, "SELECT id FROM series")}
+    return ({row[1] for row in all_samples(path)} | {int(row[2]) for row in all_blocks(path)}) - named
 
 
 def overwrite(path: Path, *, first: int = 0, count: int | None = None, page: int = 4096) -> None:

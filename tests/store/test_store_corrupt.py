@@ -141,7 +141,7 @@ def test_damage_in_a_large_store_is_found_when_the_page_is_used(history: Path, m
     assert not beside(store)
     # AND the damage shows as what it is, where the page is read
     with pytest.raises(StoreCorruptError), writer.exclusive() as connection:
-        connection.exec_driver_sql("SELECT sum(value) FROM sample").all()
+        connection.exec_driver_sql("SELECT sum(length(CAST(payload AS TEXT))) FROM sample_round").all()
     # AND what does not touch it still works, as nothing is half open
     writer.write_scrape(scrape(50, MANY))
     writer.close()
