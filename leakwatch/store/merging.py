@@ -130,8 +130,12 @@ def _merge_batch(writer: Writer, task: _Merge, after: int) -> int | None:
             connection.execute(seal_sql.ADD_CHUNKS, chunk_rows(task.into, packed))
             rows, size = sum(n for _, n, _ in packed), sum(len(payload) for _, _, payload in packed)
             connection.execute(seal_sql.add_to_seal(task.into, rows, size))
-        for number in series:
-            connection.execute(seal_sql.drop_chunks(row.id for row in found[number].values()))
+        gone = [row for number in series for row in found[number].values()]
+        connection.execute(seal_sql.drop_chunks(row.id for row in gone))
+        for source in task.sources:
+            moved = [row for row in gone if chunks.seal_of(row.id) == source.id]
+            rows, size = sum(row.n for row in moved), sum(len(row.payload) for row in moved)
+            connection.execute(seal_sql.add_to_seal(source.id, -rows, -size))
     return series[-1] if series else after
 
 

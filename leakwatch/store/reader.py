@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.model import (
@@ -21,6 +20,7 @@ from leakwatch.store import codec, engine, incidents
 from leakwatch.store.failures import translated
 from leakwatch.store.past import Damage, Seals, past_of, read_round, run_from
 from leakwatch.store.past_blocks import blocks_since
+from leakwatch.store.records import CollectorReport, Irregularities, Lifetime, ScrapeHead, StoredFinding
 from leakwatch.store.sql import findings as finding_sql
 from leakwatch.store.sql import names, scrapes
 from leakwatch.store.sql import rounds as round_sql
@@ -32,65 +32,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from leakwatch.incident import Incident, IncidentEvent
-    from leakwatch.model import Finding
     from leakwatch.store.past import Scraped, SeriesPast
 
 SCRAPES_A_READ = 120
 """Scrapes whose samples are held at once where they are not sealed: bounds the memory of a replay."""
 Named = dict[tuple[str, Target], int]
 """The samples of a scrape, by metric and target."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFinding:
-    """A finding with what became of it."""
-
-    finding: Finding
-    ended_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ScrapeHead:
-    """A scrape without its samples."""
-
-    id: int
-    ts_ms: int
-    boot: int
-    suspended_ms: int
-    clock_step_ms: int
-    duration_us: int
-    notes: dict[str, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Irregularities:
-    """What was irregular about the scrapes of a time."""
-
-    scrapes: int
-    missed: int
-    suspended_ms: int
-    clock_stepped_ms: int
-    latest_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """A process with the time it was there."""
-
-    info: ProcessInfo
-    first_ms: int
-    last_ms: int | None
-    """The first scrape it was missing from, None while it lives."""
-
-
-@dataclass(frozen=True, slots=True)
-class CollectorReport:
-    """How one collector fared in one scrape."""
-
-    up: bool
-    duration_us: int
-    targets_read: int
-    absences: dict[AbsenceReason, int]
 
 
 class Reader:

@@ -1,6 +1,7 @@
 """What several store tests need: made-up scrapes, children that write or read, and a daemon to start and kill.
 
-Run as a program it is such a child: ``storetools.py [--as=UID] {write STORE | read STORE | leakwatch ARGUMENT...}``.
+Run as a program it is such a child: ``storetools.py [--as=UID] {write STORE | seal STORE | read STORE |
+leakwatch ARGUMENT...}``.
 """
 
 from __future__ import annotations
@@ -204,6 +205,23 @@ def write_for_ever(path: Path) -> None:
         print(number, flush=True)
 
 
+def seal_for_ever(path: Path) -> None:
+    """Write scrapes, seal and merge them as fast as it goes, and tell of each scrape when it is committed."""
+    from leakwatch.store import merging, sealing
+
+    sealing.SEALED_SCRAPES, merging.MERGED_SCRAPES, merging.BATCH_SERIES = 10, 40, 2  # type: ignore[misc]
+    writer = Writer(path)
+    number = len(rows(path, "SELECT id FROM scrape"))
+    while True:
+        number += 1
+        writer.write_scrape(scrape(number, range(number // 10, number // 10 + 5)))
+        print(number, flush=True)
+        if number % 4 == 0:
+            sealing.seal(writer)
+            while merging.merge(writer, 1 << 40):
+                pass
+
+
 def read_all(path: Path) -> None:
     """Print how many scrapes a reader sees."""
     reader = Reader(path)
@@ -257,7 +275,7 @@ def run() -> int:
     try:
         if verb == "leakwatch":
             return leakwatch(*rest)
-        {"write": write_for_ever, "read": read_all}[verb](Path(rest[0]))
+        {"write": write_for_ever, "seal": seal_for_ever, "read": read_all}[verb](Path(rest[0]))
     except LeakwatchError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -270,10 +270,15 @@ def test_the_newest_scrape_and_the_coarse_blocks_stay_the_longest(store: Path) -
     writer.write_scrape(scrape(1))
     for span_s in (300, 3600):
         writer.write_blocks(
-            [block(pid, BASE_MS + n * span_s * 1000, span_s) for n in range(200) for pid in range(100)], BASE_MS
+            [
+                block(pid, BASE_MS + n * span_s * 1000, span_s, last=float(noise(n, pid) >> 12))
+                for n in range(200)
+                for pid in range(100)
+            ],
+            BASE_MS,
         )
     # WHEN it is purged by size
-    limit = used_bytes(writer) * 7 // 8
+    limit = used_bytes(writer) * 3 // 4
     run(writer, BASE_MS + DAY_MS, size=limit)
     # THEN the coarse blocks and the one scrape are there; of the fine ones the newest
     assert rows(store, "SELECT count(*) FROM scrape") == [(1,)]
