@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.derive import Key
     from leakwatch.config import IgnoreConfig
     from leakwatch.model import ProcessInfo, Service, Target
-    from leakwatch.store.reader import Lifetime, Reader
+    from leakwatch.store.reader import Reader
+    from leakwatch.store.records import Lifetime
 
 _FIELDS = {metric.name: field for field, metric in metrics.MEMINFO.items()} | {
     metrics.KERNEL_UNACCOUNTED: "unaccounted",

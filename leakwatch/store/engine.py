@@ -32,6 +32,7 @@ _WRITER_SETTINGS = (
     "journal_mode=WAL",
     # A power cut may lose the last commits but never damages a WAL database (sqlite.org/pragma.html#synchronous).
     "synchronous=NORMAL",
+    "secure_delete=OFF",
     f"journal_size_limit={JOURNAL_LIMIT_BYTES}",
 )
 
