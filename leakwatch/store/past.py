@@ -90,7 +90,8 @@ def past_of(connection: Connection, seals: Seals, damage: Damage, series: int) -
             seal = seals.of(row)
             course = _course(stored[row.id], seal, damage, chunks.chunk_number(row.id, series))
             if course is not None:
-                times_ms.extend(compress(seal.times_ms, course.present))
+                whole = len(course.values) == len(seal.times_ms)
+                times_ms.extend(seal.times_ms if whole else compress(seal.times_ms, course.present))
                 values.extend(course.values)
                 estimated += course.estimated or bytes(len(course.values))
     lookup = rounds.Lookup(series)

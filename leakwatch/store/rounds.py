@@ -57,7 +57,7 @@ def encode_round(samples: Mapping[int, tuple[int, bool]]) -> bytes:
     numbers = sorted(samples)
     taken = [samples[number] for number in numbers]
     marks = bytes(estimated for _, estimated in taken)
-    body = column(numbers) + plain_column(value for value, _ in taken) + (runs(marks) if any(marks) else b"")
+    body = column(numbers) + plain_column([value for value, _ in taken]) + (runs(marks) if any(marks) else b"")
     return payload.pack(body, once=True)
 
 
