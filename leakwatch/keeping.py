@@ -13,7 +13,7 @@ from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, 
 from leakwatch.store.lock import StoreLock
 from leakwatch.store.merging import merge
 from leakwatch.store.open import open_writer
-from leakwatch.store.retention import Limits, purge
+from leakwatch.store.retention import limits_of, purge
 from leakwatch.store.sealing import seal
 from leakwatch.store.setaside import set_aside
 
@@ -112,14 +112,7 @@ class StoreKeeper:
             pass
 
     def _purge(self, writer: Writer, limits: StoreConfig, interval_s: float) -> None:
-        kept = Limits(
-            limits.keep_samples_s,
-            limits.keep_blocks_s,
-            limits.max_size_bytes,
-            limits.max_samples_bytes,
-            limits.max_blocks_bytes,
-        )
-        done = purge(writer, kept, now_ms=self._clock.now().wall_ms, interval_s=interval_s)
+        done = purge(writer, limits_of(limits), now_ms=self._clock.now().wall_ms, interval_s=interval_s)
         if done.for_size:
             log.warning("the store is at its size limit: %d scrapes were removed before their time", done.scrapes)
 

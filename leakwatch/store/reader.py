@@ -55,7 +55,8 @@ class Reader:
         engine.disconnect(self._connection)
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """Lend the connection for one read transaction, which sees the store as it is when it begins."""
         with translated(self.path):
             try:
                 yield self._connection
@@ -64,13 +65,13 @@ class Reader:
 
     def last_scrape(self) -> ScrapeHead | None:
         """Return the newest scrape, None when there is none."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(scrapes.last_scrape()).first()
         return None if row is None else _head(row)
 
     def first_scrape(self) -> ScrapeHead | None:
         """Return the oldest scrape kept, None when there is none."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(scrapes.first_scrape()).first()
         return None if row is None else _head(row)
 
@@ -79,13 +80,13 @@ class Reader:
 
         Numbers are what the table is ordered by: with a bound a report need not look through weeks of scrapes.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             return Irregularities(*connection.execute(scrapes.scrape_irregularities(since_ms, after_id)).one())
 
     def collectors(self, scrape_id: int) -> dict[str, CollectorReport]:
         """Return each collector's outcome in a scrape."""
         raw: dict[str, dict[str, int]] = {}
-        with self._reading() as connection:
+        with self.reading() as connection:
             for key, metric, value in self._values_of_kind(connection, scrape_id, TargetKind.COLLECTOR):
                 raw.setdefault(key, {})[metric] = value
         return {name: _collector_report(values) for name, values in raw.items()}
@@ -103,34 +104,34 @@ class Reader:
 
     def findings(self, verdicts: Iterable[str] | None = None) -> list[StoredFinding]:
         """Return findings, all or those with the given verdicts, in no order."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(finding_sql.findings(verdicts)).all()
         decoded = ((codec.decode_finding(row.payload), row) for row in rows)
         return [StoredFinding(found, row.ended_ms) for found, row in decoded if found is not None]
 
     def incidents(self) -> list[Incident]:
         """Return all incidents, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return incidents.read(connection)
 
     def incident_events(self, incident_id: str) -> list[IncidentEvent]:
         """Return an incident's history, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return incidents.read_events(connection, incident_id)
 
     def finding_counts(self) -> dict[str, int]:
         """Return how many findings of living targets there are of each verdict."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {row.verdict: row[1] for row in connection.execute(finding_sql.finding_counts())}
 
     def states(self) -> dict[str, Any]:
         """Return the daemon's state by key."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {row.key: codec.decode_json(row.value, {}) for row in connection.execute(finding_sql.states())}
 
     def host_values(self, scrape_id: int) -> dict[str, int]:
         """Return the host's metrics in a scrape."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {metric: value for _, metric, value in self._values_of_kind(connection, scrape_id, TargetKind.HOST)}
 
     def samples(self, metric: str, target: Target) -> list[tuple[int, int]]:
@@ -140,18 +141,24 @@ class Reader:
 
     def past(self, metric: str, target: Target) -> SeriesPast | None:
         """Return one series as arrays, with which of its values were estimated; None where there is none."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             number = connection.execute(names.series_by_name(metric, target.kind, target.key)).scalar()
             return None if number is None else past_of(connection, self._seals, self.damage, number)
 
     def living_series(self) -> dict[int, tuple[str, Target]]:
         """Return the series of targets not known to have ended, by number."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return _living_series(connection)
+
+    def all_series(self) -> dict[int, tuple[str, Target]]:
+        """Return every series by number, of targets that have ended, too."""
+        with self.reading() as connection:
+            rows = connection.execute(names.series_ever())
+            return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
 
     def blocks(self, span_s: int, since_ms: int) -> Iterator[SealedBlock]:
         """Yield the blocks of one span that began at or after a time, oldest first, of living targets."""
-        with self._reading() as connection:  # both at the same moment, while a daemon adds series
+        with self.reading() as connection:  # both at the same moment, while a daemon adds series
             series = _living_series(connection)
             found = blocks_since(connection, self._seals, self.damage, span_s, since_ms, series)
         for start_ms, number, (n, minimum, median, maximum, last, segment_ms) in found:
@@ -160,7 +167,7 @@ class Reader:
 
     def scrapes_since(self, since_ms: int) -> list[ScrapeHead]:
         """Return the scrapes taken at or after a time, oldest first, without their samples."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [_head(row) for row in connection.execute(scrapes.scrapes_since(since_ms))]
 
     def samples_of(self, heads: list[ScrapeHead]) -> Iterator[tuple[ScrapeHead, Named]]:
@@ -169,7 +176,7 @@ class Reader:
 
     def history(self, heads: list[ScrapeHead], metrics: Collection[str]) -> Iterator[tuple[ScrapeHead, Named]]:
         """Yield the given scrapes, which must be in order, with the samples of some metrics, of any target."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(names.series_of_metrics(metrics))
             series = {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
         yield from self._named(heads, series)
@@ -188,25 +195,25 @@ class Reader:
         run = None
         for head in heads:
             if run is None or head.id > run.last:
-                with self._reading() as connection:
+                with self.reading() as connection:
                     run = run_from(connection, self._seals, self.damage, head.id, wanted, SCRAPES_A_READ)
             yield head, run.take(head.id)
 
     def suspicions(self) -> dict[tuple[str, Target], str]:
         """Return the frozen forecasts by series, as the JSON texts that were stored."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             series = _living_series(connection)
             rows = connection.execute(finding_sql.suspicions()).all()
         return {series[row.series_id]: row.payload for row in rows if row.series_id in series}
 
     def processes(self) -> list[ProcessInfo]:
         """Return the processes not known to have ended."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [_process(row) for row in connection.execute(names.processes_alive())]
 
     def lifetimes(self) -> list[Lifetime]:
         """Return every process still known, ended ones too, in the order in which they were first seen."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(names.processes_ever()).all()
         found = [Lifetime(_process(row), row.first_ms, row.last_ms) for row in rows]
         return sorted(found, key=lambda lifetime: lifetime.first_ms)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from leakwatch.config import StoreConfig
     from leakwatch.store.writer import Writer
 
 BATCH_SCRAPES = 1000
@@ -49,6 +50,17 @@ class Limits:
     max_size_bytes: int
     max_samples_bytes: int
     max_blocks_bytes: int
+
+
+def limits_of(config: StoreConfig) -> Limits:
+    """Return the configured limits."""
+    return Limits(
+        config.keep_samples_s,
+        config.keep_blocks_s,
+        config.max_size_bytes,
+        config.max_samples_bytes,
+        config.max_blocks_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)

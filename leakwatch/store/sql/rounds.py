@@ -49,14 +49,18 @@ def drop_sample_rounds(first: int, last: int) -> Delete:
 
 
 def sample_round_totals() -> Select[Any]:
-    """How many rounds of samples there are, of how many samples and bytes, and from which scrape to which."""
+    """How many rounds of samples there are, of how many samples and bytes, and from when to when."""
     r = s.sample_round.c
-    return select(
-        func.count().label("rounds"),
-        func.coalesce(func.sum(r.n), 0).label("rows"),
-        func.coalesce(func.sum(func.length(r.payload)), 0).label("bytes"),
-        func.min(r.scrape_id).label("first"),
-        func.max(r.scrape_id).label("last"),
+    return (
+        select(
+            func.count().label("rounds"),
+            func.coalesce(func.sum(r.n), 0).label("rows"),
+            func.coalesce(func.sum(func.length(r.payload)), 0).label("bytes"),
+            func.min(s.scrape.c.ts_ms).label("first_ms"),
+            func.max(s.scrape.c.ts_ms).label("last_ms"),
+        )
+        .select_from(s.sample_round)
+        .join(s.scrape, s.scrape.c.id == r.scrape_id)
     )
 
 
@@ -79,7 +83,6 @@ def block_round_totals() -> Select[Any]:
         select(
             r.span_s,
             func.count().label("rounds"),
-            func.count(r.start_ms.distinct()).label("starts"),
             func.sum(r.n).label("rows"),
             func.sum(func.length(r.payload)).label("bytes"),
             func.min(r.start_ms).label("first_ms"),

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from leakwatch.store import schema as s
-from leakwatch.store.chunks import chunk_range
+from leakwatch.store.chunks import SERIES_BITS, chunk_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,3 +111,8 @@ def add_to_seal(seal: int, rows: int, size: int) -> Update:
     """Note that a seal got more chunks."""
     c = s.seal.c
     return update(s.seal).where(c.id == seal).values(rows=c.rows + rows, bytes=c.bytes + size)
+
+
+def count_orphans() -> Select[Any]:
+    """How many chunks belong to no seal."""
+    return select(func.count()).where((s.chunk.c.id.op(">>")(SERIES_BITS)).not_in(select(s.seal.c.id)))
