@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BATCH_SCRAPES = 1000
 """Scrapes a transaction, where they are not sealed: tens of milliseconds."""
 BATCH_TARGETS = 500
-BATCH_SPANS = 96
+BATCH_SPANS = 12
 """Spans of blocks a transaction, where they are not sealed."""
 MAX_BATCHES = 400
 """Batches a run and table: what is left over waits for the next run, so that a run ends."""

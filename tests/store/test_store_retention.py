@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import pytest
 from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, all_blocks, all_samples, block, nameless, process, rows, scrape
 
 from leakwatch.model import Sample, Target, TargetKind
-from leakwatch.store import retention
+from leakwatch.store import merging, retention, sealing
 from leakwatch.store.reader import Reader
 from leakwatch.store.retention import Limits, Purged, purge, used_bytes
 from leakwatch.store.writer import Writer
@@ -289,3 +290,111 @@ def test_the_newest_scrape_and_the_coarse_blocks_stay_the_longest(store: Path) -
     assert len(fine) < 20_000
     assert not fine or max(fine) == BASE_MS + 199 * 300_000
     writer.close()
+
+
+# What is sealed
+
+
+@pytest.fixture
+def small_seals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ten scrapes make a seal and forty a merged one."""
+    monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
+    monkeypatch.setattr(sealing, "SEALED_STARTS", 10)
+    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
+
+
+def seal_all(writer: Writer) -> None:
+    while sealing.seal(writer):
+        pass
+    while merging.merge(writer, NO_LIMIT):
+        pass
+
+
+@pytest.mark.usefixtures("small_seals")
+def test_what_is_sealed_goes_once_all_of_it_is_old(writer: Writer) -> None:
+    # GIVEN 40 days of hourly scrapes, sealed by ten and merged by forty
+    hourly(writer, range(40 * 24 + 1))
+    seal_all(writer)
+    before = all_samples(writer.path)
+    # WHEN what is older than 14 and 30 days is purged
+    done = run(writer, BASE_MS + 40 * DAY_MS, blocks_d=30)
+    # THEN nothing younger is gone, and of the older at most one seal is left
+    kept = kept_hours(writer.path)
+    assert kept == list(range(kept[0], 40 * 24 + 1))
+    assert 26 * 24 - 40 < kept[0] <= 26 * 24
+    assert done.scrapes == kept[0]
+    assert all_samples(writer.path) == [row for row in before if row[0] > kept[0]]
+    assert rows(writer.path, "SELECT count(*) FROM chunk WHERE id >> 32 NOT IN (SELECT id FROM seal)") == [(0,)]
+    for span_s, seal_ms in ((300, 10 * HOUR_MS), (3600, 10 * HOUR_MS)):
+        oldest = min(start_ms for span, start_ms, *_ in all_blocks(writer.path) if span == span_s)
+        assert BASE_MS + 10 * DAY_MS - seal_ms < oldest <= BASE_MS + 10 * DAY_MS
+    # AND its names are there as long as it is
+    assert nameless(writer.path) == set()
+    assert run(writer, BASE_MS + 40 * DAY_MS, blocks_d=30) == Purged()
+
+
+@pytest.mark.usefixtures("small_seals")
+def test_names_stay_as_long_as_a_seal_that_needs_them(writer: Writer) -> None:
+    # GIVEN processes that live an hour each, and samples sealed by forty hours
+    for hour in range(30 * 24):
+        hourly(writer, [hour], range(10 + hour, 11 + hour))
+    seal_all(writer)
+    run(writer, BASE_MS + 30 * 24 * HOUR_MS)
+    kept = kept_hours(writer.path)
+    assert kept[0] < 16 * 24
+    assert nameless(writer.path) == set()
+
+
+@pytest.mark.usefixtures("small_seals")
+@pytest.mark.parametrize("sealed", [True, False])
+def test_each_kind_has_a_limit_of_its_own(writer: Writer, sealed: bool) -> None:
+    # GIVEN samples and blocks that cannot be packed
+    rng = random.Random(1)
+    for number in range(1, 201):
+        writer.write_scrape(
+            wide(number, 50),
+            [block(pid, BASE_MS + number * 300_000, last=float(rng.getrandbits(50))) for pid in range(50)],
+        )
+    if sealed:
+        seal_all(writer)
+    with writer.exclusive() as connection:
+        samples, blocks = retention.samples_bytes(connection), retention.blocks_bytes(connection)
+    # WHEN samples alone are too many THEN samples go, the oldest first, and no block
+    before = all_blocks(writer.path)
+    done = run(writer, BASE_MS, samples=samples // 2)
+    assert done.for_size
+    kept = [row[0] for row in rows(writer.path, "SELECT id FROM scrape ORDER BY id")]
+    assert kept == list(range(done.scrapes + 1, 201))
+    assert 40 <= len(kept) <= 100
+    assert all_blocks(writer.path) == before
+    # WHEN blocks alone are too many THEN blocks go, the oldest first, and no sample
+    before_samples = all_samples(writer.path)
+    done = run(writer, BASE_MS, blocks=blocks // 2)
+    assert (done.for_size, done.scrapes) == (True, 0)
+    assert all_samples(writer.path) == before_samples
+    starts = sorted({start_ms for _, start_ms, *_ in all_blocks(writer.path)})
+    assert starts[-1] == BASE_MS + 200 * 300_000
+    assert 40 <= len(starts) <= 110
+    assert run(writer, BASE_MS, samples=samples // 2, blocks=blocks // 2) == Purged()
+
+
+@pytest.mark.usefixtures("small_seals")
+def test_the_size_limit_holds_while_sealing(store: Path) -> None:
+    # GIVEN a store of 1 MiB at most, to which scrapes are written without end and sealed
+    limit = 1 << 20
+    writer = Writer(store)
+    dropped = 0
+    for number in range(1, 301):
+        writer.write_scrape(wide(number, 500))
+        if number % 10 == 0:
+            sealing.seal(writer)
+            while merging.merge(writer, limit):
+                pass
+            dropped += run(writer, BASE_MS + number * MINUTE_MS, size=limit).scrapes
+            assert used_bytes(writer) <= limit
+    writer.close()
+    # THEN the oldest went, and the newest are there, whole
+    numbers = [row[0] for row in rows(store, "SELECT id FROM scrape ORDER BY id")]
+    assert numbers == list(range(dropped + 1, 301))
+    assert len(numbers) > 50
+    assert {scrape_id for scrape_id, _, _ in all_samples(store)} == set(numbers)
