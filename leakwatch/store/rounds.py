@@ -95,17 +95,17 @@ class Lookup:
 
     def __init__(self, series: int) -> None:
         self._series = series
-        self._column = b""
+        self._known = b"", 0
         self._at: int | None = None
 
     def find(self, packed: bytes, count: int) -> tuple[int, bool] | None:
         """Return the value and whether it was estimated, None where there is none. Raises PayloadError."""
         data = payload.unpack(packed)
         written = take_column(data, count)
-        if written != self._column:
+        if (written, count) != self._known:  # the same bytes are 1, 2, 3 and 1, 2, 3, 4
             numbers = read_column(Bytes(written), count)
             self._at = numbers.index(self._series) if self._series in numbers else None
-            self._column = written
+            self._known = written, count
         if self._at is None:
             return None
         value = one_of(data, count, self._at)

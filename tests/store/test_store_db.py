@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, MINUTE_MS, RSS, USS, Child, all_samples, block, change, process, rows, scrape
+from storetools import BASE_MS, MINUTE_MS, RSS, USS, Child, all_samples, block, change, overwrite, process, rows, scrape
 
 from leakwatch.cli.main import main
 from leakwatch.model import HOST, Sample
@@ -126,6 +126,14 @@ def test_when_it_is_full(
     )  # fmt: skip
 
 
+def test_a_store_just_begun_has_stats_too(writer: Writer, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for at in range(3):
+        code, out, _ = run(capsys, "db", "stats", "--config", config, "--format", "json")
+        assert (code, json.loads(out)["scrapes"]) == (0, at)
+        assert run(capsys, "db", "stats", "--config", config)[0] == 0
+        writer.write_scrape(scrape(at))
+
+
 # Check
 
 
@@ -165,6 +173,14 @@ def test_each_damage_is_found(
     assert code == 65
     assert "is damaged" in out.splitlines()[0]
     assert words in out
+
+
+def test_a_broken_database_is_one_line_and_65(sealed: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overwrite(sealed, first=3, count=30)
+    code, out, err = run(capsys, "db", "check", "--config", config)
+    assert code == 65
+    assert "is damaged" in out + err
+    assert "Traceback" not in err
 
 
 # Backup

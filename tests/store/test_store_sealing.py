@@ -15,8 +15,8 @@ import storetools
 from storetools import BASE_MS, MINUTE_MS, RSS, USS, all_blocks, all_samples, block, change, process, rows, scrape
 
 from leakwatch.errors import StoreWriteError
-from leakwatch.model import HOST
-from leakwatch.store import merging, sealing
+from leakwatch.model import HOST, Sample, Scrape, Target, TargetKind, Tick
+from leakwatch.store import integrity, merging, retention, sealing
 from leakwatch.store.merging import merge
 from leakwatch.store.reader import Reader
 from leakwatch.store.sealing import seal
@@ -24,8 +24,6 @@ from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from leakwatch.model import Scrape
 
 NO_LIMIT = 1 << 40
 
@@ -312,3 +310,48 @@ def test_what_is_damaged_is_left_out_and_said_and_the_rest_is_read(
     after = reader.samples("kernel.mem_free_bytes", HOST)
     reader.close()
     assert after == [*got, *((BASE_MS + n * MINUTE_MS, n) for n in range(45, 60))]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_in_whatever_order_a_reader_reads_what_was_written(store: Path, seed: int) -> None:
+    # GIVEN series that come and go, of any values, some estimated, and times that are set back and ahead
+    rng = random.Random(seed)
+    targets = [Target(TargetKind.SLAB, f"cache-{n}") for n in range(8)]
+    written: dict[int, tuple[int, dict[Target, tuple[int, bool]]]] = {}
+    writer = Writer(store)
+    ts_ms = BASE_MS
+    for _ in range(40):
+        # WHEN they are written, sealed, merged and purged as chance will have it
+        step = rng.choice(["write"] * 3 + ["seal", "merge", "purge"])
+        if step == "write":
+            for _ in range(rng.randrange(1, 9)):
+                ts_ms += rng.choice([MINUTE_MS, MINUTE_MS + 3, 0, -7_200_000, 86_400_000])
+                values = {t: (rng.choice([0, 7, -(2**63) + 1, 2**63 - 1, rng.getrandbits(62)]), rng.random() < 0.3)
+                          for t in targets if rng.random() < 0.7}  # fmt: skip
+                samples = tuple(Sample("slab.active_bytes", t, v, estimated=e) for t, (v, e) in values.items())
+                writer.write_scrape(Scrape(Tick(ts_ms, "b"), samples, (), ()))
+                written[max(written, default=0) + 1] = ts_ms, values
+        elif step == "seal":
+            seal(writer)
+        elif step == "merge":
+            merge(writer, NO_LIMIT)
+        else:
+            retention._drop_batch(writer, None, at_most=0.1)
+            kept = {row[0] for row in rows(store, "SELECT id FROM scrape")}
+            written = {number: scrape_ for number, scrape_ in written.items() if number in kept}
+        # THEN a reader reads just that, series by series and scrape by scrape
+        reader = Reader(store)
+        for target in targets:
+            past = reader.past("slab.active_bytes", target)
+            got = list(zip(*past, strict=True)) if past else []
+            assert got == [(ms, *values[target]) for ms, values in written.values() if target in values]
+        heads = sorted(reader.scrapes_since(0), key=lambda head: head.id)
+        assert [head.id for head in heads] == list(written)
+        for head, found in reader.history(heads, ["slab.active_bytes"]):
+            expected = {("slab.active_bytes", t): value for t, (value, _) in written[head.id][1].items()}
+            assert found == expected
+        checked = integrity.check(reader)
+        assert checked.problems == ()
+        assert checked.samples == sum(len(values) for _, values in written.values())
+        reader.close()
+    writer.close()
