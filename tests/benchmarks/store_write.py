@@ -5,7 +5,8 @@ usage: python tests/benchmarks/store_write.py [-n 200] [--scrapes 720] [--blocks
 
 Bytes written are those of /proc/self/io (write_bytes: what reached the page cache of a real file system, so not on a
 tmpfs; the log and the file, with every page as often as it was written). Values move as in daily work: a quarter of
-the processes change between two scrapes, and with ``churn`` five of them are new in every one.
+the processes change between two scrapes, nine tenths of USS and PSS are marked as estimates, and with ``churn`` five
+processes are new in every scrape.
 
 With --blocks, also how long sealing and purging that many blocks takes.
 """
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 
 BASE_MS = 1_790_000_000_000
 METRICS = ("process.uss_bytes", "process.swap_bytes", "process.rss_bytes", "process.pss_bytes", "process.shmem_bytes")
+ESTIMATED = {"process.uss_bytes", "process.pss_bytes"}
+READ = 0.1
+"""Share of the processes of which these are read, not estimated, in a scrape: others every time."""
 SLABS = 150
 BLOCK_SCRAPES = 5
 PURGE_SCRAPES = 60
@@ -97,7 +101,11 @@ class Machine:
             if self._rng.random() < 0.25:
                 values[:] = [value + 4096 * self._rng.randrange(-50, 60) for value in values]
             target = info.identity.target
-            samples += [Sample(metric, target, value) for metric, value in zip(METRICS, values, strict=True)]
+            read = self._rng.random() < READ
+            samples += [
+                Sample(metric, target, value, estimated=metric in ESTIMATED and not read)
+                for metric, value in zip(METRICS, values, strict=True)
+            ]
         for slab in range(SLABS):
             target = Target(TargetKind.SLAB, f"cache-{slab}")
             samples.append(Sample("slab.active_bytes", target, slab * 8192 + number * 64))
