@@ -141,7 +141,7 @@ def read_column(data: Bytes, count: int) -> array[int]:
         return array("q")
     kind = data.take(1)[0]
     width = kind & (PLAIN - 1)
-    if width > WORD and kind != STEADY:
+    if kind > UNSIGNED + WORD or (width > WORD and kind != STEADY):
         raise PayloadError("a column of an unknown kind")
     try:
         if kind >= UNSIGNED:

@@ -148,3 +148,56 @@ def test_a_chunk_s_number_tells_seal_and_series() -> None:
     assert (chunks.seal_of(number), chunks.series_of(number)) == (7, 123_456)
     low, high = chunks.chunk_range(7)
     assert low <= number <= high < chunks.chunk_range(8)[0]
+
+
+# Format 1, as it lies in stores already: to be read for ever. (Written, another zlib may pack it otherwise.)
+
+ROUND = "010163646364e2629360e0fdc7a0c0f09f8101076661040200a2b3f591"
+COURSE = "01016364636062646664e4686860646460f8cfc0c8a060ff808101c4c449b03032313102005843843e"
+STEADY = "010000090080409b424c0b"
+TIMES = "010163e4626462625163483cc09013e6901310181470040816000123100000727f6c87"
+BLOCK_ROUND = "0100010201022105040080b083c5986801002103032101012102022102028ae88992"
+BLOCK_COURSE = (
+    "010163646160646462e402110d1b9a8fcec8f879fde0a21e13a028630304fca887324418e0620d0d8c735e371e38d1fe73b61d03134cb4a301"
+    "c6fa62cfc0c40165b73430323220831f0cf500c0a517b5"
+)
+BLOCKS: list[Block] = [
+    (5, 1.5, 2.0, 3.0, 2.5, 1_790_000_000_000),
+    (4, 1.5, 2.0, 3.0, 2.5, 1_790_000_000_000),
+    (5, 0.25, 1e300, math.inf, -0.0, 7),
+]
+
+
+def test_what_was_written_in_format_1_is_read() -> None:
+    one = rounds.decode_round(bytes.fromhex(ROUND), 4)
+    assert (list(one.series), list(one.values), list(one.estimated)) == (
+        [3, 4, 9, 12], [4096, -7, HIGH, 0], [0, 1, 0, 1],
+    )  # fmt: skip
+    course = chunks.decode_course(bytes.fromhex(COURSE), 8)
+    assert list(course.present) == [1, 1, 0, 1, 1, 1, 0, 1]
+    assert list(course.values) == [8192, 8192, 12288, 4096, LOW, HIGH]
+    assert list(course.estimated) == [0, 1, 1, 0, 0, 1]
+    steady = chunks.decode_course(bytes.fromhex(STEADY), 1440)
+    assert list(steady.values) == [4096 * at for at in range(1440)]
+    numbers, times_ms = chunks.decode_times(bytes.fromhex(TIMES), 4)
+    assert list(numbers) == [5, 6, 7, 9]
+    assert list(times_ms) == [1_790_000_000_000, 1_790_000_060_001, 1_790_000_120_000, 1_790_000_000_000]
+    series, columns = rounds.decode_block_round(bytes.fromhex(BLOCK_ROUND), 2)
+    assert list(series) == [1, 2]
+    assert [bits(b) for b in zip(*columns, strict=True)] == [bits(b) for b in BLOCKS[:2]]
+    blocks_ = chunks.decode_block_course(bytes.fromhex(BLOCK_COURSE), 4)
+    assert list(blocks_.present) == [1, 0, 1, 1]
+    assert [bits(b) for b in zip(*blocks_.columns, strict=True)] == [bits(b) for b in BLOCKS]
+
+
+def test_the_look_up_of_one_series_finds_what_the_whole_round_has() -> None:
+    # GIVEN rounds whose series are written in the same bytes though there are more of them, and others
+    made = [
+        {n: (n * 1000 + at, at % 2 == 0) for n in numbers}
+        for at, numbers in enumerate([range(1, 4), range(1, 6), range(2, 6), (3, 90, 500), (), range(1, 4)])
+        if numbers
+    ]
+    for series in (1, 3, 5, 90):
+        lookup = rounds.Lookup(series)
+        for samples in made:
+            assert lookup.find(rounds.encode_round(samples), len(samples)) == samples.get(series)
