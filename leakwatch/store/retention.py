@@ -35,8 +35,9 @@ TRUST_S = 86_400
 SHRINK_AT, SHRINK_TO = 0.95, 0.85
 """Of max_size, above which the oldest goes and down to which: room for what comes until the next run, and enough at
 once that not every run has to."""
-KEPT_FREE = 1 / 64
-"""Of the file: free pages that stay in it, as the next samples need them; giving all back would write them twice."""
+KEPT_FREE, KEPT_FREE_PAGES = 1 / 8, 1024
+"""Free pages that stay in the file: a share of it, at most so many (4 MB). Sealing frees what two hours of rounds took,
+and the next two hours need it again; what is given back in between is written twice."""
 VACUUM_PAGES = 2000
 """Pages given back to the file system a transaction (8 MB)."""
 
@@ -273,7 +274,8 @@ def _give_back(writer: Writer) -> None:
     """Return free pages to the file system, but for some that will be used again soon."""
     for _ in range(MAX_BATCHES):
         with writer.exclusive() as connection:
-            surplus = _number(connection, "freelist_count") - int(_number(connection, "page_count") * KEPT_FREE)
+            free, pages = _number(connection, "freelist_count"), _number(connection, "page_count")
+            surplus = free - min(KEPT_FREE_PAGES, int((pages - free) * KEPT_FREE))
         if surplus <= 0:
             return
         writer.give_back(min(surplus, VACUUM_PAGES))

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 BASE_MS = 1_790_000_000_000
 METRICS = ("process.uss_bytes", "process.swap_bytes", "process.rss_bytes", "process.pss_bytes", "process.shmem_bytes")
+KEEP_ALL = Limits(1e9, 1e9, 1 << 40, 1 << 40, 1 << 40)
 ESTIMATED = {"process.uss_bytes", "process.pss_bytes"}
 READ = 0.1
 """Share of the processes of which these are read, not estimated, in a scrape: others every time."""
@@ -137,6 +138,7 @@ def measure(directory: Path, processes: int, scrapes: int, churn: int) -> dict[s
             seal(writer)
             while merge(writer, 1 << 40):
                 pass
+            purge(writer, KEEP_ALL, now_ms=scrape.tick.ts_ms, interval_s=60)
             sealing_s += time.process_time() - at
     cpu = time.process_time() - began
     used = used_bytes(writer)
