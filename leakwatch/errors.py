@@ -20,6 +20,8 @@ EXIT_UNAVAILABLE = 69
 """What is needed is not there: /proc cannot be read at all, or there is no systemd (EX_UNAVAILABLE)."""
 EXIT_SOFTWARE = 70
 """A defect of leakwatch (EX_SOFTWARE)."""
+EXIT_CANNOT_CREATE = 73
+"""A file that is there already and was not to be overwritten (EX_CANTCREAT)."""
 EXIT_IO = 74
 """The store cannot be written: disk full, read-only, failing (EX_IOERR)."""
 EXIT_BUSY = 75
@@ -84,6 +86,12 @@ class FindingNotFoundError(LeakwatchError):
     """No finding or captured series is called so, or several are."""
 
     exit_code = EXIT_NO_INCIDENT
+
+
+class OutputExistsError(LeakwatchError):
+    """A file that would be overwritten."""
+
+    exit_code = EXIT_CANNOT_CREATE
 
 
 class StoreNotFoundError(LeakwatchError):

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
 from leakwatch.store.lock import StoreLock
+from leakwatch.store.merging import merge
 from leakwatch.store.open import open_writer
-from leakwatch.store.retention import purge
+from leakwatch.store.retention import limits_of, purge
+from leakwatch.store.sealing import seal
 from leakwatch.store.setaside import set_aside
 
 if TYPE_CHECKING:
@@ -100,18 +102,17 @@ class StoreKeeper:
         return True
 
     def purge(self, limits: StoreConfig, interval_s: float) -> None:
-        """Apply the configured limits."""
+        """Put away what is complete and apply the configured limits."""
+        self.attempt("history could not be compressed", lambda writer: self._seal(writer, limits))
         self.attempt("old data could not be removed", lambda writer: self._purge(writer, limits, interval_s))
 
+    def _seal(self, writer: Writer, limits: StoreConfig) -> None:
+        seal(writer)
+        while merge(writer, min(limits.max_size_bytes, limits.max_samples_bytes)):
+            pass
+
     def _purge(self, writer: Writer, limits: StoreConfig, interval_s: float) -> None:
-        done = purge(
-            writer,
-            now_ms=self._clock.now().wall_ms,
-            interval_s=interval_s,
-            keep_samples_s=limits.keep_samples_s,
-            keep_blocks_s=limits.keep_blocks_s,
-            max_size_bytes=limits.max_size_bytes,
-        )
+        done = purge(writer, limits_of(limits), now_ms=self._clock.now().wall_ms, interval_s=interval_s)
         if done.for_size:
             log.warning("the store is at its size limit: %d scrapes were removed before their time", done.scrapes)
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.derive import Key
     from leakwatch.model import SealedBlock
     from leakwatch.scan import Scan
-    from leakwatch.store.reader import Reader, ScrapeHead
+    from leakwatch.store.reader import Reader
+    from leakwatch.store.records import ScrapeHead
 
 LIVES = "lives"
 """The key of the store's state that holds what past lives taught."""

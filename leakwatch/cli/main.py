@@ -13,13 +13,26 @@ import sys
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__
-from leakwatch.cli import analyze, backtest, config, daemon, demo, doctor, explain, incidents, report, service, stats
+from leakwatch.cli import (
+    analyze,
+    backtest,
+    config,
+    daemon,
+    db,
+    demo,
+    doctor,
+    explain,
+    incidents,
+    report,
+    service,
+    stats,
+)
 from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, explain, incidents, stats, analyze, backtest, demo, config, doctor, service)
+VERBS = (daemon, report, explain, incidents, stats, analyze, backtest, demo, config, db, doctor, service)
 
 EPILOG = """\
 examples:
@@ -31,13 +44,14 @@ examples:
   sudo leakwatch incidents ack ID          say that you know of one
   leakwatch analyze capture.csv.gz         the same verdicts on series from elsewhere
   leakwatch backtest --since 3d            what would have been alarmed when
+  sudo leakwatch db stats                  what takes the room, and when it will be full
   leakwatch daemon --config my.toml --for 3h
 
 exit codes:
   0 done · 1 something leaks (report, analyze --exit-code) · 2 wrong argument or configuration
   65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident or finding
-  69 /proc or systemd not there · 70 a defect of leakwatch · 74 store cannot be written
-  75 another daemon holds the store · 77 a privilege is missing
+  69 /proc or systemd not there · 70 a defect of leakwatch · 73 the file to write is there already
+  74 store or file cannot be written · 75 another daemon holds the store · 77 a privilege is missing
 """
 
 

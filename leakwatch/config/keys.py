@@ -61,6 +61,9 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "keep_blocks": Key("keep_blocks_s", duration(1, LONGEST_S)),
         # 8 MiB: the schema, its indices and one transaction of a large machine have to fit.
         "max_size": Key("max_size_bytes", size(8 * MIB, LARGEST_STORE_BYTES)),
+        # 1 MiB: some seals of a small machine, of which the oldest goes as a whole.
+        "max_samples_size": Key("max_samples_bytes", size(MIB, LARGEST_STORE_BYTES)),
+        "max_blocks_size": Key("max_blocks_bytes", size(MIB, LARGEST_STORE_BYTES)),
     },
     "thresholds": {
         "sensitivity": Key("sensitivity", one_of(*get_args(Sensitivity))),

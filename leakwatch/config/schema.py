@@ -59,6 +59,11 @@ class StoreConfig:
     keep_blocks_s: float = 90.0 * DAY_S
     """The summaries that trends are fitted to."""
     max_size_bytes: int = GIB
+    """All of it."""
+    max_samples_bytes: int = 768 * MIB
+    """Of ``max_size``, so that samples leave room for the summaries, which outlive them."""
+    max_blocks_bytes: int = 512 * MIB
+    """Of ``max_size``; each kind may use what the other leaves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from leakwatch.analysis.subject import subject_of
 from leakwatch.config import matches
 from leakwatch.model import HOST, TargetKind
 from leakwatch.roster import Roster
+from leakwatch.sources.series_names import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,17 +25,13 @@ if TYPE_CHECKING:
     from leakwatch.analysis.derive import Key
     from leakwatch.config import IgnoreConfig
     from leakwatch.model import ProcessInfo, Service, Target
-    from leakwatch.store.reader import Lifetime, Reader
+    from leakwatch.store.reader import Reader
+    from leakwatch.store.records import Lifetime
 
-_FIELDS = {metric.name: field for field, metric in metrics.MEMINFO.items()} | {
-    metrics.KERNEL_UNACCOUNTED: "unaccounted",
-    metrics.KERNEL_UNAVAILABLE: "unavailable",
-}
-"""Of the host's metrics: the kernel's name, or what leakwatch makes of several of its fields."""
 _NEEDED = frozenset({
     metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES,
     metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
-    *(name for name in _FIELDS if metrics.is_judged(name)),
+    *(name for name in FIELDS if metrics.is_judged(name)),
 })  # fmt: skip
 """What is stored of the series that are judged; the rest of the samples is not read at all."""
 
@@ -140,5 +137,5 @@ def _names(key: Key, infos: Mapping[Target, ProcessInfo]) -> tuple[str, str]:
     if target.kind is TargetKind.SERVICE:
         return f"group/{target.key.partition(':')[2]}", ""
     if target == HOST:
-        return f"kernel/{_FIELDS[metric]}", ""
+        return f"kernel/{FIELDS[metric]}", ""
     return f"{target.kind}/{target.key}", ""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.store import codec, statements
+from leakwatch.store import codec
+from leakwatch.store.sql import names
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,13 +29,13 @@ class Catalog:
         self._series: dict[int, dict[str, int]] = {}
         self._new_targets: list[Row] = []
         self._new_series: list[Row] = []
-        for row in connection.execute(statements.living_targets()):
+        for row in connection.execute(names.living_targets()):
             self._targets[codec.decode_target(row.kind, row.key)] = row.id
-        for row in connection.execute(statements.all_series()):
+        for row in connection.execute(names.all_series()):
             self._series.setdefault(row.target_id, {})[row.metric] = row.id
         # Also of those that have ended: a number is not given out twice while rows of it may exist.
-        self._next_target = connection.execute(statements.highest_target()).scalar_one() + 1
-        self._next_series = connection.execute(statements.highest_series()).scalar_one() + 1
+        self._next_target = connection.execute(names.highest_target()).scalar_one() + 1
+        self._next_series = connection.execute(names.highest_series()).scalar_one() + 1
 
     def series_id(self, connection: Connection, metric: str, target: Target, ts_ms: int) -> int:
         """Return the series' number, giving it one where it is new."""
@@ -56,14 +57,14 @@ class Catalog:
 
     def _adopt(self, connection: Connection, target: Target, ts_ms: int) -> int:
         # A service that stopped and came back has ended in the table and is not among the living.
-        number = connection.execute(statements.find_target(target.kind, target.key)).scalar()
+        number = connection.execute(names.find_target(target.kind, target.key)).scalar()
         if number is None:
             number = self._next_target
             self._next_target += 1
             self._new_targets.append({"id": number, "kind": target.kind, "key": target.key, "first_ms": ts_ms})
         else:
-            connection.execute(statements.revive_target(number))
-            known = {row.metric: row.id for row in connection.execute(statements.find_series(number))}
+            connection.execute(names.revive_target(number))
+            known = {row.metric: row.id for row in connection.execute(names.find_series(number))}
             self._series[number] = known
         self._targets[target] = number
         return int(number)
@@ -71,9 +72,9 @@ class Catalog:
     def flush(self, connection: Connection) -> None:
         """Write the rows of what is new; to be called before rows that refer to them are of use."""
         if self._new_targets:
-            connection.execute(statements.ADD_TARGET, self._new_targets)
+            connection.execute(names.ADD_TARGET, self._new_targets)
         if self._new_series:
-            connection.execute(statements.ADD_SERIES, self._new_series)
+            connection.execute(names.ADD_SERIES, self._new_series)
         self._new_targets, self._new_series = [], []
 
     def end_all_but(self, connection: Connection, kind: TargetKind, alive: Collection[Target], ts_ms: int) -> None:
@@ -81,6 +82,6 @@ class Catalog:
         ended = [target for target in self._targets if target.kind is kind and target not in alive]
         for at in range(0, len(ended), 500):  # SQLite takes a bounded number of parameters
             numbers = [self._targets[target] for target in ended[at : at + 500]]
-            connection.execute(statements.end_targets(numbers, ts_ms))
+            connection.execute(names.end_targets(numbers, ts_ms))
         for target in ended:
             self._series.pop(self._targets.pop(target), None)

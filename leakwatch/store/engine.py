@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from leakwatch.errors import PermissionNeededError, StoreNotFoundError, StoreWriteError
-from leakwatch.store import statements
 from leakwatch.store.failures import BUSY_TIMEOUT_S, translated
 from leakwatch.store.revision import check_revision
+from leakwatch.store.sql import database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,7 @@ _WRITER_SETTINGS = (
     "journal_mode=WAL",
     # A power cut may lose the last commits but never damages a WAL database (sqlite.org/pragma.html#synchronous).
     "synchronous=NORMAL",
+    "secure_delete=OFF",
     f"journal_size_limit={JOURNAL_LIMIT_BYTES}",
 )
 
@@ -180,7 +181,7 @@ def _connected(path: Path, mode: str, *, begin: str, settings: tuple[str, ...] =
     with translated(path):
         connection = _engine(path, mode, begin=begin, settings=settings).connect()
         try:
-            connection.execute(statements.TABLE_NAMES).all()  # SQLite opens the file at the first statement
+            connection.execute(database.TABLE_NAMES).all()  # SQLite opens the file at the first statement
             connection.rollback()
         except BaseException:
             disconnect(connection)

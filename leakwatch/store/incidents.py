@@ -23,7 +23,7 @@ from leakwatch.incident import (
     Silence,
 )
 from leakwatch.model import FindingKind, Verdict
-from leakwatch.store import statements
+from leakwatch.store.sql import incidents as statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.incident import EventKind, IncidentEvent
-from leakwatch.store import engine, incidents, statements
+from leakwatch.store import engine, incidents
 from leakwatch.store.failures import translated
+from leakwatch.store.sql import incidents as statements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.model import (
@@ -17,72 +16,28 @@ from leakwatch.model import (
     Target,
     TargetKind,
 )
-from leakwatch.store import codec, engine, incidents, statements
+from leakwatch.store import codec, engine, incidents
 from leakwatch.store.failures import translated
+from leakwatch.store.past import Damage, Seals, past_of, read_round, run_from
+from leakwatch.store.past_blocks import blocks_since
+from leakwatch.store.records import CollectorReport, Irregularities, Lifetime, ScrapeHead, StoredFinding
+from leakwatch.store.sql import findings as finding_sql
+from leakwatch.store.sql import names, scrapes
+from leakwatch.store.sql import rounds as round_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Container, Iterable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Row
 
     from leakwatch.incident import Incident, IncidentEvent
-    from leakwatch.model import Finding
+    from leakwatch.store.past import Scraped, SeriesPast
 
-SCRAPES_A_READ = 500
-"""Scrapes whose samples are held at once: bounds the memory of a replay."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFinding:
-    """A finding with what became of it."""
-
-    finding: Finding
-    ended_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ScrapeHead:
-    """A scrape without its samples."""
-
-    id: int
-    ts_ms: int
-    boot: int
-    suspended_ms: int
-    clock_step_ms: int
-    duration_us: int
-    notes: dict[str, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Irregularities:
-    """What was irregular about the scrapes of a time."""
-
-    scrapes: int
-    missed: int
-    suspended_ms: int
-    clock_stepped_ms: int
-    latest_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """A process with the time it was there."""
-
-    info: ProcessInfo
-    first_ms: int
-    last_ms: int | None
-    """The first scrape it was missing from, None while it lives."""
-
-
-@dataclass(frozen=True, slots=True)
-class CollectorReport:
-    """How one collector fared in one scrape."""
-
-    up: bool
-    duration_us: int
-    targets_read: int
-    absences: dict[AbsenceReason, int]
+SCRAPES_A_READ = 120
+"""Scrapes whose samples are held at once where they are not sealed: bounds the memory of a replay."""
+Named = dict[tuple[str, Target], int]
+"""The samples of a scrape, by metric and target."""
 
 
 class Reader:
@@ -91,13 +46,17 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection = engine.connect_reader(path)
+        self.damage = Damage()
+        """What could not be read so far and was left out."""
+        self._seals = Seals(self.damage)
 
     def close(self) -> None:
         """Close the file."""
         engine.disconnect(self._connection)
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """Lend the connection for one read transaction, which sees the store as it is when it begins."""
         with translated(self.path):
             try:
                 yield self._connection
@@ -106,14 +65,14 @@ class Reader:
 
     def last_scrape(self) -> ScrapeHead | None:
         """Return the newest scrape, None when there is none."""
-        with self._reading() as connection:
-            row = connection.execute(statements.last_scrape()).first()
+        with self.reading() as connection:
+            row = connection.execute(scrapes.last_scrape()).first()
         return None if row is None else _head(row)
 
     def first_scrape(self) -> ScrapeHead | None:
         """Return the oldest scrape kept, None when there is none."""
-        with self._reading() as connection:
-            row = connection.execute(statements.first_scrape()).first()
+        with self.reading() as connection:
+            row = connection.execute(scrapes.first_scrape()).first()
         return None if row is None else _head(row)
 
     def irregularities(self, since_ms: int, after_id: int = 0) -> Irregularities:
@@ -121,132 +80,147 @@ class Reader:
 
         Numbers are what the table is ordered by: with a bound a report need not look through weeks of scrapes.
         """
-        with self._reading() as connection:
-            return Irregularities(*connection.execute(statements.scrape_irregularities(since_ms, after_id)).one())
+        with self.reading() as connection:
+            return Irregularities(*connection.execute(scrapes.scrape_irregularities(since_ms, after_id)).one())
 
     def collectors(self, scrape_id: int) -> dict[str, CollectorReport]:
         """Return each collector's outcome in a scrape."""
         raw: dict[str, dict[str, int]] = {}
-        with self._reading() as connection:
-            query = statements.samples_of_scrape(scrape_id, [TargetKind.COLLECTOR])
-            for row in connection.execute(query):
-                raw.setdefault(row.key, {})[row.metric] = row.value
+        with self.reading() as connection:
+            for key, metric, value in self._values_of_kind(connection, scrape_id, TargetKind.COLLECTOR):
+                raw.setdefault(key, {})[metric] = value
         return {name: _collector_report(values) for name, values in raw.items()}
+
+    def _values_of_kind(self, connection: Connection, scrape_id: int, kind: TargetKind) -> list[tuple[str, str, int]]:
+        """Return (key, metric, value) of a scrape's samples of one kind of targets."""
+        series = {row.id: (row.key, row.metric) for row in connection.execute(names.series_of_kinds([kind]))}
+        row = connection.execute(round_sql.sample_rounds(scrape_id, scrape_id)).first()
+        if row is not None:
+            values = read_round(row, self.damage, series).values
+        else:
+            run = run_from(connection, self._seals, self.damage, scrape_id, series, at_most=1)
+            values = run.take(scrape_id).values
+        return [(*series[number], value) for number, value in values.items()]
 
     def findings(self, verdicts: Iterable[str] | None = None) -> list[StoredFinding]:
         """Return findings, all or those with the given verdicts, in no order."""
-        with self._reading() as connection:
-            rows = connection.execute(statements.findings(verdicts)).all()
+        with self.reading() as connection:
+            rows = connection.execute(finding_sql.findings(verdicts)).all()
         decoded = ((codec.decode_finding(row.payload), row) for row in rows)
         return [StoredFinding(found, row.ended_ms) for found, row in decoded if found is not None]
 
     def incidents(self) -> list[Incident]:
         """Return all incidents, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return incidents.read(connection)
 
     def incident_events(self, incident_id: str) -> list[IncidentEvent]:
         """Return an incident's history, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return incidents.read_events(connection, incident_id)
 
     def finding_counts(self) -> dict[str, int]:
         """Return how many findings of living targets there are of each verdict."""
-        with self._reading() as connection:
-            return {row.verdict: row[1] for row in connection.execute(statements.finding_counts())}
+        with self.reading() as connection:
+            return {row.verdict: row[1] for row in connection.execute(finding_sql.finding_counts())}
 
     def states(self) -> dict[str, Any]:
         """Return the daemon's state by key."""
-        with self._reading() as connection:
-            return {row.key: codec.decode_json(row.value, {}) for row in connection.execute(statements.states())}
+        with self.reading() as connection:
+            return {row.key: codec.decode_json(row.value, {}) for row in connection.execute(finding_sql.states())}
 
     def host_values(self, scrape_id: int) -> dict[str, int]:
         """Return the host's metrics in a scrape."""
-        with self._reading() as connection:
-            query = statements.samples_of_scrape(scrape_id, [TargetKind.HOST])
-            return {row.metric: row.value for row in connection.execute(query)}
+        with self.reading() as connection:
+            return {metric: value for _, metric, value in self._values_of_kind(connection, scrape_id, TargetKind.HOST)}
 
     def samples(self, metric: str, target: Target) -> list[tuple[int, int]]:
         """Return one series as (UTC milliseconds, value), oldest first."""
-        with self._reading() as connection:
-            query = statements.samples_of_series(metric, target.kind, target.key)
-            return [(row.ts_ms, row.value) for row in connection.execute(query)]
+        past = self.past(metric, target)
+        return list(zip(past.times_ms, past.values, strict=True)) if past else []
+
+    def past(self, metric: str, target: Target) -> SeriesPast | None:
+        """Return one series as arrays, with which of its values were estimated; None where there is none."""
+        with self.reading() as connection:
+            number = connection.execute(names.series_by_name(metric, target.kind, target.key)).scalar()
+            return None if number is None else past_of(connection, self._seals, self.damage, number)
 
     def living_series(self) -> dict[int, tuple[str, Target]]:
         """Return the series of targets not known to have ended, by number."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return _living_series(connection)
+
+    def all_series(self) -> dict[int, tuple[str, Target]]:
+        """Return every series by number, of targets that have ended, too."""
+        with self.reading() as connection:
+            rows = connection.execute(names.series_ever())
+            return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
 
     def blocks(self, span_s: int, since_ms: int) -> Iterator[SealedBlock]:
         """Yield the blocks of one span that began at or after a time, oldest first, of living targets."""
-        with self._reading() as connection:  # both at the same moment, while a daemon adds series
+        with self.reading() as connection:  # both at the same moment, while a daemon adds series
             series = _living_series(connection)
-            rows = connection.execute(statements.newest_blocks(span_s, since_ms)).all()
-        for row in rows:
-            block = Block(row.start_ms, row.n, row.minimum, row.median, row.maximum, row.last)
-            yield SealedBlock(*series[row.series_id], span_s, row.segment_ms, block)
+            found = blocks_since(connection, self._seals, self.damage, span_s, since_ms, series)
+        for start_ms, number, (n, minimum, median, maximum, last, segment_ms) in found:
+            block = Block(start_ms, n, minimum, median, maximum, last)
+            yield SealedBlock(*series[number], span_s, segment_ms, block)
 
     def scrapes_since(self, since_ms: int) -> list[ScrapeHead]:
         """Return the scrapes taken at or after a time, oldest first, without their samples."""
-        with self._reading() as connection:
-            return [_head(row) for row in connection.execute(statements.scrapes_since(since_ms))]
+        with self.reading() as connection:
+            return [_head(row) for row in connection.execute(scrapes.scrapes_since(since_ms))]
 
-    def samples_of(self, heads: list[ScrapeHead]) -> Iterator[tuple[ScrapeHead, dict[tuple[str, Target], int]]]:
-        """Yield the given scrapes, which must be consecutive, with the samples of living targets."""
-        series = self.living_series()
-        for at in range(0, len(heads), SCRAPES_A_READ):
-            part = heads[at : at + SCRAPES_A_READ]
-            values: dict[int, dict[tuple[str, Target], int]] = {head.id: {} for head in part}
-            with self._reading() as connection:
-                for row in connection.execute(statements.samples_between(part[0].id, part[-1].id)):
-                    name = series.get(row.series_id)
-                    if name is not None and row.scrape_id in values:
-                        values[row.scrape_id][name] = row.value
-            for head in part:
-                yield head, values.pop(head.id)
+    def samples_of(self, heads: list[ScrapeHead]) -> Iterator[tuple[ScrapeHead, Named]]:
+        """Yield the given scrapes, which must be in order, with the samples of living targets."""
+        yield from self._named(heads, self.living_series())
 
-    def history(
-        self, heads: list[ScrapeHead], metrics: Collection[str]
-    ) -> Iterator[tuple[ScrapeHead, dict[tuple[str, Target], int]]]:
-        """Yield the given scrapes, which must be consecutive, with the samples of some metrics, of any target."""
-        with self._reading() as connection:
-            rows = connection.execute(statements.series_of_metrics(metrics))
+    def history(self, heads: list[ScrapeHead], metrics: Collection[str]) -> Iterator[tuple[ScrapeHead, Named]]:
+        """Yield the given scrapes, which must be in order, with the samples of some metrics, of any target."""
+        with self.reading() as connection:
+            rows = connection.execute(names.series_of_metrics(metrics))
             series = {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
-        for at in range(0, len(heads), SCRAPES_A_READ):
-            part = heads[at : at + SCRAPES_A_READ]
-            values: dict[int, dict[tuple[str, Target], int]] = {head.id: {} for head in part}
-            with self._reading() as connection:
-                for scrape, number, value in connection.execute(
-                    statements.samples_of_metrics(part[0].id, part[-1].id, metrics)
-                ):
-                    name = series.get(number)
-                    if name is not None and scrape in values:
-                        values[scrape][name] = value
-            for head in part:
-                yield head, values.pop(head.id)
+        yield from self._named(heads, series)
+
+    def _named(
+        self, heads: list[ScrapeHead], series: dict[int, tuple[str, Target]]
+    ) -> Iterator[tuple[ScrapeHead, Named]]:
+        for head, found in self.scraped(heads, series):
+            yield head, {series[number]: value for number, value in found.values.items()}
+
+    def scraped(self, heads: list[ScrapeHead], wanted: Container[int]) -> Iterator[tuple[ScrapeHead, Scraped]]:
+        """Yield the given scrapes, which must be in order, with the samples of the series of these numbers.
+
+        Read in parts, each in a transaction of its own: samples that are sealed meanwhile are found in either place.
+        """
+        run = None
+        for head in heads:
+            if run is None or head.id > run.last:
+                with self.reading() as connection:
+                    run = run_from(connection, self._seals, self.damage, head.id, wanted, SCRAPES_A_READ)
+            yield head, run.take(head.id)
 
     def suspicions(self) -> dict[tuple[str, Target], str]:
         """Return the frozen forecasts by series, as the JSON texts that were stored."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             series = _living_series(connection)
-            rows = connection.execute(statements.suspicions()).all()
+            rows = connection.execute(finding_sql.suspicions()).all()
         return {series[row.series_id]: row.payload for row in rows if row.series_id in series}
 
     def processes(self) -> list[ProcessInfo]:
         """Return the processes not known to have ended."""
-        with self._reading() as connection:
-            return [_process(row) for row in connection.execute(statements.processes_alive())]
+        with self.reading() as connection:
+            return [_process(row) for row in connection.execute(names.processes_alive())]
 
     def lifetimes(self) -> list[Lifetime]:
         """Return every process still known, ended ones too, in the order in which they were first seen."""
-        with self._reading() as connection:
-            rows = connection.execute(statements.processes_ever()).all()
+        with self.reading() as connection:
+            rows = connection.execute(names.processes_ever()).all()
         found = [Lifetime(_process(row), row.first_ms, row.last_ms) for row in rows]
         return sorted(found, key=lambda lifetime: lifetime.first_ms)
 
 
 def _living_series(connection: Connection) -> dict[int, tuple[str, Target]]:
-    rows = connection.execute(statements.all_series())
+    rows = connection.execute(names.all_series())
     return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
 
 

@@ -1,4 +1,6 @@
-"""Forgets what is old or too much, in batches short enough that no scrape waits for them.
+"""Forgets what is old or too much, in steps short enough that no scrape waits for them.
+
+What is sealed goes a seal at a time, once all of it is old: up to a day more of samples is kept than asked for.
 
 Age goes by a clock that is a day slow to believe: see ``_trusted_now_ms``. Scrapes are dropped by number, the order in
 which they were taken, so that one with a wrong time neither takes its neighbours along nor keeps them for ever.
@@ -9,18 +11,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.store import expiry, statements
+from leakwatch.store.sql import database, expiry
+from leakwatch.store.sql import rounds as round_sql
+from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
+    from leakwatch.config import StoreConfig
     from leakwatch.store.writer import Writer
 
-BATCH_SAMPLES = 50_000
-"""Samples a transaction: tens of milliseconds."""
+BATCH_SCRAPES = 1000
+"""Scrapes a transaction, where they are not sealed: tens of milliseconds."""
 BATCH_TARGETS = 500
 BATCH_SPANS = 12
-"""Spans of blocks a transaction: as many rows as 12 scrapes."""
+"""Spans of blocks a transaction, where they are not sealed."""
 MAX_BATCHES = 400
 """Batches a run and table: what is left over waits for the next run, so that a run ends."""
 TRUST_S = 86_400
@@ -28,10 +35,33 @@ TRUST_S = 86_400
 SHRINK_AT, SHRINK_TO = 0.95, 0.85
 """Of max_size, above which the oldest goes and down to which: room for what comes until the next run, and enough at
 once that not every run has to."""
-KEPT_FREE = 1 / 64
-"""Of the file: free pages that stay in it, as the next samples need them; giving all back would write them twice."""
+KEPT_FREE, KEPT_FREE_PAGES = 1 / 8, 1024
+"""Free pages that stay in the file: a share of it, at most so many (4 MB). Sealing frees what two hours of rounds took,
+and the next two hours need it again; what is given back in between is written twice."""
 VACUUM_PAGES = 2000
 """Pages given back to the file system a transaction (8 MB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be kept: for how long in seconds, and of how many bytes."""
+
+    keep_samples_s: float
+    keep_blocks_s: float
+    max_size_bytes: int
+    max_samples_bytes: int
+    max_blocks_bytes: int
+
+
+def limits_of(config: StoreConfig) -> Limits:
+    """Return the configured limits."""
+    return Limits(
+        config.keep_samples_s,
+        config.keep_blocks_s,
+        config.max_size_bytes,
+        config.max_samples_bytes,
+        config.max_blocks_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +73,27 @@ class Purged:
     """Whether history younger than its age limit had to go because the store is at its size limit."""
 
 
-def purge(
-    writer: Writer,
-    *,
-    now_ms: int,
-    interval_s: float,
-    keep_samples_s: float,
-    keep_blocks_s: float,
-    max_size_bytes: int,
-) -> Purged:
-    """Apply the age limits and then the size limit. Raises the writer's errors."""
+def purge(writer: Writer, limits: Limits, *, now_ms: int, interval_s: float) -> Purged:
+    """Apply the age limits and then the size limits. Raises the writer's errors."""
     trusted_ms = _trusted_now_ms(writer, now_ms, interval_s)
-    samples_ms = trusted_ms - round(keep_samples_s * 1000)
-    blocks_ms = trusted_ms - round(keep_blocks_s * 1000)
+    samples_ms = trusted_ms - round(limits.keep_samples_s * 1000)
+    blocks_ms = trusted_ms - round(limits.keep_blocks_s * 1000)
     dropped = _expire_scrapes(writer, samples_ms, now_ms)
     _expire_blocks(writer, blocks_ms)
     # A process that ended is of use as long as its samples; what may come back, as long as its blocks.
-    _expire_targets(writer, samples_ms, processes=True)
-    _expire_targets(writer, min(samples_ms, blocks_ms), processes=False)
+    names_ms = min(samples_ms, _oldest_ms(writer))
+    _expire_targets(writer, names_ms, processes=True)
+    _expire_targets(writer, min(names_ms, blocks_ms), processes=False)
     with writer.exclusive() as connection:
         connection.execute(expiry.drop_old_findings(blocks_ms))
         for statement in expiry.drop_old_incidents(blocks_ms):
             connection.execute(statement)
-    for_size = used_bytes(writer) > max_size_bytes * SHRINK_AT
-    if for_size:
-        dropped += _shrink(writer, round(max_size_bytes * SHRINK_TO))
+    dropped_for_size, for_size = _shrink_kinds(writer, limits)
+    if used_bytes(writer) > limits.max_size_bytes * SHRINK_AT:
+        for_size = True
+        dropped_for_size += _shrink(writer, round(limits.max_size_bytes * SHRINK_TO))
     _give_back(writer)
-    return Purged(dropped, for_size)
+    return Purged(dropped + dropped_for_size, for_size)
 
 
 def used_bytes(writer: Writer) -> int:
@@ -81,7 +105,7 @@ def used_bytes(writer: Writer) -> int:
 
 
 def _number(connection: Connection, pragma: str) -> int:
-    return int(connection.execute(statements.pragma(pragma)).scalar_one())
+    return int(connection.execute(database.pragma(pragma)).scalar_one())
 
 
 def _trusted_now_ms(writer: Writer, now_ms: int, interval_s: float) -> int:
@@ -116,31 +140,35 @@ def _expire_scrapes(writer: Writer, before_ms: int, now_ms: int) -> int:
 
 
 def _drop_batch(writer: Writer, last_id: int | None, at_most: float = 1.0) -> int:
-    """Drop one batch of the oldest scrapes; return how many.
+    """Drop the oldest seal of samples, or a batch of the oldest scrapes that are in none; return how many scrapes.
 
-    None goes above ``last_id``, nor the newest scrape, nor more than this share of all.
+    None goes above ``last_id``, nor the newest scrape, nor more than this share of what is not sealed.
     """
     with writer.exclusive() as connection:
         known = connection.execute(expiry.scrape_range()).one()
         if known.newest is None:
             return 0
-        samples = connection.execute(expiry.count_samples(known.oldest)).scalar_one()
-        batch = max(1, min(BATCH_SAMPLES // max(1, samples), int((known.newest - known.oldest) * at_most)))
-        last = min(known.newest - 1, known.oldest + batch - 1, known.newest if last_id is None else last_id)
+        last = known.newest - 1 if last_id is None else min(known.newest - 1, last_id)
+        seals = connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all()
+        old = min(seals, key=lambda seal: (seal.last, seal.id), default=None)
+        if old is not None and old.last <= last:
+            for statement in seal_sql.drop_seal(old.id):
+                connection.execute(statement)
+            kept = min((seal.first for seal in seals if seal.id != old.id), default=old.last + 1)
+            return connection.execute(expiry.drop_scrapes(min(old.last, kept - 1))).rowcount
+        first_sealed = min((seal.first for seal in seals), default=last + 1)
+        batch = max(1, min(BATCH_SCRAPES, int((known.newest - known.oldest) * at_most)))
+        last = min(last, known.oldest + batch - 1, first_sealed - 1)
         if last < known.oldest:
             return 0
-        for statement in expiry.drop_scrapes(last):
-            gone = connection.execute(statement).rowcount
-        return gone
+        connection.execute(round_sql.drop_sample_rounds(0, last))
+        return connection.execute(expiry.drop_scrapes(last)).rowcount
 
 
 def _spans(writer: Writer) -> list[int]:
     """Return the spans that blocks are kept of, shortest first."""
-    spans: list[int] = []
     with writer.exclusive() as connection:
-        while (span_s := connection.execute(expiry.next_span(spans[-1] if spans else 0)).scalar()) is not None:
-            spans.append(span_s)
-    return spans
+        return list(connection.execute(expiry.spans()).scalars())
 
 
 def _expire_blocks(writer: Writer, before_ms: int) -> None:
@@ -151,14 +179,64 @@ def _expire_blocks(writer: Writer, before_ms: int) -> None:
 
 
 def _drop_oldest_blocks(writer: Writer, span_s: int, before_ms: int | None = None) -> bool:
-    """Drop one batch of a span's oldest blocks, none that began at or after a time; return whether there was any."""
+    """Drop a span's oldest seal, or a batch of its oldest rounds; return whether there was any.
+
+    With a time, only a seal whose every block and rounds whose blocks began before it.
+    """
     with writer.exclusive() as connection:
-        oldest_ms = connection.execute(expiry.oldest_block(span_s)).scalar()
+        seals = connection.execute(seal_sql.seals(span_s)).all()
+        old = min(seals, key=lambda seal: (seal.last_ms, seal.id), default=None)
+        if old is not None and (before_ms is None or old.last_ms < before_ms):
+            for statement in seal_sql.drop_seal(old.id):
+                connection.execute(statement)
+            return True
+        oldest_ms = connection.execute(expiry.oldest_block_round(span_s)).scalar()
         if oldest_ms is None or (before_ms is not None and oldest_ms >= before_ms):
             return False
         until_ms = oldest_ms + BATCH_SPANS * span_s * 1000
-        connection.execute(expiry.drop_blocks(span_s, until_ms if before_ms is None else min(until_ms, before_ms)))
+        until_ms = until_ms if before_ms is None else min(until_ms, before_ms)
+        connection.execute(round_sql.drop_old_block_rounds(span_s, until_ms))
     return True
+
+
+def samples_bytes(connection: Connection) -> int:
+    """Return what the payloads of samples take."""
+    sealed = sum(one.bytes for one in connection.execute(seal_sql.seal_totals()) if one.span_s == seal_sql.SAMPLES)
+    return int(sealed + connection.execute(round_sql.sample_round_totals()).one().bytes)
+
+
+def blocks_bytes(connection: Connection) -> int:
+    """Return what the payloads of blocks take."""
+    sealed = sum(one.bytes for one in connection.execute(seal_sql.seal_totals()) if one.span_s != seal_sql.SAMPLES)
+    return int(sealed + sum(one.bytes for one in connection.execute(round_sql.block_round_totals())))
+
+
+def _shrink_kinds(writer: Writer, limits: Limits) -> tuple[int, bool]:
+    """Apply the limits of each kind; return how many scrapes went, and whether anything did."""
+
+    def measured(measure: Callable[[Connection], int]) -> int:
+        with writer.exclusive() as connection:
+            return measure(connection)
+
+    dropped, shrunk = 0, False
+    if measured(samples_bytes) > limits.max_samples_bytes * SHRINK_AT:
+        shrunk = True
+        for _ in range(MAX_BATCHES):
+            count = _drop_batch(writer, None, at_most=0.1)
+            dropped += count
+            if not count or measured(samples_bytes) <= limits.max_samples_bytes * SHRINK_TO:
+                break
+    if measured(blocks_bytes) > limits.max_blocks_bytes * SHRINK_AT:
+        shrunk = True
+        for _ in range(MAX_BATCHES):
+            if not _drop_finest_blocks(writer) or measured(blocks_bytes) <= limits.max_blocks_bytes * SHRINK_TO:
+                break
+    return dropped, shrunk
+
+
+def _drop_finest_blocks(writer: Writer) -> bool:
+    """Drop a batch of the oldest blocks of the shortest span; return whether there was any."""
+    return any(_drop_oldest_blocks(writer, span_s) for span_s in _spans(writer)[:1])
 
 
 def _expire_targets(writer: Writer, before_ms: int, *, processes: bool) -> None:
@@ -181,7 +259,7 @@ def _shrink(writer: Writer, goal_bytes: int) -> int:
         count = _drop_batch(writer, None, at_most=0.1)
         dropped += count
         _expire_targets(writer, _oldest_ms(writer), processes=True)
-        if not count and not any(_drop_oldest_blocks(writer, span_s) for span_s in _spans(writer)[:1]):
+        if not count and not _drop_finest_blocks(writer):
             break
     return dropped
 
@@ -196,7 +274,8 @@ def _give_back(writer: Writer) -> None:
     """Return free pages to the file system, but for some that will be used again soon."""
     for _ in range(MAX_BATCHES):
         with writer.exclusive() as connection:
-            surplus = _number(connection, "freelist_count") - int(_number(connection, "page_count") * KEPT_FREE)
+            free, pages = _number(connection, "freelist_count"), _number(connection, "page_count")
+            surplus = free - min(KEPT_FREE_PAGES, int((pages - free) * KEPT_FREE))
         if surplus <= 0:
             return
         writer.give_back(min(surplus, VACUUM_PAGES))

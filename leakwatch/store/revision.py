@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from leakwatch.errors import LeakwatchError, StoreCorruptError, StoreNotFoundError, StoreTooNewError
-from leakwatch.store import schema, statements
+from leakwatch.store import schema
 from leakwatch.store.failures import result_codes, translated
+from leakwatch.store.sql import database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +28,8 @@ class ForeignDatabaseError(LeakwatchError):
 def revision(connection: Connection) -> int | None:
     """Return the schema's revision, None for an empty database. Raises ForeignDatabaseError for someone else's."""
     try:
-        names = frozenset(connection.execute(statements.TABLE_NAMES).scalars())
-        found = connection.execute(statements.REVISIONS).scalars().all() if _ALEMBIC_TABLE in names else []
+        names = frozenset(connection.execute(database.TABLE_NAMES).scalars())
+        found = connection.execute(database.REVISIONS).scalars().all() if _ALEMBIC_TABLE in names else []
     except DBAPIError as error:
         if result_codes(error.orig)[1] != sqlite3.SQLITE_ERROR:
             raise

@@ -1,23 +1,25 @@
 """The tables, as the newest migration leaves them.
 
-Samples are keyed (scrape, series): a scrape's rows are appended side by side and touch a few pages. The key
-(series, time), natural for reading, touches a page a series and writes a hundred times as much to the disk. The
-scrape's number, not its time, orders them, so that a clock set back neither collides nor reorders anything.
+Samples and blocks arrive in *rounds*, one row a scrape or a time, appended side by side: a row a sample would be seven
+times as much to write. A run of rounds is then sealed: one *seal* holds their numbers and times, one *chunk* a series
+what that series had in them (see ``rounds``, ``chunks`` and docs/store.md). Each sample is in a round or in a chunk,
+never in both: both change in one transaction. The scrape's number, not its time, orders samples, so that a clock set
+back neither collides nor reorders anything.
 
-Blocks are what trends are fitted to; they are few and outlive the samples. A later revision may seal old samples into
-compressed chunks: nothing outside this package knows how a sample lies on the disk.
+Blocks are what trends are fitted to; they are few and outlive the samples. Nothing outside this package knows how
+either lies on the disk.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, Table, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text, TypeDecorator, UniqueConstraint
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration. Known here so that a start need not load Alembic to see that nothing is to be done."""
 
 
@@ -102,28 +104,46 @@ series = Table(
     UniqueConstraint("target_id", "metric"),
 )
 
-sample = Table(
-    "sample",
+sample_round = Table(
+    "sample_round",
     metadata,
     Column("scrape_id", Integer, primary_key=True),
-    Column("series_id", Integer, primary_key=True),
-    Column("value", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    Column("n", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
 )
 
-block = Table(
-    "block",
+block_round = Table(
+    "block_round",
     metadata,
-    Column("span_s", Integer, primary_key=True),
-    Column("start_ms", BigInteger, primary_key=True),
-    Column("series_id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True),  # in the order of writing: of two blocks of one time the later counts
+    Column("span_s", Integer, nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
     Column("n", Integer, nullable=False),
-    Column("minimum", Float, nullable=False),
-    Column("median", Float, nullable=False),
-    Column("maximum", Float, nullable=False),
-    Column("last", Float, nullable=False),
-    Column("segment_ms", BigInteger, nullable=False),  # when the segment it belongs to began
-    sqlite_with_rowid=False,
+    Column("payload", LargeBinary, nullable=False),
+)
+
+seal = Table(
+    "seal",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("span_s", Integer, nullable=False),  # of its blocks; 0: samples
+    Column("level", Integer, nullable=False),  # 1 as sealed, 2 merged of several
+    Column("first", Integer, nullable=False),  # the lowest and the highest number of its rounds
+    Column("last", Integer, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),  # the earliest and the latest time
+    Column("last_ms", BigInteger, nullable=False),
+    Column("rounds", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),  # samples or blocks in its chunks
+    Column("bytes", Integer, nullable=False),  # of its chunks' payloads
+    Column("payload", LargeBinary, nullable=False),  # the rounds' numbers and times
+)
+
+chunk = Table(
+    "chunk",
+    metadata,
+    Column("id", Integer, primary_key=True),  # the seal's number and the series', see chunks.chunk_number
+    Column("n", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
 )
 
 finding = Table(

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import StoreWriteError
 from leakwatch.model import TargetKind
-from leakwatch.store import codec, engine, incidents, statements
+from leakwatch.store import codec, engine, incidents, rounds
 from leakwatch.store.catalog import Catalog
 from leakwatch.store.failures import translated
 from leakwatch.store.incidents import NO_INCIDENTS, ChangedIncidents
+from leakwatch.store.sql import findings as finding_sql
+from leakwatch.store.sql import names, scrapes
+from leakwatch.store.sql import rounds as round_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from leakwatch.incident import Marks
     from leakwatch.model import Finding, ProcessInfo, Scrape, SealedBlock, Target
+    from leakwatch.store.rounds import BlockRow
 
 
 MAX_INTEGER = 2**63 - 1
@@ -79,17 +83,14 @@ class Writer:
         with self._transaction() as (connection, catalog):
             scrape_id = self._put_tick(connection, scrape)
             self._put_processes(connection, catalog, scrape)
-            rows = [
-                {
-                    "scrape_id": scrape_id,
-                    "series_id": catalog.series_id(connection, sample.metric, sample.target, ts_ms),
-                    "value": sample.value,
-                }
+            samples = {
+                catalog.series_id(connection, sample.metric, sample.target, ts_ms): (sample.value, sample.estimated)
                 for sample in scrape.samples
                 if -MAX_INTEGER <= sample.value <= MAX_INTEGER
-            ]
-            if rows:
-                connection.execute(statements.ADD_SAMPLES, rows)
+            }
+            if samples:
+                row = {"scrape_id": scrape_id, "n": len(samples), "payload": rounds.encode_round(samples)}
+                connection.execute(round_sql.ADD_SAMPLE_ROUND, row)
             self._put_blocks(connection, catalog, blocks, ts_ms)
             _put_states(connection, states or {})
 
@@ -102,8 +103,8 @@ class Writer:
         tick = scrape.tick
         boot = self._boots.get(tick.boot_id)
         if boot is None:
-            connection.execute(statements.add_boot(tick.boot_id))
-            boot = self._boots[tick.boot_id] = connection.execute(statements.boot_number(tick.boot_id)).scalar_one()
+            connection.execute(names.add_boot(tick.boot_id))
+            boot = self._boots[tick.boot_id] = connection.execute(names.boot_number(tick.boot_id)).scalar_one()
         notes = {
             outcome.collector: [outcome.error] if outcome.error else list(outcome.examples)
             for outcome in scrape.outcomes
@@ -119,7 +120,7 @@ class Writer:
             "duration_us": scrape.duration_us,
             "notes": json.dumps(notes, separators=(",", ":")),
         }
-        key = connection.execute(statements.ADD_SCRAPE, row).inserted_primary_key
+        key = connection.execute(scrapes.ADD_SCRAPE, row).inserted_primary_key
         assert key is not None
         return int(key[0])
 
@@ -132,28 +133,26 @@ class Writer:
         changed = [info for target, info in alive.items() if self._infos.get(target) != info]
         if changed:
             rows = [_process_row(catalog.target_id(connection, i.identity.target, ts_ms), i) for i in changed]
-            connection.execute(statements.put_process(), rows)
+            connection.execute(names.put_process(), rows)
         catalog.end_all_but(connection, TargetKind.PROCESS, alive, ts_ms)
         catalog.end_all_but(connection, TargetKind.SERVICE, services, ts_ms)
         self._infos = alive
 
     def _put_blocks(self, connection: Connection, catalog: Catalog, blocks: Sequence[SealedBlock], ts_ms: int) -> None:
-        rows = [
-            {
-                "span_s": sealed.span_s,
-                "start_ms": sealed.block.start_ms,
-                "series_id": catalog.series_id(connection, sealed.metric, sealed.target, ts_ms),
-                "n": sealed.block.n,
-                "minimum": sealed.block.minimum,
-                "median": sealed.block.median,
-                "maximum": sealed.block.maximum,
-                "last": sealed.block.last,
-                "segment_ms": sealed.segment_ms,
-            }
-            for sealed in blocks
-        ]
-        if rows:
-            connection.execute(statements.add_blocks(), rows)
+        together: dict[tuple[int, int], dict[int, BlockRow]] = {}
+        for sealed in blocks:
+            block = sealed.block
+            series = catalog.series_id(connection, sealed.metric, sealed.target, ts_ms)
+            row = (block.n, block.minimum, block.median, block.maximum, block.last, sealed.segment_ms)
+            together.setdefault((sealed.span_s, block.start_ms), {})[series] = row
+        if together:
+            connection.execute(
+                round_sql.ADD_BLOCK_ROUNDS,
+                [
+                    {"span_s": span_s, "start_ms": start_ms, "n": len(rows), "payload": rounds.encode_block_round(rows)}
+                    for (span_s, start_ms), rows in together.items()
+                ],
+            )
 
     def write_evaluation(
         self,
@@ -171,24 +170,24 @@ class Writer:
         with self._transaction() as (connection, catalog):
             incidents.put(connection, changed)
             if findings:
-                connection.execute(statements.put_finding(), [_finding_row(*entry) for entry in findings])
+                connection.execute(finding_sql.put_finding(), [_finding_row(*entry) for entry in findings])
             numbered = {
                 catalog.series_id(connection, metric, target, ts_ms): payload
                 for (metric, target), payload in suspicions.items()
             }
             kept = [{"series_id": n, "payload": payload} for n, payload in numbered.items() if payload is not None]
             if kept:
-                connection.execute(statements.put_suspicion(), kept)
+                connection.execute(finding_sql.put_suspicion(), kept)
             dropped = [n for n, payload in numbered.items() if payload is None]
             for at in range(0, len(dropped), PARAMETERS):
-                connection.execute(statements.drop_suspicions(dropped[at : at + PARAMETERS]))
+                connection.execute(finding_sql.drop_suspicions(dropped[at : at + PARAMETERS]))
             _put_states(connection, states)
 
     def drop_findings(self, ids: Sequence[str]) -> None:
         """Forget findings, as when their target is now judged as part of a service."""
         with self._transaction() as (connection, _):
             for at in range(0, len(ids), PARAMETERS):
-                connection.execute(statements.drop_findings(ids[at : at + PARAMETERS]))
+                connection.execute(finding_sql.drop_findings(ids[at : at + PARAMETERS]))
 
     def incident_marks(self) -> dict[str, Marks]:
         """Return what people have noted of incidents, by id; those of which nothing is noted are left out."""
@@ -219,7 +218,7 @@ class Writer:
 def _put_states(connection: Connection, states: Mapping[str, object]) -> None:
     rows = [{"key": key, "value": json.dumps(value)} for key, value in states.items()]
     if rows:
-        connection.execute(statements.put_state(), rows)
+        connection.execute(finding_sql.put_state(), rows)
 
 
 def _process_row(target_id: int, info: ProcessInfo) -> dict[str, object]:

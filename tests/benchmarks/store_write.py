@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """What storing a scrape costs: bytes written to the disk, bytes on it in the end, CPU time.
 
-usage: python tests/benchmarks/store_write.py [-n 200] [--scrapes 720] [--blocks 2000000] [--directory DIR]
+usage: python tests/benchmarks/store_write.py [-n 200] [--scrapes 720] [--blocks 200000] [--json FILE]
 
 Bytes written are those of /proc/self/io (write_bytes: what reached the page cache of a real file system, so not on a
 tmpfs; the log and the file, with every page as often as it was written). Values move as in daily work: a quarter of
-the processes change between two scrapes, and with ``churn`` five of them are new in every one.
+the processes change between two scrapes, nine tenths of USS and PSS are marked as estimates, and with ``churn`` five
+processes are new in every scrape.
 
-With --blocks, also how long the retention's questions take on a table of that many blocks.
+With --blocks, also how long sealing and purging that many blocks takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import random
 import tempfile
 import time
@@ -34,8 +36,10 @@ from leakwatch.model import (
     TargetKind,
     Tick,
 )
-from leakwatch.store import expiry, migrate
-from leakwatch.store.retention import purge, used_bytes
+from leakwatch.store import migrate
+from leakwatch.store.merging import merge
+from leakwatch.store.retention import Limits, purge, used_bytes
+from leakwatch.store.sealing import seal
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -45,8 +49,19 @@ if TYPE_CHECKING:
 
 BASE_MS = 1_790_000_000_000
 METRICS = ("process.uss_bytes", "process.swap_bytes", "process.rss_bytes", "process.pss_bytes", "process.shmem_bytes")
+KEEP_ALL = Limits(1e9, 1e9, 1 << 40, 1 << 40, 1 << 40)
+ESTIMATED = {"process.uss_bytes", "process.pss_bytes"}
+READ = 0.1
+"""Share of the processes of which these are read, not estimated, in a scrape: others every time."""
 SLABS = 150
 BLOCK_SCRAPES = 5
+PURGE_SCRAPES = 60
+"""Scrapes between two purges, which seal first: as the daemon does it."""
+
+
+HEADER = """\
+| processes | new a scrape | samples a scrape | written a scrape | bytes a sample | CPU a scrape | sealing | lock |
+|--:|--:|--:|--:|--:|--:|--:|--:|"""
 
 
 def written_bytes() -> int:
@@ -76,7 +91,7 @@ class Machine:
             1000,
             service,
         )
-        self._values[info] = [self._rng.randrange(1 << 20, 1 << 30) for _ in METRICS]
+        self._values[info] = [self._rng.randrange(1 << 10, 1 << 20) * 1024 for _ in METRICS]  # /proc tells kB
 
     def scrape(self, number: int) -> Scrape:
         for info in list(self._values)[: self._churn]:
@@ -87,7 +102,11 @@ class Machine:
             if self._rng.random() < 0.25:
                 values[:] = [value + 4096 * self._rng.randrange(-50, 60) for value in values]
             target = info.identity.target
-            samples += [Sample(metric, target, value) for metric, value in zip(METRICS, values, strict=True)]
+            read = self._rng.random() < READ
+            samples += [
+                Sample(metric, target, value, estimated=metric in ESTIMATED and not read)
+                for metric, value in zip(METRICS, values, strict=True)
+            ]
         for slab in range(SLABS):
             target = Target(TargetKind.SLAB, f"cache-{slab}")
             samples.append(Sample("slab.active_bytes", target, slab * 8192 + number * 64))
@@ -104,23 +123,37 @@ class Machine:
         return [SealedBlock(METRICS[0], info.identity.target, 300, BASE_MS, block) for info in self._values]
 
 
-def measure(directory: Path, processes: int, scrapes: int, churn: int) -> str:
+def measure(directory: Path, processes: int, scrapes: int, churn: int) -> dict[str, float]:
     path = directory / f"store-{processes}-{churn}.db"
     migrate.upgrade(path)
-    machine, writer = Machine(processes, churn), Writer(path)
+    machine, writer = Machine(processes, churn), Timed(path)
     taken = [(machine.scrape(number), machine.blocks(number)) for number in range(1, scrapes + 1)]
     samples = sum(len(scrape.samples) for scrape, _ in taken)
-    before, cpu = written_bytes(), time.process_time()
-    for scrape, blocks in taken:
+    before, sealing_s = written_bytes(), 0.0
+    began = time.process_time()
+    for number, (scrape, blocks) in enumerate(taken, start=1):
         writer.write_scrape(scrape, blocks)
-    cpu = time.process_time() - cpu
+        if number % PURGE_SCRAPES == 0:
+            at = time.process_time()
+            seal(writer)
+            while merge(writer, 1 << 40):
+                pass
+            purge(writer, KEEP_ALL, now_ms=scrape.tick.ts_ms, interval_s=60)
+            sealing_s += time.process_time() - at
+    cpu = time.process_time() - began
     used = used_bytes(writer)
     writer.close()
     written = written_bytes() - before
-    return (
-        f"| {processes} | {churn} | {samples // scrapes} | {written / scrapes / 1000:.0f} kB | {used / samples:.1f} "
-        f"| {written / used:.1f} | {cpu / scrapes * 1000:.1f} ms |"
-    )
+    return {
+        "processes": processes,
+        "churn": churn,
+        "samples_a_scrape": samples / scrapes,
+        "written_a_scrape_bytes": written / scrapes,
+        "bytes_a_sample": used / samples,
+        "cpu_a_scrape_ms": cpu / scrapes * 1000,
+        "of_it_sealing_ms": sealing_s / scrapes * 1000,
+        "longest_lock_ms": writer.longest_s * 1000,
+    }
 
 
 def time_blocks(directory: Path, blocks: int) -> None:
@@ -128,30 +161,24 @@ def time_blocks(directory: Path, blocks: int) -> None:
     migrate.upgrade(path)
     writer = Timed(path)
     series = 1000
-    with writer.exclusive() as connection:
-        for at, span_s in enumerate((300, 1200, 4800, 19200, 72000)):
-            count = blocks // 2 >> at
-            connection.exec_driver_sql(
-                "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-                "INSERT INTO block SELECT ?, ? + i / ? * ? * 1000, i % ?, 5, 1e6, 2e6, 3e6, 2e6, ? FROM n",
-                (count - 1, span_s, BASE_MS, series, span_s, series, BASE_MS),
-            )
-    writer.longest_s = 0.0
-    print("\n| question | time |\n|---|--:|")
-    for name, query in (
-        ("next_span", expiry.next_span(300)),
-        ("oldest_block", expiry.oldest_block(300)),
+    targets = [Target(TargetKind.SLAB, f"cache-{number}") for number in range(series)]
+    for at in range(blocks // series):
+        start_ms = BASE_MS + at * 300_000
+        block = Block(start_ms, BLOCK_SCRAPES, 1.5e6, 2.5e6, 3.5e6, 2.75e6)
+        writer.write_blocks([SealedBlock(METRICS[0], target, 300, BASE_MS, block) for target in targets], start_ms)
+    print(f"\n| of {blocks} blocks | CPU | longest lock, which a scrape may have to wait for |\n|---|--:|--:|")
+    for name, step in (
+        ("sealing them", lambda: all(iter(lambda: seal(writer), 0))),
+        ("purge of all but a day", lambda: purge_blocks(writer, BASE_MS + blocks // series * 300_000)),
     ):
-        with writer.exclusive() as connection:
-            began = time.perf_counter()
-            connection.execute(query).all()
-            print(f"| {name} | {(time.perf_counter() - began) * 1000:.2f} ms |")
-    began = time.perf_counter()
-    until_ms = BASE_MS + 2 * 86_400_000
-    purge(writer, now_ms=until_ms, interval_s=60, keep_samples_s=86_400, keep_blocks_s=86_400, max_size_bytes=1 << 40)
-    print(f"| purge of a day of blocks | {(time.perf_counter() - began) * 1000:.0f} ms |")
-    print(f"| its longest transaction, which a scrape may have to wait for | {writer.longest_s * 1000:.0f} ms |")
+        writer.longest_s, began = 0.0, time.process_time()
+        step()
+        print(f"| {name} | {time.process_time() - began:.2f} s | {writer.longest_s * 1000:.0f} ms |")
     writer.close()
+
+
+def purge_blocks(writer: Writer, now_ms: int) -> None:
+    purge(writer, Limits(86_400, 86_400, 1 << 40, 1 << 40, 1 << 40), now_ms=now_ms, interval_s=60)
 
 
 class Timed(Writer):
@@ -172,17 +199,24 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=200, help="processes")
     parser.add_argument("--scrapes", type=int, default=720)
     parser.add_argument("--blocks", type=int, default=0, help="also time the retention on this many blocks")
+    parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--directory", type=Path, help="on which file system")
     args = parser.parse_args()
+    found = []
     with tempfile.TemporaryDirectory(dir=args.directory) as name:
-        print(
-            "| processes | new a scrape | samples a scrape | written a scrape | bytes a sample | written/kept | CPU |"
-        )
-        print("|--:|--:|--:|--:|--:|--:|--:|")
+        print(HEADER)
         for churn in (0, 5):
-            print(measure(Path(name), args.n, args.scrapes, churn))
+            one = measure(Path(name), args.n, args.scrapes, churn)
+            found.append(one)
+            print(
+                f"| {args.n} | {churn} | {one['samples_a_scrape']:.0f} | {one['written_a_scrape_bytes'] / 1000:.1f} kB "
+                f"| {one['bytes_a_sample']:.2f} | {one['cpu_a_scrape_ms']:.1f} ms | {one['of_it_sealing_ms']:.1f} ms "
+                f"| {one['longest_lock_ms']:.0f} ms |"
+            )
         if args.blocks:
             time_blocks(Path(name), args.blocks)
+    if args.json:
+        Path(args.json).write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ configs = st.builds(
         keep_samples_s=st.floats(60 * 86400, LONGEST_S),
         keep_blocks_s=st.floats(30 * 86400, LONGEST_S),
         max_size_bytes=st.integers(8 << 20, LARGEST_STORE_BYTES),
+        max_samples_bytes=st.integers(1 << 20, LARGEST_STORE_BYTES),
+        max_blocks_bytes=st.integers(1 << 20, LARGEST_STORE_BYTES),
     ),
     thresholds=thresholds,
     overrides=st.lists(

@@ -1,6 +1,7 @@
 """What several store tests need: made-up scrapes, children that write or read, and a daemon to start and kill.
 
-Run as a program it is such a child: ``storetools.py [--as=UID] {write STORE | read STORE | leakwatch ARGUMENT...}``.
+Run as a program it is such a child: ``storetools.py [--as=UID] {write STORE | seal STORE | read STORE |
+leakwatch ARGUMENT...}``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from leakwatch.model import (
     TargetKind,
     Tick,
 )
+from leakwatch.store import engine
 from leakwatch.store.reader import Reader
+from leakwatch.store.unsealed import block_rows, sample_rows
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -87,6 +90,30 @@ def change(path: Path, *statements: str) -> None:
         connection.commit()
     finally:
         connection.close()
+
+
+def all_samples(path: Path) -> list[tuple[int, int, int]]:
+    """Return (scrape, series, value) of every sample there is, in order, whether sealed or not."""
+    connection = engine.connect_reader(path)
+    try:
+        return sorted(sample_rows(connection))
+    finally:
+        engine.disconnect(connection)
+
+
+def all_blocks(path: Path) -> list[tuple[float, ...]]:
+    """Return (span, start, series, n, minimum, median, maximum, last, segment) of every block there is, in order."""
+    connection = engine.connect_reader(path)
+    try:
+        return sorted({row[:3]: row for row in block_rows(connection)}.values())
+    finally:
+        engine.disconnect(connection)
+
+
+def nameless(path: Path) -> set[int]:
+    """Return the numbers of series that have samples or blocks and no name."""
+    named = {row[0] for row in rows(path, "SELECT id FROM series")}
+    return ({row[1] for row in all_samples(path)} | {int(row[2]) for row in all_blocks(path)}) - named
 
 
 def overwrite(path: Path, *, first: int = 0, count: int | None = None, page: int = 4096) -> None:
@@ -178,6 +205,23 @@ def write_for_ever(path: Path) -> None:
         print(number, flush=True)
 
 
+def seal_for_ever(path: Path) -> None:
+    """Write scrapes, seal and merge them as fast as it goes, and tell of each scrape when it is committed."""
+    from leakwatch.store import merging, sealing
+
+    sealing.SEALED_SCRAPES, merging.MERGED_SCRAPES, merging.BATCH_SERIES = 10, 40, 2  # type: ignore[misc]
+    writer = Writer(path)
+    number = len(rows(path, "SELECT id FROM scrape"))
+    while True:
+        number += 1
+        writer.write_scrape(scrape(number, range(number // 10, number // 10 + 5)))
+        print(number, flush=True)
+        if number % 4 == 0:
+            sealing.seal(writer)
+            while merging.merge(writer, 1 << 40):
+                pass
+
+
 def read_all(path: Path) -> None:
     """Print how many scrapes a reader sees."""
     reader = Reader(path)
@@ -231,7 +275,7 @@ def run() -> int:
     try:
         if verb == "leakwatch":
             return leakwatch(*rest)
-        {"write": write_for_ever, "read": read_all}[verb](Path(rest[0]))
+        {"write": write_for_ever, "seal": seal_for_ever, "read": read_all}[verb](Path(rest[0]))
     except LeakwatchError as error:
         print(error, file=sys.stderr)
         return error.exit_code

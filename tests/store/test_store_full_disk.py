@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, NOBODY, Child, as_user, beside, rows, scrape
+from storetools import BASE_MS, NOBODY, Child, all_samples, as_user, beside, rows, scrape
 
 from leakwatch.errors import StoreWriteError
+from leakwatch.store import sealing
 from leakwatch.store.open import open_writer
 from leakwatch.store.writer import Writer
 
@@ -68,8 +70,35 @@ def test_a_writer_loses_the_scrape_in_flight_and_no_other(small_disk: Path, empt
     # THEN every scrape that was stored is whole, and no other is there
     assert rows(store, "PRAGMA quick_check") == [("ok",)]
     assert rows(store, "SELECT count(*) FROM scrape") == [(stored + 1,)]
-    assert rows(store, "SELECT count(*) FROM sample WHERE scrape_id = (SELECT max(id) FROM scrape)") == [(15,)]
-    assert rows(store, "SELECT count(*) FROM sample WHERE scrape_id NOT IN (SELECT id FROM scrape)") == [(0,)]
+    numbers = [row[0] for row in rows(store, "SELECT id FROM scrape ORDER BY id")]
+    counts = Counter(scrape_id for scrape_id, _, _ in all_samples(store))
+    assert sorted(counts) == numbers
+    assert counts[numbers[-1]] == 15
+
+
+def test_on_a_full_disk_nothing_is_sealed_and_nothing_lost(
+    small_disk: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN scrapes to be sealed on a disk that is full
+    monkeypatch.setattr(sealing, "SEALED_SCRAPES", 20)
+    store = store_on(small_disk, empty_store)
+    writer = Writer(store)
+    for number in range(30):
+        writer.write_scrape(scrape(number, range(100)))
+    samples = all_samples(store)
+    filler = fill(small_disk)
+    # WHEN it is tried
+    for _ in range(2):
+        with pytest.raises(StoreWriteError, match="the disk is full"):
+            sealing.seal(writer)
+    # THEN every sample is where it was
+    assert rows(store, "SELECT count(*) FROM seal") == [(0,)]
+    assert all_samples(store) == samples
+    # AND once there is space it is done
+    filler.unlink()
+    assert sealing.seal(writer) == 1
+    assert all_samples(store) == samples
+    writer.close()
 
 
 def test_a_disk_that_is_full_for_good_ends_the_daemon(

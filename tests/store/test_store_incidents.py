@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, DAY_MS, NOBODY, Child, as_user, change, rows, scrape, until
+from storetools import BASE_MS, DAY_MS, NOBODY, Child, all_blocks, all_samples, as_user, change, rows, scrape, until
 
 from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.pace import Pace
@@ -41,12 +41,13 @@ from leakwatch.incident import (
     Silence,
 )
 from leakwatch.model import Assessment, Finding, FindingKind, Verdict
-from leakwatch.store import failures, migrate, statements
+from leakwatch.store import failures, migrate
 from leakwatch.store.incidents import ChangedIncidents
 from leakwatch.store.marks import Marker
 from leakwatch.store.open import open_writer
 from leakwatch.store.reader import Reader
-from leakwatch.store.retention import purge
+from leakwatch.store.retention import Limits, purge
+from leakwatch.store.sql import findings
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def test_resolved_incidents_are_kept_as_long_as_blocks(writer: Writer, reader: R
     old, recent = replace(WHOLE, resolved_ms=BASE_MS - 91 * DAY_MS), replace(WHOLE, id="i3", finding_id="s3")
     events = tuple(IncidentEvent(id_, BASE_MS, EventKind.OPENED) for id_ in ("i1", "i2", "i3"))
     put(writer, old, recent, replace(PLAIN, opened_ms=BASE_MS - 400 * DAY_MS), events=events)
-    limits = {"keep_samples_s": 14 * 86400.0, "keep_blocks_s": 90 * 86400.0, "max_size_bytes": 1 << 30}
-    purge(writer, now_ms=BASE_MS, interval_s=60.0, **limits)  # type: ignore[arg-type]
+    limits = Limits(14 * 86400.0, 90 * 86400.0, 1 << 30, 1 << 30, 1 << 30)
+    purge(writer, limits, now_ms=BASE_MS, interval_s=60.0)
     assert [one.id for one in reader.incidents()] == ["i2", "i3"]
     assert rows(writer.path, "SELECT incident_id FROM incident_event ORDER BY 1") == [("i2",), ("i3",)]
 
@@ -161,7 +162,7 @@ def test_a_store_in_use_is_waited_for(writer: Writer) -> None:
     put(writer, PLAIN)
     marker = Marker(writer.path)
     with writer.exclusive() as connection:
-        connection.execute(statements.states()).all()  # the first statement takes the lock
+        connection.execute(findings.states()).all()  # the first statement takes the lock
         waiting = threading.Thread(target=marker.acknowledge, args=("i2", GIVEN))
         waiting.start()
         waiting.join(0.2)
@@ -178,7 +179,7 @@ def test_a_store_that_stays_locked_is_75(writer: Writer, monkeypatch: pytest.Mon
     put(writer, PLAIN)
     marker = Marker(writer.path)
     with writer.exclusive() as connection:
-        connection.execute(statements.states()).all()
+        connection.execute(findings.states()).all()
         with pytest.raises(StoreBusyError, match="stayed locked") as raised:
             marker.acknowledge("i2", GIVEN)
     assert raised.value.exit_code == 75
@@ -381,7 +382,8 @@ def test_what_was_announced_becomes_an_incident_that_was_told(first: Path) -> No
     open_writer(first, BASE_MS).close()
     # THEN nothing is lost
     assert rows(first, "SELECT * FROM finding ORDER BY id") == findings
-    assert rows(first, "SELECT (SELECT value FROM sample), (SELECT n FROM block)") == [(77, 3)]
+    assert all_samples(first) == [(1, 1, 77)]
+    assert all_blocks(first) == [(300, 5, 1, 3, 1.0, 2.0, 3.0, 3.0, 5)]
     # and what was announced is an incident, with a history
     reader = Reader(first)
     one, other = reader.incidents()
@@ -415,4 +417,6 @@ def test_taken_back_the_old_program_finds_its_schema(first: Path) -> None:
     for arguments in (["upgrade", "head"], ["downgrade", "0001"]):
         subprocess.run([*argv, *arguments], cwd=migrate.scripts_directory().parent, check=True, capture_output=True)
     assert rows(first, "SELECT id, announced_ms FROM finding WHERE id IN ('s1', 's2', 's4') ORDER BY id") == before
+    assert rows(first, "SELECT * FROM sample") == [(1, 1, 77)]
+    assert rows(first, "SELECT * FROM block") == [(300, 5, 1, 3, 1.0, 2.0, 3.0, 3.0, 5)]
     assert rows(first, "SELECT version_num FROM alembic_version") == [("0001",)]

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from storetools import BASE_MS, USS, block, change, process, rows, scrape
+from storetools import BASE_MS, USS, all_blocks, all_samples, block, change, process, rows, scrape
 
 import leakwatch
 from leakwatch.errors import StoreCorruptError, StoreTooNewError, StoreWriteError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHECKOUT = Path(leakwatch.__file__).parent.parent
-COUNTS = "SELECT (SELECT count(*) FROM sample), (SELECT count(*) FROM block), (SELECT count(*) FROM process)"
+COUNTS = "SELECT (SELECT sum(n) FROM sample_round), (SELECT sum(n) FROM block_round), (SELECT count(*) FROM process)"
 
 
 def digest(path: Path) -> str:
@@ -103,19 +103,19 @@ def scripts_with(directory: Path, *upgrades: str) -> Path:
 
 
 REBUILD_PARENT = """
-    with op.batch_alter_table("series", recreate="always") as batch:
+    with op.batch_alter_table("scrape", recreate="always") as batch:
         batch.add_column(sa.Column("unit", sa.Text))
 """
 
 
 def with_cascade(store: Path) -> None:
-    """Let samples hang on their series, as a later schema might."""
+    """Let samples hang on their scrape, as a later schema might."""
     change(
         store,
-        "ALTER TABLE sample RENAME TO old",
-        "CREATE TABLE sample(scrape_id INTEGER, series_id INTEGER REFERENCES series(id) ON DELETE CASCADE,"
-        " value BIGINT, PRIMARY KEY (scrape_id, series_id)) WITHOUT ROWID",
-        "INSERT INTO sample SELECT * FROM old",
+        "ALTER TABLE sample_round RENAME TO old",
+        "CREATE TABLE sample_round(scrape_id INTEGER PRIMARY KEY REFERENCES scrape(id) ON DELETE CASCADE,"
+        " n INTEGER, payload BLOB)",
+        "INSERT INTO sample_round SELECT * FROM old",
         "DROP TABLE old",
     )
 
@@ -124,19 +124,16 @@ def test_a_populated_store_is_migrated_without_losing_a_sample(store: Path, tmp_
     # GIVEN a store with samples, and a migration that drops and makes again the table they refer to
     populate(store)
     with_cascade(store)
-    before = (
-        rows(store, "SELECT * FROM sample"),
-        rows(store, "SELECT * FROM block"),
-        rows(store, "SELECT * FROM series"),
-    )
+    before = all_samples(store), all_blocks(store), rows(store, "SELECT * FROM scrape")
     # WHEN it is run
     migrate.upgrade(store, scripts=scripts_with(tmp_path / "scripts", REBUILD_PARENT))
     # THEN the table has changed and every row is there
     assert rows(store, "SELECT version_num FROM alembic_version") == [("9001",)]
-    after = rows(store, "SELECT * FROM series")
+    after = rows(store, "SELECT * FROM scrape")
     assert [row[:-1] for row in after] == before[2]
-    assert rows(store, "SELECT * FROM sample") == before[0] != []
-    assert rows(store, "SELECT * FROM block") == before[1] != []
+    change(store, f"UPDATE alembic_version SET version_num = '{schema.REVISION}'")
+    assert all_samples(store) == before[0] != []
+    assert all_blocks(store) == before[1] != []
     assert rows(store, "PRAGMA foreign_key_check") == []
 
 
@@ -148,7 +145,7 @@ def test_with_foreign_keys_the_same_migration_would_lose_them(store: Path, tmp_p
     env = scripts / "env.py"
     env.write_text(env.read_text().replace("foreign_keys=OFF", "foreign_keys=ON"))
     migrate.upgrade(store, scripts=scripts)
-    assert rows(store, "SELECT count(*) FROM sample") == [(0,)]
+    assert rows(store, "SELECT count(*) FROM sample_round") == [(0,)]
 
 
 def test_a_failed_migration_leaves_the_store_as_it_was(store: Path, tmp_path: Path) -> None:
@@ -157,7 +154,7 @@ def test_a_failed_migration_leaves_the_store_as_it_was(store: Path, tmp_path: Pa
     dump = rows(store, "SELECT sql FROM sqlite_master"), rows(store, COUNTS)
     broken = """
     op.create_table("extra", sa.Column("id", sa.Integer))
-    op.execute("DELETE FROM sample")
+    op.execute("DELETE FROM sample_round")
     op.execute("INSERT INTO no_such_table VALUES (1)")
     """
     # WHEN it is run

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, block, process, rows, scrape
+from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, all_blocks, all_samples, block, nameless, process, rows, scrape
 
 from leakwatch.model import Sample, Target, TargetKind
-from leakwatch.store import retention
+from leakwatch.store import merging, retention, sealing
 from leakwatch.store.reader import Reader
-from leakwatch.store.retention import Purged, purge, used_bytes
+from leakwatch.store.retention import Limits, Purged, purge, used_bytes
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -26,15 +27,18 @@ HOURLY_S = 3600.0
 NO_LIMIT = 1 << 40
 
 
-def run(writer: Writer, now_ms: int, *, samples_d: float = 14, blocks_d: float = 90, size: int = NO_LIMIT) -> Purged:
-    return purge(
-        writer,
-        now_ms=now_ms,
-        interval_s=HOURLY_S,
-        keep_samples_s=samples_d * 86_400,
-        keep_blocks_s=blocks_d * 86_400,
-        max_size_bytes=size,
-    )
+def run(
+    writer: Writer,
+    now_ms: int,
+    *,
+    samples_d: float = 14,
+    blocks_d: float = 90,
+    size: int = NO_LIMIT,
+    samples: int = NO_LIMIT,
+    blocks: int = NO_LIMIT,
+) -> Purged:
+    limits = Limits(samples_d * 86_400, blocks_d * 86_400, size, samples, blocks)
+    return purge(writer, limits, now_ms=now_ms, interval_s=HOURLY_S)
 
 
 def hourly(writer: Writer, hours: Iterable[int], pids: range = range(1, 4)) -> None:
@@ -45,8 +49,8 @@ def hourly(writer: Writer, hours: Iterable[int], pids: range = range(1, 4)) -> N
 
 def kept_hours(store: Path) -> list[int]:
     """Return the hours whose scrapes are kept; also check that samples are theirs and no others."""
-    assert rows(store, "SELECT count(*) FROM sample WHERE scrape_id NOT IN (SELECT id FROM scrape)") == [(0,)]
-    assert rows(store, "SELECT count(*) FROM scrape WHERE id NOT IN (SELECT scrape_id FROM sample)") == [(0,)]
+    scrapes = {row[0] for row in rows(store, "SELECT id FROM scrape")}
+    assert {scrape_id for scrape_id, _, _ in all_samples(store)} == scrapes
     return [(int(str(row[0])) - BASE_MS) // HOUR_MS for row in rows(store, "SELECT ts_ms FROM scrape ORDER BY id")]
 
 
@@ -60,8 +64,8 @@ def test_samples_and_blocks_go_when_they_are_old_and_not_before(writer: Writer) 
     assert kept_hours(writer.path) == list(range(26 * 24, 40 * 24 + 1))
     assert done == Purged(26 * 24, for_size=False)
     for span_s in (300, 3600):
-        oldest = rows(writer.path, f"SELECT min(start_ms), count(*) FROM block WHERE span_s = {span_s}")
-        assert oldest == [(BASE_MS + 10 * DAY_MS, 30 * 24 + 1)]
+        starts = [start_ms for span, start_ms, *_ in all_blocks(writer.path) if span == span_s]
+        assert (min(starts), len(starts)) == (BASE_MS + 10 * DAY_MS, 30 * 24 + 1)
     # AND the next run finds nothing to do
     assert run(writer, now_ms, blocks_d=30) == Purged()
 
@@ -85,8 +89,7 @@ def test_a_clock_set_ahead_for_a_while_costs_no_history(writer: Writer, years: i
     # THEN what is younger than its limit is all there
     kept = kept_hours(writer.path)
     assert set(range(8 * 24, 20 * 24)) | set(range(21 * 24, 22 * 24)) <= set(kept)
-    oldest = rows(writer.path, "SELECT min(start_ms) FROM block WHERE span_s = 300")
-    assert oldest == [(BASE_MS,)]
+    assert min(start_ms for span_s, start_ms, *_ in all_blocks(writer.path) if span_s == 300) == BASE_MS
     # AND the scrapes stamped with the wrong time go in their turn, with their neighbours
     hourly(writer, range(22 * 24, 60 * 24 + 1))
     run(writer, BASE_MS + 60 * DAY_MS)
@@ -133,7 +136,7 @@ def test_a_pause_keeps_history_for_longer_not_shorter(writer: Writer) -> None:
 def test_batches_are_bounded_and_a_run_ends(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a month to drop, of 7 samples a scrape, and small bounds
     hourly(writer, range(60 * 24))
-    monkeypatch.setattr(retention, "BATCH_SAMPLES", 70)
+    monkeypatch.setattr(retention, "BATCH_SCRAPES", 10)
     monkeypatch.setattr(retention, "MAX_BATCHES", 3)
     changes = []
     exclusive = Writer.exclusive
@@ -169,7 +172,7 @@ def test_who_ended_is_forgotten_with_his_samples(writer: Writer) -> None:
     assert after == [(14 * 24 + 3,)]  # and one more ended at the limit, not before it
     for table, column, of in (("series", "target_id", "target"), ("process", "target_id", "target")):
         assert rows(writer.path, f"SELECT count(*) FROM {table} WHERE {column} NOT IN (SELECT id FROM {of})") == [(0,)]
-    assert rows(writer.path, "SELECT count(*) FROM sample WHERE series_id NOT IN (SELECT id FROM series)") == [(0,)]
+    assert nameless(writer.path) == set()
 
 
 def test_a_number_is_never_given_to_another_while_rows_of_it_may_be_left(store: Path) -> None:
@@ -178,7 +181,7 @@ def test_a_number_is_never_given_to_another_while_rows_of_it_may_be_left(store: 
     writer.write_scrape(scrape(1, range(1, 3)))
     writer.write_scrape(scrape(2, range(9, 10)))
     writer.write_scrape(scrape(3, range(1, 3)))
-    highest = rows(store, "SELECT max(series_id) FROM sample")
+    highest = max(series for _, series, _ in all_samples(store))
     retention._expire_targets(writer, BASE_MS + DAY_MS, processes=True)
     writer.close()
     # WHEN a new process comes after a restart
@@ -188,14 +191,19 @@ def test_a_number_is_never_given_to_another_while_rows_of_it_may_be_left(store: 
     # THEN its series are new ones
     reader = Reader(store)
     assert len(reader.samples(USS, process(20).identity.target)) == 1
-    assert rows(store, "SELECT max(series_id) FROM sample") > highest
+    assert max(series for _, series, _ in all_samples(store)) > highest
     reader.close()
+
+
+def noise(*at: int) -> int:
+    """Return a value that cannot be packed with its neighbours."""
+    return hash(at) >> 2  # of integers: the same in every run
 
 
 def wide(number: int, count: int = 2000) -> Scrape:
     """Return a scrape of many samples, two blocks' worth of pages."""
     samples = tuple(
-        Sample("kernel.slab_active_bytes", Target(TargetKind.SLAB, f"cache-{n}"), number * 1_000_003 + n * 4096)
+        Sample("kernel.slab_active_bytes", Target(TargetKind.SLAB, f"cache-{n}"), noise(number, n))
         for n in range(count)
     )
     return replace(scrape(number), samples=samples)
@@ -226,7 +234,7 @@ def test_the_size_limit_holds_while_writing(store: Path) -> None:
 def test_a_lower_limit_gives_the_space_back_to_the_file_system(store: Path) -> None:
     # GIVEN a store of some 5 MiB
     writer = Writer(store)
-    for number in range(1, 161):
+    for number in range(1, 321):
         writer.write_scrape(wide(number))
     writer.close()
     before = store.stat().st_size
@@ -263,15 +271,130 @@ def test_the_newest_scrape_and_the_coarse_blocks_stay_the_longest(store: Path) -
     writer.write_scrape(scrape(1))
     for span_s in (300, 3600):
         writer.write_blocks(
-            [block(pid, BASE_MS + n * span_s * 1000, span_s) for n in range(200) for pid in range(100)], BASE_MS
+            [
+                block(pid, BASE_MS + n * span_s * 1000, span_s, last=float(noise(n, pid) >> 12))
+                for n in range(200)
+                for pid in range(100)
+            ],
+            BASE_MS,
         )
     # WHEN it is purged by size
-    run(writer, BASE_MS + DAY_MS, size=2 << 20)
+    limit = used_bytes(writer) * 3 // 4
+    run(writer, BASE_MS + DAY_MS, size=limit)
     # THEN the coarse blocks and the one scrape are there; of the fine ones the newest
     assert rows(store, "SELECT count(*) FROM scrape") == [(1,)]
-    spans = rows(store, "SELECT span_s, count(*), max(start_ms) FROM block GROUP BY span_s")
-    assert spans[-1][:2] == (3600, 20_000)
-    assert used_bytes(writer) <= 2 << 20
-    if spans[0][0] == 300:
-        assert spans[0][2] == BASE_MS + 199 * 300_000
+    kept = all_blocks(store)
+    assert sum(1 for span_s, *_ in kept if span_s == 3600) == 20_000
+    assert used_bytes(writer) <= limit
+    fine = [start_ms for span_s, start_ms, *_ in kept if span_s == 300]
+    assert len(fine) < 20_000
+    assert not fine or max(fine) == BASE_MS + 199 * 300_000
     writer.close()
+
+
+# What is sealed
+
+
+@pytest.fixture
+def small_seals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ten scrapes make a seal and forty a merged one."""
+    monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
+    monkeypatch.setattr(sealing, "SEALED_STARTS", 10)
+    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
+
+
+def seal_all(writer: Writer) -> None:
+    while sealing.seal(writer):
+        pass
+    while merging.merge(writer, NO_LIMIT):
+        pass
+
+
+@pytest.mark.usefixtures("small_seals")
+def test_what_is_sealed_goes_once_all_of_it_is_old(writer: Writer) -> None:
+    # GIVEN 40 days of hourly scrapes, sealed by ten and merged by forty
+    hourly(writer, range(40 * 24 + 1))
+    seal_all(writer)
+    before = all_samples(writer.path)
+    # WHEN what is older than 14 and 30 days is purged
+    done = run(writer, BASE_MS + 40 * DAY_MS, blocks_d=30)
+    # THEN nothing younger is gone, and of the older at most one seal is left
+    kept = kept_hours(writer.path)
+    assert kept == list(range(kept[0], 40 * 24 + 1))
+    assert 26 * 24 - 40 < kept[0] <= 26 * 24
+    assert done.scrapes == kept[0]
+    assert all_samples(writer.path) == [row for row in before if row[0] > kept[0]]
+    assert rows(writer.path, "SELECT count(*) FROM chunk WHERE id >> 32 NOT IN (SELECT id FROM seal)") == [(0,)]
+    for span_s, seal_ms in ((300, 10 * HOUR_MS), (3600, 10 * HOUR_MS)):
+        oldest = min(start_ms for span, start_ms, *_ in all_blocks(writer.path) if span == span_s)
+        assert BASE_MS + 10 * DAY_MS - seal_ms < oldest <= BASE_MS + 10 * DAY_MS
+    # AND its names are there as long as it is
+    assert nameless(writer.path) == set()
+    assert run(writer, BASE_MS + 40 * DAY_MS, blocks_d=30) == Purged()
+
+
+@pytest.mark.usefixtures("small_seals")
+def test_names_stay_as_long_as_a_seal_that_needs_them(writer: Writer) -> None:
+    # GIVEN processes that live an hour each, and samples sealed by forty hours
+    for hour in range(30 * 24):
+        hourly(writer, [hour], range(10 + hour, 11 + hour))
+    seal_all(writer)
+    run(writer, BASE_MS + 30 * 24 * HOUR_MS)
+    kept = kept_hours(writer.path)
+    assert kept[0] < 16 * 24
+    assert nameless(writer.path) == set()
+
+
+@pytest.mark.usefixtures("small_seals")
+@pytest.mark.parametrize("sealed", [True, False])
+def test_each_kind_has_a_limit_of_its_own(writer: Writer, sealed: bool) -> None:
+    # GIVEN samples and blocks that cannot be packed
+    rng = random.Random(1)
+    for number in range(1, 201):
+        writer.write_scrape(
+            wide(number, 50),
+            [block(pid, BASE_MS + number * 300_000, last=float(rng.getrandbits(50))) for pid in range(50)],
+        )
+    if sealed:
+        seal_all(writer)
+    with writer.exclusive() as connection:
+        samples, blocks = retention.samples_bytes(connection), retention.blocks_bytes(connection)
+    # WHEN samples alone are too many THEN samples go, the oldest first, and no block
+    before = all_blocks(writer.path)
+    done = run(writer, BASE_MS, samples=samples // 2)
+    assert done.for_size
+    kept = [row[0] for row in rows(writer.path, "SELECT id FROM scrape ORDER BY id")]
+    assert kept == list(range(done.scrapes + 1, 201))
+    assert 40 <= len(kept) <= 100
+    assert all_blocks(writer.path) == before
+    # WHEN blocks alone are too many THEN blocks go, the oldest first, and no sample
+    before_samples = all_samples(writer.path)
+    done = run(writer, BASE_MS, blocks=blocks // 2)
+    assert (done.for_size, done.scrapes) == (True, 0)
+    assert all_samples(writer.path) == before_samples
+    starts = sorted({start_ms for _, start_ms, *_ in all_blocks(writer.path)})
+    assert starts[-1] == BASE_MS + 200 * 300_000
+    assert 40 <= len(starts) <= 110
+    assert run(writer, BASE_MS, samples=samples // 2, blocks=blocks // 2) == Purged()
+
+
+@pytest.mark.usefixtures("small_seals")
+def test_the_size_limit_holds_while_sealing(store: Path) -> None:
+    # GIVEN a store of 1 MiB at most, to which scrapes are written without end and sealed
+    limit = 1 << 20
+    writer = Writer(store)
+    dropped = 0
+    for number in range(1, 301):
+        writer.write_scrape(wide(number, 500))
+        if number % 10 == 0:
+            sealing.seal(writer)
+            while merging.merge(writer, limit):
+                pass
+            dropped += run(writer, BASE_MS + number * MINUTE_MS, size=limit).scrapes
+            assert used_bytes(writer) <= limit
+    writer.close()
+    # THEN the oldest went, and the newest are there, whole
+    numbers = [row[0] for row in rows(store, "SELECT id FROM scrape ORDER BY id")]
+    assert numbers == list(range(dropped + 1, 301))
+    assert len(numbers) > 50
+    assert {scrape_id for scrape_id, _, _ in all_samples(store)} == set(numbers)

@@ -1,4 +1,4 @@
-"""The SQL statements of the retention, as functions that return statements."""
+"""The SQL of the retention."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leakwatch.model import TargetKind
 from leakwatch.store import schema as s
 
 if TYPE_CHECKING:
-    from sqlalchemy import Delete, Select
+    from sqlalchemy import CompoundSelect, Delete, Select
 
 
 def scrape_range() -> Select[Any]:
@@ -39,32 +39,20 @@ def last_before(before_ms: int, below_id: int | None) -> Select[Any]:
     return query.order_by(s.scrape.c.id.desc()).limit(1)
 
 
-def count_samples(scrape_id: int) -> Select[Any]:
-    """How many samples one scrape has."""
-    return select(func.count()).where(s.sample.c.scrape_id == scrape_id)
+def drop_scrapes(last_id: int) -> Delete:
+    """Drop scrapes up to a number."""
+    return delete(s.scrape).where(s.scrape.c.id <= last_id)
 
 
-def drop_scrapes(last_id: int) -> tuple[Delete, Delete]:
-    """Drop scrapes up to a number, with their samples."""
-    return delete(s.sample).where(s.sample.c.scrape_id <= last_id), delete(s.scrape).where(s.scrape.c.id <= last_id)
+def spans() -> CompoundSelect[Any]:
+    """The spans that blocks are kept of, shortest first."""
+    sealed = select(s.seal.c.span_s).where(s.seal.c.span_s > 0)
+    return sealed.union(select(s.block_round.c.span_s)).order_by("span_s")
 
 
-def next_span(after_s: int) -> Select[Any]:
-    """The shortest span of blocks longer than another, NULL where there is none.
-
-    Asked again and again this is milliseconds on millions of blocks, where DISTINCT reads them all.
-    """
-    return select(func.min(s.block.c.span_s)).where(s.block.c.span_s > after_s)
-
-
-def oldest_block(span_s: int) -> Select[Any]:
-    """The start of the oldest block of a span, NULL where there is none."""
-    return select(func.min(s.block.c.start_ms)).where(s.block.c.span_s == span_s)
-
-
-def drop_blocks(span_s: int, before_ms: int) -> Delete:
-    """Drop a span's blocks that began before a time."""
-    return delete(s.block).where(s.block.c.span_s == span_s, s.block.c.start_ms < before_ms)
+def oldest_block_round(span_s: int) -> Select[Any]:
+    """The start of the oldest block of a span that is not sealed, NULL where there is none."""
+    return select(func.min(s.block_round.c.start_ms)).where(s.block_round.c.span_s == span_s)
 
 
 def ended_targets(before_ms: int, count: int, *, processes: bool) -> Select[Any]:

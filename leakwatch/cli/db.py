@@ -1,0 +1,188 @@
+"""``leakwatch db``: what is in the store, whether it is sound, a copy of it, its room back, its samples elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from leakwatch.store.reader import Reader
+
+EPILOG = """\
+All but vacuum work while the daemon writes to the store, which is that of --config, else the service's
+(/var/lib/leakwatch), else your own (~/.local/state/leakwatch).
+
+examples:
+  sudo leakwatch db stats                          what takes the room, and when it will be full
+  sudo leakwatch db check && echo sound
+  sudo leakwatch db backup /mnt/backup/leakwatch.db
+  sudo leakwatch db export --metric process.uss_bytes --target 'redis*' --since 3d | leakwatch analyze -
+  sudo leakwatch db export --format parquet -o memory.parquet
+
+exit codes:
+  0 done · 2 wrong argument, pyarrow missing · 65 damaged (check, export) · 66 no store yet
+  73 the file is there already · 74 cannot be written · 75 the daemon holds the store (vacuum)
+  77 a privilege is missing
+"""
+FORMATS = ("csv", "jsonl", "parquet")
+SHOWN = 20
+"""Problems listed by ``check``: more are of the same kind."""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb and its actions."""
+    import argparse
+
+    parser = verbs.add_parser(
+        "db",
+        parents=[common],
+        help="the store: what is in it, check, backup, vacuum, export",
+        description="Looks after the store: what is in it and what takes the room, whether it is sound, a copy of it "
+        "while the daemon runs, its samples for other programs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    stats = _add_action(actions, "stats", "what is in it, what each part takes, and when it will be full", run_stats)
+    stats.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+    _add_action(actions, "check", "read all of it and tell whether anything is damaged (exit code 65)", run_check)
+    backup = _add_action(actions, "backup", "copy it as it is now to one file, while the daemon writes", run_backup)
+    backup.add_argument("file", metavar="FILE", help="the copy")
+    backup.add_argument("--force", action="store_true", help="replace FILE where it is there already")
+    _add_action(actions, "vacuum", "give room it does not need back; the daemon must be stopped", run_vacuum)
+    export = _add_action(actions, "export", "write samples for other programs", run_export)
+    export.add_argument("--format", choices=FORMATS, default="csv", help="default: csv, which leakwatch analyze reads")
+    export.add_argument("-o", "--output", metavar="FILE", default="-", help="default: standard output; .gz is packed")
+    export.add_argument("--force", action="store_true", help="replace FILE where it is there already")
+    export.add_argument("--since", metavar="TIME", help="from then on, like 3d, or a time")
+    export.add_argument("--until", metavar="TIME", help="before then")
+    export.add_argument("--metric", action="append", default=[], metavar="PATTERN", help="like process.uss_bytes")
+    export.add_argument(
+        "--target", action="append", default=[], metavar="PATTERN", help="name, service, slab cache or series"
+    )
+
+
+def _add_action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, run: object
+) -> argparse.ArgumentParser:
+    import argparse
+
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="as before the action")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _open(args: argparse.Namespace) -> Reader:
+    from leakwatch.cli.report import open_store
+    from leakwatch.config import load_config
+
+    return open_store(load_config(args.config).store.url)
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    """Print what is in the store."""
+    from leakwatch.cli import db_words
+    from leakwatch.config import load_config
+    from leakwatch.errors import EXIT_OK
+    from leakwatch.store import growth, inventory
+    from leakwatch.store.retention import limits_of
+
+    limits = limits_of(load_config(args.config).store)
+    reader = _open(args)
+    try:
+        found = inventory.take(reader)
+    finally:
+        reader.close()
+    render = db_words.as_json if args.format == "json" else db_words.as_table
+    print(render(reader.path, found, limits, growth.outlook(found, limits)), end="")
+    return EXIT_OK
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Print whether the store is sound; return 65 where it is not."""
+    from leakwatch.errors import EXIT_DATA, EXIT_OK
+    from leakwatch.store.integrity import check
+
+    reader = _open(args)
+    try:
+        found = check(reader)
+    finally:
+        reader.close()
+    held = f"{found.samples:,} samples and {found.blocks:,} blocks"
+    if not found.problems:
+        print(f"{reader.path} is sound: {held}, each read and there once.")
+        return EXIT_OK
+    print(f"{reader.path} is damaged: {len(found.problems)} problems; {held} are in it.\n")
+    for problem in found.problems[:SHOWN]:
+        print(f"  {problem}")
+    if len(found.problems) > SHOWN:
+        print(f"  and {len(found.problems) - SHOWN} more")
+    print("\nReports and exports leave out what is damaged and use the rest. Keep a copy: leakwatch db backup FILE")
+    return EXIT_DATA
+
+
+def run_backup(args: argparse.Namespace) -> int:
+    """Copy the store."""
+    from pathlib import Path
+
+    from leakwatch.errors import EXIT_OK
+    from leakwatch.store.copying import back_up
+    from leakwatch.units import format_bytes
+
+    reader = _open(args)
+    try:
+        size = back_up(reader, Path(args.file), force=args.force)
+    finally:
+        reader.close()
+    print(f"{args.file}: {format_bytes(size)}, checked; to go back to it, stop the daemon and copy it to {reader.path}")
+    return EXIT_OK
+
+
+def run_vacuum(args: argparse.Namespace) -> int:
+    """Give room back."""
+    from leakwatch.errors import EXIT_OK
+    from leakwatch.store.copying import vacuum
+    from leakwatch.units import format_bytes
+
+    reader = _open(args)
+    reader.close()
+    before, after = vacuum(reader.path)
+    print(f"{reader.path}: {format_bytes(before)} before, {format_bytes(after)} now")
+    return EXIT_OK
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write samples; return 65 where some could not be read."""
+    import sys
+
+    from leakwatch.cli.arguments import moment
+    from leakwatch.cli.output import written
+    from leakwatch.clock import SystemClock
+    from leakwatch.errors import EXIT_DATA, EXIT_OK
+    from leakwatch.exporting import Choice, exported
+    from leakwatch.report import export
+
+    now_ms = SystemClock().now().wall_ms
+    choice = Choice(
+        tuple(args.metric),
+        tuple(args.target),
+        moment("--since", args.since, now_ms),
+        moment("--until", args.until, now_ms),
+    )
+    reader = _open(args)
+    try:
+        samples = exported(reader, choice)
+        with written(args.output, binary=args.format == "parquet", force=args.force) as (text, raw):
+            if args.format == "parquet":
+                count = export.write_parquet(samples, raw)
+            else:
+                count = (export.write_csv if args.format == "csv" else export.write_jsonl)(samples, text)
+    finally:
+        reader.close()
+    lost = len(reader.damage.found)
+    if args.output != "-" or not count or lost:
+        left_out = f"; {lost} damaged parts were left out, see: leakwatch db check" if lost else ""
+        print(f"{count:,} samples exported{left_out}", file=sys.stderr)
+    return EXIT_DATA if lost else EXIT_OK

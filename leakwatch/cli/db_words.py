@@ -1,0 +1,100 @@
+"""What ``leakwatch db stats`` prints."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from leakwatch.clock import rfc3339
+from leakwatch.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from leakwatch.store.growth import Outlook
+    from leakwatch.store.inventory import Inventory, Kind
+    from leakwatch.store.retention import Limits
+
+SCHEMA = 1
+"""Of the JSON object."""
+DAY_S = 86_400
+
+
+def as_table(path: Path, found: Inventory, limits: Limits, outlook: Outlook) -> str:
+    """Return the answer first, then what takes the room, largest first, then how far back it reaches."""
+    free = f", {format_bytes(found.free_bytes)} free within it" if found.free_bytes else ""
+    lines = [
+        f"{path}: {format_bytes(found.file_bytes)}{free}, {format_bytes(limits.max_size_bytes)} allowed (max_size).",
+        _prospect(outlook),
+        "",
+    ]
+    rows = [("part", "takes", "share", "holds", "bytes each")]
+    for part in sorted(found.parts, key=lambda part: -part.bytes):
+        each = part.bytes_a_row
+        held = "" if part.rows is None else f"{part.rows:,}"
+        share = f"{part.bytes / max(1, found.used_bytes):.0%}"
+        rows.append((part.name, format_bytes(part.bytes), share, held, "" if each is None else f"{each:.2f}"))
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    lines += [
+        "",
+        f"{found.scrapes:,} scrapes of {found.series:,} series.",
+        f"Samples {_reach(found.samples)}; kept for {format_duration(limits.keep_samples_s)}.",
+        f"Blocks {_reach(found.blocks)}; kept for {format_duration(limits.keep_blocks_s)}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _reach(kind: Kind) -> str:
+    if kind.first_ms is None or kind.last_ms is None:
+        return "are none there"
+    return f"reach from {rfc3339(kind.first_ms)} to {rfc3339(kind.last_ms)}"
+
+
+def _prospect(outlook: Outlook) -> str:
+    if not outlook.day_bytes:
+        return "It grows no more: what comes takes the place of what goes."
+    grows = f"It grows by {format_bytes(outlook.day_bytes)} a day"
+    if outlook.full_in_days is None:
+        return f"{grows} and levels off at about {format_bytes(outlook.levels_at_bytes)}, when history goes by age."
+    when = format_duration(max(60.0, outlook.full_in_days * DAY_S)) if outlook.full_in_days else ""
+    full = f"is full in about {when}" if when else "is full"
+    return f"{grows} and {full}; then the oldest goes before its time. Raise max_size or keep less."
+
+
+def as_json(path: Path, found: Inventory, limits: Limits, outlook: Outlook) -> str:
+    """Return one object; sizes are bytes, times RFC 3339."""
+    body: dict[str, Any] = {
+        "schema": SCHEMA,
+        "path": str(path),
+        "file_bytes": found.file_bytes,
+        "log_bytes": found.log_bytes,
+        "used_bytes": found.used_bytes,
+        "free_bytes": found.free_bytes,
+        "max_size_bytes": limits.max_size_bytes,
+        "growth_bytes_per_day": outlook.day_bytes,
+        "full_in_days": outlook.full_in_days,
+        "levels_at_bytes": outlook.levels_at_bytes,
+        "scrapes": found.scrapes,
+        "series": found.series,
+        "samples": _kind(found.samples),
+        "blocks": _kind(found.blocks),
+        "parts": [
+            {"name": part.name, "bytes": part.bytes, "rows": part.rows, "bytes_each": part.bytes_a_row}
+            for part in found.parts
+        ],
+    }
+    return json.dumps(body, indent=1) + "\n"
+
+
+def _kind(kind: Kind) -> dict[str, Any]:
+    return {
+        "count": kind.rows,
+        "bytes": kind.bytes,
+        "oldest": None if kind.first_ms is None else rfc3339(kind.first_ms),
+        "newest": None if kind.last_ms is None else rfc3339(kind.last_ms),
+        "bytes_per_day": kind.day_bytes,
+    }

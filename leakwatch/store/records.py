@@ -1,0 +1,61 @@
+"""What a reader of the store hands out, where the model has no word for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leakwatch.model import AbsenceReason, Finding, ProcessInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFinding:
+    """A finding with what became of it."""
+
+    finding: Finding
+    ended_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeHead:
+    """A scrape without its samples."""
+
+    id: int
+    ts_ms: int
+    boot: int
+    suspended_ms: int
+    clock_step_ms: int
+    duration_us: int
+    notes: dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Irregularities:
+    """What was irregular about the scrapes of a time."""
+
+    scrapes: int
+    missed: int
+    suspended_ms: int
+    clock_stepped_ms: int
+    latest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """A process with the time it was there."""
+
+    info: ProcessInfo
+    first_ms: int
+    last_ms: int | None
+    """The first scrape it was missing from, None while it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorReport:
+    """How one collector fared in one scrape."""
+
+    up: bool
+    duration_us: int
+    targets_read: int
+    absences: dict[AbsenceReason, int]

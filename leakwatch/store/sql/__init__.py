@@ -1,0 +1,1 @@
+"""Every SQL statement of the store, as functions that return statements; a module a noun."""

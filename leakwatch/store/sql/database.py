@@ -1,0 +1,33 @@
+"""The SQL about the database itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select, text
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select, Table, TextClause
+
+TABLE_NAMES = text("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
+REVISIONS = text("SELECT version_num FROM alembic_version")
+QUICK_CHECK = text("PRAGMA quick_check(1)")
+INTEGRITY_CHECK = text("PRAGMA integrity_check(20)")
+TABLE_SIZES = text("SELECT name, SUM(pgsize) AS bytes FROM dbstat WHERE aggregate = TRUE GROUP BY name")
+"""What each table and index takes; some builds of SQLite have no ``dbstat``."""
+TABLE_OF = text("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'")
+VACUUM = "VACUUM"
+"""For the driver itself: it cannot run in a transaction."""
+FOLD_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+ONE_FILE = "PRAGMA journal_mode=DELETE"
+"""Folds the log into the file and does without one from then on: what a backup is left as."""
+
+
+def pragma(name: str) -> TextClause:
+    """One of SQLite's settings, by a name of our own choosing."""
+    return text(f"PRAGMA {name}")
+
+
+def count_rows(table: Table) -> Select[Any]:
+    """How many rows a table has."""
+    return select(func.count()).select_from(table)

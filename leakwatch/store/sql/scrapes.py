@@ -1,0 +1,42 @@
+"""The SQL of scrapes, without their samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.sqlite import insert
+
+from leakwatch.store import schema as s
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+
+ADD_SCRAPE = insert(s.scrape)
+
+
+def last_scrape() -> Select[Any]:
+    """The newest scrape."""
+    return select(s.scrape).order_by(s.scrape.c.id.desc()).limit(1)
+
+
+def first_scrape() -> Select[Any]:
+    """The oldest scrape kept."""
+    return select(s.scrape).order_by(s.scrape.c.id).limit(1)
+
+
+def scrapes_since(ts_ms: int) -> Select[Any]:
+    """Scrapes taken at or after a time, oldest first."""
+    return select(s.scrape).where(s.scrape.c.ts_ms >= ts_ms).order_by(s.scrape.c.id)
+
+
+def scrape_irregularities(ts_ms: int, after_id: int) -> Select[Any]:
+    """How many scrapes since a time, and what was irregular about them; by number, which is the table's order."""
+    c = s.scrape.c
+    return select(
+        func.count().label("scrapes"),
+        func.coalesce(func.sum(c.missed), 0).label("missed"),
+        func.coalesce(func.sum(c.suspended_ms), 0).label("suspended_ms"),
+        func.coalesce(func.sum(func.abs(c.clock_step_ms)), 0).label("clock_stepped_ms"),
+        func.coalesce(func.max(c.late_ms), 0).label("latest_ms"),
+    ).where(c.id > after_id, c.ts_ms >= ts_ms)

@@ -1,0 +1,74 @@
+"""The daemon's keeper puts history away as it comes, and keeps a store of which one piece is damaged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, rows, scrape
+
+from leakwatch.clock import Instant
+from leakwatch.config import StoreConfig
+from leakwatch.keeping import StoreKeeper
+from leakwatch.store import merging, sealing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Stopped:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.wall_ms = BASE_MS
+
+    def now(self) -> Instant:
+        return Instant(self.wall_ms, self.wall_ms, 0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Stopped:
+    monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
+    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
+    return Stopped()
+
+
+def go_on(keeper: StoreKeeper, clock: Stopped, first: int, last: int) -> None:
+    for number in range(first, last):
+        clock.wall_ms = BASE_MS + number * MINUTE_MS
+        keeper.write_scrape(scrape(number), [block(1, BASE_MS + number * 300_000)])
+        if number % 15 == 0:
+            keeper.purge(StoreConfig(), 60.0)
+
+
+def test_it_seals_and_merges_while_it_purges(store: Path, clock: Stopped) -> None:
+    keeper = StoreKeeper(store, clock)
+    go_on(keeper, clock, 0, 110)
+    keeper.close()
+    assert rows(store, "SELECT level, count(*) FROM seal WHERE span_s = 0 GROUP BY level") == [(1, 2), (2, 2)]
+    assert len(all_samples(store)) == 110 * 11
+
+
+def test_one_damaged_piece_does_not_cost_the_store(
+    store: Path, clock: Stopped, caplog: pytest.LogCaptureFixture
+) -> None:
+    # GIVEN a store in which a round and a chunk are damaged
+    keeper = StoreKeeper(store, clock)
+    go_on(keeper, clock, 0, 28)
+    keeper.close()
+    change(
+        store,
+        "UPDATE chunk SET payload = x'00' WHERE id = (SELECT min(id) FROM chunk)",
+        "UPDATE sample_round SET payload = x'00' WHERE scrape_id = 25",
+    )
+    # WHEN the daemon goes on with it until both have been used
+    keeper = StoreKeeper(store, clock)
+    go_on(keeper, clock, 28, 110)
+    keeper.close()
+    # THEN nothing was set aside, all else is there, and the log says what is lost
+    assert not beside(store)
+    assert keeper.generation == 0
+    assert len(all_samples(store)) == 110 * 11 - 10 - 11
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
+        "the samples of scrape 25 are damaged", f"chunk {(1 << 32) + 1} is damaged",
+    ]  # fmt: skip
