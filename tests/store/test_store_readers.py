@@ -32,7 +32,7 @@ def test_a_long_read_sees_one_moment_while_the_writer_goes_on(store: Path) -> No
     # GIVEN a reader in the middle of a read
     writer, reader = Writer(store), Reader(store)
     writer.write_scrape(scrape(0))
-    with reader._reading() as connection:
+    with reader.reading() as connection:
         query = "SELECT count(*) FROM scrape"
         assert connection.exec_driver_sql(query).scalar_one() == 1
         # WHEN the writer stores scrapes, and megabytes of other things, meanwhile
