@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Stopped:
 def go_on(keeper: StoreKeeper, clock: Stopped, first: int, last: int) -> None:
     for number in range(first, last):
         clock.wall_ms = BASE_MS + number * MINUTE_MS
-        keeper.write_scrape(scrape(number), [block(1, BASE_MS + number * 300_000)])
+        keeper.write_scrape(scrape(number), [block(1, BASE_MS + number * 300_000)], {})
         if number % 15 == 0:
             keeper.purge(StoreConfig(), 60.0)
 
