@@ -72,6 +72,12 @@ class ProcessIdentity:
         return Target(TargetKind.PROCESS, f"{self.boot_id}/{self.pid}/{self.start_ticks}")
 
 
+def identity_of(key: str) -> ProcessIdentity:
+    """Return whose target has this key."""
+    boot_id, pid, start_ticks = key.rsplit("/", 2)
+    return ProcessIdentity(boot_id, int(pid), int(start_ticks))
+
+
 class ServiceKind(StrEnum):
     """What a service's name was taken from, strongest first."""
 

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from leakwatch.model import AbsenceReason
-    from leakwatch.report.build import Filters, Host, Report
+    from leakwatch.report.build import Filters, Host, Own, Report, Row
     from leakwatch.store.reader import Reader
+    from leakwatch.store.records import ScrapeHead
 
 DAY_MS = 86_400_000
 FORMATS = ("table", "json", "csv", "markdown")
@@ -110,33 +111,42 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     from leakwatch.errors import StoreNotFoundError
     from leakwatch.report.build import Row, build
 
-    states = reader.states()
-    host = _read_host(reader, states.get("evaluation", {}), now_ms)
-    if host is None:
+    states, last = reader.states(), reader.last_scrape()
+    if last is None:
         raise StoreNotFoundError(f"{reader.path} holds no scrape yet; the first comes seconds after the daemon's start")
     newest = {incident.finding_id: incident for incident in reader.incidents()}
-    estimated = {one["pid"] for one in states.get("stats", {}).get("over_stall", ())}
+    stats = states.get("stats", {})
+    estimated = reader.estimated_pids(last.id)
+    too_large = {one["pid"] for one in stats.get("over_stall", ())}
+    rows = [
+        Row(one, stored.ended_ms, newest.get(one.id), estimated=one.pid in estimated, too_large=one.pid in too_large)
+        for stored in reader.findings()
+        for one in [stored.finding]
+    ]
     return build(
-        [
-            Row(stored.finding, stored.ended_ms, newest.get(stored.finding.id), stored.finding.pid in estimated)
-            for stored in reader.findings()
-        ],
-        host,
+        rows,
+        _read_host(reader, last, states.get("evaluation", {}), now_ms),
         reader.finding_counts(),
         filters,
         generated_ms=now_ms,
         evaluated_ms=states.get("evaluation", {}).get("at_ms"),
+        own=_own(rows, states.get("daemon", {}).get("pid"), stats),
     )
 
 
-def _read_host(reader: Reader, evaluation: dict[str, Any], now_ms: int) -> Host | None:
+def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:
+    from leakwatch.report.build import Own
+    from leakwatch.report.stats import cpu_share
+
+    own = next((row.finding for row in rows if row.finding.pid == pid and row.ended_ms is None), None)
+    return None if own is None or pid is None else Own(own, cpu_share(stats))
+
+
+def _read_host(reader: Reader, last: ScrapeHead, evaluation: dict[str, Any], now_ms: int) -> Host:
     from collections import Counter
 
     from leakwatch.report.build import Host
 
-    last = reader.last_scrape()
-    if last is None:
-        return None
     collectors = reader.collectors(last.id)
     absences: Counter[AbsenceReason] = Counter()
     for collector in collectors.values():

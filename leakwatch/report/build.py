@@ -43,7 +43,9 @@ class Row:
     incident: Incident | None = None
     """The newest of this finding."""
     estimated: bool = False
-    """Whether its process is too large to be read fully without making it wait."""
+    """Whether its newest value was estimated rather than read."""
+    too_large: bool = False
+    """Whether that is because a full read would make its process wait for too long."""
 
     def silenced(self, now_ms: int) -> bool:
         """Return whether somebody has silenced it, for now."""
@@ -73,6 +75,15 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """What leakwatch says of its own daemon: a watcher that grows is no better than what it watches."""
+
+    finding: Finding
+    cpu_share: float | None
+    """Of a core since the store was begun, evaluation and storing included; None where it was not kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything a renderer needs."""
 
@@ -83,6 +94,7 @@ class Report:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Of all findings about what is there, by verdict, before filtering."""
     window_s: int | None = None
+    own: Own | None = None
 
     @property
     def loud(self) -> tuple[Row, ...]:
@@ -114,13 +126,14 @@ def build(
     *,
     generated_ms: int,
     evaluated_ms: int | None,
+    own: Own | None = None,
 ) -> Report:
     """Return the report. Raises UsageError for a window that is not evaluated."""
     if filters.window_s is not None:
         rows = [_seen_by(row, filters.window_s, host.windows_s) for row in rows]
     chosen = [row for row in rows if _passes(row, filters)]
     ordered = sorted(chosen, key=lambda row: rank(row, generated_ms, host.horizon_s), reverse=True)
-    return Report(generated_ms, evaluated_ms, host, tuple(ordered), dict(counts), filters.window_s)
+    return Report(generated_ms, evaluated_ms, host, tuple(ordered), dict(counts), filters.window_s, own)
 
 
 def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:

@@ -29,10 +29,24 @@ def as_object(report: Report) -> dict[str, Any]:
         "evaluated_at": time(report.evaluated_ms),
         "sampling": report.stale_s is None,
         "host": _host(report),
+        "self": _own(report),
         "counts": dict(report.counts),
         "findings": [finding(row, report.generated_ms) for row in report.rows],
         "absences": {str(reason): count for reason, count in sorted(report.host.absences.items())},
         "absence_examples": {name: list(notes) for name, notes in report.host.notes.items()},
+    }
+
+
+def _own(report: Report) -> dict[str, Any] | None:
+    own = report.own
+    if own is None:
+        return None
+    found = own.finding.assessment
+    return {
+        "pid": own.finding.pid,
+        "verdict": str(found.verdict),
+        "current_bytes": found.current_bytes,
+        "cpu_share": own.cpu_share,
     }
 
 

@@ -41,6 +41,15 @@ def as_json(stats: Mapping[str, Any]) -> str:
     return json.dumps(body, indent=1, allow_nan=False) + "\n"
 
 
+def cpu_share(stats: Mapping[str, Any]) -> float | None:
+    """Return what all of watching took of a core since the store was begun, None where no round was kept."""
+    if not stats.get("rounds") or not stats.get("interval_s"):
+        return None
+    spent: float = sum(stats.get(key, 0.0) for key, _ in _PARTS)
+    share: float = spent / (stats["rounds"] * stats["interval_s"])
+    return share
+
+
 def table(stats: Mapping[str, Any]) -> str:
     """Return the same for a terminal, the answer first."""
     lines = [*_answer(stats), "", *_parts(stats), ""]

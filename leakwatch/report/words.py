@@ -127,7 +127,7 @@ def where(row: Row) -> str:
     """Return what grows and how large it is, what else names it, and its id."""
     one = row.finding
     parts = [f"{metrics.title(one.metric)}: {format_bytes(one.assessment.current_bytes)} now"]
-    if row.estimated and row.ended_ms is None:
+    if row.too_large and row.ended_ms is None:
         parts[0] += " (estimated: too large to be read)"
     if one.kind is FindingKind.PROCESS and one.service:
         parts.append(printable(one.service))
@@ -199,10 +199,19 @@ def remarks(report: Report) -> list[str]:
         lines.append(f"{learning} still learning: a first verdict takes {half} of data.")
     if report.window_s is not None:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
-    lines += _irregular(report) + _unread(report)
+    lines += _irregular(report) + _unread(report) + _own(report)
     if report.leaking:
         lines.append("Why, test by test, and what would change it: leakwatch explain ID")
     return lines
+
+
+def _own(report: Report) -> list[str]:
+    if report.own is None:
+        return []
+    found = report.own.finding.assessment
+    cpu = "" if report.own.cpu_share is None else f", {100 * report.own.cpu_share:.2f} % of a core"
+    memory = f"{format_bytes(found.current_bytes)}{cpu}"
+    return [f"leakwatch itself takes {memory}; its own verdict: {found.verdict}, {printable(found.reason)}."]
 
 
 def _hidden(report: Report) -> list[str]:

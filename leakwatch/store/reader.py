@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from leakwatch.metrics import PROCESS_USS
 from leakwatch.model import (
     AbsenceReason,
     Block,
@@ -15,6 +16,7 @@ from leakwatch.model import (
     ServiceKind,
     Target,
     TargetKind,
+    identity_of,
 )
 from leakwatch.store import codec, engine, incidents
 from leakwatch.store.failures import translated
@@ -101,6 +103,15 @@ class Reader:
             run = run_from(connection, self._seals, self.damage, scrape_id, series, at_most=1)
             values = run.take(scrape_id).values
         return [(*series[number], value) for number, value in values.items()]
+
+    def estimated_pids(self, scrape_id: int) -> frozenset[int]:
+        """Return the processes whose USS was estimated in a scrape that is not sealed yet."""
+        with self.reading() as connection:
+            rows = connection.execute(names.series_of_kinds([TargetKind.PROCESS]))
+            series = {row.id: row.key for row in rows if row.metric == PROCESS_USS}
+            row = connection.execute(round_sql.sample_rounds(scrape_id, scrape_id)).first()
+        found = read_round(row, self.damage, series).estimated if row is not None else frozenset[int]()
+        return frozenset(identity_of(series[number]).pid for number in found)
 
     def findings(self, verdicts: Iterable[str] | None = None) -> list[StoredFinding]:
         """Return findings, all or those with the given verdicts, in no order."""

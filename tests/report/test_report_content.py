@@ -17,7 +17,7 @@ from leakwatch.errors import UsageError
 from leakwatch.escape import printable
 from leakwatch.model import Criterion, Verdict
 from leakwatch.report import csv_report, json_report, markdown, table
-from leakwatch.report.build import Filters, Row
+from leakwatch.report.build import Filters, Own, Row
 
 HOSTILE = [
     "two\nlines", "two\r\nlines", "\x1b[2J\x1b]0;title\x07", "<script>alert(1)</script>", "<img src=x onerror=a()>",
@@ -39,10 +39,27 @@ def strict(text: str) -> dict[str, object]:
 
 def test_what_is_too_large_to_be_read_is_said_to_be_estimated() -> None:
     for estimated in (True, False):
-        built = report((replace(ROWS[0], estimated=estimated),))
+        built = report((replace(ROWS[0], estimated=True, too_large=estimated),))
         for text in (table.render(built), markdown.render(built)):
             assert ("now (estimated: too large to be read)" in text) is estimated
+
+
+def test_programs_are_told_of_every_estimate() -> None:
+    for estimated in (True, False):
+        built = report((replace(ROWS[0], estimated=estimated),))
         assert strict(json_report.render(built))["findings"][0]["estimated"] is estimated  # type: ignore[index]
+
+
+def test_it_watches_itself() -> None:
+    own = replace(ROWS[0].finding, pid=4711)
+    built = replace(report(ROWS[:1]), own=Own(own, 0.0012))
+    for text in (table.render(built), markdown.render(built)):
+        (line,) = [line for line in text.splitlines() if "leakwatch itself takes" in line]
+        assert "0.12 % of a core; its own verdict: leak, " in line
+    found = strict(json_report.render(built))["self"]
+    assert isinstance(found, dict)
+    assert (found["pid"], found["verdict"], found["cpu_share"]) == (4711, "leak", 0.0012)
+    assert strict(json_report.render(report(ROWS[:1])))["self"] is None
 
 
 # JSON
@@ -57,7 +74,7 @@ FINDING_KEYS = {
 def test_the_keys_are_those_of_the_contract() -> None:
     found = strict(json_report.render(report()))
     assert set(found) == {
-        "schema", "generated_at", "evaluated_at", "sampling", "host", "counts", "findings", "absences",
+        "schema", "generated_at", "evaluated_at", "sampling", "host", "self", "counts", "findings", "absences",
         "absence_examples",
     }  # fmt: skip
     assert found["schema"] == 1
