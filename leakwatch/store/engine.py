@@ -104,7 +104,7 @@ def connect_writer(path: Path) -> Connection:
     # The lock is taken at once: a transaction that reads before it writes must not find it taken half way.
     connection = _connected(path, "mode=rwc", begin="BEGIN IMMEDIATE", settings=settings)
     driver = driver_of(connection)
-    page_bytes = driver.execute("PRAGMA page_size").fetchone()[0]  # what it was made with, maybe by an earlier version
+    page_bytes = driver.execute(database.PAGE_SIZE).fetchone()[0]  # what it was made with, maybe by an earlier version
     driver.execute(f"PRAGMA wal_autocheckpoint={LOG_BYTES // page_bytes}").fetchall()
     return connection
 
