@@ -18,8 +18,16 @@ log = logging.getLogger(__name__)
 
 
 def encode_finding(finding: Finding) -> str:
-    """Return the whole finding as compact JSON."""
-    return json.dumps(dataclasses.asdict(finding), separators=(",", ":"))
+    """Return the finding as compact JSON, without what is not known: half the text of one that is no suspect."""
+    told = dataclasses.asdict(finding)
+    _drop_unknown(told)
+    _drop_unknown(told["assessment"])
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _drop_unknown(told: dict[str, Any]) -> None:
+    for name in [name for name, value in told.items() if value is None or value == ""]:
+        del told[name]  # both are the default of every field that may be so
 
 
 def decode_finding(text: str) -> Finding | None:
@@ -37,6 +45,12 @@ def decode_target(kind: str, key: str) -> Target:
         return Target(TargetKind(kind), key)
     except ValueError:
         raise StoreCorruptError(f"the store is damaged: a target of kind {kind!r}") from None
+
+
+def start_ticks_of(target: Target) -> int | None:
+    """Return when a process began, in ticks, by its target's key; None of every other target."""
+    last = target.key.rpartition("/")[2]
+    return int(last) if target.kind is TargetKind.PROCESS and last.isascii() and last.isdecimal() else None
 
 
 def decode_json(text: str, default: Any) -> Any:

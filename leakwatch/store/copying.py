@@ -98,13 +98,21 @@ def vacuum(path: Path) -> tuple[int, int]:
             with translated(path):
                 driver = engine.driver_of(connection)
                 connection.rollback()
-                for statement in (database.FOLD_LOG, database.VACUUM, database.FOLD_LOG):
+                for statement in _anew(driver.execute(database.PAGE_SIZE).fetchone()[0]):
                     driver.execute(statement).fetchall()
             return before, path.stat().st_size
         finally:
             lock.release()
     finally:
         engine.disconnect(connection)
+
+
+def _anew(page_bytes: int) -> tuple[str, ...]:
+    """Return what writes a store of such pages anew; those of an earlier version become ours."""
+    if page_bytes == engine.PAGE_BYTES:
+        return database.FOLD_LOG, database.VACUUM, database.FOLD_LOG
+    # SQLite keeps the size of pages while there is a log.
+    return database.ONE_FILE, f"{database.PAGE_SIZE}={engine.PAGE_BYTES}", database.VACUUM, database.WITH_LOG
 
 
 def _give_to_owner(path: Path) -> None:

@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-JOURNAL_LIMIT_BYTES = 8 << 20
-"""What the write-ahead log is cut back to, so that a long reader's backlog does not stay on a small disk."""
-
-_NEW_FILE = ("auto_vacuum=INCREMENTAL",)
-"""Purged pages can be given back to the file system; must be set before the first page is written."""
+PAGE_BYTES = 2048
+"""Of a new file. A scrape adds a little to some ten tables and indices, and SQLite writes the whole page of each: pages
+of 4096 make a third more to write, of 1024 a third more to store, as a day of a series no longer fits in well."""
+LOG_BYTES = 8 << 20
+"""At this length the write-ahead log is folded into the file, so that what was written many times goes into it once; a
+long reader's backlog is cut back to it. Half of it writes 6 % more; reading it after a crash takes 4 ms."""
+_NEW_FILE = (f"page_size={PAGE_BYTES}", "auto_vacuum=INCREMENTAL")
+"""Purged pages can be given back to the file system; both must be set before the first page is written."""
 _WRITER_SETTINGS = (
     "journal_mode=WAL",
     # A power cut may lose the last commits but never damages a WAL database (sqlite.org/pragma.html#synchronous).
     "synchronous=NORMAL",
     "secure_delete=OFF",
-    f"journal_size_limit={JOURNAL_LIMIT_BYTES}",
+    f"journal_size_limit={LOG_BYTES}",
 )
 
 
@@ -99,7 +102,11 @@ def connect_writer(path: Path) -> Connection:
         ) from error
     settings = _WRITER_SETTINGS if _size(path) else _NEW_FILE + _WRITER_SETTINGS
     # The lock is taken at once: a transaction that reads before it writes must not find it taken half way.
-    return _connected(path, "mode=rwc", begin="BEGIN IMMEDIATE", settings=settings)
+    connection = _connected(path, "mode=rwc", begin="BEGIN IMMEDIATE", settings=settings)
+    driver = driver_of(connection)
+    page_bytes = driver.execute(database.PAGE_SIZE).fetchone()[0]  # what it was made with, maybe by an earlier version
+    driver.execute(f"PRAGMA wal_autocheckpoint={LOG_BYTES // page_bytes}").fetchall()
+    return connection
 
 
 def connect_inspector(path: Path) -> Connection:

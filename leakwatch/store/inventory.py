@@ -24,7 +24,7 @@ OTHERS = "everything else"
 _NAMES, _FOUND = "names of processes, services and series", "findings, incidents and state"
 _PARTS = {
     "scrape": "scrapes: times, and what was irregular",
-    "boot": _NAMES, "target": _NAMES, "process": _NAMES, "series": _NAMES,
+    "boot": _NAMES, "target": _NAMES, "process": _NAMES, "series": _NAMES, "metric": _NAMES,
     "finding": _FOUND, "suspicion": _FOUND, "state": _FOUND, "incident": _FOUND, "incident_event": _FOUND,
 }  # fmt: skip
 

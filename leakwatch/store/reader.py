@@ -153,7 +153,7 @@ class Reader:
     def past(self, metric: str, target: Target) -> SeriesPast | None:
         """Return one series as arrays, with which of its values were estimated; None where there is none."""
         with self.reading() as connection:
-            number = connection.execute(names.series_by_name(metric, target.kind, target.key)).scalar()
+            number = connection.execute(names.series_by_name(metric, target)).scalar()
             return None if number is None else past_of(connection, self._seals, self.damage, number)
 
     def living_series(self) -> dict[int, tuple[str, Target]]:

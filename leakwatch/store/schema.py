@@ -14,7 +14,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
@@ -76,10 +87,14 @@ target = Table(
     Column("id", Integer, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("key", KernelText, nullable=False),
+    Column("start_ticks", BigInteger),  # of a process when it began, NULL of all else
     Column("first_ms", BigInteger, nullable=False),
     Column("last_ms", BigInteger),  # NULL while it is alive
-    UniqueConstraint("kind", "key"),
 )
+Index("ix_target_key", target.c.kind, target.c.key, unique=True, sqlite_where=target.c.start_ticks.is_(None))
+# Processes come in the order in which they begin, so that new ones land side by side here; by key each would touch a
+# page of its own. A few may have begun together: their keys are compared.
+Index("ix_target_start_ticks", target.c.start_ticks, sqlite_where=target.c.start_ticks.is_not(None))
 
 process = Table(
     "process",
@@ -95,13 +110,20 @@ process = Table(
     Column("service_name", KernelText),
 )
 
+metric = Table(
+    "metric",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+)
+
 series = Table(
     "series",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("metric", Text, nullable=False),
+    Column("metric_id", Integer, nullable=False),  # a name here would be most of the row, twice
     Column("target_id", Integer, nullable=False),
-    UniqueConstraint("target_id", "metric"),
+    UniqueConstraint("target_id", "metric_id"),
 )
 
 sample_round = Table(

@@ -216,7 +216,7 @@ class Writer:
 
 
 def _put_states(connection: Connection, states: Mapping[str, object]) -> None:
-    rows = [{"key": key, "value": json.dumps(value)} for key, value in states.items()]
+    rows = [{"key": key, "value": json.dumps(value, separators=(",", ":"))} for key, value in states.items()]
     if rows:
         connection.execute(finding_sql.put_state(), rows)
 

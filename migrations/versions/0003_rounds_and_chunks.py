@@ -1,5 +1,7 @@
 """Samples and blocks by round instead of by row, and the tables they are sealed into; every one of them is kept.
 
+Names are kept so that new ones lie side by side.
+
 The new tables hold payloads. The encoding is written out here in the simplest form the format allows, not imported
 from the package: a migration must keep meaning what it meant when the package moves on. The daemon seals what was
 carried over soon after its start.
@@ -58,6 +60,82 @@ def upgrade() -> None:
         connection.execute(insert, some)
     op.drop_table("sample")
     op.drop_table("block")
+    _number_names()
+
+
+def _number_names() -> None:
+    """Order targets by when processes began, and number metrics: new names then land at the end of every table."""
+    op.rename_table("target", "old_target")
+    op.create_table(
+        "target",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("start_ticks", sa.BigInteger),
+        sa.Column("first_ms", sa.BigInteger, nullable=False),
+        sa.Column("last_ms", sa.BigInteger),
+    )
+    # A process's key is boot/pid/start; SQLite finds the first slash only.
+    op.execute("INSERT INTO target SELECT id, kind, key, NULL, first_ms, last_ms FROM old_target ORDER BY id")
+    op.execute("UPDATE target SET start_ticks = substr(key, instr(key, '/') + 1) WHERE kind = 'process'")
+    op.execute(
+        "UPDATE target SET start_ticks = CAST(substr(start_ticks, instr(start_ticks, '/') + 1) AS INTEGER) "
+        "WHERE kind = 'process'"
+    )
+    op.drop_table("old_target")
+    op.create_index(
+        "ix_target_key", "target", ["kind", "key"], unique=True, sqlite_where=sa.text("start_ticks IS NULL")
+    )
+    op.create_index("ix_target_start_ticks", "target", ["start_ticks"], sqlite_where=sa.text("start_ticks IS NOT NULL"))
+    op.rename_table("series", "old_series")
+    op.create_table(
+        "metric",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False, unique=True),
+    )
+    op.execute("INSERT INTO metric (name) SELECT DISTINCT metric FROM old_series ORDER BY metric")
+    op.create_table(
+        "series",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("metric_id", sa.Integer, nullable=False),
+        sa.Column("target_id", sa.Integer, nullable=False),
+        sa.UniqueConstraint("target_id", "metric_id"),
+    )
+    op.execute(
+        "INSERT INTO series SELECT o.id, m.id, o.target_id FROM old_series o JOIN metric m ON m.name = o.metric "
+        "ORDER BY o.id"
+    )
+    op.drop_table("old_series")
+
+
+def _name_names() -> None:
+    """Undo ``_number_names``."""
+    op.rename_table("target", "new_target")
+    op.create_table(
+        "target",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("first_ms", sa.BigInteger, nullable=False),
+        sa.Column("last_ms", sa.BigInteger),
+        sa.UniqueConstraint("kind", "key"),
+    )
+    op.execute("INSERT INTO target SELECT id, kind, key, first_ms, last_ms FROM new_target ORDER BY id")
+    op.drop_table("new_target")
+    op.rename_table("series", "new_series")
+    op.create_table(
+        "series",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("metric", sa.Text, nullable=False),
+        sa.Column("target_id", sa.Integer, nullable=False),
+        sa.UniqueConstraint("target_id", "metric"),
+    )
+    op.execute(
+        "INSERT INTO series SELECT n.id, m.name, n.target_id FROM new_series n JOIN metric m ON m.id = n.metric_id "
+        "ORDER BY n.id"
+    )
+    op.drop_table("new_series")
+    op.drop_table("metric")
 
 
 def _make_tables() -> None:
@@ -170,3 +248,4 @@ def downgrade() -> None:
     driver.executemany("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", block_rows(op.get_bind()))
     for table in ("chunk", "seal", "block_round", "sample_round"):
         op.drop_table(table)
+    _name_names()

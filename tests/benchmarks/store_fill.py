@@ -126,7 +126,8 @@ def _begin(
     with writer.exclusive() as connection:
         connection.execute(round_sql.drop_sample_rounds(1, 1))
         rows = connection.exec_driver_sql(
-            "SELECT metric, key, series.id FROM series JOIN target ON target.id = target_id"
+            "SELECT name, key, series.id FROM series "
+            "JOIN target ON target.id = target_id JOIN metric ON metric.id = metric_id"
         ).all()
     found = {(metric, key): number for metric, key, number in rows}
     return [found[metric, target.key] for metric, target in names]

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """What storing a scrape costs: bytes written to the disk, bytes on it in the end, CPU time.
 
-usage: python tests/benchmarks/store_write.py [-n 200] [--scrapes 720] [--blocks 200000] [--json FILE]
+usage: python tests/benchmarks/store_write.py [-n 500] [--scrapes 720] [--blocks 200000] [--pages] [--json FILE]
 
 Bytes written are those of /proc/self/io (write_bytes: what reached the page cache of a real file system, so not on a
-tmpfs; the log and the file, with every page as often as it was written). Values move as in daily work: a quarter of
-the processes change between two scrapes, nine tenths of USS and PSS are marked as estimates, and with ``churn`` five
-processes are new in every scrape.
+tmpfs; the log and the file, with every page as often as it was written), sealing and the fold of the log at the end
+included. The store holds the names of 20,000 processes that have ended. The first row is of values alone; in the others
+some processes are new in every scrape, every fifth is evaluated and each stores the statistics of sampling.
+``store_load`` makes the machine up; ``store_live.py`` measures a daemon on a real one.
+
+With --pages, which tables the pages belong to that a scrape writes to the log.
 
 With --blocks, also how long sealing and purging that many blocks takes.
 """
@@ -16,30 +19,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import random
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from leakwatch.model import (
-    Block,
-    CollectorOutcome,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    SealedBlock,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-)
+from store_load import BASE_MS, BLOCK_SCRAPES, METRICS, Machine, at_ms
+from wal_pages import Log
+
+from leakwatch.alerting.ledger import Ledger
+from leakwatch.model import Block, SealedBlock, Target, TargetKind
 from leakwatch.store import migrate
+from leakwatch.store.engine import driver_of
 from leakwatch.store.merging import merge
 from leakwatch.store.retention import Limits, purge, used_bytes
-from leakwatch.store.sealing import seal
+from leakwatch.store.sealing import SEALED_SCRAPES, seal
+from leakwatch.store.sql.database import FOLD_LOG
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -47,21 +42,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-BASE_MS = 1_790_000_000_000
-METRICS = ("process.uss_bytes", "process.swap_bytes", "process.rss_bytes", "process.pss_bytes", "process.shmem_bytes")
 KEEP_ALL = Limits(1e9, 1e9, 1 << 40, 1 << 40, 1 << 40)
-ESTIMATED = {"process.uss_bytes", "process.pss_bytes"}
-READ = 0.1
-"""Share of the processes of which these are read, not estimated, in a scrape: others every time."""
-SLABS = 150
-BLOCK_SCRAPES = 5
 PURGE_SCRAPES = 60
 """Scrapes between two purges, which seal first: as the daemon does it."""
+PAST, PAST_A_SCRAPE = 20_000, 1000
+"""Processes that have ended before: a week of two a minute."""
 
 
 HEADER = """\
-| processes | new a scrape | samples a scrape | written a scrape | bytes a sample | CPU a scrape | sealing | lock |
-|--:|--:|--:|--:|--:|--:|--:|--:|"""
+| processes | new a scrape | evaluations | samples a scrape | written a scrape | of it log | bytes a sample \
+| CPU a scrape | of it sealing | lock |
+|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|"""
 
 
 def written_bytes() -> int:
@@ -69,91 +60,83 @@ def written_bytes() -> int:
     return int(lines["write_bytes"])
 
 
-class Machine:
-    """Made-up processes and caches."""
-
-    def __init__(self, processes: int, churn: int) -> None:
-        self._rng = random.Random(1)
-        self._churn = churn
-        self._next_pid = 0
-        self._values: dict[ProcessInfo, list[int]] = {}
-        for _ in range(processes):
-            self._add()
-
-    def _add(self) -> None:
-        self._next_pid += 1
-        pid = self._next_pid
-        service = Service(ServiceKind.UNIT, f"service-{pid % 60}.service")
-        info = ProcessInfo(
-            ProcessIdentity("b0a1c2d3-0000-4000-8000-000000000000", pid, pid * 100),
-            f"worker-{pid % 60}",
-            f"/usr/lib/some/program-{pid % 60} --config /etc/some/program.conf --worker {pid}",
-            1000,
-            service,
-        )
-        self._values[info] = [self._rng.randrange(1 << 10, 1 << 20) * 1024 for _ in METRICS]  # /proc tells kB
-
-    def scrape(self, number: int) -> Scrape:
-        for info in list(self._values)[: self._churn]:
-            del self._values[info]
-            self._add()
-        samples = []
-        for info, values in self._values.items():
-            if self._rng.random() < 0.25:
-                values[:] = [value + 4096 * self._rng.randrange(-50, 60) for value in values]
-            target = info.identity.target
-            read = self._rng.random() < READ
-            samples += [
-                Sample(metric, target, value, estimated=metric in ESTIMATED and not read)
-                for metric, value in zip(METRICS, values, strict=True)
-            ]
-        for slab in range(SLABS):
-            target = Target(TargetKind.SLAB, f"cache-{slab}")
-            samples.append(Sample("slab.active_bytes", target, slab * 8192 + number * 64))
-            samples.append(Sample("slab.pages_bytes", target, slab * 16384))
-        outcome = CollectorOutcome("processes", 1000, len(self._values))
-        tick = Tick(BASE_MS + number * 60_000, "b0a1c2d3-0000-4000-8000-000000000000")
-        return Scrape(tick, tuple(samples), tuple(self._values), (outcome,))
-
-    def blocks(self, number: int) -> list[SealedBlock]:
-        if number % BLOCK_SCRAPES:
-            return []
-        start_ms = BASE_MS + (number - BLOCK_SCRAPES) * 60_000
-        block = Block(start_ms, BLOCK_SCRAPES, 1.5e6, 2.5e6, 3.5e6, 2.75e6)
-        return [SealedBlock(METRICS[0], info.identity.target, 300, BASE_MS, block) for info in self._values]
-
-
-def measure(directory: Path, processes: int, scrapes: int, churn: int) -> dict[str, float]:
-    path = directory / f"store-{processes}-{churn}.db"
+def measure(directory: Path, processes: int, scrapes: int, churn: int, *, daily: bool = True) -> dict[str, Any]:
+    """Write ``scrapes`` scrapes into a store that has been used before; ``daily`` with evaluations and statistics."""
+    path = directory / f"store-{processes}-{churn}-{daily}.db"
     migrate.upgrade(path)
-    machine, writer = Machine(processes, churn), Timed(path)
-    taken = [(machine.scrape(number), machine.blocks(number)) for number in range(1, scrapes + 1)]
-    samples = sum(len(scrape.samples) for scrape, _ in taken)
-    before, sealing_s = written_bytes(), 0.0
-    began = time.process_time()
-    for number, (scrape, blocks) in enumerate(taken, start=1):
-        writer.write_scrape(scrape, blocks)
+    machine, writer, ledger = Machine(processes, churn), Timed(path), Ledger()
+    machine.follow(write_past(writer))
+    before = SEALED_SCRAPES + 10
+    for number in range(1, before + 1):
+        writer.write_scrape(machine.scrape(number), machine.blocks(number), machine.states(number))
+    if daily:
+        evaluate(writer, machine, ledger, 0)
+    maintain(writer, before)
+    fold(writer)  # what was written until now is in the file: what is measured begins with an empty log and ends so
+    log = Log(path)
+    log.forget()
+    found = write(writer, machine, ledger if daily else None, range(before + 1, before + 1 + scrapes), log)
+    return {"processes": processes, "churn": churn, "daily": daily, **found}
+
+
+def write(writer: Timed, machine: Machine, ledger: Ledger | None, numbers: range, log: Log) -> dict[str, Any]:
+    samples, used_before = 0, used_bytes(writer)
+    writer.longest_s = cpu_s = sealing_s = 0.0
+    before = written_bytes()
+    for number in numbers:
+        scrape, blocks, states = machine.scrape(number), machine.blocks(number), machine.states(number)
+        samples += len(scrape.samples)
+        began = time.process_time()
+        writer.write_scrape(scrape, blocks, states if ledger else {})
+        cpu_s += time.process_time() - began
+        log.look()
+        if ledger and number % BLOCK_SCRAPES == 0:
+            evaluate(writer, machine, ledger, number)
+            log.look()
         if number % PURGE_SCRAPES == 0:
-            at = time.process_time()
-            seal(writer)
-            while merge(writer, 1 << 40):
-                pass
-            purge(writer, KEEP_ALL, now_ms=scrape.tick.ts_ms, interval_s=60)
-            sealing_s += time.process_time() - at
-    cpu = time.process_time() - began
-    used = used_bytes(writer)
+            began = time.process_time()
+            maintain(writer, number)
+            sealing_s += time.process_time() - began
+            log.look()
+    used, tables = used_bytes(writer) - used_before, log.by_table()
     writer.close()
-    written = written_bytes() - before
     return {
-        "processes": processes,
-        "churn": churn,
-        "samples_a_scrape": samples / scrapes,
-        "written_a_scrape_bytes": written / scrapes,
+        "samples_a_scrape": samples / len(numbers),
+        "written_a_scrape_bytes": (written_bytes() - before) / len(numbers),
+        "logged_a_scrape_bytes": log.bytes / len(numbers),
         "bytes_a_sample": used / samples,
-        "cpu_a_scrape_ms": cpu / scrapes * 1000,
-        "of_it_sealing_ms": sealing_s / scrapes * 1000,
+        "cpu_a_scrape_ms": (cpu_s + sealing_s) / len(numbers) * 1000,
+        "of_it_sealing_ms": sealing_s / len(numbers) * 1000,
         "longest_lock_ms": writer.longest_s * 1000,
+        "pages_a_scrape": {name: times / len(numbers) for name, times in tables.most_common()},
     }
+
+
+def write_past(writer: Writer) -> Machine:
+    """Write what many processes that have ended leave of names, by which a new one's may lie anywhere in an index."""
+    before = Machine(0, PAST_A_SCRAPE)
+    for number in range(-PAST // PAST_A_SCRAPE, 0):
+        writer.write_scrape(before.scrape(number))
+    return before
+
+
+def evaluate(writer: Writer, machine: Machine, ledger: Ledger, number: int) -> None:
+    entries = ledger.update(machine.findings(number), at_ms(number)).write
+    writer.write_evaluation(
+        [(entry.finding, entry.ended_ms) for entry in entries], {}, machine.evaluation(number), at_ms(number)
+    )
+
+
+def maintain(writer: Writer, number: int) -> None:
+    """Seal, merge and purge, as the daemon does."""
+    seal(writer)
+    while merge(writer, 1 << 40):
+        pass
+    purge(writer, KEEP_ALL, now_ms=at_ms(number), interval_s=60)
+
+
+def fold(writer: Writer) -> None:
+    driver_of(writer._connection).execute(FOLD_LOG).fetchall()
 
 
 def time_blocks(directory: Path, blocks: int) -> None:
@@ -194,10 +177,18 @@ class Timed(Writer):
         self.longest_s = max(self.longest_s, time.perf_counter() - began)
 
 
+def print_pages(found: list[dict[str, Any]]) -> None:
+    columns = [f"{one['churn']} new{', evaluations' if one['daily'] else ''}" for one in found]
+    print(f"\n| pages a scrape in the log | {' | '.join(columns)} |\n|---|{'--:|' * len(found)}")
+    for name in found[-1]["pages_a_scrape"]:
+        print(f"| {name} | " + " | ".join(f"{one['pages_a_scrape'].get(name, 0):.2f}" for one in found) + " |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=200, help="processes")
+    parser.add_argument("-n", type=int, default=500, help="processes")
     parser.add_argument("--scrapes", type=int, default=720)
+    parser.add_argument("--pages", action="store_true", help="tell which tables the pages in the log belong to")
     parser.add_argument("--blocks", type=int, default=0, help="also time the retention on this many blocks")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--directory", type=Path, help="on which file system")
@@ -205,14 +196,17 @@ def main() -> None:
     found = []
     with tempfile.TemporaryDirectory(dir=args.directory) as name:
         print(HEADER)
-        for churn in (0, 5):
-            one = measure(Path(name), args.n, args.scrapes, churn)
+        for churn, daily in ((0, False), (3, True), (10, True)):
+            one = measure(Path(name), args.n, args.scrapes, churn, daily=daily)
             found.append(one)
             print(
-                f"| {args.n} | {churn} | {one['samples_a_scrape']:.0f} | {one['written_a_scrape_bytes'] / 1000:.1f} kB "
+                f"| {args.n} | {churn} | {'yes' if daily else 'no'} | {one['samples_a_scrape']:.0f} "
+                f"| {one['written_a_scrape_bytes'] / 1000:.1f} kB | {one['logged_a_scrape_bytes'] / 1000:.1f} kB "
                 f"| {one['bytes_a_sample']:.2f} | {one['cpu_a_scrape_ms']:.1f} ms | {one['of_it_sealing_ms']:.1f} ms "
                 f"| {one['longest_lock_ms']:.0f} ms |"
             )
+        if args.pages:
+            print_pages(found)
         if args.blocks:
             time_blocks(Path(name), args.blocks)
     if args.json:

@@ -128,6 +128,11 @@ def test_a_daemon_killed_twice_starts_again_by_itself(tmp_path: Path, proc_tree:
         had = len(numbers)
         assert not beside(store)
     # AND each scrape of the recorded /proc has the same processes' samples
-    uss = {row[0] for row in rows(store, "SELECT id FROM series WHERE metric = 'process.uss_bytes'")}
+    uss = {
+        row[0]
+        for row in rows(
+            store, "SELECT series.id FROM series JOIN metric ON metric.id = metric_id WHERE name = 'process.uss_bytes'"
+        )
+    }
     counts = Counter(scrape_id for scrape_id, series, _ in all_samples(store) if series in uss)
     assert len(set(counts.values())) == 1

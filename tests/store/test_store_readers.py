@@ -13,7 +13,7 @@ import storetools
 from storetools import BASE_MS, NOBODY, USS, as_user, change, process, rows, scrape
 
 from leakwatch.errors import PermissionNeededError, StoreCorruptError, StoreNotFoundError
-from leakwatch.store.engine import JOURNAL_LIMIT_BYTES
+from leakwatch.store.engine import LOG_BYTES
 from leakwatch.store.reader import Reader
 from leakwatch.store.writer import Writer
 
@@ -42,11 +42,11 @@ def test_a_long_read_sees_one_moment_while_the_writer_goes_on(store: Path) -> No
         # THEN neither waits for the other, the read sees what it saw, and the log has to keep it all
         assert connection.exec_driver_sql(query).scalar_one() == 1
         wal = store.with_name(store.name + "-wal")
-        assert wal.stat().st_size > JOURNAL_LIMIT_BYTES
+        assert wal.stat().st_size > LOG_BYTES
     # AND once it has ended, the log is cut back by the next writes
     for number in range(20, 23):
         writer.write_scrape(scrape(number))
-    assert wal.stat().st_size <= JOURNAL_LIMIT_BYTES
+    assert wal.stat().st_size <= LOG_BYTES
     assert len(reader.scrapes_since(0)) == 23
     reader.close()
     writer.close()

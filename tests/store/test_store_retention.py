@@ -156,6 +156,9 @@ def test_batches_are_bounded_and_a_run_ends(writer: Writer, monkeypatch: pytest.
     assert run(writer, BASE_MS + 60 * DAY_MS).scrapes == 30
 
 
+OF_USS = "SELECT count(*) FROM series JOIN metric ON metric.id = metric_id WHERE name = 'process.uss_bytes'"
+
+
 def names(store: Path) -> list[tuple[object, ...]]:
     return rows(store, "SELECT kind, count(*) FROM target GROUP BY kind ORDER BY kind")
 
@@ -164,10 +167,10 @@ def test_who_ended_is_forgotten_with_his_samples(writer: Writer) -> None:
     # GIVEN processes that live an hour each, for 40 days
     for hour in range(40 * 24 + 1):
         hourly(writer, [hour], range(10 + hour, 11 + hour))
-    before = rows(writer.path, "SELECT count(*) FROM series WHERE metric = 'process.uss_bytes'")
+    before = rows(writer.path, OF_USS)
     run(writer, BASE_MS + 40 * DAY_MS)
     # THEN those whose samples are gone have left no name, the others have all theirs
-    after = rows(writer.path, "SELECT count(*) FROM series WHERE metric = 'process.uss_bytes'")
+    after = rows(writer.path, OF_USS)
     assert before == [(40 * 24 + 2,)]  # one more is pid 1: it has blocks, and is never among those alive
     assert after == [(14 * 24 + 3,)]  # and one more ended at the limit, not before it
     for table, column, of in (("series", "target_id", "target"), ("process", "target_id", "target")):

@@ -11,9 +11,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, MINUTE_MS, all_blocks, all_samples, beside, rows
+from storetools import BASE_MS, MINUTE_MS, USS, all_blocks, all_samples, beside, rows
 
-from leakwatch.model import HOST, Sample, Scrape, Tick
+from leakwatch.model import HOST, Sample, Scrape, Target, TargetKind, Tick
 from leakwatch.store import migrate
 from leakwatch.store.merging import merge
 from leakwatch.store.open import open_writer
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 EXTREMES = (0, 1, -1, 2**63 - 1, -(2**63), -(2**63) + 1, 4096, 10**12)
 SCRAPES = 400
+TARGETS = (
+    (1, "host", "host", None), (4, "process", "b/12/900", 5), (5, "process", "a/12/900", None),
+    (7, "slab", "odd/12/13", None), (8, "service", b"unit:\xff.service", 9),
+)  # fmt: skip
+NAMES = (
+    "SELECT s.id, metric, kind, key, first_ms, last_ms FROM series s JOIN target t ON t.id = target_id ORDER BY s.id"
+)
+NAMES_NOW = NAMES.replace("metric,", "name,").replace(" ORDER", " JOIN metric ON metric.id = metric_id ORDER")
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +42,9 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
     migrate.upgrade(path, "0002")
     rng = random.Random(3)
     connection = sqlite3.connect(path)
-    connection.execute("INSERT INTO target VALUES (1, 'host', 'host', 0, NULL)")
+    connection.executemany("INSERT INTO target VALUES (?, ?, ?, 0, ?)", TARGETS)
     connection.executemany("INSERT INTO series VALUES (?, ?, 1)", [(n, f"kernel.m{n}") for n in range(1, 21)])
+    connection.executemany("INSERT INTO series VALUES (?, ?, ?)", [(41, USS, 4), (30, USS, 5), (32, "process.fds", 4)])
     for number in range(1, SCRAPES + 1):
         at_ms = BASE_MS + number * MINUTE_MS - (86_400_000 if number > 300 else 0)
         connection.execute("INSERT INTO scrape VALUES (?, ?, 1, 0, 0, 0, 0, 9, '{}')", (number, at_ms))
@@ -66,14 +75,14 @@ def bits(blocks: list[tuple[float, ...]]) -> list[bytes]:
 def test_every_sample_and_block_is_kept_to_the_bit(copy: Path) -> None:
     samples = rows(copy, "SELECT * FROM sample ORDER BY 1, 2")
     blocks = rows(copy, "SELECT * FROM block ORDER BY 1, 2, 3")
-    others = rows(copy, "SELECT * FROM scrape"), rows(copy, "SELECT * FROM series")
+    others = rows(copy, "SELECT * FROM scrape"), rows(copy, NAMES)
     # WHEN the daemon opens it
     writer = open_writer(copy, BASE_MS)
     # THEN all of it is there, and readers find it
     assert not beside(copy)
     assert all_samples(copy) == samples
     assert bits(all_blocks(copy)) == bits(blocks)  # type: ignore[arg-type]
-    assert (rows(copy, "SELECT * FROM scrape"), rows(copy, "SELECT * FROM series")) == others
+    assert (rows(copy, "SELECT * FROM scrape"), rows(copy, NAMES_NOW)) == others
     reader = Reader(copy)
     past = reader.samples("kernel.m1", HOST)
     reader.close()
@@ -93,6 +102,7 @@ def test_every_sample_and_block_is_kept_to_the_bit(copy: Path) -> None:
 def test_the_way_back_finds_all_of_it_again(copy: Path) -> None:
     samples = rows(copy, "SELECT * FROM sample ORDER BY 1, 2")
     blocks = rows(copy, "SELECT * FROM block ORDER BY 1, 2, 3")
+    names = rows(copy, NAMES), rows(copy, "SELECT * FROM target")
     # GIVEN a store that was migrated and sealed
     writer = open_writer(copy, BASE_MS)
     assert seal(writer)
@@ -102,7 +112,27 @@ def test_the_way_back_finds_all_of_it_again(copy: Path) -> None:
     subprocess.run(argv, cwd=migrate.scripts_directory().parent, check=True, capture_output=True)
     assert rows(copy, "SELECT * FROM sample ORDER BY 1, 2") == samples
     assert bits(rows(copy, "SELECT * FROM block ORDER BY 1, 2, 3")) == bits(blocks)  # type: ignore[arg-type]
-    assert rows(copy, "SELECT count(*) FROM sqlite_master WHERE name IN ('chunk', 'seal', 'sample_round')") == [(0,)]
+    assert (rows(copy, NAMES), rows(copy, "SELECT * FROM target")) == names
+    gone = "('chunk', 'seal', 'sample_round', 'metric', 'ix_target_key')"
+    assert rows(copy, f"SELECT count(*) FROM sqlite_master WHERE name IN {gone}") == [(0,)]
+
+
+def test_names_are_found_as_what_they_were(copy: Path) -> None:
+    # GIVEN a migrated store in which a process, a service and a cache have ended or live
+    writer = open_writer(copy, BASE_MS)
+    assert rows(copy, "SELECT id, start_ticks FROM target WHERE start_ticks IS NOT NULL") == [(4, 900), (5, 900)]
+    before = rows(copy, "SELECT id FROM target ORDER BY id")
+    # WHEN they are there again, and one more process that began at the same tick
+    targets = [Target(TargetKind.PROCESS, key) for key in ("b/12/900", "a/12/900", "b/13/900")]
+    targets += [Target(TargetKind.SERVICE, "unit:\udcff.service"), Target(TargetKind.SLAB, "odd/12/13")]
+    writer.write_scrape(Scrape(Tick(BASE_MS, "b"), tuple(Sample(USS, one, 7) for one in targets), (), ()))
+    writer.close()
+    # THEN only that one is new, and each has its own series
+    assert rows(copy, "SELECT id FROM target ORDER BY id") == [*before, (9,)]
+    reader = Reader(copy)
+    assert [reader.samples(USS, one) for one in targets] == [[(BASE_MS, 7)]] * 5
+    reader.close()
+    assert rows(copy, "SELECT id FROM series WHERE target_id = 4 ORDER BY id") == [(32,), (41,)]
 
 
 def test_a_store_of_no_samples_is_migrated_too(tmp_path: Path) -> None:

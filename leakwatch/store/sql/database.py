@@ -21,6 +21,8 @@ VACUUM = "VACUUM"
 FOLD_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 ONE_FILE = "PRAGMA journal_mode=DELETE"
 """Folds the log into the file and does without one from then on: what a backup is left as."""
+WITH_LOG = "PRAGMA journal_mode=WAL"
+PAGE_SIZE = "PRAGMA page_size"
 
 
 def pragma(name: str) -> TextClause:

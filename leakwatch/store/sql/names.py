@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from leakwatch.store import schema as s
+from leakwatch.store.codec import start_ticks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Select, Update
+    from sqlalchemy import ColumnElement, Select, Update
     from sqlalchemy.dialects.sqlite import Insert
 
+    from leakwatch.model import Target
+
 ADD_TARGET = insert(s.target)
+ADD_METRIC = insert(s.metric)
 ADD_SERIES = insert(s.series)
 
 
@@ -34,9 +38,15 @@ def living_targets() -> Select[Any]:
     return select(s.target.c.id, s.target.c.kind, s.target.c.key).where(s.target.c.last_ms.is_(None))
 
 
-def find_target(kind: str, key: str) -> Select[Any]:
+def find_target(target: Target) -> Select[Any]:
     """One target's number."""
-    return select(s.target.c.id).where(and_(s.target.c.kind == kind, s.target.c.key == key))
+    return select(s.target.c.id).where(*_is(target))
+
+
+def _is(target: Target) -> tuple[ColumnElement[bool], ...]:
+    c, start_ticks = s.target.c, start_ticks_of(target)  # by which of the two indices it is found
+    began = c.start_ticks.is_(None) if start_ticks is None else c.start_ticks == start_ticks
+    return c.kind == target.kind, began, c.key == target.key
 
 
 def highest_target() -> Select[Any]:
@@ -54,27 +64,33 @@ def revive_target(target_id: int) -> Update:
     return update(s.target).where(s.target.c.id == target_id).values(last_ms=None)
 
 
+def metrics() -> Select[Any]:
+    """The number of every metric there has been a series of."""
+    return select(s.metric)
+
+
+def series_ever() -> Select[Any]:
+    """Every series with its metric and target, of targets that have ended, too."""
+    return (
+        select(s.series.c.id, s.metric.c.name.label("metric"), s.series.c.target_id, s.target.c.kind, s.target.c.key)
+        .join(s.metric, s.metric.c.id == s.series.c.metric_id)
+        .join(s.target, s.target.c.id == s.series.c.target_id)
+    )
+
+
 def all_series() -> Select[Any]:
     """Every series whose target lives, with its target."""
-    return (
-        select(s.series.c.id, s.series.c.metric, s.target.c.id.label("target_id"), s.target.c.kind, s.target.c.key)
-        .join(s.target, s.target.c.id == s.series.c.target_id)
-        .where(s.target.c.last_ms.is_(None))
-    )
+    return series_ever().where(s.target.c.last_ms.is_(None))
 
 
-def series_of_metrics(metrics: Iterable[str]) -> Select[Any]:
+def series_of_metrics(names: Iterable[str]) -> Select[Any]:
     """Every series of the given metrics, of targets that have ended, too."""
-    return (
-        select(s.series.c.id, s.series.c.metric, s.target.c.kind, s.target.c.key)
-        .join(s.target, s.target.c.id == s.series.c.target_id)
-        .where(s.series.c.metric.in_(list(metrics)))
-    )
+    return series_ever().where(s.metric.c.name.in_(list(names)))
 
 
 def find_series(target_id: int) -> Select[Any]:
     """The series of one target."""
-    return select(s.series.c.id, s.series.c.metric).where(s.series.c.target_id == target_id)
+    return series_ever().where(s.series.c.target_id == target_id)
 
 
 def highest_series() -> Select[Any]:
@@ -105,24 +121,9 @@ def processes_ever() -> Select[Any]:
 
 def series_of_kinds(kinds: Iterable[str]) -> Select[Any]:
     """Every series of targets of the given kinds, of those that have ended, too."""
-    return (
-        select(s.series.c.id, s.series.c.metric, s.target.c.key)
-        .join(s.target, s.target.c.id == s.series.c.target_id)
-        .where(s.target.c.kind.in_(list(kinds)))
-    )
+    return series_ever().where(s.target.c.kind.in_(list(kinds)))
 
 
-def series_by_name(metric: str, kind: str, key: str) -> Select[Any]:
-    """The number of one series."""
-    return (
-        select(s.series.c.id)
-        .join(s.target, s.target.c.id == s.series.c.target_id)
-        .where(s.series.c.metric == metric, s.target.c.kind == kind, s.target.c.key == key)
-    )
-
-
-def series_ever() -> Select[Any]:
-    """Every series, of targets that have ended, too."""
-    return select(s.series.c.id, s.series.c.metric, s.target.c.kind, s.target.c.key).join(
-        s.target, s.target.c.id == s.series.c.target_id
-    )
+def series_by_name(metric: str, target: Target) -> Select[Any]:
+    """The number of one series, with its names."""
+    return series_ever().where(s.metric.c.name == metric, *_is(target))
