@@ -39,6 +39,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon; return its exit code."""
+    from leakwatch.lean import without_openssl
+
+    without_openssl()
     _occupy_standard_files()
     from leakwatch.cli.arguments import duration
     from leakwatch.config import load_config
