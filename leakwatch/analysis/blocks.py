@@ -24,6 +24,10 @@ HELD_AS: Final = "f"
 """Type code of what a ring holds: single precision, 6 kB less a series after twenty days. Exact for memory counted in
 pages up to 64 GiB, and to 64 bytes in a GiB for anything else."""
 
+COARSE_STEP = 48
+"""Coarse blocks that memory is taken for at a time: two days of them at the default windows. The fine ones, which fill
+within 28 hours, have theirs at once: a daemon that fills for a day looks like one that leaks."""
+
 
 class OpenBlock:
     """The block samples are falling into."""
@@ -61,52 +65,72 @@ class OpenBlock:
 
 
 class Ring:
-    """The newest blocks of one span on a grid, oldest first; NaN where no sample fell."""
+    """The newest blocks of one span on a grid, oldest first; NaN where no sample fell.
 
-    __slots__ = ("_room", "end", "lows", "medians")
+    Its memory is taken ``step`` blocks at a time and never given back: arrays that grow block by block leave holes all
+    over the heap.
+    """
 
-    def __init__(self, room: int) -> None:
+    __slots__ = ("_count", "_lows", "_medians", "_room", "_step", "end")
+
+    def __init__(self, room: int, step: int) -> None:
         self._room = room
+        self._step = step
+        self._count = 0
         self.end = -1
         """Index of the newest block, -1 while there is none."""
-        self.lows = array(HELD_AS)
-        self.medians = array(HELD_AS)
+        self._lows = array(HELD_AS)
+        self._medians = array(HELD_AS)
 
     def __len__(self) -> int:
-        return len(self.lows)
+        return self._count
+
+    @property
+    def lows(self) -> array[float]:
+        """The lowest value of each block held, a copy."""
+        return self._lows[: self._count]
+
+    @property
+    def medians(self) -> array[float]:
+        """The median of each block held, a copy."""
+        return self._medians[: self._count]
 
     @property
     def start(self) -> int:
         """Index of the oldest block held."""
-        return self.end - len(self.lows) + 1
+        return self.end - self._count + 1
 
     def append(self, index: int, low: float, middle: float) -> None:
         """Add the block with this index, newer than all held; the missing ones before it are NaN."""
-        if self.lows:
+        if self._count:
             self.pad(index - 1)
-        self.lows.append(low)
-        self.medians.append(middle)
+        self._push(1, low, middle)
         self.end = index
-        self._trim()
 
     def pad(self, index: int) -> None:
         """Hold NaN up to and with this index."""
         missing = min(index - self.end, self._room)
         if missing > 0:
-            self.lows.extend([nan] * missing)
-            self.medians.extend([nan] * missing)
+            self._push(missing, nan, nan)
             self.end = index
-            self._trim()
 
-    def _trim(self) -> None:
-        spare = len(self.lows) - self._room
-        if spare > 0:
-            del self.lows[:spare], self.medians[:spare]
+    def _push(self, number: int, low: float, middle: float) -> None:
+        """Add so many blocks of these values; the oldest make room for them."""
+        before = self._count
+        kept = min(before, self._room - number)
+        count = kept + number
+        for held, value in ((self._lows, low), (self._medians, middle)):
+            if count > len(held):
+                held.extend([nan] * min(-(-(count - len(held)) // self._step) * self._step, self._room - len(held)))
+            if kept < before:
+                held[:kept] = held[before - kept : before]
+            held[kept:count] = array(HELD_AS, [value]) * number
+        self._count = count
 
     def clear(self) -> None:
         """Hold nothing."""
         self.end = -1
-        del self.lows[:], self.medians[:]
+        self._count = 0
 
 
 class Trail:
@@ -116,8 +140,8 @@ class Trail:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self.fine = Ring(FINE_KEPT)
-        self.coarse = Ring(plan.coarse_kept)
+        self.fine = Ring(FINE_KEPT, FINE_KEPT)
+        self.coarse = Ring(plan.coarse_kept, COARSE_STEP)
         self.first = -1
         """Fine block the current segment began with, -1 before its first sample."""
         self.top_before = -inf

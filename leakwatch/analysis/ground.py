@@ -48,17 +48,9 @@ class Ground:
 
 
 LookValues: TypeAlias = tuple[int, float, float, float, float]
-
-
 GroundValues: TypeAlias = tuple[float, float, float, float, float, bool, int, float, float]
-
-
 """The fields of a ``Look`` and of a ``Ground`` in their order."""
-
-
 RANGE_SHARE = 0.5
-
-
 """Of the growth worth waking for that the troughs must span: a median of slopes may exceed their range, but not so."""
 
 

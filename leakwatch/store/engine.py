@@ -36,6 +36,9 @@ _WRITER_SETTINGS = (
     # A power cut may lose the last commits but never damages a WAL database (sqlite.org/pragma.html#synchronous).
     "synchronous=NORMAL",
     "secure_delete=OFF",
+    # Pages kept in memory, in KiB, 2000 by default: a writer appends, and what it touches again fits in this. Measured
+    # over 20 hours: 0.6 MB less, and the cache no longer fills as the store grows.
+    "cache_size=-400",
     f"journal_size_limit={LOG_BYTES}",
 )
 

@@ -164,7 +164,7 @@ def test_a_gap_is_padded_and_never_joined() -> None:
 
 
 def test_a_ring_padded_for_longer_than_it_holds_is_all_nan() -> None:
-    ring = Ring(5)
+    ring = Ring(5, 2)
     ring.append(0, 1.0, 1.0)
     ring.append(100, 2.0, 2.0)
     assert (ring.start, ring.end, len(ring)) == (96, 100, 5)
