@@ -34,14 +34,14 @@ from leakwatch.errors import (
     StoreCorruptError,
     StoreWriteError,
 )
-from leakwatch.judging import CHILD_FROM_S, JudgingError, judge_for
+from leakwatch.judging import JudgingError, in_child
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
 from leakwatch.procfs.root import ProcFS
+from leakwatch.recall import recall_in_child
 from leakwatch.resume import LIVES, resume
 from leakwatch.scan import Scan
 from leakwatch.store.incidents import ChangedIncidents
-from leakwatch.store.reader import Reader
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
@@ -62,6 +62,10 @@ EVALUATE_INTERVALS = 5
 """Sampling intervals between two evaluations at least, so that judging costs less than sampling."""
 EVALUATE_AT_LEAST_S = 5.0
 PURGE_INTERVALS = 60
+PURGE_AT_LEAST_S = 60.0
+"""Sealing and purging start a child: 0.4 s of CPU."""
+JUDGED_AT_STOP_S = 60.0
+"""Who judges more often than this watches a test of minutes, and wants its end judged, too."""
 LATE_INTERVALS = 2.5
 """Without a tick for this long the scheduler, which goes by the wall clock, was left behind by a clock set back."""
 
@@ -103,20 +107,18 @@ class Daemon:
     def _resume(self) -> None:
         self._begin_anew()
         try:
-            reader = Reader(self._keeper.path)
-            try:
-                self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in reader.findings())
-                self._incidents = Incidents(self._pace(), reader.incidents())
-                self._unstored = resume(self._scan, reader, self._clock.now().wall_ms)
-                self._scraper.spent.totals = Totals.of(reader.states().get(STATS, {}))
-            finally:
-                reader.close()
+            now_ms = self._clock.now().wall_ms
+            pieces = recall_in_child(self._keeper.path, self._scan.plan, now_ms)
+            said, self._unstored = resume(self._scan, pieces, now_ms)
+            self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in said.findings)
+            self._incidents = Incidents(self._pace(), said.incidents)
+            self._scraper.spent.totals = Totals.of(said.states.get(STATS, {}))
         except StoreCorruptError as error:
             self._keeper.start_new(error)
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._scan = Scan(self._config, self._limits, judge_for(self.evaluate_every_s))
+        self._scan = Scan(self._config, self._limits, in_child)
         self._ledger, self._incidents = Ledger(), Incidents(self._pace())
 
     def _pace(self) -> Pace:
@@ -150,7 +152,7 @@ class Daemon:
         jobs: list[tuple[Callable[[], None], float, str, datetime | None]] = [
             (self._scrape, interval_s, "default", now),
             (self._evaluate, self.evaluate_every_s, "slow", None),
-            (self._purge, PURGE_INTERVALS * interval_s, "slow", now),
+            (self._purge, max(PURGE_AT_LEAST_S, PURGE_INTERVALS * interval_s), "slow", now),
         ]
         for job, every_s, executor, first in jobs:
             start = {"next_run_time": first} if first else {}
@@ -180,8 +182,8 @@ class Daemon:
 
     def _finish(self) -> None:
         """Judge and store once more, so that a report after the end shows the end; then close."""
-        # A stop must not wait for a child; who ends by himself, or judges here, does so once more.
-        prompt = self.evaluate_every_s < CHILD_FROM_S or not self._stop.is_set()
+        # A stop does not wait for it where the last is minutes old at most and minutes matter little.
+        prompt = self.evaluate_every_s < JUDGED_AT_STOP_S or not self._stop.is_set()
         if self._ready and self._exit_code == EXIT_OK and prompt:
             self._guarded(self._evaluate)()
         self._closing = True

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
 from leakwatch.store.lock import StoreLock
-from leakwatch.store.merging import merge
 from leakwatch.store.open import open_writer
-from leakwatch.store.retention import limits_of, purge
-from leakwatch.store.sealing import seal
 from leakwatch.store.setaside import set_aside
+from leakwatch.store.upkeep import Failure, Task, Tending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +38,7 @@ class StoreKeeper:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
+        self.tend = Tending()
         self.generation = 0
         """How many stores were set aside: what a store was told before, the next one does not know."""
         self._clock = clock
@@ -102,23 +101,25 @@ class StoreKeeper:
         return True
 
     def purge(self, limits: StoreConfig, interval_s: float) -> None:
-        """Put away what is complete and apply the configured limits."""
-        self.attempt("history could not be compressed", lambda writer: self._seal(writer, limits))
-        self.attempt("old data could not be removed", lambda writer: self._purge(writer, limits, interval_s))
+        """Put away what is complete and apply the configured limits, in a child that ends."""
+        writer = self._writer
+        task = Task(str(self.path), limits, self._clock.now().wall_ms, interval_s)
+        try:
+            for failure in self.tend(task):
+                self._heed(writer, failure)
+        except LeakwatchError as error:
+            self._heed(writer, Failure("history could not be compressed", error))
 
-    def _seal(self, writer: Writer, limits: StoreConfig) -> None:
-        seal(writer)
-        while merge(writer, min(limits.max_size_bytes, limits.max_samples_bytes)):
-            pass
-
-    def _purge(self, writer: Writer, limits: StoreConfig, interval_s: float) -> None:
-        done = purge(writer, limits_of(limits), now_ms=self._clock.now().wall_ms, interval_s=interval_s)
-        if done.for_size:
-            log.warning("the store is at its size limit: %d scrapes were removed before their time", done.scrapes)
+    def _heed(self, writer: Writer, failure: Failure) -> None:
+        if isinstance(failure.error, StoreCorruptError):
+            self._damage = writer, failure.error
+        elif not self._closing and writer is self._writer:  # else it was ended on purpose
+            log.error("%s: %s", failure.what, failure.error)
 
     def close(self) -> None:
         """Close the store in order and give it free; what still writes finds it closed and is silent."""
         self._closing = True
+        self.tend.end()
         try:
             self._writer.close()
         except LeakwatchError as error:

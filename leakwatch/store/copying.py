@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import OutputExistsError, StoreCorruptError, StoreWriteError
 from leakwatch.store import engine
+from leakwatch.store.driver import PAGE_BYTES
 from leakwatch.store.failures import translated
 from leakwatch.store.lock import StoreLock
 from leakwatch.store.reader import Reader
@@ -109,10 +110,10 @@ def vacuum(path: Path) -> tuple[int, int]:
 
 def _anew(page_bytes: int) -> tuple[str, ...]:
     """Return what writes a store of such pages anew; those of an earlier version become ours."""
-    if page_bytes == engine.PAGE_BYTES:
+    if page_bytes == PAGE_BYTES:
         return database.FOLD_LOG, database.VACUUM, database.FOLD_LOG
     # SQLite keeps the size of pages while there is a log.
-    return database.ONE_FILE, f"{database.PAGE_SIZE}={engine.PAGE_BYTES}", database.VACUUM, database.WITH_LOG
+    return database.ONE_FILE, f"{database.PAGE_SIZE}={PAGE_BYTES}", database.VACUUM, database.WITH_LOG
 
 
 def _give_to_owner(path: Path) -> None:

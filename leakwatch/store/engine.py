@@ -1,4 +1,4 @@
-"""Connections to the SQLite file: the one that writes, those that read."""
+"""SQLAlchemy's connections to the SQLite file: those that maintain it, those that read."""
 
 from __future__ import annotations
 
@@ -7,60 +7,37 @@ import os
 import sqlite3
 import stat
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from leakwatch.errors import PermissionNeededError, StoreNotFoundError, StoreWriteError
-from leakwatch.store.failures import BUSY_TIMEOUT_S, translated
+from leakwatch.store.driver import connect, connect_to_write, size
+from leakwatch.store.failures import translated
 from leakwatch.store.revision import check_revision
 from leakwatch.store.sql import database
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
-PAGE_BYTES = 2048
-"""Of a new file. A scrape adds a little to some ten tables and indices, and SQLite writes the whole page of each: pages
-of 4096 make a third more to write, of 1024 a third more to store, as a day of a series no longer fits in well."""
-LOG_BYTES = 8 << 20
-"""At this length the write-ahead log is folded into the file, so that what was written many times goes into it once; a
-long reader's backlog is cut back to it. Half of it writes 6 % more; reading it after a crash takes 4 ms."""
-_NEW_FILE = (f"page_size={PAGE_BYTES}", "auto_vacuum=INCREMENTAL")
-"""Purged pages can be given back to the file system; both must be set before the first page is written."""
-_WRITER_SETTINGS = (
-    "journal_mode=WAL",
-    # A power cut may lose the last commits but never damages a WAL database (sqlite.org/pragma.html#synchronous).
-    "synchronous=NORMAL",
-    "secure_delete=OFF",
-    # Pages kept in memory, in KiB, 2000 by default: a writer appends, and what it touches again fits in this. Measured
-    # over 20 hours: 0.6 MB less, and the cache no longer fills as the store grows.
-    "cache_size=-400",
-    f"journal_size_limit={LOG_BYTES}",
-)
+
+BEGIN_WRITING = "BEGIN IMMEDIATE"
+"""The lock is taken at once: a transaction that reads before it writes must not find it taken half way."""
 
 
-def _engine(path: Path, mode: str, *, begin: str, settings: tuple[str, ...] = ()) -> Engine:
-    uri = f"file:{quote(str(path.absolute()))}?{mode}"
-
-    def connect() -> sqlite3.Connection:
-        # Without an isolation level the driver begins nothing by itself: its own way leaves the first SELECT and every
-        # CREATE TABLE outside the transaction, and half a migration behind.
-        driver = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
-        try:
-            for setting in settings:
-                driver.execute(f"PRAGMA {setting}").fetchall()
-        except BaseException:
-            driver.close()
-            raise
-        return driver
-
+def _engine(connect: Callable[[], sqlite3.Connection], begin: str) -> Engine:
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin) and None)
     return engine
+
+
+def borrowing(driver: sqlite3.Connection) -> Connection:
+    """Return SQLAlchemy's view of a connection that writes, which stays its owner's to close."""
+    return _engine(lambda: driver, BEGIN_WRITING).connect()
 
 
 def disconnect(connection: Connection) -> None:
@@ -91,30 +68,13 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
 
 
 def connect_writer(path: Path) -> Connection:
-    """Return the one connection that writes; a new store can be read by its owner alone.
-
-    Raises StoreWriteError, StoreCorruptError or StoreBusyError.
-    """
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise StoreWriteError(
-            f"{path} cannot be created ({error.strerror}); make {path.parent} writable or set url under [store]"
-        ) from error
-    settings = _WRITER_SETTINGS if _size(path) else _NEW_FILE + _WRITER_SETTINGS
-    # The lock is taken at once: a transaction that reads before it writes must not find it taken half way.
-    connection = _connected(path, "mode=rwc", begin="BEGIN IMMEDIATE", settings=settings)
-    driver = driver_of(connection)
-    page_bytes = driver.execute(database.PAGE_SIZE).fetchone()[0]  # what it was made with, maybe by an earlier version
-    driver.execute(f"PRAGMA wal_autocheckpoint={LOG_BYTES // page_bytes}").fetchall()
-    return connection
+    """Return a connection that writes; raises the errors of ``driver.connect_to_write``."""
+    return borrowing(connect_to_write(path))
 
 
 def connect_inspector(path: Path) -> Connection:
     """Return a connection that changes nothing of an existing database, but can recover it after a crash."""
-    return _connected(path, "mode=rw", begin="BEGIN")
+    return _connected(path, "mode=rw")
 
 
 def connect_marker(path: Path) -> Connection:
@@ -129,9 +89,9 @@ def connect_marker(path: Path) -> Connection:
         if os.geteuid() in (0, path.stat().st_uid):
             raise StoreWriteError(f"{path} is read-only; make it writable")
         raise PermissionNeededError(f"{path} may only be changed by its owner and root; run the command with sudo")
-    connection = _connected(path, "mode=rw", begin="BEGIN IMMEDIATE")
+    connection = _connected(path, "mode=rw", begin=BEGIN_WRITING)
     try:
-        check_revision(path, connection)
+        check_revision(path, driver_of(connection))
     except BaseException:
         disconnect(connection)
         raise
@@ -145,29 +105,22 @@ def connect_reader(path: Path) -> Connection:
     """
     _check_readable(path)
     try:
-        connection = _connected(path, "mode=ro", begin="BEGIN")
+        connection = _connected(path, "mode=ro")
     except StoreWriteError:
         # WAL needs its shared-memory file, which cannot be made on read-only media; then nobody writes either. But
         # what is still in the log would be missed without a word.
-        if _size(path.with_name(path.name + "-wal")):
+        if size(path.with_name(path.name + "-wal")):
             raise PermissionNeededError(
                 f"{path} is in use or was not closed in order, and you may not use the log beside it; run the command "
                 "with sudo, or on a copy of all its files in a directory of your own"
             ) from None
-        connection = _connected(path, "immutable=1", begin="BEGIN")
+        connection = _connected(path, "immutable=1")
     try:
-        check_revision(path, connection)
+        check_revision(path, driver_of(connection))
     except BaseException:
         disconnect(connection)
         raise
     return connection
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _check_readable(path: Path) -> None:
@@ -187,9 +140,9 @@ def _check_readable(path: Path) -> None:
         raise StoreNotFoundError(f"{path} is empty: no scrape has been stored yet; is the daemon starting?")
 
 
-def _connected(path: Path, mode: str, *, begin: str, settings: tuple[str, ...] = ()) -> Connection:
+def _connected(path: Path, mode: str, *, begin: str = "BEGIN") -> Connection:
     with translated(path):
-        connection = _engine(path, mode, begin=begin, settings=settings).connect()
+        connection = _engine(lambda: connect(path, mode), begin).connect()
         try:
             connection.execute(database.TABLE_NAMES).all()  # SQLite opens the file at the first statement
             connection.rollback()

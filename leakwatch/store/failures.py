@@ -6,8 +6,6 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, NoReturn
 
-from sqlalchemy.exc import DBAPIError
-
 from leakwatch.errors import StoreBusyError, StoreCorruptError, StoreWriteError
 
 if TYPE_CHECKING:
@@ -34,17 +32,25 @@ def result_codes(error: BaseException | None) -> tuple[int, int]:
     return extended, extended & 0xFF  # the low byte is the primary code (sqlite.org/rescode.html)
 
 
-def raise_translated(error: DBAPIError | sqlite3.Error, path: Path) -> NoReturn:
+def driver_error(error: BaseException) -> sqlite3.Error | None:
+    """Return the driver's error in one that was raised, None where it is about something else.
+
+    SQLAlchemy wraps it and keeps it as ``orig``: asked for by name, so that who does without need not load it.
+    """
+    found = getattr(error, "orig", error)
+    return found if isinstance(found, sqlite3.Error) else None
+
+
+def raise_translated(error: sqlite3.Error, path: Path) -> NoReturn:
     """Raise the LeakwatchError that says what happened to the store at ``path``."""
-    orig: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
-    extended, code = result_codes(orig)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(orig):
-        raise StoreCorruptError(f"{path} is damaged or no SQLite database ({orig})") from error
+    extended, code = result_codes(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error):
+        raise StoreCorruptError(f"{path} is damaged or no SQLite database ({error})") from error
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         raise StoreBusyError(
             f"{path} stayed locked for {BUSY_TIMEOUT_S} s; is a backup or sqlite3 open on it?"
         ) from error
-    raise StoreWriteError(f"{path}: {_CAUSES.get(extended) or _CAUSES.get(code) or orig}") from error
+    raise StoreWriteError(f"{path}: {_CAUSES.get(extended) or _CAUSES.get(code) or error}") from error
 
 
 @contextlib.contextmanager
@@ -52,5 +58,8 @@ def translated(path: Path) -> Iterator[None]:
     """Turn the database's errors inside into ours."""
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:
-        raise_translated(error, path)
+    except Exception as error:
+        found = driver_error(error)
+        if found is None:
+            raise
+        raise_translated(found, path)

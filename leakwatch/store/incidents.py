@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.incident import (
     Acknowledgement,
-    EventKind,
     Incident,
     IncidentEvent,
     IncidentState,
@@ -23,22 +22,15 @@ from leakwatch.incident import (
     Silence,
 )
 from leakwatch.model import FindingKind, Verdict
-from leakwatch.store.sql import incidents as statements
+from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Row
-
     from leakwatch.incident import Marks
+    from leakwatch.store.plain import PlainConnection
 
 log = logging.getLogger(__name__)
-
-_PROGRESS = (
-    "finding_id", "kind", "name", "state", "opened_ms", "confirmed_ms", "since_ms", "resolved_ms", "resolution",
-    "reason", "reopened", "reopened_ms", "restarted_ms", "payload",
-)  # fmt: skip
-"""The daemon's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +46,25 @@ class ChangedIncidents:
 NO_INCIDENTS = ChangedIncidents()
 
 
-def put(connection: Connection, changed: ChangedIncidents) -> None:
+def put(connection: PlainConnection, changed: ChangedIncidents) -> None:
     """Store what changed."""
     if changed.incidents:
-        connection.execute(statements.put_incident(_PROGRESS), [_row(one) for one in changed.incidents])
+        connection.execute_many(texts.PUT_INCIDENT, [_row(one) for one in changed.incidents])
     for was, incident in changed.silences:
-        values = silence_values(incident.silence)
-        connection.execute(statements.move_silence(incident.id, was.since_ms, was.until_ms, values))
-    put_events(connection, changed.events)
+        key = {"id": incident.id, "was_since_ms": was.since_ms, "was_until_ms": was.until_ms}
+        connection.execute(texts.MOVE_SILENCE, silence_values(incident.silence) | key)
+    connection.execute_many(texts.ADD_INCIDENT_EVENT, [event_values(event) for event in changed.events])
 
 
-def put_events(connection: Connection, events: Sequence[IncidentEvent]) -> None:
-    """Append to the history."""
-    if events:
-        connection.execute(statements.ADD_INCIDENT_EVENTS, [dataclasses.asdict(event) for event in events])
-
-
-def read(connection: Connection) -> list[Incident]:
-    """Return all incidents, oldest first; one whose row makes no sense is left out with a line in the log."""
-    rows = connection.execute(statements.incidents()).all()
-    return [incident for row in rows if (incident := _incident(row)) is not None]
-
-
-def read_events(connection: Connection, incident_id: str) -> list[IncidentEvent]:
-    """Return an incident's history, oldest first."""
-    rows = connection.execute(statements.incident_events(incident_id)).all()
-    kinds = frozenset(EventKind)
-    return [
-        IncidentEvent(row.incident_id, row.at_ms, EventKind(row.kind), row.reason, row.by)
-        for row in rows
-        if row.kind in kinds
-    ]
-
-
-def marks(connection: Connection) -> dict[str, Marks]:
+def marks(connection: PlainConnection) -> dict[str, Marks]:
     """Return what people have noted, by incident id; those of which nothing is noted are left out."""
-    rows = connection.execute(statements.marked_incidents()).all()
+    rows = connection.execute(texts.MARKED_INCIDENTS)
     return {row.id: (_acknowledgement(row), _silence(row)) for row in rows}
+
+
+def event_values(event: IncidentEvent) -> dict[str, object]:
+    """Return the columns of an entry of the history."""
+    return dataclasses.asdict(event)
 
 
 def acknowledgement_values(given: Acknowledgement | None) -> dict[str, object]:
@@ -114,7 +88,7 @@ def silence_values(given: Silence | None) -> dict[str, object]:
 
 
 def _row(incident: Incident) -> dict[str, object]:
-    row = {name: getattr(incident, name) for name in _PROGRESS if name != "payload"}
+    row = {name: getattr(incident, name) for name in texts.PROGRESS if name != "payload"}
     payload = json.dumps(dataclasses.asdict(incident.progress), separators=(",", ":"))
     return (
         row
@@ -124,7 +98,8 @@ def _row(incident: Incident) -> dict[str, object]:
     )
 
 
-def _incident(row: Row[Any]) -> Incident | None:
+def incident_of(row: Any) -> Incident | None:
+    """Return the incident of a row; None, with a line in the log, for one that makes no sense."""
     try:
         return Incident(
             id=row.id,
@@ -161,7 +136,7 @@ def _progress(text: str) -> Progress:
         return Progress(told=True)
 
 
-def _acknowledgement(row: Row[Any]) -> Acknowledgement | None:
+def _acknowledgement(row: Any) -> Acknowledgement | None:
     if row.acknowledged_ms is None:
         return None
     return Acknowledgement(
@@ -169,7 +144,7 @@ def _acknowledgement(row: Row[Any]) -> Acknowledgement | None:
     )
 
 
-def _silence(row: Row[Any]) -> Silence | None:
+def _silence(row: Any) -> Silence | None:
     if row.silenced_ms is None or row.silenced_until_ms is None:
         return None
     return Silence(row.silenced_ms, row.silenced_until_ms, row.silenced_by or "", row.silenced_reason or "")

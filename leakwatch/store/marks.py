@@ -50,7 +50,8 @@ class Marker:
         with translated(self.path):
             try:
                 found = self._connection.execute(statements.mark_incident(event.incident_id, values)).rowcount
-                incidents.put_events(self._connection, [event] if found else [])
+                if found:
+                    self._connection.execute(statements.ADD_INCIDENT_EVENT, incidents.event_values(event))
                 self._connection.commit()
             except BaseException:
                 engine.roll_back(self._connection)

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from leakwatch.errors import StoreWriteError
 from leakwatch.store import chunks
 from leakwatch.store.integers import PayloadError
 from leakwatch.store.sealing import Packed, Sealed, chunk_rows
@@ -131,7 +132,8 @@ def _merge_batch(writer: Writer, task: _Merge, after: int) -> int | None:
             rows, size = sum(n for _, n, _ in packed), sum(len(payload) for _, _, payload in packed)
             connection.execute(seal_sql.add_to_seal(task.into, rows, size))
         gone = [row for number in series for row in found[number].values()]
-        connection.execute(seal_sql.drop_chunks(row.id for row in gone))
+        if connection.execute(seal_sql.drop_chunks(row.id for row in gone)).rowcount < len(gone):
+            raise StoreWriteError(f"{writer.path}: another process puts history away")  # see ``sealing.store_seal``
         for source in task.sources:
             moved = [row for row in gone if chunks.seal_of(row.id) == source.id]
             rows, size = sum(row.n for row in moved), sum(len(row.payload) for row in moved)

@@ -5,15 +5,16 @@ Alembic costs 20 MB and is needed once a release: the daemon runs this module as
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
 import leakwatch
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreTooNewError, StoreWriteError
-from leakwatch.store import engine, schema
+from leakwatch.store.driver import connect
 from leakwatch.store.failures import translated
-from leakwatch.store.revision import ForeignDatabaseError, revision, too_new
+from leakwatch.store.revision import REVISION, ForeignDatabaseError, revision, too_new
 
 TIMEOUT_S = 3600
 """A migration may rewrite a store of gigabytes on a slow card; a hang must still end."""
@@ -35,22 +36,19 @@ def ensure_schema(path: Path) -> None:
     StoreWriteError.
     """
     found = _revision_of(path) if path.exists() else None
-    if found is not None and found > int(schema.REVISION):
+    if found is not None and found > int(REVISION):
         raise StoreTooNewError(too_new(path, found))
-    if found != int(schema.REVISION):
+    if found != int(REVISION):
         _migrate_in_child(path)
 
 
 def _revision_of(path: Path) -> int | None:
-    connection = engine.connect_inspector(path)
     try:
-        with translated(path):
-            return revision(connection)
+        with translated(path), contextlib.closing(connect(path, "mode=rw")) as driver:
+            return revision(driver)
     except ForeignDatabaseError:
         # Not damaged: somebody's data. It must not be set aside as a broken store of ours would be.
         raise StoreTooNewError(f"{path} is a database of another program; set another url under [store]") from None
-    finally:
-        engine.disconnect(connection)
 
 
 def _migrate_in_child(path: Path) -> None:
@@ -67,13 +65,15 @@ def _migrate_in_child(path: Path) -> None:
     for known in (StoreCorruptError, StoreBusyError):
         if done.returncode == known.exit_code:
             raise known(last)
-    raise StoreWriteError(f"{path}: migration to schema {schema.REVISION} failed, the store is as it was: {last}")
+    raise StoreWriteError(f"{path}: migration to schema {REVISION} failed, the store is as it was: {last}")
 
 
 def upgrade(path: Path, target: str = "head", scripts: Path | None = None) -> None:
     """Run the migrations up to ``target`` in this process, in one transaction: all of them or none."""
     from alembic import command
     from alembic.config import Config
+
+    from leakwatch.store import engine
 
     config = Config()
     config.set_main_option("script_location", str(scripts or scripts_directory()).replace("%", "%%"))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from leakwatch.errors import StoreCorruptError
 from leakwatch.store import migrate
 from leakwatch.store.setaside import set_aside
-from leakwatch.store.sql import database
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ def _open(path: Path) -> Writer:
 def _check(path: Path, writer: Writer) -> None:
     if path.stat().st_size > CHECK_UP_TO_BYTES:
         return
-    with writer.exclusive() as connection:
-        answer = connection.execute(database.QUICK_CHECK).scalar_one()
+    answer = writer.quick_check()
     if answer != "ok":
         raise StoreCorruptError(f"{path} is damaged: {' '.join(answer.split())}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from leakwatch.incident import EventKind, IncidentEvent
 from leakwatch.metrics import PROCESS_USS
 from leakwatch.model import (
     AbsenceReason,
@@ -24,6 +25,7 @@ from leakwatch.store.past import Damage, Seals, past_of, read_round, run_from
 from leakwatch.store.past_blocks import blocks_since
 from leakwatch.store.records import CollectorReport, Irregularities, Lifetime, ScrapeHead, StoredFinding
 from leakwatch.store.sql import findings as finding_sql
+from leakwatch.store.sql import incidents as incident_sql
 from leakwatch.store.sql import names, scrapes
 from leakwatch.store.sql import rounds as round_sql
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from leakwatch.incident import Incident, IncidentEvent
+    from leakwatch.incident import Incident
     from leakwatch.store.past import Scraped, SeriesPast
 
 SCRAPES_A_READ = 120
@@ -121,14 +123,21 @@ class Reader:
         return [StoredFinding(found, row.ended_ms) for found, row in decoded if found is not None]
 
     def incidents(self) -> list[Incident]:
-        """Return all incidents, oldest first."""
+        """Return all incidents, oldest first; one whose row makes no sense is left out with a line in the log."""
         with self.reading() as connection:
-            return incidents.read(connection)
+            rows = connection.execute(incident_sql.incidents()).all()
+        return [incident for row in rows if (incident := incidents.incident_of(row)) is not None]
 
     def incident_events(self, incident_id: str) -> list[IncidentEvent]:
         """Return an incident's history, oldest first."""
         with self.reading() as connection:
-            return incidents.read_events(connection, incident_id)
+            rows = connection.execute(incident_sql.incident_events(incident_id)).all()
+        kinds = frozenset(EventKind)
+        return [
+            IncidentEvent(row.incident_id, row.at_ms, EventKind(row.kind), row.reason, row.by)
+            for row in rows
+            if row.kind in kinds
+        ]
 
     def finding_counts(self) -> dict[str, int]:
         """Return how many findings of living targets there are of each verdict."""

@@ -27,11 +27,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from leakwatch.store.plain import loaded_text, stored_text
+
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
-
-REVISION = "0003"
-"""The newest migration. Known here so that a start need not load Alembic to see that nothing is to be done."""
 
 
 class KernelText(TypeDecorator[str]):
@@ -45,17 +44,11 @@ class KernelText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002  # SQLAlchemy passes it
         """Return what SQLite can hold."""
-        if value is None or value.isascii():
-            return value
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-8", "surrogateescape")
-        return value
+        return None if value is None else stored_text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002  # the same
         """Return what was given to ``process_bind_param``."""
-        return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+        return loaded_text(value)
 
 
 metadata = MetaData()

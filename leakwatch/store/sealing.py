@@ -2,7 +2,8 @@
 
 Each step reads in one short transaction, packs without holding anything, and stores in another that adds the chunks and
 drops what they were made of: a reader finds each sample once, and whoever is killed in between has changed nothing.
-Nobody else drops rounds or seals meanwhile: purging runs in the same thread.
+Nobody else drops rounds or seals meanwhile: purging follows in the same process, and a second such process, left by a
+daemon that was killed, is noticed before anything is stored.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from leakwatch.errors import StoreWriteError
 from leakwatch.store import chunks, rounds
 from leakwatch.store.integers import PayloadError
 from leakwatch.store.sql import rounds as round_sql
@@ -93,7 +95,7 @@ def seal_samples(writer: Writer) -> bool:
     packed = _packed_samples(taken)
     numbers, times_ms = [row.scrape_id for row in taken], [row.ts_ms for row in taken]
     run = Sealed(seal_sql.SAMPLES, numbers[0], numbers[-1], numbers, times_ms, packed)
-    store_seal(writer, run, round_sql.drop_sample_rounds(numbers[0], numbers[-1]))
+    store_seal(writer, run, round_sql.drop_sample_rounds(numbers[0], numbers[-1]), len(taken))
     return True
 
 
@@ -149,7 +151,7 @@ def seal_blocks(writer: Writer, span_s: int) -> bool:
     times_ms = sorted(starts)
     packed = _packed_blocks(taken, times_ms)
     run = Sealed(span_s, taken[0].id, taken[-1].id, range(len(times_ms)), times_ms, packed)
-    store_seal(writer, run, round_sql.drop_block_rounds(span_s, taken[-1].id))
+    store_seal(writer, run, round_sql.drop_block_rounds(span_s, taken[-1].id), len(taken))
     return True
 
 
@@ -195,14 +197,19 @@ def _packed_blocks(taken: Sequence[Row[Any]], times_ms: Sequence[int]) -> list[P
     return packed
 
 
-def store_seal(writer: Writer, run: Sealed, drop: Delete) -> None:
-    """Store a seal with its chunks and drop what they were made of, in one transaction."""
+def store_seal(writer: Writer, run: Sealed, drop: Delete, made_of: int) -> None:
+    """Store a seal with its chunks and drop the ``made_of`` rounds they were made of, in one transaction.
+
+    Raises StoreWriteError where these are not all there any more: a daemon that was killed may have left a child that
+    still seals, and nothing may be sealed twice.
+    """
     with writer.exclusive() as connection:
         number = int(connection.execute(seal_sql.next_seal()).scalar_one())
         connection.execute(seal_sql.ADD_SEAL, run.row(number, seal_sql.SEALED))
         if run.packed:
             connection.execute(seal_sql.ADD_CHUNKS, chunk_rows(number, run.packed))
-        connection.execute(drop)
+        if connection.execute(drop).rowcount < made_of:
+            raise StoreWriteError(f"{writer.path}: another process puts history away")
 
 
 def chunk_rows(seal_number: int, packed: Sequence[Packed]) -> list[dict[str, object]]:

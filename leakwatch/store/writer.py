@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import StoreWriteError
 from leakwatch.model import TargetKind
-from leakwatch.store import codec, engine, incidents, rounds
+from leakwatch.store import codec, incidents, rounds
 from leakwatch.store.catalog import Catalog
+from leakwatch.store.driver import connect_to_write
 from leakwatch.store.failures import translated
 from leakwatch.store.incidents import NO_INCIDENTS, ChangedIncidents
-from leakwatch.store.sql import findings as finding_sql
-from leakwatch.store.sql import names, scrapes
-from leakwatch.store.sql import rounds as round_sql
+from leakwatch.store.plain import PlainConnection
+from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,19 +48,19 @@ class Writer:
         self._catalog: Catalog | None = None
         self._boots: dict[str, int] = {}
         self._infos: dict[Target, ProcessInfo] = {}
-        self._connection = engine.connect_writer(path)
+        self._connection = PlainConnection(connect_to_write(path))
+        self._lent: Connection | None = None
         try:
             with self._transaction():
                 pass
         except BaseException:
-            engine.disconnect(self._connection)
+            self._connection.driver.close()
             raise
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[tuple[Connection, Catalog]]:
+    def _transaction(self) -> Iterator[tuple[PlainConnection, Catalog]]:
         with self._lock, translated(self.path):
-            if self._closed:  # the other thread found damage and set the store aside
-                raise StoreWriteError(f"{self.path} was closed meanwhile")
+            self._check_open()
             try:
                 if self._catalog is None:
                     self._catalog = Catalog(self._connection)
@@ -72,8 +72,12 @@ class Writer:
                 self._catalog = None
                 self._infos.clear()
                 self._boots.clear()
-                engine.roll_back(self._connection)
+                self._connection.roll_back()
                 raise
+
+    def _check_open(self) -> None:
+        if self._closed:  # the other thread found damage and set the store aside
+            raise StoreWriteError(f"{self.path} was closed meanwhile")
 
     def write_scrape(
         self, scrape: Scrape, blocks: Sequence[SealedBlock] = (), states: Mapping[str, object] | None = None
@@ -90,7 +94,7 @@ class Writer:
             }
             if samples:
                 row = {"scrape_id": scrape_id, "n": len(samples), "payload": rounds.encode_round(samples)}
-                connection.execute(round_sql.ADD_SAMPLE_ROUND, row)
+                connection.execute(texts.ADD_SAMPLE_ROUND, row)
             self._put_blocks(connection, catalog, blocks, ts_ms)
             _put_states(connection, states or {})
 
@@ -99,12 +103,13 @@ class Writer:
         with self._transaction() as (connection, catalog):
             self._put_blocks(connection, catalog, blocks, ts_ms)
 
-    def _put_tick(self, connection: Connection, scrape: Scrape) -> int:
+    def _put_tick(self, connection: PlainConnection, scrape: Scrape) -> int:
         tick = scrape.tick
         boot = self._boots.get(tick.boot_id)
         if boot is None:
-            connection.execute(names.add_boot(tick.boot_id))
-            boot = self._boots[tick.boot_id] = connection.execute(names.boot_number(tick.boot_id)).scalar_one()
+            connection.execute(texts.ADD_BOOT, (tick.boot_id,))
+            boot = connection.execute(texts.BOOT_NUMBER, (tick.boot_id,)).fetchone().id
+            self._boots[tick.boot_id] = boot
         notes = {
             outcome.collector: [outcome.error] if outcome.error else list(outcome.examples)
             for outcome in scrape.outcomes
@@ -120,11 +125,11 @@ class Writer:
             "duration_us": scrape.duration_us,
             "notes": json.dumps(notes, separators=(",", ":")),
         }
-        key = connection.execute(scrapes.ADD_SCRAPE, row).inserted_primary_key
-        assert key is not None
-        return int(key[0])
+        number = connection.execute(texts.ADD_SCRAPE, row).lastrowid
+        assert number is not None
+        return number
 
-    def _put_processes(self, connection: Connection, catalog: Catalog, scrape: Scrape) -> None:
+    def _put_processes(self, connection: PlainConnection, catalog: Catalog, scrape: Scrape) -> None:
         if not any(outcome.collector == "processes" and not outcome.error for outcome in scrape.outcomes):
             return  # the list of processes is unknown, so nobody has ended either
         ts_ms = scrape.tick.ts_ms
@@ -133,12 +138,14 @@ class Writer:
         changed = [info for target, info in alive.items() if self._infos.get(target) != info]
         if changed:
             rows = [_process_row(catalog.target_id(connection, i.identity.target, ts_ms), i) for i in changed]
-            connection.execute(names.put_process(), rows)
+            connection.execute_many(texts.PUT_PROCESS, rows)
         catalog.end_all_but(connection, TargetKind.PROCESS, alive, ts_ms)
         catalog.end_all_but(connection, TargetKind.SERVICE, services, ts_ms)
         self._infos = alive
 
-    def _put_blocks(self, connection: Connection, catalog: Catalog, blocks: Sequence[SealedBlock], ts_ms: int) -> None:
+    def _put_blocks(
+        self, connection: PlainConnection, catalog: Catalog, blocks: Sequence[SealedBlock], ts_ms: int
+    ) -> None:
         together: dict[tuple[int, int], dict[int, BlockRow]] = {}
         for sealed in blocks:
             block = sealed.block
@@ -146,8 +153,8 @@ class Writer:
             row = (block.n, block.minimum, block.median, block.maximum, block.last, sealed.segment_ms)
             together.setdefault((sealed.span_s, block.start_ms), {})[series] = row
         if together:
-            connection.execute(
-                round_sql.ADD_BLOCK_ROUNDS,
+            connection.execute_many(
+                texts.ADD_BLOCK_ROUND,
                 [
                     {"span_s": span_s, "start_ms": start_ms, "n": len(rows), "payload": rounds.encode_block_round(rows)}
                     for (span_s, start_ms), rows in together.items()
@@ -170,55 +177,76 @@ class Writer:
         with self._transaction() as (connection, catalog):
             incidents.put(connection, changed)
             if findings:
-                connection.execute(finding_sql.put_finding(), [_finding_row(*entry) for entry in findings])
+                connection.execute_many(texts.PUT_FINDING, [_finding_row(*entry) for entry in findings])
             numbered = {
                 catalog.series_id(connection, metric, target, ts_ms): payload
                 for (metric, target), payload in suspicions.items()
             }
             kept = [{"series_id": n, "payload": payload} for n, payload in numbered.items() if payload is not None]
             if kept:
-                connection.execute(finding_sql.put_suspicion(), kept)
+                connection.execute_many(texts.PUT_SUSPICION, kept)
             dropped = [n for n, payload in numbered.items() if payload is None]
             for at in range(0, len(dropped), PARAMETERS):
-                connection.execute(finding_sql.drop_suspicions(dropped[at : at + PARAMETERS]))
+                some = dropped[at : at + PARAMETERS]
+                connection.execute(texts.drop_suspicions(len(some)), some)
             _put_states(connection, states)
 
     def drop_findings(self, ids: Sequence[str]) -> None:
         """Forget findings, as when their target is now judged as part of a service."""
         with self._transaction() as (connection, _):
             for at in range(0, len(ids), PARAMETERS):
-                connection.execute(finding_sql.drop_findings(ids[at : at + PARAMETERS]))
+                some = ids[at : at + PARAMETERS]
+                connection.execute(texts.drop_findings(len(some)), some)
 
     def incident_marks(self) -> dict[str, Marks]:
         """Return what people have noted of incidents, by id; those of which nothing is noted are left out."""
         with self._transaction() as (connection, _):
             return incidents.marks(connection)
 
+    def quick_check(self) -> str:
+        """Return "ok", or what SQLite says is wrong with the file."""
+        with self._transaction() as (connection, _):
+            return str(connection.execute(texts.QUICK_CHECK).fetchone()[0])
+
     def give_back(self, pages: int) -> None:
         """Return free pages to the file system, a transaction of its own."""
         with self._lock, translated(self.path):
-            if self._closed:
-                raise StoreWriteError(f"{self.path} was closed meanwhile")
+            self._check_open()
             # As a script: each step of the statement gives back one page, and ``execute`` makes only the first.
-            engine.driver_of(self._connection).executescript(f"PRAGMA incremental_vacuum({pages})")
+            self._connection.driver.executescript(f"PRAGMA incremental_vacuum({pages})")
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[Connection]:
-        """Lend the connection for one transaction of maintenance."""
-        with self._transaction() as (connection, _):
-            yield connection
+        """Lend SQLAlchemy's view of the connection for one transaction of maintenance.
+
+        The first call loads SQLAlchemy: the daemon leaves this to a child that ends, see ``upkeep``.
+        """
+        from leakwatch.store import engine  # noqa: PLC0415
+
+        with self._lock, translated(self.path):
+            self._check_open()
+            if self._lent is None:
+                self._lent = engine.borrowing(self._connection.driver)
+            try:
+                yield self._lent
+                self._lent.commit()
+            except BaseException:
+                engine.roll_back(self._lent)
+                raise
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it; a second time is no error."""
         with self._lock, translated(self.path):
             self._closed = True
-            engine.disconnect(self._connection)
+            if self._lent is not None:
+                self._lent.close()
+            self._connection.driver.close()
 
 
-def _put_states(connection: Connection, states: Mapping[str, object]) -> None:
+def _put_states(connection: PlainConnection, states: Mapping[str, object]) -> None:
     rows = [{"key": key, "value": json.dumps(value, separators=(",", ":"))} for key, value in states.items()]
     if rows:
-        connection.execute(finding_sql.put_state(), rows)
+        connection.execute_many(texts.PUT_STATE, rows)
 
 
 def _process_row(target_id: int, info: ProcessInfo) -> dict[str, object]:

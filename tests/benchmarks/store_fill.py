@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sqlalchemy import insert
 
 from leakwatch.model import (
     HOST,
@@ -36,11 +37,10 @@ from leakwatch.model import (
     Tick,
     Verdict,
 )
-from leakwatch.store import chunks, migrate
+from leakwatch.store import chunks, migrate, schema
 from leakwatch.store.rounds import BlockColumns
 from leakwatch.store.sealing import SEALED_STARTS, Sealed, chunk_rows
 from leakwatch.store.sql import rounds as round_sql
-from leakwatch.store.sql import scrapes as scrape_sql
 from leakwatch.store.sql import seals as seal_sql
 from leakwatch.store.writer import Writer
 
@@ -149,7 +149,7 @@ def _seal_days(writer: Writer, numbers: list[int], values: NDArray[np.int64], da
             packed.append((number, DAY, chunks.encode_course(course)))
         run = Sealed(seal_sql.SAMPLES, day * DAY + 1, (day + 1) * DAY, (at + 1).tolist(), times_ms, packed)
         with writer.exclusive() as connection:
-            connection.execute(scrape_sql.ADD_SCRAPE, scrapes[1:] if day == 0 else scrapes)
+            connection.execute(insert(schema.scrape), scrapes[1:] if day == 0 else scrapes)
             _put(connection, run, seal_sql.MERGED)
 
 

@@ -30,7 +30,6 @@ from wal_pages import Log
 from leakwatch.alerting.ledger import Ledger
 from leakwatch.model import Block, SealedBlock, Target, TargetKind
 from leakwatch.store import migrate
-from leakwatch.store.engine import driver_of
 from leakwatch.store.merging import merge
 from leakwatch.store.retention import Limits, purge, used_bytes
 from leakwatch.store.sealing import SEALED_SCRAPES, seal
@@ -136,7 +135,7 @@ def maintain(writer: Writer, number: int) -> None:
 
 
 def fold(writer: Writer) -> None:
-    driver_of(writer._connection).execute(FOLD_LOG).fetchall()
+    writer._connection.driver.execute(FOLD_LOG).fetchall()
 
 
 def time_blocks(directory: Path, blocks: int) -> None:

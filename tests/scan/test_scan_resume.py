@@ -11,6 +11,7 @@ from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key,
 
 from leakwatch.config import AnalysisConfig, Config
 from leakwatch.model import SealedBlock, Verdict
+from leakwatch.recall import recall
 from leakwatch.resume import resume
 from leakwatch.scan import Evaluation, Scan
 from leakwatch.store.open import open_writer
@@ -63,8 +64,9 @@ class Run:
         """Open the store, resume, scrape from one second to before another, close."""
         writer = open_writer(self.store, START_MS)
         scan = Scan(self.config, NoLimits())
+        now_ms = START_MS + (first + shift(first)) * 1000
         reader = Reader(self.store)
-        pending = resume(scan, reader, START_MS + first * 1000 + shift(first) * 1000)
+        _, pending = resume(scan, recall(reader, scan.plan, now_ms), now_ms)
         reader.close()
         for at in range(first, last):
             ts_ms = START_MS + (at + shift(at)) * 1000
@@ -158,7 +160,8 @@ def test_an_empty_store_resumes_to_nothing(run: Callable[..., Run]) -> None:
     fresh = run()
     reader = Reader(fresh.store)
     scan = Scan(MINUTES, NoLimits())
-    assert resume(scan, reader, START_MS) == []
+    said, pending = resume(scan, recall(reader, scan.plan, START_MS), START_MS)
+    assert (said.findings, said.incidents, pending) == ([], [], [])
     assert scan.evaluate(START_MS).findings == ()
     reader.close()
 

@@ -17,7 +17,8 @@ from storetools import BASE_MS, MINUTE_MS, RSS, USS, Child, all_samples, block, 
 
 from leakwatch.cli.main import main
 from leakwatch.model import HOST, Sample
-from leakwatch.store import engine, growth, inventory, merging, sealing
+from leakwatch.store import growth, inventory, merging, sealing
+from leakwatch.store.driver import PAGE_BYTES
 from leakwatch.store.inventory import Inventory, Kind
 from leakwatch.store.lock import StoreLock
 from leakwatch.store.merging import merge
@@ -245,7 +246,7 @@ def test_vacuum_gives_a_store_of_an_earlier_version_the_pages_of_this_one(
     assert rows(sealed, "PRAGMA page_size") == [(4096,)]
     samples = all_samples(sealed)
     assert run(capsys, "db", "vacuum", "--config", config)[0] == 0
-    for pragma, value in (("page_size", engine.PAGE_BYTES), ("auto_vacuum", 2), ("journal_mode", "wal")):
+    for pragma, value in (("page_size", PAGE_BYTES), ("auto_vacuum", 2), ("journal_mode", "wal")):
         assert rows(sealed, f"PRAGMA {pragma}") == [(value,)]
     assert all_samples(sealed) == samples
 

@@ -173,9 +173,10 @@ def test_a_store_in_use_is_waited_for(writer: Writer) -> None:
 
 
 def test_a_store_that_stays_locked_is_75(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from leakwatch.store import engine
 
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.1)
+    from leakwatch.store import driver
+
+    monkeypatch.setattr(driver, "BUSY_TIMEOUT_S", 0.1)
     put(writer, PLAIN)
     marker = Marker(writer.path)
     with writer.exclusive() as connection:

@@ -9,10 +9,13 @@ from storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, r
 
 from leakwatch.clock import Instant
 from leakwatch.config import StoreConfig
+from leakwatch.errors import StoreCorruptError
 from leakwatch.keeping import StoreKeeper
 from leakwatch.store import merging, sealing
+from leakwatch.store.upkeep import Failure, Task, Tending, tend
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -24,6 +27,19 @@ class Stopped:
 
     def now(self) -> Instant:
         return Instant(self.wall_ms, self.wall_ms, 0)
+
+
+class Here(Tending):
+    """Tends in this process, where a test can make seals smaller."""
+
+    def __call__(self, task: Task) -> Iterator[Failure]:
+        return tend(task)
+
+
+def keeper_of(store: Path, clock: Stopped) -> StoreKeeper:
+    keeper = StoreKeeper(store, clock)
+    keeper.tend = Here()
+    return keeper
 
 
 @pytest.fixture
@@ -42,7 +58,7 @@ def go_on(keeper: StoreKeeper, clock: Stopped, first: int, last: int) -> None:
 
 
 def test_it_seals_and_merges_while_it_purges(store: Path, clock: Stopped) -> None:
-    keeper = StoreKeeper(store, clock)
+    keeper = keeper_of(store, clock)
     go_on(keeper, clock, 0, 110)
     keeper.close()
     assert rows(store, "SELECT level, count(*) FROM seal WHERE span_s = 0 GROUP BY level") == [(1, 2), (2, 2)]
@@ -53,7 +69,7 @@ def test_one_damaged_piece_does_not_cost_the_store(
     store: Path, clock: Stopped, caplog: pytest.LogCaptureFixture
 ) -> None:
     # GIVEN a store in which a round and a chunk are damaged
-    keeper = StoreKeeper(store, clock)
+    keeper = keeper_of(store, clock)
     go_on(keeper, clock, 0, 28)
     keeper.close()
     change(
@@ -62,7 +78,7 @@ def test_one_damaged_piece_does_not_cost_the_store(
         "UPDATE sample_round SET payload = x'00' WHERE scrape_id = 25",
     )
     # WHEN the daemon goes on with it until both have been used
-    keeper = StoreKeeper(store, clock)
+    keeper = keeper_of(store, clock)
     go_on(keeper, clock, 28, 110)
     keeper.close()
     # THEN nothing was set aside, all else is there, and the log says what is lost
@@ -72,3 +88,44 @@ def test_one_damaged_piece_does_not_cost_the_store(
     assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
         "the samples of scrape 25 are damaged", f"chunk {(1 << 32) + 1} is damaged",
     ]  # fmt: skip
+
+
+def test_a_store_is_tended_by_a_child(store: Path) -> None:
+    # GIVEN more scrapes than make a seal
+    keeper = StoreKeeper(store, Stopped())
+    for number in range(130):
+        keeper.write_scrape(scrape(number), [], {})
+    before = all_samples(store)
+    # WHEN it is purged
+    keeper.purge(StoreConfig(), 60.0)
+    # THEN they were put away, and the writer goes on
+    keeper.write_scrape(scrape(130), [], {})
+    keeper.close()
+    assert rows(store, "SELECT rounds FROM seal WHERE span_s = 0") == [(120,)]
+    assert all_samples(store)[: len(before)] == before
+
+
+def test_damage_a_child_finds_is_acted_on_at_the_next_scrape(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keeper = StoreKeeper(store, Stopped())
+    keeper.write_scrape(scrape(0), [], {})
+    keeper.tend = Damaged()
+    keeper.purge(StoreConfig(), 60.0)
+    assert keeper.generation == 0
+    keeper.write_scrape(scrape(1), [], {})
+    keeper.close()
+    assert keeper.generation == 1
+    assert len(beside(store)) == 1
+    assert "page 7 is damaged" in caplog.text
+
+
+def test_a_child_that_is_ended_with_the_store_is_no_error(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keeper = StoreKeeper(store, Stopped())
+    keeper.write_scrape(scrape(0), [], {})
+    keeper.close()
+    keeper.purge(StoreConfig(), 60.0)
+    assert not caplog.records
+
+
+class Damaged(Tending):
+    def __call__(self, task: Task) -> Iterator[Failure]:  # noqa: ARG002 - as it is called
+        yield Failure("history could not be compressed", StoreCorruptError("page 7 is damaged"))

@@ -13,9 +13,10 @@ import pytest
 import storetools
 from storetools import BASE_MS, MINUTE_MS, Child, all_blocks, all_samples, beside, nameless, process, rows, scrape
 
-from leakwatch.store import migrate, schema
+from leakwatch.store import migrate
 from leakwatch.store.open import open_writer
 from leakwatch.store.reader import Reader
+from leakwatch.store.revision import REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,7 @@ def test_killed_while_the_store_is_made_it_is_made_the_next_time(tmp_path: Path)
         # WHEN a daemon opens it
         open_writer(path, BASE_MS).close()
         # THEN it is a whole store, and nothing was set aside
-        assert rows(path, "SELECT version_num FROM alembic_version") == [(schema.REVISION,)]
+        assert rows(path, "SELECT version_num FROM alembic_version") == [(REVISION,)]
         assert not beside(path)
 
 
@@ -108,7 +109,7 @@ def test_killed_while_the_file_is_made_it_is_made_the_next_time(tmp_path: Path) 
     hot.with_name("hot.db-journal").write_bytes(journal)
     for path in (empty, no_tables, hot):
         migrate.ensure_schema(path)
-        assert rows(path, "SELECT version_num FROM alembic_version") == [(schema.REVISION,)]
+        assert rows(path, "SELECT version_num FROM alembic_version") == [(REVISION,)]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from leakwatch.errors import StoreCorruptError, StoreTooNewError, StoreWriteErro
 from leakwatch.store import engine, migrate, schema
 from leakwatch.store.open import open_writer
 from leakwatch.store.reader import Reader
+from leakwatch.store.revision import REVISION
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def populate(store: Path) -> None:
 def test_the_program_knows_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrate.scripts_directory()))
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.REVISION
+    assert ScriptDirectory.from_config(config).get_current_head() == REVISION
 
 
 def test_the_migrations_make_what_the_schema_says(store: Path) -> None:
@@ -69,7 +70,7 @@ def test_a_new_or_empty_file_becomes_a_store(tmp_path: Path, content: bytes | No
     if content is not None:
         path.write_bytes(content)
     migrate.ensure_schema(path)
-    assert rows(path, "SELECT version_num FROM alembic_version") == [(schema.REVISION,)]
+    assert rows(path, "SELECT version_num FROM alembic_version") == [(REVISION,)]
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
     assert rows(path, "PRAGMA auto_vacuum") == [(2,)]  # 2 is INCREMENTAL
     assert rows(path, "SELECT count(*) FROM scrape") == [(0,)]
@@ -91,7 +92,7 @@ def scripts_with(directory: Path, *upgrades: str) -> Path:
     (directory / "env.py").write_text((original / "env.py").read_text())
     for script in (original / "versions").glob("*.py"):
         (versions / script.name).write_text(script.read_text())
-    before = schema.REVISION
+    before = REVISION
     for number, upgrade in enumerate(upgrades, start=9001):
         body = textwrap.indent(textwrap.dedent(upgrade), "    ")
         (versions / f"{number}_test.py").write_text(
@@ -131,7 +132,7 @@ def test_a_populated_store_is_migrated_without_losing_a_sample(store: Path, tmp_
     assert rows(store, "SELECT version_num FROM alembic_version") == [("9001",)]
     after = rows(store, "SELECT * FROM scrape")
     assert [row[:-1] for row in after] == before[2]
-    change(store, f"UPDATE alembic_version SET version_num = '{schema.REVISION}'")
+    change(store, f"UPDATE alembic_version SET version_num = '{REVISION}'")
     assert all_samples(store) == before[0] != []
     assert all_blocks(store) == before[1] != []
     assert rows(store, "PRAGMA foreign_key_check") == []

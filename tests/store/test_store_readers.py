@@ -13,7 +13,7 @@ import storetools
 from storetools import BASE_MS, NOBODY, USS, as_user, change, process, rows, scrape
 
 from leakwatch.errors import PermissionNeededError, StoreCorruptError, StoreNotFoundError
-from leakwatch.store.engine import LOG_BYTES
+from leakwatch.store.driver import LOG_BYTES
 from leakwatch.store.reader import Reader
 from leakwatch.store.writer import Writer
 

@@ -142,9 +142,7 @@ def test_batches_are_bounded_and_a_run_ends(writer: Writer, monkeypatch: pytest.
     exclusive = Writer.exclusive
 
     def counted(self: Writer) -> object:
-        driver = self._connection.connection.driver_connection
-        assert driver is not None
-        changes.append(driver.total_changes)
+        changes.append(self._connection.driver.total_changes)
         return exclusive(self)
 
     monkeypatch.setattr(Writer, "exclusive", counted)

@@ -197,7 +197,7 @@ def test_a_counter_beyond_what_sqlite_holds_is_left_out(writer: Writer, reader: 
 def test_unchanged_processes_are_not_written_again(writer: Writer, reader: Reader) -> None:
     # GIVEN a scrape stored
     writer.write_scrape(scrape(1))
-    driver = writer._connection.connection.driver_connection
+    driver = writer._connection.driver
     assert driver is not None
     before = driver.total_changes
     # WHEN the same processes come again

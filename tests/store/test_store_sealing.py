@@ -355,3 +355,32 @@ def test_whatever_happens_in_whatever_order_a_reader_reads_what_was_written(stor
         assert checked.samples == sum(len(values) for _, values in written.values())
         reader.close()
     writer.close()
+
+
+@pytest.mark.parametrize("what", ["samples", "blocks", "merge"])
+def test_of_two_that_put_away_at_once_one_gives_way(store: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN one that has read what it will pack, as the child of a daemon that was killed since
+    writer = Writer(store)
+    fill(writer, 0, 45)
+    if what == "merge":
+        seal(writer)
+    module, packing = {
+        "samples": (sealing, "_packed_samples"), "blocks": (sealing, "_packed_blocks"), "merge": (merging, "_merged"),
+    }[what]  # fmt: skip
+    samples, blocks, pack = all_samples(store), all_blocks(store), getattr(module, packing)
+
+    def interrupted(*args: object) -> object:
+        # WHEN another puts all of it away first
+        monkeypatch.setattr(module, packing, pack)
+        other = Writer(store)
+        seal_all(other)
+        other.close()
+        return pack(*args)
+
+    monkeypatch.setattr(module, packing, interrupted)
+    # THEN the first stores nothing, and says why
+    with pytest.raises(StoreWriteError, match=r"another process puts history away|UNIQUE"):
+        seal_all(writer)
+    writer.close()
+    assert all_samples(store) == samples
+    assert all_blocks(store) == blocks

@@ -8,7 +8,6 @@ import pytest
 from storetools import BASE_MS, MINUTE_MS, USS, block, nameless, process, rows, scrape
 
 from leakwatch.errors import StoreWriteError
-from leakwatch.store.engine import driver_of
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def test_an_interrupt_within_a_transaction_takes_all_of_it_back(writer: Writer) 
 
 def test_a_commit_that_fails_does_not_leave_its_transaction_open(writer: Writer) -> None:
     # GIVEN what makes COMMIT fail, but SQLite keep the transaction: a constraint that is checked only then
-    driver = driver_of(writer._connection)
+    driver = writer._connection.driver
     driver.executescript("PRAGMA foreign_keys=ON; CREATE TEMP TABLE a(x INTEGER PRIMARY KEY);"
                          "CREATE TEMP TABLE b(x REFERENCES a DEFERRABLE INITIALLY DEFERRED)")  # fmt: skip
     with pytest.raises(StoreWriteError, match="FOREIGN KEY"), writer.exclusive() as connection:

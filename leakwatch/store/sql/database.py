@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
+from leakwatch.store.sql import daemon
+
 if TYPE_CHECKING:
     from sqlalchemy import Select, Table, TextClause
 
-TABLE_NAMES = text("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
-REVISIONS = text("SELECT version_num FROM alembic_version")
-QUICK_CHECK = text("PRAGMA quick_check(1)")
+TABLE_NAMES = text(daemon.TABLE_NAMES)
+QUICK_CHECK = text(daemon.QUICK_CHECK)
 INTEGRITY_CHECK = text("PRAGMA integrity_check(20)")
 TABLE_SIZES = text("SELECT name, SUM(pgsize) AS bytes FROM dbstat WHERE aggregate = TRUE GROUP BY name")
 """What each table and index takes; some builds of SQLite have no ``dbstat``."""

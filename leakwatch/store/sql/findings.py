@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import func, select
 
 from leakwatch.store import schema as s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Delete, Select
-    from sqlalchemy.dialects.sqlite import Insert
-
-
-def put_finding() -> Insert:
-    """Add or replace a finding by its id."""
-    statement = insert(s.finding)
-    columns = ("kind", "verdict", "evaluated_ms", "payload", "ended_ms")
-    return statement.on_conflict_do_update(
-        index_elements=["id"], set_={name: statement.excluded[name] for name in columns}
-    )
+    from sqlalchemy import Select
 
 
 def findings(verdicts: Iterable[str] | None) -> Select[Any]:
@@ -40,31 +29,9 @@ def finding_counts() -> Select[Any]:
     )
 
 
-def drop_findings(ids: Iterable[str]) -> Delete:
-    """Forget findings by id."""
-    return delete(s.finding).where(s.finding.c.id.in_(list(ids)))
-
-
-def put_suspicion() -> Insert:
-    """Add or replace a series' suspicion."""
-    statement = insert(s.suspicion)
-    return statement.on_conflict_do_update(index_elements=["series_id"], set_={"payload": statement.excluded.payload})
-
-
 def suspicions() -> Select[Any]:
     """Every suspicion kept."""
     return select(s.suspicion)
-
-
-def drop_suspicions(series_ids: Iterable[int]) -> Delete:
-    """Forget suspicions that did not hold."""
-    return delete(s.suspicion).where(s.suspicion.c.series_id.in_(list(series_ids)))
-
-
-def put_state() -> Insert:
-    """Add or replace one value of the daemon's state."""
-    statement = insert(s.state)
-    return statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value})
 
 
 def states() -> Select[Any]:

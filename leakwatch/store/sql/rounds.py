@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from leakwatch.store import schema as s
 
 if TYPE_CHECKING:
     from sqlalchemy import Delete, Select
-
-ADD_SAMPLE_ROUND = insert(s.sample_round)
-ADD_BLOCK_ROUNDS = insert(s.block_round)
 
 
 def oldest_sample_rounds(count: int) -> Select[Any]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from leakwatch.store import schema as s
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
-
-ADD_SCRAPE = insert(s.scrape)
 
 
 def last_scrape() -> Select[Any]:

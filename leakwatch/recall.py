@@ -1,0 +1,162 @@
+"""What a store remembers, read in a child that ends: piece by piece, as the daemon takes it up after a restart.
+
+Reading needs SQLAlchemy and holds blocks by the ten thousand, neither of which the daemon should keep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leakwatch.analysis.spans import FINE_KEPT
+from leakwatch.child import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.spans import Plan
+    from leakwatch.incident import Incident
+    from leakwatch.model import ProcessInfo, SealedBlock
+    from leakwatch.store.reader import Reader
+    from leakwatch.store.records import ScrapeHead, StoredFinding
+
+REBUILD_S = 86_400
+"""How much history is read sample by sample where no blocks of the configured windows are stored, as after a change of
+the windows: a day of 200 processes takes seconds, all of it minutes, in which nothing would be watched."""
+BLOCKS_A_PIECE = 2000
+TIMEOUT_S = 3600
+"""A day of thousands of processes on a slow card; a hang must still end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was found and told before; always the first piece."""
+
+    findings: list[StoredFinding]
+    incidents: list[Incident]
+    states: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The processes of the last scrape, and when it was taken; nothing more follows where there is none."""
+
+    processes: list[ProcessInfo]
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Blocks of one of the plan's levels, oldest first; the coarse level comes first."""
+
+    level: int
+    sealed: list[SealedBlock]
+    segments: Mapping[Key, int]
+    """When each series' current segment began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Climbs:
+    """What was stored of climbs that go on."""
+
+    suspicions: dict[Key, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The samples of a scrape that are in no stored block."""
+
+    ts_ms: int
+    new_segments: bool
+    values: Mapping[Key, int]
+
+
+Piece = Said | Alive | Blocks | Climbs | Sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose memory is asked for, for which plan and as of when."""
+
+    store: str
+    plan: Plan
+    now_ms: int
+
+
+def recall(reader: Reader, plan: Plan, now_ms: int) -> Iterator[Piece]:
+    """Yield what the store remembers. Raises the reader's errors."""
+    yield Said(reader.findings(), reader.incidents(), reader.states())
+    last = reader.last_scrape()
+    if last is None:
+        return
+    now_ms = min(now_ms, last.ts_ms + 1)  # a clock set back since must not hide what was stored after it
+    yield Alive(reader.processes(), last.ts_ms)
+    segments, end_ms = _newest(reader, plan, now_ms, last.ts_ms)
+    for level in reversed(range(len(plan.levels))):  # the coarse ones first: the fine ones go on from there
+        yield from _blocks(reader, plan, level, now_ms, last.ts_ms, segments)
+    yield Climbs(reader.suspicions())
+    heads, was_set_back = _of_this_time(reader.scrapes_since(end_ms or now_ms - REBUILD_S * 1000), last)
+    for head, values in reader.samples_of(heads):
+        yield Sampled(head.ts_ms, bool(head.clock_step_ms or (was_set_back and head is heads[0])), values)
+
+
+def _since_ms(plan: Plan, level: int, now_ms: int) -> int:
+    kept = (FINE_KEPT, plan.coarse_kept)[level]
+    return now_ms - kept * plan.levels[level] * 1000
+
+
+def _newest(reader: Reader, plan: Plan, now_ms: int, last_ms: int) -> tuple[dict[Key, int], int]:
+    """Return when each series' segment began by its newest fine block, and when the newest of all ended, else 0."""
+    span_ms = plan.base_s * 1000
+    segments: dict[Key, int] = {}
+    end_ms = 0
+    for one in reader.blocks(plan.base_s, _since_ms(plan, 0, now_ms)):
+        if one.block.start_ms + span_ms <= last_ms:
+            segments[one.metric, one.target] = one.segment_ms
+            end_ms = max(end_ms, one.block.start_ms + span_ms)
+    return segments, end_ms
+
+
+def _blocks(
+    reader: Reader, plan: Plan, level: int, now_ms: int, last_ms: int, segments: Mapping[Key, int]
+) -> Iterator[Blocks]:
+    span_s = plan.levels[level]
+    late: list[SealedBlock] = []
+    # What ends later was stored before the clock was set back: of another time, it only tells how high it was.
+    late = [
+        replace(one, segment_ms=0)
+        for one in reader.blocks(span_s, max(_since_ms(plan, level, now_ms), last_ms + 1 - span_s * 1000))
+    ]
+    stored = reader.blocks(span_s, _since_ms(plan, level, now_ms))
+    timely = (one for one in stored if one.block.start_ms + span_s * 1000 <= last_ms)
+    for some in (late, *iter(lambda: list(islice(timely, BLOCKS_A_PIECE)), [])):
+        if some:
+            keys = {(one.metric, one.target) for one in some}
+            yield Blocks(level, some, {key: segments[key] for key in keys if key in segments})
+
+
+def _of_this_time(heads: list[ScrapeHead], last: ScrapeHead) -> tuple[list[ScrapeHead], bool]:
+    """Return the scrapes since the clock was last set back, and whether it was set back just before the first."""
+    if not heads or heads[-1].id != last.id:
+        return [], False  # all of them are of a time the clock was set back from
+    at = next((at for at in range(len(heads) - 1, 0, -1) if heads[at].ts_ms <= heads[at - 1].ts_ms), 0)
+    return heads[at:], at > 0 and heads[at].id == heads[at - 1].id + 1
+
+
+def recall_in_child(store: Path, plan: Plan, now_ms: int) -> Iterator[Piece]:
+    """Yield what the store at a path remembers. Raises the reader's errors and ChildError."""
+    yield from Child(recalled, Wanted(str(store), plan, now_ms), TIMEOUT_S).values()
+
+
+def recalled(wanted: Wanted) -> Iterator[Piece]:
+    """Do what ``recall`` does, with a reader of its own."""
+    from leakwatch.store.reader import Reader  # noqa: PLC0415 - SQLAlchemy
+
+    reader = Reader(Path(wanted.store))
+    try:
+        yield from recall(reader, wanted.plan, wanted.now_ms)
+    finally:
+        reader.close()
