@@ -164,6 +164,8 @@ class Scrape:
     processes: tuple[ProcessInfo, ...]
     outcomes: tuple[CollectorOutcome, ...]
     duration_us: int = 0
+    unreadable: tuple[Target, ...] = ()
+    """Processes that were to be read fully for a suspicion and are too large even for that: estimates must do."""
 
 
 @dataclass(frozen=True, slots=True)

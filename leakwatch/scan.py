@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import astuple, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
 from leakwatch.analysis.derive import Key, judged_values
@@ -16,18 +16,21 @@ from leakwatch.analysis.lives import Life, Lives
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
+from leakwatch.headroom import Headroom
 from leakwatch.judging import in_process
 from leakwatch.knobs import criteria_of
-from leakwatch.model import HOST, SEVERITY, SealedBlock, Target, TargetKind, Verdict
+from leakwatch.model import HOST, SealedBlock, Target, TargetKind, Verdict
+from leakwatch.proof import Proof
 from leakwatch.roster import Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.question import Question
     from leakwatch.analysis.spans import Plan
     from leakwatch.config import Config, Thresholds
+    from leakwatch.headroom import Limits
     from leakwatch.judging import Judge
     from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
 
@@ -38,13 +41,6 @@ LIVES_KEPT = 10
 _SUSPECT = frozenset({Verdict.WATCH, Verdict.LEAK})
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
-
-
-class Limits(Protocol):
-    """Tells what a process may grow to."""
-
-    def limit_of(self, pid: int) -> tuple[int, str] | None:
-        """Return the memory limit that binds this process in bytes, and whose it is; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +66,14 @@ class Scan:
     def __init__(self, config: Config, limits: Limits, judge: Judge = in_process) -> None:
         self._config = config
         self._judge = judge
-        self._limits = limits
+        self._headroom = Headroom(limits)
+        self._proof = Proof()
         self.plan: Plan = plan_of(config.analysis.windows_s, config.sampling.interval_s)
         self._lock = threading.Lock()
         self._series: dict[Key, SeriesState] = {}
         self._missing: dict[Key, int] = {}
         self._roster = Roster(config.ignore)
         self._reclaimable: dict[str, bool] = {}
-        self._host: dict[str, int] = {}
         self._written: dict[Key, str] = {}
         self._whose: dict[Key, str] = {}
         """Of each process's series: the program within a service whose lives it is one of."""
@@ -90,6 +86,7 @@ class Scan:
         with self._lock:
             if processes_known:
                 self._roster.update(scrape.processes)
+                self._proof.note(scrape)
             if scrape.tick.clock_step_ms:
                 self.end_segments(scrape.tick.ts_ms)
             return self.feed_values(scrape.tick.ts_ms, values)
@@ -128,7 +125,7 @@ class Scan:
     def _note(self, values: Mapping[Key, int]) -> None:
         for (metric, target), value in values.items():
             if target.kind is TargetKind.HOST:
-                self._host[metric] = value
+                self._headroom.note(metric, value)
             elif metric == metrics.SLAB_RECLAIMABLE:
                 self._reclaimable[target.key] = bool(value)
 
@@ -145,6 +142,7 @@ class Scan:
         for key in [key for key, times in self._missing.items() if times >= VANISHED_AFTER]:
             self._remember_life(key, now_ms)
             del self._series[key], self._missing[key]
+            self._proof.forget([key])
             if key[1].kind is TargetKind.PROCESS:  # others may come back, and their forecast must be dropped then
                 self._written.pop(key, None)
 
@@ -197,13 +195,15 @@ class Scan:
         self._judge_all()
         with self._lock:
             judged = {
-                key: Judged(*key, state.assessment)
+                key: Judged(*key, self._proof.checked(key, state.assessment, self._processes_of(key[1])))
                 for key, state in self._series.items()
                 if state.assessment is not None
             }
-            findings = [self._complete(f, now_ms) for f in (*self._of_processes(judged), *self._of_kernel(judged))]
+            found = (*self._of_processes(judged), *self._of_kernel(judged))
+            findings = [self._headroom.foretell(finding, now_ms) for finding in found]
             suspicions = self._changed_suspicions()
             suspected, suspects = self._suspected(), self._suspects()
+            self._proof.ask(suspects, now_ms)
             lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
         counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
         return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, suspects, lives)
@@ -227,7 +227,7 @@ class Scan:
     def _room_of(self, key: Key, state: SeriesState) -> int | None:
         """Return what is left to grow into, None when unknown: no suspect may wait for longer than its limit lasts."""
         info = self._roster.process(key[1]) if state.is_suspected and key[1].kind is TargetKind.PROCESS else None
-        return self._room(info.identity.pid if info else None, state.previous[1] if state.previous else 0)[0]
+        return self._headroom.of(info.identity.pid if info else None, state.previous[1] if state.previous else 0)[0]
 
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key
@@ -272,11 +272,16 @@ class Scan:
         suspects: set[Target] = set()
         for (_, target), state in self._series.items():
             if state.is_suspected or (state.assessment and state.assessment.verdict in _SUSPECT):
-                if target.kind is TargetKind.PROCESS:
-                    suspects.add(target)
-                elif target.kind is TargetKind.SERVICE:
-                    suspects.update(info.identity.target for info in self._roster.members(target))
+                suspects.update(self._processes_of(target))
         return frozenset(suspects)
+
+    def _processes_of(self, target: Target) -> Collection[Target]:
+        """Return the processes whose memory a series is about, none for the kernel's."""
+        if target.kind is TargetKind.PROCESS:
+            return (target,)
+        if target.kind is TargetKind.SERVICE:
+            return [info.identity.target for info in self._roster.members(target)]
+        return ()
 
     def _named_target(self, key: Key) -> Target:
         """Return the target that the finding a series is part of has its id from."""
@@ -297,32 +302,6 @@ class Scan:
         unavailable = judged.get((metrics.KERNEL_UNAVAILABLE, HOST))
         return kernel_findings(kernel, self._reclaimable, unavailable.assessment if unavailable else None)
 
-    def _headroom(self) -> int | None:
-        available = self._host.get("kernel.mem_available_bytes")
-        return None if available is None else available + self._host.get("kernel.swap_free_bytes", 0)
-
-    def _room(self, pid: int | None, current_bytes: float) -> tuple[int | None, str]:
-        """Return what is left to grow into, the machine's memory or what a process's limit leaves, and whose it is."""
-        room, name = self._headroom(), "memory available on this machine"
-        limit = self._limits.limit_of(pid) if pid is not None else None
-        if limit is not None:
-            left = max(0, limit[0] - round(current_bytes))
-            if room is None or left < room:
-                room, name = left, limit[1]
-        return room, name
-
-    def _complete(self, finding: Finding, now_ms: int) -> Finding:
-        """Add when memory runs out, for what grows."""
-        found = finding.assessment
-        finding = replace(finding, evaluated_at_ms=now_ms)
-        if SEVERITY[found.verdict] < SEVERITY[Verdict.WATCH] or not (found.slope_bytes_per_hour or 0) > 0:
-            return finding
-        room, name = self._room(finding.pid, found.current_bytes)
-        if room is None:
-            return finding
-        at = now_ms + room / (found.slope_bytes_per_hour or 1.0) * 3_600_000
-        return replace(finding, limit_bytes=room, limit_name=name, exhaustion_at_ms=_in_range(at))
-
     def forget_stored(self) -> None:
         """Take it that no suspicion is stored: the next evaluation hands over all of them."""
         with self._lock:
@@ -339,11 +318,3 @@ class Scan:
                 else:
                     self._written[key] = now
         return changed
-
-
-FAR_FUTURE_MS = 253_402_300_799_000
-"""The end of year 9999, the last RFC 3339 can name."""
-
-
-def _in_range(ts_ms: float) -> int | None:
-    return int(ts_ms) if ts_ms < FAR_FUTURE_MS else None

@@ -96,7 +96,12 @@ def may_stall(cost_us: float, most_us: float, *, asked: bool = False, since_last
     if cost_us <= most_us:
         return True
     rested = since_last_s is None or since_last_s >= ASKED_OVER_STALL_EVERY_S
-    return asked and rested and cost_us <= ASKED_STALL_TIMES * most_us
+    return asked and rested and not is_out_of_the_question(cost_us, most_us)
+
+
+def is_out_of_the_question(cost_us: float, most_us: float) -> bool:
+    """Tell whether a read takes longer than even a suspect may be kept waiting for."""
+    return cost_us > ASKED_STALL_TIMES * most_us
 
 
 def age_limit_us(max_age_s: float, pid: int, reads: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import thread_cpu_ns
-from leakwatch.collectors.budget import Claim, Costs, Purse, by_rank, may_stall
+from leakwatch.collectors.budget import Claim, Costs, Purse, by_rank, is_out_of_the_question, may_stall
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import pid_statm
 from leakwatch.procfs.kept import read_kept
@@ -32,6 +32,8 @@ class DearReads:
         self._costs = Costs()
         self._purse = Purse(sampling.cpu_budget, sampling.interval_s)
         self._last_us: int | None = None
+        self.unreadable: list[Target] = []
+        """Who was asked for and is too large even for that."""
 
     def read(self, watched: Iterable[Watched], asked: frozenset[Target], now_us: int) -> list[Watched]:
         """Read those whose turn it is; return them."""
@@ -58,6 +60,8 @@ class DearReads:
         over = not may_stall(cost_us, sampling.max_stall_s * 1e6)
         if over != one.over_stall:
             one.over_stall, one.outdated = over, True
+        if asked and is_out_of_the_question(cost_us, sampling.max_stall_s * 1e6):
+            self.unreadable.append(one.target)
         if over and not may_stall(cost_us, sampling.max_stall_s * 1e6, asked=asked, since_last_s=since_s):
             return None
         error = float(max(one.error_pages(), 1) * page)

@@ -77,6 +77,7 @@ class ProcessCollector:
     def _read_fully(self, now_us: int) -> None:
         watched = self._lookout.watched
         asked, self._asked = self._asked, frozenset()
+        self._dear.unreadable = []
         if self._lookout.gone:
             self._relatives.update((), watched)
         read = self._dear.read(watched.values(), asked, now_us)
@@ -110,6 +111,7 @@ class ProcessCollector:
                 gathered.absent(_SKIPPED)
         this.full_reads = len(self._read)
         gathered.targets_read = this.processes
+        gathered.unreadable = self._dear.unreadable
         gathered.processes = [one.info for one in self._lookout.watched.values()]
 
     def _count(self, one: Watched, gathered: Gathered) -> None:

@@ -29,6 +29,7 @@ class Gathered:
 
     samples: list[Sample] = field(default_factory=list)
     processes: list[ProcessInfo] = field(default_factory=list)
+    unreadable: list[Target] = field(default_factory=list)
     targets_read: int = 0
     absences: Counter[AbsenceReason] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)

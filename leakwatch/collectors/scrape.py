@@ -68,4 +68,5 @@ class Scraper:
             processes=tuple(process for gathered, _ in runs for process in gathered.processes),
             outcomes=tuple(outcome for _, outcome in runs),
             duration_us=elapsed_us() - began,
+            unreadable=tuple(target for gathered, _ in runs for target in gathered.unreadable),
         )

@@ -11,6 +11,7 @@ from leakwatch.collectors.budget import (
     Purse,
     age_limit_us,
     by_rank,
+    is_out_of_the_question,
     may_stall,
 )
 
@@ -84,3 +85,9 @@ def test_ages_are_spread_over_half_the_maximal_age_and_differ_from_time_to_time(
     for low in range(450, 900, 45):  # a tenth of them in each tenth, more or less
         assert 70 <= sum(low <= limit < low + 45 for limit in limits) <= 130
     assert age_limit_us(900, 1000, 1) != age_limit_us(900, 1000, 2)
+
+
+def test_ten_times_the_longest_stall_is_out_of_the_question() -> None:
+    assert not is_out_of_the_question(200_000, 20_000)
+    assert is_out_of_the_question(200_001, 20_000)
+    assert not may_stall(200_001, 20_000, asked=True)
