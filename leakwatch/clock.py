@@ -44,11 +44,6 @@ class SystemClock:
         )
 
 
-def cpu_us() -> int:
-    """Return the CPU time of this process in microseconds, all threads."""
-    return time.process_time_ns() // 1000
-
-
 def thread_cpu_ns() -> int:
     """Return the CPU time of this thread in nanoseconds: what a piece of work cost, whatever else runs meanwhile."""
     return time.thread_time_ns()

@@ -8,19 +8,14 @@ with its exit code: never up and blind.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__, sdnotify
-from leakwatch.alerting.announce import announce
-from leakwatch.alerting.incidents import IncidentChanges, Incidents
 from leakwatch.alerting.journal import DAEMON_FATAL
-from leakwatch.alerting.ledger import Changes, Entry, Ledger
-from leakwatch.alerting.pace import Pace
 from leakwatch.analysis.spans import plan_of
-from leakwatch.clock import SystemClock, cpu_us, cpu_with_children_s, thread_cpu_ns
+from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
 from leakwatch.collectors.limits import CgroupLimits
 from leakwatch.collectors.scrape import PROCESSES, Scraper
 from leakwatch.collectors.spent import STATS, Totals
@@ -39,10 +34,10 @@ from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
 from leakwatch.procfs.root import ProcFS
 from leakwatch.recall import recall_in_child
-from leakwatch.resume import LIVES, resume
+from leakwatch.resume import resume
 from leakwatch.scan import Scan
-from leakwatch.store.incidents import ChangedIncidents
 from leakwatch.units import format_duration
+from leakwatch.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +45,7 @@ if TYPE_CHECKING:
 
     from leakwatch.clock import Clock
     from leakwatch.config import Config
-    from leakwatch.incident import Marks
     from leakwatch.model import Scrape, SealedBlock
-    from leakwatch.scan import Evaluation
-    from leakwatch.store.writer import Writer
 
 FAILURES_ALLOWED = 5
 """Scrapes in a row that may fail to be read or stored: a disk that was full for a moment is forgiven, after that the
@@ -89,7 +81,6 @@ class Daemon:
         self._failures = self._judging_failures = 0
         self._ready = False
         self._unstored: list[SealedBlock] = []
-        self._generation = 0
         self._last_tick_ms = self._clock.now().monotonic_ms
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
@@ -110,8 +101,7 @@ class Daemon:
             now_ms = self._clock.now().wall_ms
             pieces = recall_in_child(self._keeper.path, self._scan.plan, now_ms)
             said, self._unstored = resume(self._scan, pieces, now_ms)
-            self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in said.findings)
-            self._incidents = Incidents(self._pace(), said.incidents)
+            self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, said)
             self._scraper.spent.totals = Totals.of(said.states.get(STATS, {}))
         except StoreCorruptError as error:
             self._keeper.start_new(error)
@@ -119,11 +109,7 @@ class Daemon:
 
     def _begin_anew(self) -> None:
         self._scan = Scan(self._config, self._limits, in_child)
-        self._ledger, self._incidents = Ledger(), Incidents(self._pace())
-
-    def _pace(self) -> Pace:
-        windows_s = self._scan.plan.windows_s
-        return Pace(windows_s[0] * 1000, windows_s[-1] * 1000)
+        self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, None)
 
     @property
     def evaluate_every_s(self) -> float:
@@ -270,83 +256,20 @@ class Daemon:
                 self._evaluate_alone()
 
     def _evaluate_alone(self) -> None:
-        began_us, began_s = cpu_us(), cpu_with_children_s()
+        began_s = cpu_with_children_s()
         try:
-            self._evaluate_and_store(began_us)
-        finally:
-            self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
-
-    def _evaluate_and_store(self, began_us: int) -> None:
-        self._tell_new_store()
-        try:
-            evaluation = self._scan.evaluate(self._clock.now().wall_ms)
+            evaluation = self._verdicts.renew(self._clock.now().wall_ms)
         except JudgingError as error:
             self._judging_failures += 1
             if self._judging_failures >= FAILURES_ALLOWED:
                 raise
             log.error("%s; the next evaluation tries again", error)
             return
+        finally:
+            self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
         self._judging_failures = 0
         self._scraper.want_full(evaluation.suspects)
-        changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
-        incidents = self._update_incidents(evaluation)
-        # Told before it is stored: whoever is killed in between tells it twice rather than never.
-        for one in incidents.announce:
-            announce(one)
-        self._leaks = evaluation.counts[Verdict.LEAK]
-        self._watched = evaluation.counts[Verdict.WATCH]
-        cost_us = cpu_us() - began_us
-        if not self._keeper.attempt(
-            "verdicts could not be stored, the next evaluation tries again",
-            lambda writer: self._write_evaluation(writer, evaluation, changes, incidents, cost_us),
-        ):
-            self._ledger.forget(changes)
-            self._incidents.forget(incidents)
-            self._scan.forget_stored()
-
-    def _update_incidents(self, evaluation: Evaluation) -> IncidentChanges:
-        """Move the incidents along, minding what people have noted since the last evaluation."""
-        marks: list[dict[str, Marks]] = []
-        self._keeper.attempt(
-            "what was acknowledged or silenced could not be read", lambda writer: marks.append(writer.incident_marks())
-        )
-        return self._incidents.update(
-            evaluation.findings,
-            evaluation.now_ms,
-            suspected=evaluation.suspected,
-            lives=evaluation.lives,
-            marks=marks[0] if marks else None,
-        )
-
-    def _tell_new_store(self) -> None:
-        """Have everything stored again after a damaged store was set aside."""
-        if self._generation != self._keeper.generation:
-            self._generation = self._keeper.generation
-            self._ledger.forget_all()
-            self._incidents.forget_all()
-            self._scan.forget_stored()
-
-    def _write_evaluation(
-        self, writer: Writer, evaluation: Evaluation, changes: Changes, incidents: IncidentChanges, cost_us: int
-    ) -> None:
-        states = {
-            "evaluation": {
-                "at_ms": evaluation.now_ms,
-                "every_s": self.evaluate_every_s,
-                "cost_us": cost_us,
-                "counts": dict(evaluation.counts),
-                "windows_s": list(self._scan.plan.windows_s),
-                "interval_s": self._config.sampling.interval_s,
-                "horizon_s": self._config.thresholds.horizon_s,
-            },
-            LIVES: self._scan.past_lives(),
-            "daemon": {"pid": os.getpid(), "version": __version__, "config": list(self._config.sources)},
-        }
-        entries = [(entry.finding, entry.ended_ms) for entry in changes.write]
-        changed = ChangedIncidents(incidents.write, incidents.events, incidents.silences)
-        writer.write_evaluation(entries, evaluation.suspicions, states, evaluation.now_ms, changed)
-        if changes.drop:
-            writer.drop_findings(changes.drop)
+        self._leaks, self._watched = (evaluation.counts[verdict] for verdict in (Verdict.LEAK, Verdict.WATCH))
 
     def _purge(self) -> None:
         self._keeper.purge(self._config.store, self._config.sampling.interval_s)

@@ -18,7 +18,7 @@ from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
 from leakwatch.headroom import Headroom
 from leakwatch.judging import in_process
-from leakwatch.knobs import criteria_of
+from leakwatch.knobs import criteria_of, thresholds_for
 from leakwatch.model import HOST, SealedBlock, Target, TargetKind, Verdict
 from leakwatch.proof import Proof
 from leakwatch.roster import Roster
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.question import Question
     from leakwatch.analysis.spans import Plan
-    from leakwatch.config import Config, Thresholds
+    from leakwatch.config import Config
     from leakwatch.headroom import Limits
     from leakwatch.judging import Judge
     from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
@@ -231,24 +231,11 @@ class Scan:
 
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key
-        if target.kind is TargetKind.PROCESS:
-            info = self._roster.process(target)
-            service = info.service.name if info and info.service else ""
-            chosen = self._config.thresholds_for("process", info.name if info else "")
-            if chosen is self._config.thresholds:
-                chosen = self._config.thresholds_for("service", service)
-        elif target.kind is TargetKind.SERVICE:
-            chosen = self._config.thresholds_for("service", target.key.partition(":")[2])
-            if chosen is self._config.thresholds:
-                chosen = self._thresholds_of_members(target)
-        else:
-            chosen = self._config.thresholds_for("kernel", target.key, metric)
-        return criteria_of(chosen, beside_all_memory=metric == metrics.KERNEL_UNAVAILABLE)
-
-    def _thresholds_of_members(self, service: Target) -> Thresholds:
-        """Return the thresholds set for a service's processes where they are the same for all, else the general."""
-        chosen = {self._config.thresholds_for("process", info.name) for info in self._roster.members(service)}
-        return chosen.pop() if len(chosen) == 1 else self._config.thresholds
+        members = [info for one in self._processes_of(target) if (info := self._roster.process(one)) is not None]
+        return criteria_of(
+            thresholds_for(self._config, metric, target, members),
+            beside_all_memory=metric == metrics.KERNEL_UNAVAILABLE,
+        )
 
     def _of_processes(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         members: dict[Service, list[Member]] = {}

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What the daemon costs at rest: its USS and its CPU over a time, on a farm of processes, at the default configuration.
 
-usage: python tests/benchmarks/daemon_cost.py [--minutes 30 | --ticks 5000] [-n 200] [--interval 60] [--json FILE]
+usage: python tests/benchmarks/daemon_cost.py [--minutes 30 | --ticks 5000] [-n 200] [--interval 60]
+                                              [--directory DIR] [--json FILE]
 
 With --ticks the windows shrink with the interval: 5000 ticks of a tenth of a second are to the detector what three and
 a half days of a minute are, and what it says of the daemon itself is whether that grew.
 
 USS is what smaps_rollup says of the daemon's process alone; run it with no other Python of the same environment, or
 what they share is not counted. CPU is user + system time of the daemon and its children, start included and apart.
+Bytes written are those of /proc/PID/io: nothing where --directory is on a tmpfs.
 """
 
 from __future__ import annotations
@@ -37,33 +39,41 @@ def cpu_s(pid: int) -> float:
     return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICK
 
 
+def written_bytes(pid: int) -> int:
+    """What the process and the children it has waited for had written to the disk."""
+    return int(dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())["write_bytes"])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--ticks", type=int, help="run for so many samplings, with windows as short as they are fast")
     parser.add_argument("-n", type=int, default=200, help="processes of the farm")
     parser.add_argument("--interval", type=float, default=60, help="seconds")
+    parser.add_argument("--directory", type=Path, help="on which file system")
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
     if args.ticks:
         args.minutes = args.ticks * args.interval / 60
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=args.directory) as directory:
         result = measure(args, Path(directory))
     head = (
-        "processes | interval | minutes | USS after a tenth | at end | largest | CPU at start | after | share of a core"
+        "processes | interval | minutes | USS after a tenth | at end | largest | CPU at start | after "
+        "| share of a core | written a round"
     )
-    print(f"| {head} | its own verdict |\n|{'--:|' * 9}---|")
+    print(f"| {head} | its own verdict |\n|{'--:|' * 10}---|")
     print(
         f"| {result['processes']} | {args.interval:g} s | {args.minutes:.1f} | {result['uss_begin_mb']:.1f} MB "
         f"| {result['uss_end_mb']:.1f} MB | {result['uss_max_mb']:.1f} MB | {result['cpu_start_s']:.2f} s "
-        f"| {result['cpu_rest_s']:.2f} s | {result['cpu_share']:.2%} | {result['verdict']} |"
+        f"| {result['cpu_rest_s']:.2f} s | {result['cpu_share']:.2%} | {result['written_kb']:.1f} kB "
+        f"| {result['verdict']} |"
     )
     if args.json:
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 
-def written(args: argparse.Namespace, directory: Path) -> Path:
+def configuration(args: argparse.Namespace, directory: Path) -> Path:
     """Write the configuration: the default but for the interval, and with ``--ticks`` windows that shrink with it."""
     config = directory / "config.toml"
     text = f'[sampling]\ninterval = "{args.interval:g}s"\n[store]\nurl = "sqlite:///{directory}/store.db"\n'
@@ -83,9 +93,11 @@ def own_verdict(config: Path, pid: int) -> str:
 
 
 def measure(args: argparse.Namespace, directory: Path) -> dict[str, float | str]:
-    config = written(args, directory)
+    config = configuration(args, directory)
     farm = subprocess.Popen(
-        [FARM_PYTHON, str(FARM), "-n", str(args.n), "--cap-gib", "2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [FARM_PYTHON, str(FARM), "-n", str(args.n), "--cap-gib", str(args.n / 100)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert farm.stdout is not None
     assert farm.stdin is not None
@@ -95,6 +107,7 @@ def measure(args: argparse.Namespace, directory: Path) -> dict[str, float | str]
     try:
         time.sleep(5)
         began, cpu_start, largest, first = time.monotonic(), cpu_s(daemon.pid), 0, 0
+        written = written_bytes(daemon.pid)
         while (elapsed := time.monotonic() - began) < args.minutes * 60 and daemon.poll() is None:
             time.sleep(min(10.0, args.minutes * 60 - elapsed))
             largest = max(largest, uss_bytes(daemon.pid))
@@ -110,6 +123,7 @@ def measure(args: argparse.Namespace, directory: Path) -> dict[str, float | str]
             "uss_max_mb": largest / 1e6,
             "cpu_start_s": cpu_start,
             "cpu_rest_s": rest,
+            "written_kb": (written_bytes(daemon.pid) - written) / 1000 / (args.minutes * 60 / args.interval),
             "cpu_share": rest / (time.monotonic() - began),
             "store_mb": sum(f.stat().st_size for f in directory.iterdir() if f.name.startswith("store.db")) / 1e6,
             "verdict": own_verdict(config, daemon.pid),

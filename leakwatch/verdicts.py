@@ -1,0 +1,104 @@
+"""One evaluation: has everything under watch judged, moves the incidents along, tells the log, stores what changed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from leakwatch import __version__
+from leakwatch.alerting.announce import announce
+from leakwatch.alerting.incidents import Incidents
+from leakwatch.alerting.ledger import Entry, Ledger
+from leakwatch.alerting.pace import Pace
+from leakwatch.clock import cpu_with_children_s
+from leakwatch.resume import LIVES
+from leakwatch.store.incidents import ChangedIncidents
+
+if TYPE_CHECKING:
+    from leakwatch.alerting.incidents import IncidentChanges
+    from leakwatch.alerting.ledger import Changes
+    from leakwatch.config import Config
+    from leakwatch.incident import Marks
+    from leakwatch.keeping import StoreKeeper
+    from leakwatch.recall import Said
+    from leakwatch.scan import Evaluation, Scan
+    from leakwatch.store.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Verdicts:
+    """What was said of whom so far, beginning with what the store remembers."""
+
+    def __init__(self, config: Config, scan: Scan, keeper: StoreKeeper, every_s: float, said: Said | None) -> None:
+        self._config, self._scan, self._keeper, self._every_s = config, scan, keeper, every_s
+        self._generation = keeper.generation
+        windows_s = scan.plan.windows_s
+        pace = Pace(windows_s[0] * 1000, windows_s[-1] * 1000)
+        self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in said.findings) if said else Ledger()
+        self._incidents = Incidents(pace, said.incidents if said else ())
+
+    def renew(self, now_ms: int) -> Evaluation:
+        """Judge as of now. Raises JudgingError, and nothing has changed then."""
+        began_s = cpu_with_children_s()
+        self._tell_new_store()
+        evaluation = self._scan.evaluate(now_ms)
+        changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
+        incidents = self._update_incidents(evaluation)
+        # Told before it is stored: whoever is killed in between tells it twice rather than never.
+        for one in incidents.announce:
+            announce(one)
+        cost_us = round((cpu_with_children_s() - began_s) * 1e6)
+        if not self._keeper.attempt(
+            "verdicts could not be stored, the next evaluation tries again",
+            lambda writer: self._write(writer, evaluation, changes, incidents, cost_us),
+        ):
+            self._ledger.forget(changes)
+            self._incidents.forget(incidents)
+            self._scan.forget_stored()
+        return evaluation
+
+    def _tell_new_store(self) -> None:
+        """Have everything stored again after a damaged store was set aside."""
+        if self._generation != self._keeper.generation:
+            self._generation = self._keeper.generation
+            self._ledger.forget_all()
+            self._incidents.forget_all()
+            self._scan.forget_stored()
+
+    def _update_incidents(self, evaluation: Evaluation) -> IncidentChanges:
+        """Move the incidents along, minding what people have noted since the last evaluation."""
+        marks: list[dict[str, Marks]] = []
+        self._keeper.attempt(
+            "what was acknowledged or silenced could not be read", lambda writer: marks.append(writer.incident_marks())
+        )
+        return self._incidents.update(
+            evaluation.findings,
+            evaluation.now_ms,
+            suspected=evaluation.suspected,
+            lives=evaluation.lives,
+            marks=marks[0] if marks else None,
+        )
+
+    def _write(
+        self, writer: Writer, evaluation: Evaluation, changes: Changes, incidents: IncidentChanges, cost_us: int
+    ) -> None:
+        states = {
+            "evaluation": {
+                "at_ms": evaluation.now_ms,
+                "every_s": self._every_s,
+                "cost_us": cost_us,
+                "counts": dict(evaluation.counts),
+                "windows_s": list(self._scan.plan.windows_s),
+                "interval_s": self._config.sampling.interval_s,
+                "horizon_s": self._config.thresholds.horizon_s,
+            },
+            LIVES: self._scan.past_lives(),
+            "daemon": {"pid": os.getpid(), "version": __version__, "config": list(self._config.sources)},
+        }
+        entries = [(entry.finding, entry.ended_ms) for entry in changes.write]
+        changed = ChangedIncidents(incidents.write, incidents.events, incidents.silences)
+        writer.write_evaluation(entries, evaluation.suspicions, states, evaluation.now_ms, changed)
+        if changes.drop:
+            writer.drop_findings(changes.drop)
