@@ -16,7 +16,7 @@ from leakwatch import __version__, sdnotify
 from leakwatch.alerting.journal import DAEMON_FATAL
 from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
-from leakwatch.collectors.limits import CgroupLimits
+from leakwatch.collectors.limits import ProcLimits
 from leakwatch.collectors.scrape import PROCESSES, Scraper
 from leakwatch.collectors.spent import STATS, Totals
 from leakwatch.collectors.ticks import TickClock
@@ -87,7 +87,7 @@ class Daemon:
         boot_id = procfs.boot_id()
         self._scraper = Scraper(procfs, boot_id, config.sampling)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
-        self._limits = CgroupLimits(procfs)
+        self._limits = ProcLimits(procfs)
         self._keeper = StoreKeeper(store, self._clock)
         try:
             self._resume()
@@ -269,6 +269,7 @@ class Daemon:
             self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
         self._judging_failures = 0
         self._scraper.want_full(evaluation.suspects)
+        self._scraper.want_counts(evaluation.counted)
         self._leaks, self._watched = (evaluation.counts[verdict] for verdict in (Verdict.LEAK, Verdict.WATCH))
 
     def _purge(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from leakwatch import metrics
 from leakwatch.model import SEVERITY, Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.model import Finding
+    from leakwatch.model import CountLimit, Finding
 
 FAR_FUTURE_MS = 253_402_300_799_000
 """The end of year 9999, the last RFC 3339 can name."""
@@ -19,6 +20,9 @@ class Limits(Protocol):
 
     def limit_of(self, pid: int) -> tuple[int, str] | None:
         """Return the memory limit that binds this process in bytes, and whose it is; None when there is none."""
+
+    def count_limit_of(self, metric: str, pid: int | None, now: int) -> CountLimit | None:
+        """Return the limit that a count which is ``now`` meets first, of a process or the machine; None if unknown."""
 
 
 class Headroom:
@@ -43,13 +47,24 @@ class Headroom:
                 return own, limit[1]
         return left, name
 
+    def of_count(self, metric: str, pid: int | None, newest: tuple[int, float] | None) -> int | None:
+        """Return how many more there may be of what is counted, None where unknown; ``newest`` is (time, count)."""
+        limit = self._limits.count_limit_of(metric, pid, round(newest[1])) if newest else None
+        return limit.left if limit else None
+
     def foretell(self, finding: Finding, now_ms: int) -> Finding:
-        """Add when memory runs out, for what grows."""
+        """Add when memory runs out, or a limit on a number is reached, for what grows."""
         found = finding.assessment
         finding = replace(finding, evaluated_at_ms=now_ms)
         if SEVERITY[found.verdict] < SEVERITY[Verdict.WATCH] or not (found.slope_bytes_per_hour or 0) > 0:
             return finding
-        left, name = self.of(finding.pid, found.current_bytes)
+        left: int | None
+        if metrics.is_count(finding.metric):
+            limit = self._limits.count_limit_of(finding.metric, finding.pid, found.current_bytes)
+            left, name = (limit.left, limit.name) if limit else (None, "")
+            finding = replace(finding, limit_total=limit.total if limit else None)
+        else:
+            left, name = self.of(finding.pid, found.current_bytes)
         if left is None:
             return finding
         at = now_ms + left / (found.slope_bytes_per_hour or 1.0) * 3_600_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis.criteria import COUNT_RATIO, LeakCriteria
 from leakwatch.model import TargetKind
 
 if TYPE_CHECKING:
@@ -43,12 +43,19 @@ def thresholds_for(config: Config, metric: str, target: Target, members: Sequenc
 
 
 @cache
-def criteria_of(thresholds: Thresholds, *, beside_all_memory: bool = False) -> LeakCriteria:
+def criteria_of(thresholds: Thresholds, *, beside_all_memory: bool = False, counted: bool = False) -> LeakCriteria:
     """Return the criteria these thresholds stand for, always the same object: thousands of series hold it.
 
     ``beside_all_memory``: the level is that of a whole machine, beside which nothing grows by a percent, and the
-    question is only whether it grows.
+    question is only whether it grows. ``counted``: of a count, for which the floors are numbers instead of bytes.
     """
+    if counted:
+        return LeakCriteria(
+            min_rate_bytes_per_hour=thresholds.min_rate_count_per_hour,
+            min_growth_bytes=float(thresholds.min_growth_count),
+            min_growth_ratio=max(COUNT_RATIO, thresholds.min_growth_ratio),
+            sensitivity=SENSITIVITY[thresholds.sensitivity],
+        )
     return LeakCriteria(
         min_rate_bytes_per_hour=thresholds.min_rate_bytes_per_hour,
         min_growth_bytes=thresholds.min_growth_bytes,

@@ -40,6 +40,16 @@ PROCESS_SWAP = "process.swap_bytes"
 PROCESS_ANON = "process.anon_bytes"
 PROCESS_THREADS = "process.threads"
 PROCESS_FDS = "process.fds"
+PROCESS_MAPPINGS = "process.mappings"
+PROCESS_CHILDREN = "process.children"
+PROCESS_ZOMBIES = "process.zombies"
+PROCESS_FDS_OF = "process.fds."
+"""Prefix; the sort of file follows, one of ``FD_SORTS``."""
+FD_SORTS = (
+    "socket", "pipe", "file", "deleted", "device", "memfd", "shm", "eventfd", "epoll", "timerfd", "signalfd", "inotify",
+    "fanotify", "io_uring", "bpf", "perf", "pidfd", "userfaultfd", "dmabuf", "other",
+)  # fmt: skip
+"""What a descriptor can lead to, by what its link says."""
 PROCESS_USS_SWAP = "process.uss_swap_bytes"
 PROCESS_ANON_SWAP = "process.anon_swap_bytes"
 SERVICE_USS_SWAP = "service.uss_swap_bytes"
@@ -51,6 +61,24 @@ KERNEL_UNACCOUNTED = "kernel.unaccounted_bytes"
 KERNEL_UNAVAILABLE = "kernel.unavailable_bytes"
 KERNEL_VMALLOC_USED = "kernel.vmalloc_used_bytes"
 KERNEL_SUNRECLAIM = "kernel.slab_unreclaimable_bytes"
+KERNEL_SHMEM = "kernel.shmem_bytes"
+IPC_SHM_ORPHANS = "ipc.shm_orphan_bytes"
+IPC_MSG_ORPHANS = "ipc.msg_orphan_bytes"
+IPC_SHM_SEGMENTS = "ipc.shm_segments"
+IPC_SEM_SETS = "ipc.sem_sets"
+IPC_MSG_QUEUES = "ipc.msg_queues"
+TMPFS_USED = "tmpfs.used_bytes"
+TMPFS_ORPHANS = "tmpfs.orphan_bytes"
+NOBODYS = (IPC_SHM_ORPHANS, IPC_MSG_ORPHANS, TMPFS_ORPHANS)
+"""Memory that belongs to nobody: no process will ever give it back."""
+PROCESS_COUNTS = (PROCESS_FDS, PROCESS_THREADS, PROCESS_MAPPINGS, PROCESS_CHILDREN, PROCESS_ZOMBIES)
+IPC_COUNTS = (IPC_SHM_SEGMENTS, IPC_SEM_SETS, IPC_MSG_QUEUES)
+COUNTS = frozenset((*PROCESS_COUNTS, *IPC_COUNTS))
+"""What is judged as a number, where it has risen at all (``analysis.counts``)."""
+SELDOM = COUNTS | frozenset(NOBODYS)
+"""What is not sampled at every tick: that it is missing from some says nothing."""
+ORPHANS_OF_TOTAL = {KERNEL_SHMEM: (IPC_SHM_ORPHANS, TMPFS_ORPHANS)}
+"""As ``PARTS_OF_TOTAL``, of what belongs to nobody."""
 PARTS_OF_TOTAL = {KERNEL_SUNRECLAIM: TargetKind.SLAB, KERNEL_VMALLOC_USED: TargetKind.VMALLOC}
 """The kernel's totals, and what they are made of: parts that explain a total's growth are reported in its place."""
 COLLECTOR_UP = "collector.up"
@@ -78,7 +106,7 @@ MEMINFO: dict[str, Metric] = dict(
         _meminfo("kernel.anon_bytes", "AnonPages", "anonymous memory"),
         _meminfo("kernel.mapped_bytes", "Mapped", "mapped files"),
         _meminfo("kernel.mlocked_bytes", "Mlocked", "locked memory"),
-        _meminfo("kernel.shmem_bytes", "Shmem", "shared memory and tmpfs", judged=True),
+        _meminfo(KERNEL_SHMEM, "Shmem", "shared memory and tmpfs", judged=True),
         _meminfo("kernel.reclaimable_bytes", "KReclaimable", "reclaimable kernel memory", "since 4.20"),
         _meminfo("kernel.slab_bytes", "Slab", "slab"),
         _meminfo("kernel.slab_reclaimable_bytes", "SReclaimable", "reclaimable slab"),
@@ -118,9 +146,50 @@ _OTHERS = (
         "/proc/PID/status RssAnon",
         "since 4.5; sampled where USS is refused, since it needs no privilege",
     ),
-    Metric(PROCESS_THREADS, Unit.COUNT, "threads", "/proc/PID/stat num_threads"),
+    Metric(PROCESS_THREADS, Unit.COUNT, "threads", "links of /proc/PID/task, else /proc/PID/stat num_threads"),
     Metric(
-        PROCESS_FDS, Unit.COUNT, "open files", "/proc/PID/fd", "others' need CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"
+        PROCESS_FDS,
+        Unit.COUNT,
+        "open files",
+        "size of /proc/PID/fd, else its entries",
+        "others' need CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE; the size since 6.2",
+    ),
+    Metric(
+        PROCESS_MAPPINGS,
+        Unit.COUNT,
+        "mappings",
+        "lines of /proc/PID/maps",
+        "others' need CAP_SYS_PTRACE; only where the virtual size has grown",
+    ),
+    Metric(PROCESS_CHILDREN, Unit.COUNT, "child processes", "processes whose /proc/PID/stat names it, zombies apart"),
+    Metric(PROCESS_ZOMBIES, Unit.COUNT, "zombies", "ended children it has not waited for"),
+    Metric(
+        IPC_SHM_ORPHANS,
+        Unit.BYTES,
+        "System V shared memory of nobody",
+        "/proc/sysvipc/shm rss + swap",
+        "attached by nobody, and who made it has ended; of leakwatch's own IPC namespace alone",
+        judged=True,
+    ),
+    Metric(
+        IPC_MSG_ORPHANS,
+        Unit.BYTES,
+        "System V messages of nobody",
+        "/proc/sysvipc/msg cbytes",
+        "whoever sent to and received from the queue last has ended; of leakwatch's own IPC namespace alone",
+        judged=True,
+    ),
+    Metric(IPC_SHM_SEGMENTS, Unit.COUNT, "System V shared memory segments", "/proc/sysvipc/shm"),
+    Metric(IPC_SEM_SETS, Unit.COUNT, "System V semaphore sets", "/proc/sysvipc/sem"),
+    Metric(IPC_MSG_QUEUES, Unit.COUNT, "System V message queues", "/proc/sysvipc/msg"),
+    Metric(TMPFS_USED, Unit.BYTES, "files in tmpfs", "statfs of each tmpfs in /proc/1/mountinfo"),
+    Metric(
+        TMPFS_ORPHANS,
+        Unit.BYTES,
+        "files in tmpfs that nobody has open",
+        "a walk through each tmpfs that has grown, and who has its files open or mapped",
+        "of the mounts pid 1 sees; POSIX shared memory is /dev/shm",
+        judged=True,
     ),
     Metric(PROCESS_USS_SWAP, Unit.BYTES, "USS + swap", "derived", "what grows when pages are swapped out", judged=True),
     Metric(
@@ -156,7 +225,12 @@ _OTHERS = (
     Metric(COLLECTOR_TARGETS, Unit.COUNT, "targets read", "leakwatch"),
 )
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*MEMINFO.values(), *_OTHERS)}
+_FD_SORTS = tuple(
+    Metric(PROCESS_FDS_OF + sort, Unit.COUNT, f"open files: {sort}", "links in /proc/PID/fd", "where they have risen")
+    for sort in FD_SORTS
+)
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*MEMINFO.values(), *_OTHERS, *_FD_SORTS)}
 """Every metric by its name, except ``collector.absent.REASON``, one a reason."""
 
 
@@ -170,3 +244,19 @@ def is_judged(name: str) -> bool:
     """Return whether growth of this metric is judged."""
     metric = METRICS.get(name)
     return metric is not None and metric.judged
+
+
+def is_count(name: str) -> bool:
+    """Return whether what is judged of this metric is a number instead of bytes."""
+    return name in COUNTS
+
+
+BYTES_EACH = {
+    PROCESS_FDS: 1 << 10,
+    PROCESS_THREADS: 32 << 10,
+    PROCESS_MAPPINGS: 1 << 8,
+    PROCESS_CHILDREN: 1 << 20,
+    PROCESS_ZOMBIES: 8 << 10,
+}
+"""What one costs, roughly: a file with its socket or inode, a kernel stack and a piece of its own, a vm_area_struct, a
+small process, a task_struct. Only to rank counts beside memory."""

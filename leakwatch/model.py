@@ -166,6 +166,8 @@ class Scrape:
     duration_us: int = 0
     unreadable: tuple[Target, ...] = ()
     """Processes that were to be read fully for a suspicion and are too large even for that: estimates must do."""
+    largest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of what belongs to nobody, by metric: the largest in words, names escaped; only where they were looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ class Criterion:
     threshold: float | None
     passed: bool
     unit: str = ""
-    """``bytes``, ``bytes/h``, ``ratio``, ``blocks``, ``s`` or empty for a count."""
+    """``bytes``, ``bytes/h``, ``count``, ``count/h``, ``ratio``, ``blocks``, ``s`` or empty for a plain number."""
     window_s: int | None = None
 
 
@@ -237,7 +239,10 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the analysis says of one series; nobody recomputes any of it downstream."""
+    """What the analysis says of one series; nobody recomputes any of it downstream.
+
+    Of a count the numbers that are named bytes here are that count: ``unit`` says so.
+    """
 
     verdict: Verdict
     current_bytes: int
@@ -252,6 +257,27 @@ class Assessment:
     """0 to 1: how much of the evidence agrees; a weight for ranking, not a probability."""
     reason: str = ""
     """One line in an operator's words."""
+    unit: str = ""
+    """What its numbers are: empty for bytes, or ``count``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountLimit:
+    """A limit on how many there may be of what is counted."""
+
+    left: int
+    total: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort of what a process has many of, such as its sockets among its open files."""
+
+    name: str
+    now: int
+    grown: int
+    """Since the finding's ``sorted_since_ms``."""
 
 
 class FindingKind(StrEnum):
@@ -281,3 +307,8 @@ class Finding:
     evaluated_at_ms: int = 0
     note: str = ""
     """What else belongs to this finding: workers, caches it explains."""
+    limit_total: int | None = None
+    """Of a count: the limit itself, of which ``limit_bytes`` is what is left."""
+    sorts: tuple[Sort, ...] = ()
+    """What a count is made of, what grew most first; empty where that is not known."""
+    sorted_since_ms: int | None = None

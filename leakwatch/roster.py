@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leakwatch.config import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from leakwatch.config import IgnoreConfig
     from leakwatch.model import ProcessInfo, Service, Target
@@ -26,6 +26,10 @@ class Roster:
     def update(self, processes: Iterable[ProcessInfo]) -> None:
         """Take the processes there are now."""
         self._processes = {info.identity.target: info for info in processes if not self._ignored(info)}
+
+    def targets(self) -> Collection[Target]:
+        """Return the processes there are."""
+        return self._processes.keys()
 
     def process(self, target: Target) -> ProcessInfo | None:
         """Return who a process is, None when it is gone or ignored."""

@@ -10,6 +10,8 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
+from leakwatch.analysis.count_findings import count_target
+from leakwatch.analysis.counts import counted
 from leakwatch.analysis.derive import Key, judged_values
 from leakwatch.analysis.findings import Judged, Member, finding_id, kernel_findings, service_finding
 from leakwatch.analysis.lives import Life, Lives
@@ -22,6 +24,7 @@ from leakwatch.knobs import criteria_of, thresholds_for
 from leakwatch.model import HOST, SealedBlock, Target, TargetKind, Verdict
 from leakwatch.proof import Proof
 from leakwatch.roster import Roster
+from leakwatch.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from leakwatch.config import Config
     from leakwatch.headroom import Limits
     from leakwatch.judging import Judge
-    from leakwatch.model import Block, Finding, ProcessInfo, Scrape, Service
+    from leakwatch.model import Assessment, Block, Finding, ProcessInfo, Scrape, Service
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
@@ -58,6 +61,8 @@ class Evaluation:
     """The processes that look like leaking, themselves or as part of a service: no estimate must decide of them."""
     lives: Mapping[str, str] = field(default_factory=dict)
     """The oldest process of each finding about processes, by its id: another one after a restart."""
+    counted: frozenset[Key] = frozenset()
+    """The counts of processes that are judged: to be counted at every tick from now on, and told apart."""
 
 
 class Scan:
@@ -78,6 +83,9 @@ class Scan:
         self._whose: dict[Key, str] = {}
         """Of each process's series: the program within a service whose lives it is one of."""
         self._lives: dict[str, tuple[Life, ...]] = {}
+        self.tallies = Tallies(self._roster)
+        self._largest: dict[str, tuple[str, ...]] = {}
+        """Of what belongs to nobody, by metric, as last told."""
 
     def feed(self, scrape: Scrape) -> list[SealedBlock]:
         """Take a scrape; return the blocks it completed."""
@@ -87,6 +95,7 @@ class Scan:
             if processes_known:
                 self._roster.update(scrape.processes)
                 self._proof.note(scrape)
+            self._largest |= scrape.largest
             if scrape.tick.clock_step_ms:
                 self.end_segments(scrape.tick.ts_ms)
             return self.feed_values(scrape.tick.ts_ms, values)
@@ -99,7 +108,9 @@ class Scan:
     def feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
         """Take the samples of one time, as from the store."""
         self._note(values)
-        judged = judged_values(values, self._roster.services())
+        judged = judged_values(values, self._roster.services()) | self.tallies.risen(
+            ts_ms, values, self._series, lambda key: self._criteria(key).min_growth_bytes
+        )
         changed = self._roster.changed_services()
         sealed: list[SealedBlock] = []
         for key, value in judged.items():
@@ -136,6 +147,8 @@ class Scan:
 
     def _forget_vanished(self, judged: Mapping[Key, int], now_ms: int) -> None:
         for key in self._series.keys() - judged.keys():
+            if self.tallies.is_only_not_asked_for(key):
+                continue
             self._missing[key] = self._missing.get(key, 0) + 1
         for key in self._missing.keys() & judged.keys():
             del self._missing[key]
@@ -143,6 +156,7 @@ class Scan:
             self._remember_life(key, now_ms)
             del self._series[key], self._missing[key]
             self._proof.forget([key])
+            self.tallies.forget_gone()
             if key[1].kind is TargetKind.PROCESS:  # others may come back, and their forecast must be dropped then
                 self._written.pop(key, None)
 
@@ -195,18 +209,26 @@ class Scan:
         self._judge_all()
         with self._lock:
             judged = {
-                key: Judged(*key, self._proof.checked(key, state.assessment, self._processes_of(key[1])))
+                key: Judged(*key, self._checked(key, state.assessment))
                 for key, state in self._series.items()
                 if state.assessment is not None
             }
-            found = (*self._of_processes(judged), *self._of_kernel(judged))
+            of_memory = self._of_processes(judged)
+            found = (*of_memory, *self.tallies.findings(judged, of_memory), *self._of_kernel(judged))
             findings = [self._headroom.foretell(finding, now_ms) for finding in found]
             suspicions = self._changed_suspicions()
             suspected, suspects = self._suspected(), self._suspects()
             self._proof.ask(suspects, now_ms)
             lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
+            lives |= self.tallies.lives(judged)
+            watched = frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST)
         counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
-        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, suspects, lives)
+        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, suspects, lives, watched)
+
+    def _checked(self, key: Key, found: Assessment) -> Assessment:
+        if key[0] in metrics.COUNTS:
+            return counted(found)
+        return self._proof.checked(key, found, self._processes_of(key[1]))
 
     def _judge_all(self) -> None:
         """Bring every series' assessment up to date; sampling goes on while the questions are answered.
@@ -227,6 +249,8 @@ class Scan:
     def _room_of(self, key: Key, state: SeriesState) -> int | None:
         """Return what is left to grow into, None when unknown: no suspect may wait for longer than its limit lasts."""
         info = self._roster.process(key[1]) if state.is_suspected and key[1].kind is TargetKind.PROCESS else None
+        if key[0] in metrics.COUNTS:
+            return self._headroom.of_count(key[0], info.identity.pid if info else None, state.previous)
         return self._headroom.of(info.identity.pid if info else None, state.previous[1] if state.previous else 0)[0]
 
     def _criteria(self, key: Key) -> LeakCriteria:
@@ -235,13 +259,14 @@ class Scan:
         return criteria_of(
             thresholds_for(self._config, metric, target, members),
             beside_all_memory=metric == metrics.KERNEL_UNAVAILABLE,
+            counted=metric in metrics.COUNTS,
         )
 
     def _of_processes(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         members: dict[Service, list[Member]] = {}
-        for (_, target), one in judged.items():
+        for (metric, target), one in judged.items():
             info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
-            if info is not None and info.service is not None:
+            if info is not None and info.service is not None and metric not in metrics.COUNTS:
                 members.setdefault(info.service, []).append(Member(info, one))
         findings = []
         for service, those in members.items():
@@ -257,7 +282,9 @@ class Scan:
     def _suspects(self) -> frozenset[Target]:
         """Return the processes that look like leaking, themselves or as part of their service."""
         suspects: set[Target] = set()
-        for (_, target), state in self._series.items():
+        for (metric, target), state in self._series.items():
+            if metric in metrics.COUNTS:
+                continue  # what its memory is said to be does not decide about them
             if state.is_suspected or (state.assessment and state.assessment.verdict in _SUSPECT):
                 suspects.update(self._processes_of(target))
         return frozenset(suspects)
@@ -276,7 +303,9 @@ class Scan:
         if target.kind is TargetKind.HOST:
             return Target(TargetKind.HOST, metric)
         info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
-        return info.service.target if info is not None and info.service is not None else target
+        if info is None or info.service is None:
+            return target
+        return count_target(info.service.target, metric) if metric in metrics.COUNTS else info.service.target
 
     def _of_kernel(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         kernel = [
@@ -287,7 +316,9 @@ class Scan:
             and not matches(self._config.ignore.kernel, target.key, metric, metrics.title(metric))
         ]
         unavailable = judged.get((metrics.KERNEL_UNAVAILABLE, HOST))
-        return kernel_findings(kernel, self._reclaimable, unavailable.assessment if unavailable else None)
+        return kernel_findings(
+            kernel, self._reclaimable, unavailable.assessment if unavailable else None, self._largest
+        )
 
     def forget_stored(self) -> None:
         """Take it that no suspicion is stored: the next evaluation hands over all of them."""

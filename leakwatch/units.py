@@ -77,6 +77,20 @@ def format_rate(bytes_per_hour: float) -> str:
     return f"{'' if text.startswith('-') else '+'}{text}/h"
 
 
+def format_amount(value: float, unit: str = "bytes") -> str:
+    """Return bytes as ``format_bytes`` does, a ``count`` as a number: ``812``, ``1.5``."""
+    if unit != "count":
+        return format_bytes(value)
+    value = round(float(value), 1) + 0.0  # of -0.0 makes 0.0
+    return f"{value:.0f}" if abs(value) >= 9.95 or value == round(value) else f"{value:.1f}"
+
+
+def format_growth(per_hour: float, unit: str = "bytes") -> str:
+    """Return what an amount grows by an hour, always signed: ``+3.1 MiB/h``, ``+120/h``."""
+    text = format_amount(per_hour, unit)
+    return f"{'' if text.startswith('-') else '+'}{text}/h"
+
+
 def format_duration(seconds: float) -> str:
     """Return the two largest units: ``45 s``, ``12 min``, ``3 h 20 min``, ``9 d 4 h``."""
     if 0.01 <= seconds < 0.995:

@@ -12,7 +12,7 @@ from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.ledger import Entry, Ledger
 from leakwatch.alerting.pace import Pace
 from leakwatch.clock import cpu_with_children_s
-from leakwatch.resume import LIVES
+from leakwatch.resume import LIVES, SORTS
 from leakwatch.store.incidents import ChangedIncidents
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class Verdicts:
                 "horizon_s": self._config.thresholds.horizon_s,
             },
             LIVES: self._scan.past_lives(),
+            SORTS: self._scan.tallies.to_values(),
             "daemon": {"pid": os.getpid(), "version": __version__, "config": list(self._config.sources)},
         }
         entries = [(entry.finding, entry.ended_ms) for entry in changes.write]

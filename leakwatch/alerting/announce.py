@@ -10,7 +10,7 @@ from leakwatch.alerting.journal import LEAK_FOUND, LEAK_OVER, LEAK_REMINDED, LEA
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
-from leakwatch.units import format_bytes, format_rate
+from leakwatch.units import format_amount, format_growth
 
 if TYPE_CHECKING:
     from leakwatch.alerting.incidents import Announcement
@@ -47,13 +47,16 @@ def _growth(finding: Finding, incident: Incident) -> str:
     found = finding.assessment
     slope, low, high = found.slope_bytes_per_hour or 0.0, found.slope_low or 0.0, found.slope_high or 0.0
     since = (
-        f", {format_bytes(found.grown_bytes)} since {rfc3339(found.since_ms)}"
+        f", {format_amount(found.grown_bytes, found.unit)} since {rfc3339(found.since_ms)}"
         if found.since_ms and found.grown_bytes
         else ""
     )
+    grow = "grow" if finding.metric in metrics.PROCESS_COUNTS else "grows"
+    most = next((sort for sort in finding.sorts if sort.grown > 0), None)
+    sorts = f", most of them {most.name}" if most else ""
     return (
-        f"{_who(finding, incident)}: {metrics.title(finding.metric)} grows {format_rate(slope)} "
-        f"({format_rate(low)} to {format_rate(high)}){since}"
+        f"{_who(finding, incident)}: {metrics.title(finding.metric)} {grow} {format_growth(slope, found.unit)} "
+        f"({format_growth(low, found.unit)} to {format_growth(high, found.unit)}){since}{sorts}"
     )
 
 
@@ -70,11 +73,12 @@ def _fields(finding: Finding | None, incident: Incident) -> dict[str, object]:
     }
     if finding is None:
         return fields
+    slope = "slope_count_per_hour" if metrics.is_count(finding.metric) else "slope_bytes_per_hour"
     return fields | {
         "pid": finding.pid or "",
         "service": finding.service or "",
         "metric": finding.metric,
-        "slope_bytes_per_hour": round(finding.assessment.slope_bytes_per_hour or 0.0),
+        slope: round(finding.assessment.slope_bytes_per_hour or 0.0),
     }
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from leakwatch.alerting.ending import is_back, why_over
 from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
 from leakwatch.model import FindingKind, Verdict
-from leakwatch.units import format_duration, format_rate
+from leakwatch.units import format_duration, format_growth
 
 if TYPE_CHECKING:
     from leakwatch.alerting.pace import Pace
@@ -205,7 +205,7 @@ def _leaking(incident: Incident, look: Look, finding: Finding, events: list[Inci
     incident = replace(
         incident, since_ms=began_ms, confirmed_ms=incident.confirmed_ms or look.now_ms, progress=progress
     )
-    rate = format_rate(finding.assessment.slope_bytes_per_hour or 0.0)
+    rate = format_growth(finding.assessment.slope_bytes_per_hour or 0.0, finding.assessment.unit)
     kind, reason = EventKind.CONFIRMED, f"{rate}: {finding.assessment.reason}"
     if incident.state is IncidentState.CONFIRMED:
         kind, reason = EventKind.CONTINUED, f"leaks after its restart as well: {rate}"

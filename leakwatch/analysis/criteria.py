@@ -168,5 +168,9 @@ class LeakCriteria:
     lives_kept: int = 5
 
 
+COUNT_RATIO = 0.05
+"""What a count must grow by relative to its level, at least: a thousand clients that come and go on their own are more
+or fewer by their square root, three percent, at any time, and by twice that now and then."""
+
 Z95 = 1.959964
 """Two-sided 95 % quantile of the normal distribution."""

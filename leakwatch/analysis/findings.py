@@ -19,7 +19,7 @@ from leakwatch.model import (
     TargetKind,
     Verdict,
 )
-from leakwatch.units import format_rate
+from leakwatch.units import format_growth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,11 @@ class Judged:
     metric: str
     target: Target
     assessment: Assessment
+
+    @property
+    def unit(self) -> str:
+        """What its numbers are."""
+        return self.assessment.unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,11 @@ def service_finding(service: Service, members: Sequence[Member], total: Judged |
 
     What carries the growth is named: the process when it is one, the service when it is all of them together.
     """
-    lead = max(members, key=lambda member: _weight(member.judged.assessment))
+    lead = max(members, key=lambda member: weight(member.judged.assessment))
     growing = [m for m in members if SEVERITY[m.judged.assessment.verdict] >= SUSPECT]
     # One that leaks among others that are only watched carries the growth: the sum would blur its rate with theirs.
     alone = sum(m.judged.assessment.verdict is lead.judged.assessment.verdict for m in growing) == 1
-    by_total = total is not None and not alone and _weight(total.assessment) >= _weight(lead.judged.assessment)
+    by_total = total is not None and not alone and weight(total.assessment) >= weight(lead.judged.assessment)
     judged = total if by_total and total is not None else lead.judged
     single = len(members) == 1 or alone
     if service.kind is ServiceKind.PROGRAM and single and not by_total:
@@ -76,39 +81,47 @@ def service_finding(service: Service, members: Sequence[Member], total: Judged |
         assessment=judged.assessment,
         pid=lead.info.identity.pid if single or growing else None,
         service=service.name,
-        note=_workers(members, growing),
+        note=workers(members, growing),
     )
 
 
-def _weight(assessment: Assessment) -> tuple[int, float]:
+def weight(assessment: Assessment) -> tuple[int, float]:
+    """Return what series of one thing are compared by: how sure it is, how fast."""
     return SEVERITY[assessment.verdict], assessment.slope_bytes_per_hour or 0.0
 
 
-def _workers(members: Sequence[Member], growing: Sequence[Member]) -> str:
+def workers(members: Sequence[Member], growing: Sequence[Member]) -> str:
+    """Return how many of several processes grow and how fast, empty of a single one."""
     if len(members) == 1:
         return ""
     if not growing:
         return f"{len(members)} processes"
-    worst = sorted(growing, key=lambda member: _weight(member.judged.assessment), reverse=True)[:3]
+    worst = sorted(growing, key=lambda member: weight(member.judged.assessment), reverse=True)[:3]
     rates = ", ".join(
-        f"pid {m.info.identity.pid} {format_rate(m.judged.assessment.slope_bytes_per_hour or 0.0)}" for m in worst
+        f"pid {m.info.identity.pid} {format_growth(m.judged.assessment.slope_bytes_per_hour or 0.0, m.judged.unit)}"
+        for m in worst
     )
     return f"{len(growing)} of {len(members)} processes grow: {rates}"
 
 
 def kernel_findings(
-    judged: Sequence[Judged], reclaimable: Mapping[str, bool], unavailable: Assessment | None
+    judged: Sequence[Judged],
+    reclaimable: Mapping[str, bool],
+    unavailable: Assessment | None,
+    largest: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Finding]:
-    """Return the findings of slab caches, vmalloc callers and the kernel's totals.
+    """Return the findings of slab caches, vmalloc callers, the kernel's totals and what belongs to nobody.
 
-    ``reclaimable`` tells it by cache, where known; ``unavailable`` is the assessment of MemTotal - MemAvailable.
+    ``reclaimable`` tells it by cache, where known; ``unavailable`` is the assessment of MemTotal - MemAvailable;
+    ``largest`` names the largest of what belongs to nobody, by metric.
     """
     judged = [_with_reclaim(one, reclaimable, unavailable) for one in judged]
     hidden = {metric for metric, parts in metrics.PARTS_OF_TOTAL.items() if _explained(judged, metric, parts)}
-    return [_kernel_finding(one, reclaimable) for one in judged if one.metric not in hidden]
+    hidden |= {total for total, parts in metrics.ORPHANS_OF_TOTAL.items() if _explained(judged, total, parts)}
+    return [_kernel_finding(one, reclaimable, largest or {}) for one in judged if one.metric not in hidden]
 
 
-def _kernel_finding(judged: Judged, reclaimable: Mapping[str, bool]) -> Finding:
+def _kernel_finding(judged: Judged, reclaimable: Mapping[str, bool], largest: Mapping[str, Sequence[str]]) -> Finding:
     target = judged.target
     if target.kind is TargetKind.HOST:
         name, key = metrics.title(judged.metric), Target(TargetKind.HOST, judged.metric)
@@ -120,6 +133,8 @@ def _kernel_finding(judged: Judged, reclaimable: Mapping[str, bool]) -> Finding:
         note = "slab cache" if known is None else "reclaimable slab cache" if known else "unreclaimable slab cache"
     elif target.kind is TargetKind.VMALLOC:
         note = "vmalloc, by the function that asked for it"
+    elif judged.metric in largest:
+        note = f"largest: {', '.join(largest[judged.metric])}"
     return Finding(
         id=finding_id(key),
         kind=FindingKind.KERNEL,
@@ -146,13 +161,14 @@ def _with_reclaim(judged: Judged, reclaimable: Mapping[str, bool], unavailable: 
     return replace(judged, assessment=replace(found, verdict=Verdict.OK, reason=reason))
 
 
-def _explained(judged: Sequence[Judged], total_metric: str, parts: TargetKind) -> bool:
+def _explained(judged: Sequence[Judged], total_metric: str, parts: TargetKind | tuple[str, ...]) -> bool:
     total = next((one.assessment for one in judged if one.metric == total_metric), None)
     if total is None or SEVERITY[total.verdict] < SUSPECT:
         return False
     growing = [
         one.assessment.slope_bytes_per_hour or 0.0
         for one in judged
-        if one.target.kind is parts and SEVERITY[one.assessment.verdict] >= SEVERITY[total.verdict]
+        if (one.target.kind is parts or one.metric in parts)
+        and SEVERITY[one.assessment.verdict] >= SEVERITY[total.verdict]
     ]
     return sum(growing) >= PART_OF_TOTAL * (total.slope_bytes_per_hour or 0.0) > 0

@@ -109,6 +109,7 @@ def open_store(url: str) -> Reader:
 def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     """Return the report of what the store holds."""
     from leakwatch.errors import StoreNotFoundError
+    from leakwatch.metrics import is_count
     from leakwatch.report.build import Row, build
 
     states, last = reader.states(), reader.last_scrape()
@@ -118,11 +119,18 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     stats = states.get("stats", {})
     estimated = reader.estimated_pids(last.id)
     too_large = {one["pid"] for one in stats.get("over_stall", ())}
-    rows = [
-        Row(one, stored.ended_ms, newest.get(one.id), estimated=one.pid in estimated, too_large=one.pid in too_large)
-        for stored in reader.findings()
-        for one in [stored.finding]
-    ]
+    rows = []
+    for stored in reader.findings():
+        one = stored.finding
+        of_memory = not is_count(one.metric)
+        row = Row(
+            one,
+            stored.ended_ms,
+            newest.get(one.id),
+            estimated=of_memory and one.pid in estimated,
+            too_large=of_memory and one.pid in too_large,
+        )
+        rows.append(row)
     return build(
         rows,
         _read_host(reader, last, states.get("evaluation", {}), now_ms),
@@ -138,8 +146,14 @@ def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:
     from leakwatch.report.build import Own
     from leakwatch.report.stats import cpu_share
 
-    own = next((row.finding for row in rows if row.finding.pid == pid and row.ended_ms is None), None)
+    own = next((row.finding for row in rows if _is_own(row, pid)), None)
     return None if own is None or pid is None else Own(own, cpu_share(stats))
+
+
+def _is_own(row: Row, pid: int | None) -> bool:
+    from leakwatch.metrics import is_count
+
+    return row.finding.pid == pid and row.ended_ms is None and not is_count(row.finding.metric)
 
 
 def _read_host(reader: Reader, last: ScrapeHead, evaluation: dict[str, Any], now_ms: int) -> Host:

@@ -36,6 +36,8 @@ class Lookout:
         self.watched: dict[int, Watched] = {}
         self.gone: list[Watched] = []
         """Those that ended since the last look, or turned out to have."""
+        self.zombies: dict[int, int] = {}
+        """The parent of each that has ended and was not waited for."""
 
     @property
     def swap_in_use(self) -> bool:
@@ -46,6 +48,7 @@ class Lookout:
         """Look at every process; ``watched`` then holds those with an address space, in the order of ``pids``."""
         swap_moved = self._swap_moved()
         known, seen, empty = self.watched, dict[int, Watched](), dict[int, int]()
+        zombies, self.zombies = self.zombies, {}
         self.gone = []
         for pid in pids:
             one = known.get(pid)
@@ -58,6 +61,8 @@ class Lookout:
                 seen[pid] = one
             elif pid in self._memoryless and self._is_still_empty(self._memoryless[pid]):
                 empty[pid] = self._memoryless.pop(pid)
+                if pid in zombies:
+                    self.zombies[pid] = zombies[pid]
             elif new := self._meet(pid, empty, gathered):
                 seen[pid] = new
         self._forget(known, seen)
@@ -136,6 +141,8 @@ class Lookout:
             gathered.absent(stat)
             return None
         if _has_ended(stat):
+            if stat.is_zombie:
+                self.zombies[pid] = stat.ppid
             if file is None:
                 gathered.absent(_NO_ADDRESS_SPACE)  # those with a file are counted by it
             return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from leakwatch import metrics
 from leakwatch.clock import elapsed_us, thread_cpu_ns
+from leakwatch.collectors.counting import Counting
 from leakwatch.collectors.dear import LASTING, DearReads
 from leakwatch.collectors.lookout import Lookout
 from leakwatch.collectors.relatives import Relatives
 from leakwatch.collectors.spent import Round, Spent
 from leakwatch.config import SamplingConfig
-from leakwatch.model import Absence, AbsenceReason, Sample
+from leakwatch.model import Absence, AbsenceReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,6 +35,7 @@ class ProcessCollector:
         self._lookout = Lookout(procfs, boot_id, tolerance_pages, sampling.interval_s)
         self._relatives = Relatives(procfs, tolerance_pages)
         self._dear = DearReads(procfs, sampling)
+        self._counting = Counting(procfs, sampling.interval_s)
         self._asked: frozenset[Target] = frozenset()
         self._read: list[Watched] = []
         self.spent = Spent()
@@ -46,8 +47,12 @@ class ProcessCollector:
         """
         self._asked = self._asked | frozenset(targets)
 
+    def want_counts(self, keys: Collection[tuple[str, Target]]) -> None:
+        """Have these counts taken at every tick, and told of which sort they are; may be called from another thread."""
+        self._counting.want(keys)
+
     def collect(self, gathered: Gathered, *, slow: bool) -> None:
-        """Sample every process, with threads and files when ``slow``.
+        """Sample every process; ``slow``: with all that is counted.
 
         Raises ProcUnavailableError when they cannot be listed.
         """
@@ -64,9 +69,7 @@ class ProcessCollector:
         self._read_fully(now_us)
         times.append(thread_cpu_ns())
         self._deliver(this, gathered)
-        if slow:
-            for one in watched.values():
-                self._count(one, gathered)
+        self._counting.collect(watched, self._lookout.zombies, gathered, now_us, slow=slow)
         self.spent.rank(this, watched.values(), self._procfs.page_size)
         times.append(thread_cpu_ns())
         this.listing_ns, this.looking_ns, this.reading_ns, this.delivering_ns = (
@@ -113,19 +116,3 @@ class ProcessCollector:
         gathered.targets_read = this.processes
         gathered.unreadable = self._dear.unreadable
         gathered.processes = [one.info for one in self._lookout.watched.values()]
-
-    def _count(self, one: Watched, gathered: Gathered) -> None:
-        """Sample threads and open files."""
-        pid = one.identity.pid
-        threads, files = self._procfs.counts(pid) if one.statm_file is not None else (0, 0)
-        if not threads:
-            stat = self._procfs.stat(pid)
-            threads = 0 if isinstance(stat, Absence) else stat.num_threads
-        listed = files or self._procfs.fd_count(pid)
-        if isinstance(listed, Absence):
-            gathered.absent(listed)
-        values = (threads or None, None if isinstance(listed, Absence) else listed)
-        if values != tuple(sample.value for sample in one.counted):
-            of = zip((metrics.PROCESS_THREADS, metrics.PROCESS_FDS), values, strict=True)
-            one.counted = tuple(Sample(metric, one.target, value) for metric, value in of if value is not None)
-        gathered.samples += one.counted

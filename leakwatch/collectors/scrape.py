@@ -42,6 +42,10 @@ class Scraper:
         """Have these processes read fully at the next scrape, as for a suspicion that estimates must not decide."""
         self._processes.want_full(targets)
 
+    def want_counts(self, keys: Collection[tuple[str, Target]]) -> None:
+        """Have these counts of processes, which have risen, taken at every scrape."""
+        self._processes.want_counts(keys)
+
     def scrape(self, tick: Tick) -> Scrape:
         """Return all samples of now; what could not be read is in the outcomes."""
         began = elapsed_us()

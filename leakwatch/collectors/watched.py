@@ -66,6 +66,13 @@ class Watched:
     samples: tuple[Sample, ...] = ()
     counted: tuple[Sample, ...] = ()
     """Its threads and open files when they were last counted."""
+    smallest_pages: int = 0
+    """Its smallest address space, 0 before that was looked at; ``mapped_pages`` is what it was at ``mapped``."""
+    mapped: Sample | None = None
+    """Its mappings when they were last counted."""
+    mapped_pages: int = 0
+    mapped_due_us: int = 0
+    """From when on they may be counted again."""
     outdated: bool = True
     """Whether ``samples`` must be made anew."""
     read_now: bool = False

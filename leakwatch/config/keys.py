@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, get_args
 
 from leakwatch.config.notation import quoted
 from leakwatch.config.schema import DAY_S, GIB, KIB, MIB, OverrideKind, Sensitivity
-from leakwatch.config.values import Reader, count, duration, one_of, patterns, rate, ratio, size, sqlite_url, windows
+from leakwatch.config.values import (
+    Reader,
+    count,
+    count_rate,
+    duration,
+    one_of,
+    patterns,
+    rate,
+    ratio,
+    size,
+    sqlite_url,
+    windows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,6 +82,9 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "min_rate": Key("min_rate_bytes_per_hour", rate(1, LARGEST_BYTES)),
         "min_growth": Key("min_growth_bytes", size(1, LARGEST_BYTES)),
         "min_growth_ratio": Key("min_growth_ratio", ratio),
+        # 1000000: the largest number of open files Linux allows a process by default.
+        "min_count_rate": Key("min_rate_count_per_hour", count_rate(0.001, 1_000_000)),
+        "min_count_growth": Key("min_growth_count", count(1, 1_000_000)),
         "horizon": Key("horizon_s", duration(1, LONGEST_S)),
     },
     "ignore": {

@@ -23,6 +23,11 @@ def exact_rate(bytes_per_hour: float) -> str:
     return f"{exact_size(bytes_per_hour)}/h"
 
 
+def exact_count_rate(per_hour: float) -> str:
+    """Return e.g. ``1/h``."""
+    return f"{_exact(per_hour, {}, '')}/h"
+
+
 def quoted(text: str) -> str:
     """Return a TOML basic string of one line; what a terminal would not print as it is becomes an escape."""
     return f'"{"".join(map(_character, text))}"'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import leakwatch
 from leakwatch.config.keys import SECTIONS
-from leakwatch.config.notation import exact_duration, exact_rate, exact_size, quoted
+from leakwatch.config.notation import exact_count_rate, exact_duration, exact_rate, exact_size, quoted
 from leakwatch.errors import LeakwatchError
 
 if TYPE_CHECKING:
@@ -46,10 +46,18 @@ def _value(field: str, value: Any) -> str:
         return _list(_value(field, item) for item in value)
     if isinstance(value, str):
         return quoted(value)
-    for suffix, exact in (("_per_hour", exact_rate), ("_s", exact_duration), ("_bytes", exact_size)):
+    for suffix, exact in _EXACT:
         if field.endswith(suffix):
             return quoted(exact(value))
     return repr(value)
+
+
+_EXACT = (
+    ("_count_per_hour", exact_count_rate),
+    ("_per_hour", exact_rate),
+    ("_s", exact_duration),
+    ("_bytes", exact_size),
+)
 
 
 def _list(items: Iterable[str]) -> str:

@@ -79,6 +79,10 @@ class Thresholds:
     min_growth_ratio: float = 0.02
     """Of the level, within the window. Measured, see ``LeakCriteria``: 0.01 takes warm-ups for leaks, 0.03 loses slow
     ones."""
+    min_rate_count_per_hour: float = 1.0
+    """At one an hour the usual limit on open files, 1024, is reached in six weeks."""
+    min_growth_count: int = 16
+    """Connections of a pool, worker threads, log files being rotated: a dozen come and go in normal work."""
     horizon_s: float = 30.0 * DAY_S
     """Memory that runs out within it ranks first and is worded as urgent; it decides no verdict."""
 

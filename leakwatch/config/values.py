@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from leakwatch.config.notation import exact_duration, exact_rate, exact_size, quoted
+from leakwatch.config.notation import exact_count_rate, exact_duration, exact_rate, exact_size, quoted
 from leakwatch.units import parse_duration, parse_rate, parse_size
 
 Reader = Callable[[object], Any]
@@ -56,6 +56,22 @@ def rate(low: float, high: float) -> Reader:
         if not isinstance(raw, str):
             raise _not_a("rate", raw, 'write it like "256KiB/h", "1MiB/d" or "200KiB/s"')
         return float(_within(parse_rate(raw), low, high, raw, lambda r: quoted(exact_rate(r))))
+
+    return read
+
+
+def count_rate(low: float, high: float) -> Reader:
+    """Read how many an hour from ``"1/h"`` or ``"24/d"``."""
+
+    def read(raw: object) -> float:
+        amount, slash, per = raw.partition("/") if isinstance(raw, str) else ("", "", "")
+        if not slash or not amount.strip().replace(".", "", 1).isdecimal() or not amount.isascii():
+            raise _not_a("number in a time", raw, 'write it like "1/h" or "24/d"')
+        try:
+            value = float(amount) * 3600 / parse_duration(f"1{per.strip()}")
+        except ValueError:
+            raise _not_a("number in a time", raw, 'write it like "1/h" or "24/d"') from None
+        return float(_within(value, low, high, raw, lambda r: quoted(exact_count_rate(r))))
 
     return read
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from leakwatch import metrics
 from leakwatch.escape import printable
 from leakwatch.model import Criterion, Verdict
 
@@ -24,6 +25,8 @@ class What(StrEnum):
     PROCESS = "process"
     SLAB = "slab"
     VMALLOC = "vmalloc"
+    COUNT = "count"
+    """What a process has many of, such as open files."""
     KERNEL = "kernel"
     """One of the kernel's totals, such as page tables."""
     OTHER = "other"
@@ -61,7 +64,8 @@ class Case:
     def title(self) -> str:
         """The name as it is printed, with its process id."""
         name = printable(self.name)
-        return name if self.pid is None or self.row is None else f"{name} (pid {self.pid})"
+        whose = name if self.pid is None or self.row is None else f"{name} (pid {self.pid})"
+        return f"{whose}: {metrics.title(self.field)}" if self.field in metrics.PROCESS_COUNTS else whose
 
     @property
     def verdict(self) -> Verdict:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leakwatch.explain import sentences
 from leakwatch.explain.case import What
 from leakwatch.model import Verdict
-from leakwatch.units import format_bytes, format_duration, format_rate
+from leakwatch.units import format_amount, format_duration, format_growth
 
 if TYPE_CHECKING:
     from leakwatch.explain.case import Case
@@ -59,11 +59,14 @@ def _of_leak(case: Case) -> Outlook:
         return _next(case, ("It is taken back when it stops growing, or when most of what grew is given back.",))
     length = max(0.0, ground.record_age - climb.alarm.since_age)
     pause = format_duration(max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours) * unit_s)
-    back = format_bytes(climb.alarm.base + c.gone_ratio * (ground.record - climb.alarm.base))
+    unit = case.assessment.unit
+    back = format_amount(climb.alarm.base + c.gone_ratio * (ground.record - climb.alarm.base), unit)
+    highest = format_amount(ground.record, unit)
+    given = "most are gone" if unit else "the memory was given back"
     share = f"{100 * c.levelling_ratio:.0f} %"
     changes = (
-        f"It is taken back when it reaches no new high for {pause}; the highest is {format_bytes(ground.record)}.",
-        f"It is taken back when it stays below {back} for {format_duration(2 * unit_s)}: the memory was given back.",
+        f"It is taken back when it reaches no new high for {pause}; the highest is {highest}.",
+        f"It is taken back when it stays below {back} for {format_duration(2 * unit_s)}: {given}.",
         f"It is taken back when its newest third rises by less than {share} of what the middle one did: it levels off.",
     )
     return _next(case, changes, decides="taken back, if the next look finds one of these")
@@ -160,7 +163,9 @@ def _of_ok(case: Case) -> Outlook:
 
 def _takes(case: Case, window_s: float) -> str:
     least = _least(case, window_s)
-    return f"{format_bytes(least)} within {format_duration(window_s)} ({format_rate(least / window_s * HOUR_S)})"
+    unit = case.assessment.unit
+    rate = format_growth(least / window_s * HOUR_S, unit)
+    return f"{format_amount(least, unit)} within {format_duration(window_s)} ({rate})"
 
 
 def _least(case: Case, window_s: float) -> float:

@@ -5,13 +5,13 @@ In the templates ``{measured}`` and ``{threshold}`` are written by the style, ``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import isfinite
 from typing import TYPE_CHECKING
 
 from leakwatch.escape import printable
-from leakwatch.units import format_bytes, format_duration, format_rate
+from leakwatch.units import format_bytes, format_duration, format_growth, format_rate
 
 if TYPE_CHECKING:
     from leakwatch.model import Criterion
@@ -273,9 +273,33 @@ SENTENCES: dict[str, Sentence] = {
 }
 
 
+_OF_COUNTS: dict[str, Sentence] = {
+    "rate is worth waking for": replace(
+        SENTENCES["rate is worth waking for"],
+        purpose="[thresholds] min_count_rate: what is too slow for anybody to act on.",
+    ),
+    "growth in the window": replace(
+        SENTENCES["growth in the window"],
+        purpose="[thresholds] min_count_growth: what comes and goes in normal work.",
+    ),
+    "beyond the peak before the last release": Sentence(
+        "At {measured} it is beyond where it was before it last went down ({threshold}).",
+        "At {measured} it is not beyond where it was before it last went down ({threshold}).",
+        "its level rises above {threshold}; now {measured}",
+        "What went down before may do so again at the same height.",
+    ),
+}
+"""Where a count takes other words than memory does."""
+
+
+def _known(test: Criterion) -> Sentence | None:
+    of_count = _OF_COUNTS.get(test.criterion) if test.unit.startswith("count") else None
+    return of_count or SENTENCES.get(test.criterion)
+
+
 def sentence(test: Criterion) -> str:
     """Return what was found; of a criterion another version knew, its name and numbers."""
-    known = SENTENCES.get(test.criterion)
+    known = _known(test)
     if known is None:
         measured, threshold = _written(test, Style.UNIT)
         return f"{printable(test.criterion)}: measured {measured}, threshold {threshold}."
@@ -284,7 +308,7 @@ def sentence(test: Criterion) -> str:
 
 def wanted(test: Criterion) -> str:
     """Return what would have to be for it to pass, as a clause."""
-    known = SENTENCES.get(test.criterion)
+    known = _known(test)
     if known is None:
         return printable(test.criterion)
     return _filled(known.wanted, test, known.style)
@@ -292,7 +316,7 @@ def wanted(test: Criterion) -> str:
 
 def purpose(test: Criterion) -> str:
     """Return what the criterion is for, empty for one of another version."""
-    known = SENTENCES.get(test.criterion)
+    known = _known(test)
     return known.purpose if known else ""
 
 
@@ -311,6 +335,8 @@ def _number(value: float | None, unit: str, style: Style) -> str:
         return "nothing measured"
     if style is not Style.UNIT:
         return _ratio(value, style)
+    if unit == "count/h":
+        return format_growth(value, "count")
     written = {"bytes": format_bytes, "bytes/h": format_rate, "s": format_duration}.get(unit, _digits)
     return written(value)
 

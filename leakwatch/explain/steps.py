@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.escape import printable
 from leakwatch.explain.case import What
+from leakwatch.explain.count_steps import STEPS, count_steps
 from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def next_steps(case: Case) -> tuple[str, ...]:
         return ()
     if case.row is not None and case.row.ended_ms is not None:
         return ("It has ended; after a restart it is watched anew.",)
+    if case.field in STEPS:
+        return count_steps(case)
     by_what = {What.PROCESS: _of_process, What.SLAB: _of_slab, What.VMALLOC: _of_vmalloc, What.KERNEL: _of_kernel}
     steps = by_what.get(case.what)
     return steps(case) if steps else ()

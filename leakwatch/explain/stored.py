@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from leakwatch import metrics
 from leakwatch.analysis.climb import Climb, from_values
 from leakwatch.analysis.findings import finding_id
 from leakwatch.analysis.ground import Ground
@@ -13,7 +14,7 @@ from leakwatch.errors import FindingNotFoundError
 from leakwatch.escape import printable
 from leakwatch.explain.case import Case, What
 from leakwatch.knobs import criteria_of
-from leakwatch.model import FindingKind, Target, TargetKind
+from leakwatch.model import SEVERITY, FindingKind, Target, TargetKind
 from leakwatch.report.words import what as titled
 
 if TYPE_CHECKING:
@@ -39,11 +40,18 @@ def find(rows: Sequence[Row], named: str) -> Row:
     fitting = [row for row in fitting if row.ended_ms is None] or fitting
     if not fitting:
         raise FindingNotFoundError(_unknown(named, rows))
+    if len({(row.finding.service, row.finding.kind is FindingKind.KERNEL) for row in fitting}) == 1:
+        # One service, its memory and its counts: what is worst, and its memory where nothing is.
+        fitting = sorted(fitting, key=_by_severity)[-1:]
     if len(fitting) > 1:
         raise FindingNotFoundError(
             f"{printable(named)} names {len(fitting)} findings: {_listed(fitting)}; give the id of one"
         )
     return fitting[0]
+
+
+def _by_severity(row: Row) -> tuple[int, bool]:
+    return SEVERITY[row.finding.assessment.verdict], row.finding.metric not in metrics.PROCESS_COUNTS
 
 
 def _names(finding: Finding) -> tuple[str, ...]:
@@ -85,7 +93,7 @@ def case_of(
         as_of_ms=finding.evaluated_at_ms,
         plan=plan_of(tuple(windows_s), host.interval_s),
         criteria=_criteria(finding, config, processes),
-        field=finding.metric if what is What.KERNEL else finding.name,
+        field=finding.metric if what in (What.KERNEL, What.COUNT) else finding.name,
         pid=finding.pid,
         climb=climb,
         ground=ground,
@@ -97,6 +105,8 @@ def case_of(
 
 
 def _what(finding: Finding) -> What:
+    if finding.metric in metrics.PROCESS_COUNTS:
+        return What.COUNT
     if finding.kind is not FindingKind.KERNEL:
         return What.PROCESS
     return {"slab": What.SLAB, "vmalloc": What.VMALLOC}.get(finding.metric.partition(".")[0], What.KERNEL)
@@ -104,8 +114,9 @@ def _what(finding: Finding) -> What:
 
 def _criteria(finding: Finding, config: Config, processes: Sequence[ProcessInfo]) -> LeakCriteria:
     """Return the criteria that hold for it, as ``scan`` chooses them."""
+    number = metrics.is_count(finding.metric)
     if finding.kind is FindingKind.KERNEL:
-        return criteria_of(config.thresholds_for("kernel", finding.name, finding.metric))
+        return criteria_of(config.thresholds_for("kernel", finding.name, finding.metric), counted=number)
     chosen = config.thresholds_for("service", finding.service or finding.name)
     members = {info.name for info in processes if info.service is not None and info.service.name == finding.service}
     own = {config.thresholds_for("process", name) for name in members}
@@ -114,7 +125,7 @@ def _criteria(finding: Finding, config: Config, processes: Sequence[ProcessInfo]
         chosen = process if process is not config.thresholds else chosen
     elif chosen is config.thresholds and len(own) == 1:
         chosen = own.pop()
-    return criteria_of(chosen)
+    return criteria_of(chosen, counted=number)
 
 
 def _remembered(

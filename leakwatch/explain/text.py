@@ -13,7 +13,7 @@ from leakwatch.explain.steps import next_steps
 from leakwatch.model import Verdict
 from leakwatch.report import words
 from leakwatch.report.columns import aligned, coloured
-from leakwatch.units import format_bytes, format_duration
+from leakwatch.units import format_amount, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ def _verdict(case: Case, now_ms: int, *, colour: bool) -> str:
 def headline(case: Case) -> str:
     """Return what the verdict means here, in one line; never more than the data show."""
     found = case.assessment
-    size = format_bytes(found.current_bytes)
+    size = format_amount(found.current_bytes, found.unit)
     if case.verdict is Verdict.LEARNING:
         return f"too little is known yet; {size} now"
     if case.verdict is Verdict.OK:
@@ -89,7 +89,12 @@ def _windows(case: Case) -> str:
     if not trends:
         return ""
     cells = [
-        (format_duration(trend.window_s), words.rate_of_window(trend), trend.shape, str(trend.verdict))
+        (
+            format_duration(trend.window_s),
+            words.rate_of_window(trend, case.assessment.unit),
+            trend.shape,
+            str(trend.verdict),
+        )
         for trend in trends
     ]
     return "\n".join(["Windows:", *(f"  {line}" for line in aligned([_HEADINGS, *cells]))])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -59,6 +60,15 @@ def file_stat(path: str) -> os.stat_result | None:
 def link_target(path: str) -> str:
     """Return what a symbolic link names; raises OSError."""
     return os.readlink(path)
+
+
+def link_targets(path: str) -> list[str]:
+    """Return what the symbolic links in a directory name, without those that went meanwhile; raises OSError."""
+    found = []
+    for name in os.listdir(path):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"{path}/{name}"))
+    return found
 
 
 def absence(path: str, error: OSError, missing: AbsenceReason) -> Absence:

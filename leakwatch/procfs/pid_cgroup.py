@@ -47,6 +47,11 @@ class CgroupPaths:
         return self._under("memory")
 
     @property
+    def pids(self) -> str | None:
+        """The path under the pids controller of version 1, or None."""
+        return self._under("pids")
+
+    @property
     def systemd(self) -> str | None:
         """The path in systemd's own hierarchy of version 1, or None."""
         return self._under("name=systemd")

@@ -10,11 +10,14 @@ from leakwatch.errors import ProcUnavailableError
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import (
     auxv,
+    fd_links,
     host_stat,
     meminfo,
+    mountinfo,
     pagesize,
     pid_cgroup,
     pid_cmdline,
+    pid_limits,
     pid_smaps,
     pid_stat,
     pid_statm,
@@ -22,14 +25,17 @@ from leakwatch.procfs import (
     process,
     slabinfo,
     sysfs,
+    sysvipc,
     vmallocinfo,
 )
 from leakwatch.procfs import enumerate as processes
 from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.files import LARGE, absence, exists, file_stat, link_target, listed, read_file
+from leakwatch.procfs.fields import count
+from leakwatch.procfs.files import LARGE, absence, exists, file_stat, link_target, link_targets, listed, read_file
 from leakwatch.procfs.kept import KeptFiles, read_kept
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
 Record = TypeVar("Record")
@@ -141,6 +147,53 @@ class ProcFS:
         except OSError as error:
             return process.missing(self.root, pid, path, error, AbsenceReason.UNSUPPORTED)
 
+    def fd_sorts(self, pid: int) -> Counter[str] | Absence:
+        """Return how many open files of each sort there are; needs the permission of ptrace. A readlink a file."""
+        path = f"{self.root}/{pid}/fd"
+        try:
+            return fd_links.sorts(link_targets(path))
+        except OSError as error:
+            return process.missing(self.root, pid, path, error, AbsenceReason.UNSUPPORTED)
+
+    def mapping_count(self, pid: int) -> int | Absence:
+        """Return the number of mappings; needs the permission of ptrace.
+
+        The kernel takes the process's memory lock for a page of lines at a time, some fifty mappings, not for all.
+        """
+        return process.read(self.root, pid, "maps", _lines)
+
+    def limits(self, pid: int) -> pid_limits.PidLimits | Absence:
+        """Return the process's own limits; another user's need the permission of ptrace."""
+        return process.read(self.root, pid, "limits", pid_limits.parse)
+
+    def sysctl(self, name: str) -> tuple[int, ...] | Absence:
+        """Return the numbers of a file below /proc/sys, such as ``vm/max_map_count``."""
+        return self._of_host(f"sys/{name}", lambda data: tuple(count(word) for word in data.split()))
+
+    def thread_total(self) -> int | Absence:
+        """Return how many threads there are in all: behind the slash in /proc/loadavg."""
+        return self._of_host("loadavg", _threads)
+
+    def pids_limits(self, cgroup: pid_cgroup.CgroupPaths) -> tuple[sysfs.PidsLimit, ...]:
+        """Return the limits on threads of a control group and those around it; nothing where there are none."""
+        return sysfs.pids_limits(self.sys_root, cgroup)
+
+    def shm_segments(self) -> tuple[sysvipc.Segment, ...] | Absence:
+        """Return System V shared memory of this IPC namespace."""
+        return self._of_host("sysvipc/shm", sysvipc.parse_shm)
+
+    def message_queues(self) -> tuple[sysvipc.Queue, ...] | Absence:
+        """Return System V message queues of this IPC namespace."""
+        return self._of_host("sysvipc/msg", sysvipc.parse_msg)
+
+    def semaphore_sets(self) -> int | Absence:
+        """Return how many sets of System V semaphores this IPC namespace has."""
+        return self._of_host("sysvipc/sem", sysvipc.parse_sem)
+
+    def mounts(self) -> tuple[mountinfo.Mount, ...] | Absence:
+        """Return what is mounted, as process 1 sees it."""
+        return self._of_host("1/mountinfo", mountinfo.parse)
+
     def swap_areas(self) -> bytes | None:
         """Return /proc/swaps as it is: what is in swap changed when it did. None where there is no such file."""
         try:
@@ -196,6 +249,17 @@ class ProcFS:
             return Absence(AbsenceReason.MALFORMED, f"{path}: {error}")
         except OSError as error:
             return absence(path, error, AbsenceReason.UNSUPPORTED)
+
+
+def _lines(data: bytes) -> int:
+    return data.count(b"\n")
+
+
+def _threads(data: bytes) -> int:
+    words = data.split()
+    if len(words) < 4 or b"/" not in words[3]:
+        raise MalformedError("loadavg: no number of threads")
+    return count(words[3].partition(b"/")[2])
 
 
 def _sys_beside(root: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.model import Absence, AbsenceReason
@@ -99,3 +100,35 @@ def _limit(path: str, page_size: int) -> int | Absence | None:
     except MalformedError as error:
         return Absence(AbsenceReason.MALFORMED, f"{path}: {error}")
     return None if limit >= _NO_LIMIT_64 or limit == _NO_LIMIT_32_PAGES * page_size else limit
+
+
+@dataclass(frozen=True, slots=True)
+class PidsLimit:
+    """How many threads a control group may have, and has."""
+
+    limit: int
+    now: int
+    group: str
+
+
+def pids_limits(sys_root: str | None, cgroup: CgroupPaths) -> tuple[PidsLimit, ...]:
+    """Return the limits on threads of the group and of those around it, innermost first."""
+    of_version_1 = cgroup.pids is not None
+    path = cgroup.pids if of_version_1 else cgroup.unified
+    if sys_root is None or path is None:
+        return ()
+    mount = f"{sys_root}/fs/cgroup/pids" if of_version_1 else f"{sys_root}/fs/cgroup"
+    found = []
+    for group in _ancestors(path):
+        limit, now = (_number(f"{mount}{group.rstrip('/')}/pids.{name}") for name in ("max", "current"))
+        if limit is not None and now is not None:
+            found.append(PidsLimit(limit, now, group))
+    return tuple(found)
+
+
+def _number(path: str) -> int | None:
+    """Return the number in a file, None where there is none, as in ``max``."""
+    try:
+        return count(read_file(path).strip())
+    except (OSError, MalformedError):
+        return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from leakwatch import metrics
 from leakwatch.errors import UsageError
 from leakwatch.model import SEVERITY, AbsenceReason, Finding, Verdict
 from leakwatch.units import format_duration
@@ -143,7 +144,9 @@ def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     what runs out of memory within the horizon before the rest; then confidence x rate / time to exhaustion.
     """
     found = row.finding.assessment
-    rate = max(0.0, found.slope_bytes_per_hour or 0.0)
+    # What one of what is counted costs, so that a thousand files an hour stand beside as much memory.
+    each = metrics.BYTES_EACH.get(row.finding.metric, 1)
+    rate = each * max(0.0, found.slope_bytes_per_hour or 0.0)
     at = row.finding.exhaustion_at_ms
     left_h = max((at - now_ms) / 3_600_000, 0.01) if at is not None else 1e6
     near = at is not None and at - now_ms <= horizon_s * 1000
@@ -154,7 +157,7 @@ def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
         float(near),
         found.confidence * rate / left_h,
         rate,
-        found.current_bytes,
+        each * found.current_bytes,
     )
 
 

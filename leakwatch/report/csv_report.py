@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 COLUMNS = (
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",
     "slope_high", "since", "grown_bytes", "current_bytes", "limit_bytes", "exhaustion_at", "ended_at", "confidence",
-    "reason", "incident", "incident_state", "acknowledged_by", "silenced_until",
+    "reason", "incident", "incident_state", "acknowledged_by", "silenced_until", "slope_count_per_hour", "grown_count",
+    "current_count", "left_count", "limit_count",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@")
 """A cell that begins so is a formula to a spreadsheet, and a process may be named ``=HYPERLINK(…)`` (OWASP)."""
@@ -29,7 +30,7 @@ def render(report: Report) -> str:
     for row in report.rows:
         one = json_report.finding(row, report.generated_ms)
         one |= _incident(one["incident"])
-        writer.writerow([_cell(one[column]) for column in COLUMNS])
+        writer.writerow([_cell(one.get(column)) for column in COLUMNS])
     return out.getvalue()
 
 

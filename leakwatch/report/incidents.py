@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from leakwatch import metrics
 from leakwatch.clock import rfc3339
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.escape import printable
 from leakwatch.incident import IncidentState
 from leakwatch.report import incident_words
 from leakwatch.report.columns import aligned
-from leakwatch.units import format_rate
+from leakwatch.units import format_growth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,14 +114,17 @@ def table(shown: Sequence[Entry], now_ms: int, *, resolved: int) -> str:
 def _cells(entry: Entry) -> tuple[str, ...]:
     incident, found = entry.incident, entry.finding
     slope = found.assessment.slope_bytes_per_hour if found else None
+    unit = found.assessment.unit if found else ""
     what = printable(incident.name)
     if found is not None and found.pid is not None:
         what = f"{what} (pid {found.pid})"
+    if found is not None and found.metric in metrics.PROCESS_COUNTS:
+        what = f"{what}: {metrics.title(found.metric)}"
     return (
         incident.id,
         str(incident.state),
         what,
-        "-" if slope is None or incident.state is IncidentState.RESOLVED else format_rate(slope),
+        "-" if slope is None or incident.state is IncidentState.RESOLVED else format_growth(slope, unit),
         incident_words.minute(incident.since_ms or incident.opened_ms),
     )
 
@@ -135,6 +139,7 @@ def as_object(entry: Entry, now_ms: int) -> dict[str, Any]:
     """Return an incident with whose it is."""
     incident, found = entry.incident, entry.finding
     slope = found.assessment.slope_bytes_per_hour if found else None
+    number = found is not None and found.assessment.unit == "count"
     return incident_words.as_object(incident, now_ms) | {
         "finding": incident.finding_id,
         "kind": str(incident.kind),
@@ -143,7 +148,9 @@ def as_object(entry: Entry, now_ms: int) -> dict[str, Any]:
         "service": found.service if found else None,
         "verdict": str(found.assessment.verdict) if found else None,
         "since": None if incident.since_ms is None else rfc3339(incident.since_ms),
-        "slope_bytes_per_hour": None if slope is None else round(slope),
+        "metric": found.metric if found else None,
+        "slope_bytes_per_hour": None if slope is None or number else round(slope),
+        "slope_count_per_hour": round(slope, 2) if slope is not None and number else None,
     }
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
 from leakwatch.report import incident_words
-from leakwatch.report.json_values import criterion, finite, integer, time, window
+from leakwatch.report.json_values import criterion, finite, growth, time, window
 
 if TYPE_CHECKING:
+    from leakwatch.model import Finding
     from leakwatch.report.build import Report, Row
 
 SCHEMA = 1
@@ -74,6 +75,11 @@ def _host(report: Report) -> dict[str, Any]:
 def finding(row: Row, now_ms: int) -> dict[str, Any]:
     """Return one finding, with its newest incident or None."""
     one, found = row.finding, row.finding.assessment
+    number = found.unit == "count"
+
+    def size(value: int | None) -> int | None:
+        return None if number else value
+
     return {
         "id": one.id,
         "kind": str(one.kind),
@@ -83,14 +89,13 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "user": one.user,
         "metric": one.metric,
         "verdict": str(found.verdict),
-        "slope_bytes_per_hour": integer(found.slope_bytes_per_hour),
-        "slope_low": integer(found.slope_low),
-        "slope_high": integer(found.slope_high),
+        "unit": found.unit or "bytes",
+        **growth(found, found.unit),
         "since": time(found.since_ms),
-        "grown_bytes": found.grown_bytes,
-        "current_bytes": found.current_bytes,
+        "grown_bytes": size(found.grown_bytes),
+        "current_bytes": size(found.current_bytes),
         "estimated": row.estimated,
-        "limit_bytes": one.limit_bytes,
+        "limit_bytes": size(one.limit_bytes),
         "limit": one.limit_name or None,
         "exhaustion_at": time(one.exhaustion_at_ms),
         "ended_at": time(row.ended_ms),
@@ -99,6 +104,20 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "reason": found.reason,
         "note": one.note,
         "incident": row.incident and incident_words.as_object(row.incident, now_ms),
-        "windows": [window(trend) for trend in found.windows],
+        "windows": [window(trend, found.unit) for trend in found.windows],
         "evidence": [criterion(test) for test in found.evidence],
+        **(_count(one) if number else {}),
+    }
+
+
+def _count(one: Finding) -> dict[str, Any]:
+    """Return what a finding about a count has in place of bytes."""
+    found = one.assessment
+    return {
+        "grown_count": found.grown_bytes,
+        "current_count": found.current_bytes,
+        "left_count": one.limit_bytes,
+        "limit_count": one.limit_total,
+        "sorts": {sort.name: {"now": sort.now, "grown": sort.grown} for sort in one.sorts},
+        "sorts_since": time(one.sorted_since_ms),
     }

@@ -8,18 +8,33 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.clock import rfc3339
 
 if TYPE_CHECKING:
-    from leakwatch.model import Criterion, Trend
+    from leakwatch.model import Assessment, Criterion, Trend
 
 
-def window(trend: Trend) -> dict[str, Any]:
+def growth(found: Assessment | Trend, unit: str) -> dict[str, Any]:
+    """Return a slope with its interval, which is in bytes or, of a count, in numbers; the other is None."""
+    slope = found.slope_bytes_per_hour
+    if unit == "count":
+        return {
+            "slope_bytes_per_hour": None,
+            "slope_count_per_hour": hundredth(slope),
+            "slope_low": hundredth(found.slope_low),
+            "slope_high": hundredth(found.slope_high),
+        }
+    return {
+        "slope_bytes_per_hour": integer(slope),
+        "slope_low": integer(found.slope_low),
+        "slope_high": integer(found.slope_high),
+    }
+
+
+def window(trend: Trend, unit: str = "") -> dict[str, Any]:
     """Return one window's trend."""
     return {
         "window_s": trend.window_s,
         "covered_s": trend.covered_s,
         "blocks": trend.blocks,
-        "slope_bytes_per_hour": integer(trend.slope_bytes_per_hour),
-        "slope_low": integer(trend.slope_low),
-        "slope_high": integer(trend.slope_high),
+        **growth(trend, unit),
         "verdict": str(trend.verdict),
         "shape": trend.shape,
     }
@@ -41,6 +56,11 @@ def criterion(test: Criterion) -> dict[str, Any]:
 def integer(value: float | None) -> int | None:
     """Return the nearest integer, None for what is not finite."""
     return None if value is None or not isfinite(value) else round(value)
+
+
+def hundredth(value: float | None) -> float | None:
+    """Return the number to two places, None for what is not finite."""
+    return None if value is None or not isfinite(value) else round(value, 2)
 
 
 def finite(value: float | None) -> float | None:

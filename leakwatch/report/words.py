@@ -9,12 +9,12 @@ from leakwatch.escape import printable
 from leakwatch.incident import IncidentState
 from leakwatch.model import AbsenceReason, FindingKind, Verdict
 from leakwatch.report import incident_words
-from leakwatch.units import format_bytes, format_duration, format_rate
+from leakwatch.units import format_amount, format_bytes, format_duration, format_growth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.model import Assessment, Trend
+    from leakwatch.model import Assessment, Finding, Trend
     from leakwatch.report.build import Report, Row
 
 DAY_H = 24
@@ -34,10 +34,14 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def what(row: Row, widest: int | None = None) -> str:
-    """Return whose memory it is: ``redis-server (pid 812)``, ``kmalloc-4k``, the name cut to ``widest`` characters."""
+    """Return whose memory it is: ``redis-server (pid 812)``, ``kmalloc-4k``, the name cut to ``widest`` characters.
+
+    Of a count it says which: ``redis-server (pid 812): open files``.
+    """
     one = row.finding
     name = short(one.name, widest)
-    return f"{name} (pid {one.pid})" if one.pid is not None else name
+    whose = f"{name} (pid {one.pid})" if one.pid is not None else name
+    return f"{whose}: {metrics.title(one.metric)}" if one.metric in metrics.PROCESS_COUNTS else whose
 
 
 def short(name: str, widest: int | None = None) -> str:
@@ -53,19 +57,19 @@ def rate(row: Row) -> str:
 
 def rate_of(found: Assessment) -> str:
     """Return an assessment's rate an hour, with its interval."""
-    return "-" if found.slope_bytes_per_hour is None else _rate(found.slope_bytes_per_hour, found)
+    return "-" if found.slope_bytes_per_hour is None else _rate(found.slope_bytes_per_hour, found, found.unit)
 
 
-def rate_of_window(trend: Trend) -> str:
+def rate_of_window(trend: Trend, unit: str = "") -> str:
     """Return one window's rate an hour, with its interval."""
-    return _rate(trend.slope_bytes_per_hour, trend)
+    return _rate(trend.slope_bytes_per_hour, trend, unit)
 
 
-def _rate(bytes_per_hour: float, found: Assessment | Trend) -> str:
-    text = format_rate(bytes_per_hour)
+def _rate(per_hour: float, found: Assessment | Trend, unit: str) -> str:
+    text = format_growth(per_hour, unit)
     if found.slope_low is None or found.slope_high is None:
         return text
-    low, high = format_bytes(found.slope_low), format_bytes(found.slope_high)
+    low, high = format_amount(found.slope_low, unit), format_amount(found.slope_high, unit)
     if low.partition(" ")[2] == high.partition(" ")[2]:
         low = low.partition(" ")[0]  # the unit once
     return f"{text} ({low} to {high})"
@@ -79,7 +83,7 @@ def per_day(row: Row) -> str:
 def per_day_of(found: Assessment) -> str:
     """Return an assessment's rate a day."""
     slope = found.slope_bytes_per_hour
-    return "-" if slope is None else format_rate(slope * DAY_H).replace("/h", "/d")
+    return "-" if slope is None else format_growth(slope * DAY_H, found.unit).replace("/h", "/d")
 
 
 def grown(row: Row) -> str:
@@ -91,7 +95,7 @@ def grown_of(found: Assessment) -> str:
     """Return how much was grown and since when."""
     if found.grown_bytes is None or found.since_ms is None:
         return "-"
-    return f"{format_bytes(found.grown_bytes)} since {incident_words.minute(found.since_ms)}"
+    return f"{format_amount(found.grown_bytes, found.unit)} since {incident_words.minute(found.since_ms)}"
 
 
 def lasts(row: Row, now_ms: int) -> str:
@@ -109,7 +113,9 @@ def limit(row: Row) -> str:
     one = row.finding
     if one.exhaustion_at_ms is None or row.ended_ms is not None:
         return ""
-    return f"{format_bytes(one.limit_bytes or 0)} left ({printable(one.limit_name)})"
+    left = f"{format_amount(one.limit_bytes or 0, one.assessment.unit)} left"
+    of = "" if one.limit_total is None else f" of {one.limit_total}"
+    return f"{left}{of} ({printable(one.limit_name)})"
 
 
 def why(row: Row) -> str:
@@ -126,9 +132,11 @@ def why_of(found: Assessment) -> str:
 def where(row: Row) -> str:
     """Return what grows and how large it is, what else names it, and its id."""
     one = row.finding
-    parts = [f"{metrics.title(one.metric)}: {format_bytes(one.assessment.current_bytes)} now"]
+    parts = [f"{metrics.title(one.metric)}: {format_amount(one.assessment.current_bytes, one.assessment.unit)} now"]
     if row.too_large and row.ended_ms is None:
         parts[0] += " (estimated: too large to be read)"
+    if one.sorts and row.ended_ms is None:
+        parts.append(made_of(one))
     if one.kind is FindingKind.PROCESS and one.service:
         parts.append(printable(one.service))
     if one.user:
@@ -140,6 +148,20 @@ def where(row: Row) -> str:
         parts.append(f"ended {incident_words.minute(row.ended_ms)}")
     parts.append(f"id {one.id}")
     return " · ".join(parts)
+
+
+SORTS_NAMED = 3
+
+
+def made_of(one: Finding) -> str:
+    """Return of which sort most of a count are, and which grew: ``104 socket, 6 file; since 05:10Z +96 socket``."""
+    grown = sorted((sort for sort in one.sorts if sort.grown > 0), key=lambda sort: -sort.grown)[:SORTS_NAMED]
+    most = sorted(one.sorts, key=lambda sort: -sort.now)[:SORTS_NAMED]
+    text = ", ".join(f"{sort.now} {sort.name}" for sort in most)
+    if grown and one.sorted_since_ms is not None:
+        since = incident_words.minute(one.sorted_since_ms)
+        text += f"; since {since} {', '.join(f'+{sort.grown} {sort.name}' for sort in grown)}"
+    return text
 
 
 def incident(row: Row, now_ms: int) -> str:

@@ -12,7 +12,7 @@ import logging
 from typing import Any
 
 from leakwatch.errors import StoreCorruptError
-from leakwatch.model import Assessment, Criterion, Finding, FindingKind, Target, TargetKind, Trend, Verdict
+from leakwatch.model import Assessment, Criterion, Finding, FindingKind, Sort, Target, TargetKind, Trend, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ def encode_finding(finding: Finding) -> str:
 def _drop_unknown(told: dict[str, Any]) -> None:
     for name in [name for name, value in told.items() if value is None or value == ""]:
         del told[name]  # both are the default of every field that may be so
+    if not told.get("sorts", True):
+        del told["sorts"]
 
 
 def decode_finding(text: str) -> Finding | None:
@@ -71,4 +73,5 @@ def _finding(raw: dict[str, Any]) -> Finding:
         Trend(**{**item, "verdict": Verdict(item["verdict"])}) for item in assessment["windows"]
     )
     raw["assessment"] = Assessment(**assessment)
+    raw["sorts"] = tuple(Sort(**item) for item in raw.get("sorts", ()))
     return Finding(**raw)

@@ -1,0 +1,94 @@
+"""From the assessments of counts to findings: one a service and what is counted, beside the one about its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.analysis.findings import SUSPECT, finding_id, weight, workers
+from leakwatch.model import SEVERITY, Finding, FindingKind, ServiceKind, Sort, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.findings import Member
+    from leakwatch.model import Service
+
+
+def count_target(service: Target, metric: str) -> Target:
+    """Return the target a service's finding about one of its counts has its id from."""
+    return Target(service.kind, f"{service.key} {metric}")
+
+
+def count_finding(service: Service, metric: str, members: Sequence[Member], memory: Finding | None) -> Finding:
+    """Return the one finding about a count of a service; ``members`` are its processes in which that has risen.
+
+    Named is the process that grows most: a limit on open files, threads or mappings is each process's own. ``memory``
+    is what is said of the service's memory, if anything.
+    """
+    lead = max(members, key=lambda member: weight(member.judged.assessment))
+    growing = [m for m in members if SEVERITY[m.judged.assessment.verdict] >= SUSPECT]
+    of_program = service.kind is ServiceKind.PROGRAM
+    notes = [workers(members, growing)]
+    if memory is not None and SEVERITY[memory.assessment.verdict] >= SUSPECT:
+        notes.append(f"its memory grows, too: {memory.id}")
+    return Finding(
+        id=finding_id(count_target(service.target, metric)),
+        kind=FindingKind.PROCESS if of_program else FindingKind.SERVICE,
+        name=lead.info.name if of_program else service.name,
+        metric=metric,
+        assessment=lead.judged.assessment,
+        pid=lead.info.identity.pid,
+        service=service.name,
+        note="; ".join(filter(None, notes)),
+    )
+
+
+@dataclass(slots=True)
+class _Made:
+    """What one process's open files were when they were first looked at, and are now."""
+
+    since_ms: int
+    first: dict[str, int]
+    now: dict[str, int] = field(default_factory=dict)
+
+
+class Sorts:
+    """What open files are made of, of the processes in which they have risen."""
+
+    def __init__(self) -> None:
+        self._made: dict[Target, _Made] = {}
+
+    def note(self, ts_ms: int, values: Mapping[Key, int]) -> None:
+        """Take the samples of one time."""
+        seen: dict[Target, dict[str, int]] = {}
+        for (metric, target), value in values.items():
+            if metric.startswith(metrics.PROCESS_FDS_OF):
+                seen.setdefault(target, {})[metric.removeprefix(metrics.PROCESS_FDS_OF)] = value
+        for target, now in seen.items():
+            made = self._made.setdefault(target, _Made(ts_ms, now))
+            made.now = now
+
+    def of(self, target: Target) -> tuple[tuple[Sort, ...], int | None]:
+        """Return the sorts, what grew most first, and since when that is counted; nothing where it is not known."""
+        made = self._made.get(target)
+        if made is None or not made.now:
+            return (), None
+        names = made.first.keys() | made.now.keys()
+        sorts = [Sort(name, made.now.get(name, 0), made.now.get(name, 0) - made.first.get(name, 0)) for name in names]
+        return tuple(sorted(sorts, key=lambda sort: (-sort.grown, -sort.now, sort.name))), made.since_ms
+
+    def keep(self, processes: Collection[Target]) -> None:
+        """Forget all processes but these."""
+        for target in self._made.keys() - set(processes):
+            del self._made[target]
+
+    def to_values(self) -> dict[str, list[object]]:
+        """Return when each was first looked at and what was found then, as values the store can keep."""
+        return {target.key: [made.since_ms, made.first] for target, made in self._made.items()}
+
+    def restore(self, first: Mapping[Target, tuple[int, dict[str, int]]]) -> None:
+        """Take what ``to_values`` gave."""
+        self._made = {target: _Made(since_ms, found) for target, (since_ms, found) in first.items()}

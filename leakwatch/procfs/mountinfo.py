@@ -1,0 +1,46 @@
+r"""``/proc/PID/mountinfo``: what is mounted where, as that process sees it (proc_pid_mountinfo(5)).
+
+``36 35 98:0 /root /mnt/a rw,noatime master:1 - ext4 /dev/root rw``: the fields before the lone hyphen vary in number.
+Spaces, tabs, newlines and backslashes in paths are written as ``\040`` and so on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import text
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount."""
+
+    device: str
+    """``MAJOR:MINOR``, the same for all mounts of one file system."""
+    root: str
+    """The part of the file system that is seen here; ``/`` where it is all of it."""
+    path: str
+    """Where; undecodable bytes as surrogate escapes."""
+    kind: str
+    """``tmpfs``, ``ext4``."""
+
+
+def parse(data: bytes) -> tuple[Mount, ...]:
+    """Return the mounts, in the order in which they were made; raises MalformedError."""
+    return tuple(_mount(line) for line in data.split(b"\n") if line)
+
+
+def _mount(line: bytes) -> Mount:
+    before, hyphen, after = line.partition(b" - ")
+    words, kind = before.split(b" "), after.split(b" ")[0]
+    if not hyphen or len(words) < 6 or not kind:
+        raise MalformedError("mountinfo: expected six fields, a hyphen and a type")
+    return Mount(text(words[2]), _path(words[3]), _path(words[4]), text(kind))
+
+
+def _path(word: bytes) -> str:
+    return text(_OCTAL.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), word))

@@ -1,0 +1,90 @@
+"""The counts of a scan: which of them are judged, what they are made of, and the findings about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from leakwatch import metrics
+from leakwatch.analysis.count_findings import Sorts, count_finding, count_target
+from leakwatch.analysis.counts import CountScreen
+from leakwatch.analysis.findings import Member, finding_id
+from leakwatch.model import HOST, Target, TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.findings import Judged
+    from leakwatch.model import Finding, Service
+    from leakwatch.roster import Roster
+
+
+class Tallies:
+    """Knows the counts of whoever is in the roster."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._screen = CountScreen()
+        self._sorts = Sorts()
+
+    def risen(
+        self, ts_ms: int, values: Mapping[Key, int], judged: Mapping[Key, object], least: Callable[[Key], float]
+    ) -> dict[Key, int]:
+        """Take the samples of one time; return those that are to be judged, see ``CountScreen.risen``."""
+        self._sorts.note(ts_ms, values)
+        known = {key: value for key, value in values.items() if key[0] in metrics.COUNTS and self._is_there(key)}
+        return self._screen.risen(known, judged, least) if known else known
+
+    def is_only_not_asked_for(self, key: Key) -> bool:
+        """Return whether a series' lack of a sample says nothing: it is not sampled at every tick, and its owner is."""
+        return key[0] in metrics.SELDOM and self._is_there(key)
+
+    def _is_there(self, key: Key) -> bool:
+        return key[1] == HOST or self._roster.process(key[1]) is not None
+
+    def forget_gone(self) -> None:
+        """Forget all that is known of processes that are not there any more."""
+        there = self._roster.targets()
+        self._screen.keep(there)
+        self._sorts.keep(there)
+
+    def findings(self, judged: Mapping[Key, Judged], of_memory: Iterable[Finding]) -> list[Finding]:
+        """Return the findings about counts of processes, beside those about their memory."""
+        members: dict[tuple[Service, str], list[Member]] = {}
+        for (metric, target), one in judged.items():
+            info = self._roster.process(target) if metric in metrics.COUNTS else None
+            if info is not None and info.service is not None:
+                members.setdefault((info.service, metric), []).append(Member(info, one))
+        memory = {finding.id: finding for finding in of_memory}
+        return [
+            self._finding(service, metric, those, memory.get(finding_id(service.target)))
+            for (service, metric), those in members.items()
+        ]
+
+    def _finding(self, service: Service, metric: str, those: list[Member], memory: Finding | None) -> Finding:
+        finding = count_finding(service, metric, those, memory)
+        lead = next(m.info.identity.target for m in those if m.info.identity.pid == finding.pid)
+        sorts, since_ms = self._sorts.of(lead) if metric == metrics.PROCESS_FDS else ((), None)
+        user = self._roster.owner(member.info for member in those)
+        return replace(finding, user=user, sorts=sorts, sorted_since_ms=since_ms)
+
+    def lives(self, judged: Iterable[Key]) -> dict[str, str]:
+        """Return the oldest process of every service of which a count is judged, by the id of the finding about it."""
+        oldest = self._roster.oldest()
+        counted = {(metric, self._roster.process(target)) for metric, target in judged if metric in metrics.COUNTS}
+        services = {(metric, info.service.target) for metric, info in counted if info is not None and info.service}
+        return {
+            finding_id(count_target(service, metric)): oldest[service].identity.target.key
+            for metric, service in services
+        }
+
+    def to_values(self) -> dict[str, list[object]]:
+        """Return what open files were made of when they were first looked at, as values the store can keep."""
+        return self._sorts.to_values()
+
+    def restore(self, stored: Mapping[str, list[Any]]) -> None:
+        """Take what ``to_values`` gave, of the processes that are still there."""
+        targets = {key: Target(TargetKind.PROCESS, key) for key in stored}
+        there = {t: (stored[key][0], stored[key][1]) for key, t in targets.items() if self._roster.process(t)}
+        self._sorts.restore(there)
