@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import elapsed_us, thread_cpu_ns
+from leakwatch.collectors.ipc import collect_ipc
 from leakwatch.collectors.kernel import collect_meminfo, collect_slab, collect_vmalloc
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
+from leakwatch.collectors.tmpfs import Tmpfs
 from leakwatch.model import Scrape
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ PROCESSES = "processes"
 MEMINFO = "meminfo"
 SLAB = "slab"
 VMALLOC = "vmalloc"
+IPC = "ipc"
+TMPFS = "tmpfs"
 
 
 class Scraper:
@@ -30,6 +34,7 @@ class Scraper:
     def __init__(self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig) -> None:
         self._procfs = procfs
         self._processes = ProcessCollector(procfs, boot_id, sampling)
+        self._tmpfs = Tmpfs(procfs, sampling.interval_s)
         self._slow_every = sampling.slow_every
         self._round = 0
 
@@ -64,6 +69,11 @@ class Scraper:
             run_isolated(VMALLOC, vmalloc),
             run_isolated(MEMINFO, lambda gathered: collect_meminfo(self._procfs, gathered, vmalloc_bytes)),
         ]
+        if slow:
+            runs += [
+                run_isolated(IPC, lambda gathered: collect_ipc(self._procfs, gathered)),
+                run_isolated(TMPFS, lambda gathered: self._tmpfs.collect(gathered, began)),
+            ]
         self.spent.totals.kernel_cpu_seconds += (thread_cpu_ns() - kernel_ns) / 1e9
         samples = [sample for gathered, outcome in runs for sample in (*gathered.samples, *outcome_samples(outcome))]
         return Scrape(
@@ -72,5 +82,6 @@ class Scraper:
             processes=tuple(process for gathered, _ in runs for process in gathered.processes),
             outcomes=tuple(outcome for _, outcome in runs),
             duration_us=elapsed_us() - began,
+            largest={metric: named for gathered, _ in runs for metric, named in gathered.largest.items()},
             unreadable=tuple(target for gathered, _ in runs for target in gathered.unreadable),
         )

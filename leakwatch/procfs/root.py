@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +27,7 @@ from leakwatch.procfs import (
     slabinfo,
     sysfs,
     sysvipc,
+    tmpfs,
     vmallocinfo,
 )
 from leakwatch.procfs import enumerate as processes
@@ -36,7 +38,7 @@ from leakwatch.procfs.kept import KeptFiles, read_kept
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 Record = TypeVar("Record")
 
@@ -59,6 +61,7 @@ class ProcFS:
         self._page_size = page_size
         self.kept = KeptFiles(self.root)
         self._has_rollup = True
+        self._tmpfs_root = ""
         self._reclaimable: dict[str, bool | Absence] = {}
 
     @cached_property
@@ -190,9 +193,29 @@ class ProcFS:
         """Return how many sets of System V semaphores this IPC namespace has."""
         return self._of_host("sysvipc/sem", sysvipc.parse_sem)
 
-    def mounts(self) -> tuple[mountinfo.Mount, ...] | Absence:
-        """Return what is mounted, as process 1 sees it."""
-        return self._of_host("1/mountinfo", mountinfo.parse)
+    def tmpfs_used(self) -> dict[str, tuple[str, int]] | Absence:
+        """Return by device where each tmpfs is mounted and the bytes it holds, as process 1 sees it, else as we do."""
+        whose = "1" if exists(f"{self.root}/1/root/") else "self"
+        found = self._of_host(f"{whose}/mountinfo", mountinfo.parse)
+        if isinstance(found, Absence):
+            return found
+        self._tmpfs_root = f"{self.root}/{whose}/root"
+        used: dict[str, tuple[str, int]] = {}
+        for mount in found:
+            if mount.kind == "tmpfs" and mount.device not in used:
+                size = tmpfs.used(f"{self._tmpfs_root}{mount.path}", mount.device)
+                if size is not None:
+                    used[mount.device] = mount.path, size
+        return used
+
+    def tmpfs_files(self, path: str, most: int) -> tuple[list[tmpfs.TmpFile], bool]:
+        """Return the files below a path of ``tmpfs_used``, as named there; and whether these are all of them."""
+        found, whole = tmpfs.files_below(f"{self._tmpfs_root}{path}", most)
+        return [replace(one, path=one.path.removeprefix(self._tmpfs_root)) for one in found], whole
+
+    def tmpfs_held(self, files: Collection[tmpfs.TmpFile]) -> set[tmpfs.Inode]:
+        """Return which of the files some process has open or mapped. Looks at the files of all processes: dear."""
+        return tmpfs.held(self.root, self.pids(), files) if files else set()
 
     def swap_areas(self) -> bytes | None:
         """Return /proc/swaps as it is: what is in swap changed when it did. None where there is no such file."""

@@ -1,0 +1,118 @@
+"""Files in tmpfs that no process has open or mapped: memory that stays until somebody removes them.
+
+How much a tmpfs holds costs one call. Only one that has grown since leakwatch began is walked, and then its files are
+looked for in what every process has open; both within a purse, and again only when what it holds has changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.clock import thread_cpu_ns
+from leakwatch.collectors.budget import Purse
+from leakwatch.escape import printable
+from leakwatch.model import HOST, Absence, AbsenceReason, Sample
+from leakwatch.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from leakwatch.collectors.result import Gathered
+    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.tmpfs import TmpFile
+
+SHARE = 0.0005
+"""Of a core, for walking and for looking at what everybody has open."""
+GROWN_BYTES = 1 << 20
+"""What a tmpfs must have grown by before it is walked at all, as [thresholds] min_growth."""
+MOVED_BYTES = 1 << 16
+"""And have changed by to be walked again."""
+MOST_ENTRIES = 20_000
+"""Names looked at in one walk."""
+NAMED = 2
+
+
+@dataclass(slots=True)
+class _Known:
+    """One tmpfs."""
+
+    least: int
+    walked: int | None = None
+    """What it held when it was last walked."""
+    orphans: int = 0
+    largest: tuple[str, ...] = ()
+    incomplete: bool = False
+
+
+class Tmpfs:
+    """Knows what each tmpfs held when it was last looked at."""
+
+    def __init__(self, procfs: ProcFS, interval_s: float) -> None:
+        self._procfs = procfs
+        self._purse = Purse(SHARE, interval_s)
+        self._known: dict[str, _Known] = {}
+        self._last_us: int | None = None
+
+    def collect(self, gathered: Gathered, now_us: int) -> None:
+        """Sample what all of them hold, and what of that belongs to nobody where one has grown."""
+        if self._last_us is not None:
+            self._purse.earn(now_us - self._last_us)
+        self._last_us = now_us
+        mounted = self._procfs.tmpfs_used()
+        if isinstance(mounted, Absence):
+            gathered.absent(mounted)
+            return
+        self._known = {device: self._known.get(device) or _Known(size) for device, (_, size) in mounted.items()}
+        gathered.targets_read = len(mounted)
+        gathered.samples.append(Sample(metrics.TMPFS_USED, HOST, sum(size for _, size in mounted.values())))
+        grown = False
+        for device, (path, size) in mounted.items():
+            one = self._known[device]
+            one.least = min(one.least, size)
+            if one.walked is None and size - one.least < GROWN_BYTES:
+                continue
+            grown = True
+            if one.walked is None or abs(size - one.walked) >= MOVED_BYTES:
+                if self._purse.left_us <= 0:
+                    return  # what is known is of the past: no sample
+                self._walk(one, path, size)
+        if grown:
+            self._tell(gathered)
+
+    def _walk(self, one: _Known, path: str, size: int) -> None:
+        began_ns = thread_cpu_ns()
+        files, whole = self._procfs.tmpfs_files(path, MOST_ENTRIES)
+        held = self._procfs.tmpfs_held(files)
+        orphans = [file for file in files if file.inode not in held]
+        one.walked, one.incomplete = size, not whole
+        one.orphans, one.largest = sum(file.bytes for file in orphans), _described(orphans)
+        self._purse.spend((thread_cpu_ns() - began_ns) / 1000)
+
+    def _tell(self, gathered: Gathered) -> None:
+        by_size = sorted(self._known.values(), key=lambda one: -one.orphans)
+        gathered.samples.append(Sample(metrics.TMPFS_ORPHANS, HOST, sum(one.orphans for one in by_size)))
+        gathered.largest[metrics.TMPFS_ORPHANS] = tuple(text for one in by_size for text in one.largest)[: 2 * NAMED]
+        if any(one.incomplete for one in by_size):
+            gathered.absent(Absence(AbsenceReason.SKIPPED, f"tmpfs: only {MOST_ENTRIES} names of one were looked at"))
+
+
+def _described(orphans: Iterable[TmpFile]) -> tuple[str, ...]:
+    """Return where most of them lie, and the largest."""
+    files = sorted(orphans, key=lambda file: -file.bytes)
+    if not files:
+        return ()
+    sizes: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+    for file in files:
+        directory = file.path.rpartition("/")[0] or "/"
+        sizes[directory] += file.bytes
+        numbers[directory] += 1
+    found = [
+        f"{printable(directory)} {format_bytes(size)} in {numbers[directory]} files"
+        for directory, size in sizes.most_common(NAMED)
+    ]
+    largest = files[0]
+    return (*found, f"{printable(largest.path)} {format_bytes(largest.bytes)} (uid {largest.uid})")

@@ -1,0 +1,113 @@
+"""Files in memory: how much a tmpfs holds, which files, and whether any process has them open or mapped.
+
+Reached through ``/proc/1/root``, which is the machine's own view where the reader has a private /tmp, as services do;
+it takes the permission of ptrace. A file counts with the blocks it has, not with its length: it may have holes.
+"""
+
+# Paths are strings here, as in ``files``.
+# ruff: noqa: PTH115, PTH116, PTH208
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leakwatch.procfs.files import read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+BLOCK = 512
+"""What st_blocks counts in, whatever the file system (stat(2))."""
+
+Inode = tuple[int, int]
+"""Device and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class TmpFile:
+    """One file."""
+
+    path: str
+    inode: Inode
+    bytes: int
+    uid: int
+
+
+def used(path: str, device: str) -> int | None:
+    """Return the bytes a tmpfs mounted at ``path`` holds; None where another is mounted over it, or it is refused."""
+    try:
+        found = os.stat(path)
+        if f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}" != device:
+            return None
+        size = os.statvfs(path)
+    except OSError:
+        return None
+    return (size.f_blocks - size.f_bfree) * size.f_frsize
+
+
+def files_below(path: str, most: int) -> tuple[list[TmpFile], bool]:
+    """Return the files of the file system mounted at ``path``, and whether these are all: ``most`` names are looked at.
+
+    A file with several names is found once; what goes meanwhile is left out. Raises OSError where it is refused.
+    """
+    found: dict[Inode, TmpFile] = {}
+    waiting, looked = [path], 0
+    device = os.stat(path).st_dev
+    while waiting:
+        directory = waiting.pop()
+        with contextlib.suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                looked += 1
+                if looked > most:
+                    return list(found.values()), False
+                with contextlib.suppress(OSError):
+                    _take(entry, device, found, waiting)
+    return list(found.values()), True
+
+
+def _take(entry: os.DirEntry[str], device: int, found: dict[Inode, TmpFile], waiting: list[str]) -> None:
+    one = entry.stat(follow_symlinks=False)
+    if one.st_dev != device:
+        return
+    if stat.S_ISDIR(one.st_mode):
+        waiting.append(entry.path)
+    elif stat.S_ISREG(one.st_mode) and one.st_blocks:
+        inode = one.st_dev, one.st_ino
+        found[inode] = TmpFile(entry.path, inode, one.st_blocks * BLOCK, one.st_uid)
+
+
+def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile]) -> set[Inode]:
+    """Return which of these files any of the processes has open or mapped, as far as their files may be read.
+
+    Only what is called as one of the wanted is looked at closer: that works in any mount namespace, and leaves files on
+    servers that do not answer alone.
+    """
+    names = {one.path.rpartition("/")[2] for one in wanted}
+    inodes = {one.inode for one in wanted}
+    as_mapped = {f"{os.major(d):02x}:{os.minor(d):02x} {number}".encode(): (d, number) for d, number in inodes}
+    found: set[Inode] = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            _open_files(f"{root}/{pid}/fd", names, inodes, found)
+        with contextlib.suppress(OSError):
+            for line in read_file(f"{root}/{pid}/maps").split(b"\n"):
+                words = line.split(None, 5)
+                inode = as_mapped.get(words[3] + b" " + words[4]) if len(words) > 5 else None
+                if inode is not None:
+                    found.add(inode)
+    return found
+
+
+def _open_files(directory: str, names: Collection[str], inodes: Collection[Inode], found: set[Inode]) -> None:
+    for number in os.listdir(directory):
+        link = f"{directory}/{number}"
+        with contextlib.suppress(OSError):
+            target = os.readlink(link)
+            if target.startswith("/") and target.rpartition("/")[2].removesuffix(" (deleted)") in names:
+                one = os.stat(link)
+                if (one.st_dev, one.st_ino) in inodes:
+                    found.add((one.st_dev, one.st_ino))
