@@ -17,6 +17,8 @@ ASKED_OVER_STALL_EVERY_S = 6 * 3600.0
 """A suspect larger than the stall allows is read this often at most."""
 ASKED_STALL_TIMES = 10.0
 """And never when it would have to wait this many times longer than it may."""
+ASIDE = 0.25
+"""Of [sampling] cpu_budget, beside it, for each of what is dear to count: sorts of files, mappings, files in tmpfs."""
 YOUNGEST_PART = 0.5
 """Reads by age are spread over the time from this part of the maximal age to all of it."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.clock import thread_cpu_ns
-from leakwatch.collectors.budget import Purse
+from leakwatch.collectors.budget import ASIDE, Purse
 from leakwatch.model import Absence, Sample, identity_of
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
     from leakwatch.collectors.result import Gathered
     from leakwatch.collectors.watched import Watched
+    from leakwatch.config import SamplingConfig
     from leakwatch.model import Target
     from leakwatch.procfs.root import ProcFS
 
-DEAR_SHARE = 0.0005
-"""Of a core, for sorts of files, and as much for mappings: each a quarter of what full reads have by default."""
 REST = 1000
 """Times its cost a process is left in peace after such a look: a thousandth of a core, and of its time, at most."""
 GROWN_PAGES = 64
@@ -34,9 +33,11 @@ GROWN_PAGES = 64
 class Counting:
     """Counts what the processes that are watched have."""
 
-    def __init__(self, procfs: ProcFS, interval_s: float) -> None:
+    def __init__(self, procfs: ProcFS, sampling: SamplingConfig) -> None:
         self._procfs = procfs
-        self._sorting, self._mapping = Purse(DEAR_SHARE, interval_s), Purse(DEAR_SHARE, interval_s)
+        self._sorting, self._mapping = (
+            Purse(ASIDE * sampling.cpu_budget, sampling.interval_s) for _ in ("sorts of files", "mappings")
+        )
         self._wanted: dict[Target, frozenset[str]] = {}
         self._parents: set[int] = set()
         self._last_us: int | None = None

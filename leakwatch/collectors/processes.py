@@ -35,7 +35,7 @@ class ProcessCollector:
         self._lookout = Lookout(procfs, boot_id, tolerance_pages, sampling.interval_s)
         self._relatives = Relatives(procfs, tolerance_pages)
         self._dear = DearReads(procfs, sampling)
-        self._counting = Counting(procfs, sampling.interval_s)
+        self._counting = Counting(procfs, sampling)
         self._asked: frozenset[Target] = frozenset()
         self._read: list[Watched] = []
         self.spent = Spent()

@@ -34,7 +34,7 @@ class Scraper:
     def __init__(self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig) -> None:
         self._procfs = procfs
         self._processes = ProcessCollector(procfs, boot_id, sampling)
-        self._tmpfs = Tmpfs(procfs, sampling.interval_s)
+        self._tmpfs = Tmpfs(procfs, sampling)
         self._slow_every = sampling.slow_every
         self._round = 0
 

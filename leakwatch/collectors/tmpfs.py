@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.clock import thread_cpu_ns
-from leakwatch.collectors.budget import Purse
+from leakwatch.collectors.budget import ASIDE, Purse
 from leakwatch.escape import printable
 from leakwatch.model import HOST, Absence, AbsenceReason, Sample
 from leakwatch.units import format_bytes
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from leakwatch.collectors.result import Gathered
+    from leakwatch.config import SamplingConfig
     from leakwatch.procfs.root import ProcFS
     from leakwatch.procfs.tmpfs import TmpFile
 
-SHARE = 0.0005
-"""Of a core, for walking and for looking at what everybody has open."""
 GROWN_BYTES = 1 << 20
 """What a tmpfs must have grown by before it is walked at all, as [thresholds] min_growth."""
 MOVED_BYTES = 1 << 16
@@ -50,9 +49,9 @@ class _Known:
 class Tmpfs:
     """Knows what each tmpfs held when it was last looked at."""
 
-    def __init__(self, procfs: ProcFS, interval_s: float) -> None:
+    def __init__(self, procfs: ProcFS, sampling: SamplingConfig) -> None:
         self._procfs = procfs
-        self._purse = Purse(SHARE, interval_s)
+        self._purse = Purse(ASIDE * sampling.cpu_budget, sampling.interval_s)
         self._known: dict[str, _Known] = {}
         self._last_us: int | None = None
 

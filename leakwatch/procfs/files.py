@@ -62,12 +62,16 @@ def link_target(path: str) -> str:
     return os.readlink(path)
 
 
-def link_targets(path: str) -> list[str]:
-    """Return what the symbolic links in a directory name, without those that went meanwhile; raises OSError."""
+def named_links(path: str) -> list[tuple[str, str]]:
+    """Return the symbolic links in a directory with what they name, but for those that went; raises OSError."""
     found = []
-    for name in os.listdir(path):
-        with contextlib.suppress(FileNotFoundError):
-            found.append(os.readlink(f"{path}/{name}"))
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in os.listdir(directory):
+            with contextlib.suppress(OSError):
+                found.append((name, os.readlink(name, dir_fd=directory)))
+    finally:
+        os.close(directory)
     return found
 
 

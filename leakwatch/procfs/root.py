@@ -33,7 +33,7 @@ from leakwatch.procfs import (
 from leakwatch.procfs import enumerate as processes
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
-from leakwatch.procfs.files import LARGE, absence, exists, file_stat, link_target, link_targets, listed, read_file
+from leakwatch.procfs.files import LARGE, absence, exists, file_stat, link_target, listed, named_links, read_file
 from leakwatch.procfs.kept import KeptFiles, read_kept
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class ProcFS:
         """Return how many open files of each sort there are; needs the permission of ptrace. A readlink a file."""
         path = f"{self.root}/{pid}/fd"
         try:
-            return fd_links.sorts(link_targets(path))
+            return fd_links.sorts(target for _, target in named_links(path))
         except OSError as error:
             return process.missing(self.root, pid, path, error, AbsenceReason.UNSUPPORTED)
 

@@ -5,7 +5,7 @@ it takes the permission of ptrace. A file counts with the blocks it has, not wit
 """
 
 # Paths are strings here, as in ``files``.
-# ruff: noqa: PTH115, PTH116, PTH208
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.procfs.files import read_file
+from leakwatch.procfs.files import named_links, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -88,26 +88,30 @@ def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile]) -> set[Ino
     """
     names = {one.path.rpartition("/")[2] for one in wanted}
     inodes = {one.inode for one in wanted}
-    as_mapped = {f"{os.major(d):02x}:{os.minor(d):02x} {number}".encode(): (d, number) for d, number in inodes}
     found: set[Inode] = set()
+    devices = {f" {os.major(device):02x}:{os.minor(device):02x} ".encode(): device for device, _ in inodes}
     for pid in pids:
         with contextlib.suppress(OSError):
             _open_files(f"{root}/{pid}/fd", names, inodes, found)
         with contextlib.suppress(OSError):
-            for line in read_file(f"{root}/{pid}/maps").split(b"\n"):
-                words = line.split(None, 5)
-                inode = as_mapped.get(words[3] + b" " + words[4]) if len(words) > 5 else None
-                if inode is not None:
-                    found.add(inode)
-    return found
+            data = read_file(f"{root}/{pid}/maps")
+            for name, device in devices.items():
+                if name in data:  # of most processes it is not
+                    _mapped_files(data, name, device, found)
+    return found & inodes
+
+
+def _mapped_files(data: bytes, name: bytes, device: int, found: set[Inode]) -> None:
+    for part in data.split(name)[1:]:
+        number = part.split(None, 1)[0]
+        if number.isdigit():
+            found.add((device, int(number)))
 
 
 def _open_files(directory: str, names: Collection[str], inodes: Collection[Inode], found: set[Inode]) -> None:
-    for number in os.listdir(directory):
-        link = f"{directory}/{number}"
-        with contextlib.suppress(OSError):
-            target = os.readlink(link)
-            if target.startswith("/") and target.rpartition("/")[2].removesuffix(" (deleted)") in names:
-                one = os.stat(link)
+    for number, target in named_links(directory):
+        if target.startswith("/") and target.rpartition("/")[2].removesuffix(" (deleted)") in names:
+            with contextlib.suppress(OSError):
+                one = os.stat(f"{directory}/{number}")
                 if (one.st_dev, one.st_ino) in inodes:
                     found.add((one.st_dev, one.st_ino))

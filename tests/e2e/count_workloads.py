@@ -5,6 +5,7 @@ Each prints ``ready`` and ends with its standard input. What is leaked comes at 
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import os
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PER_S = 5.0
 STEP_S = 0.1
+SEGMENT_BYTES = 256 * 1024
 POOL = 60
 POOL_FILLS_S = 8.0
 CLIENTS, WAVE_S = 80, 9.0
@@ -65,6 +67,25 @@ def _mappings(directory: Path) -> None:
         kept.append(mmap.mmap(-1, mmap.PAGESIZE, prot=access, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
+def _segments(directory: Path) -> None:
+    """Have a child make a segment, write to it and end."""
+    pid = os.fork()
+    if pid == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.shmat.restype = ctypes.c_void_p
+        number = libc.shmget(0, SEGMENT_BYTES, 0o1600)  # IPC_CREAT | 0600, key IPC_PRIVATE
+        address = libc.shmat(number, None, 0)
+        ctypes.memset(address, 1, SEGMENT_BYTES)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _shm_files(directory: Path) -> None:
+    """Leave a file behind; ``directory`` lies in a tmpfs."""
+    kept.append(None)
+    (directory / f"left-{len(kept)}").write_bytes(bytes(SEGMENT_BYTES))
+
+
 LEAKS: dict[str, Callable[[Path], None]] = {
     "leaks-socket": _sockets,
     "leaks-pipe": _pipes,
@@ -73,6 +94,8 @@ LEAKS: dict[str, Callable[[Path], None]] = {
     "leaks-thread": _threads,
     "leaks-zombie": _zombies,
     "leaks-mapping": _mappings,
+    "leaks-segment": _segments,
+    "leaks-shm-file": _shm_files,
 }
 
 

@@ -117,8 +117,8 @@ def report(config: Path, *arguments: str, user: User = OURSELVES) -> dict[str, A
 
 
 def by_pid(found: Mapping[str, Any], pid: int) -> dict[str, Any]:
-    """Return the finding about a process."""
-    findings = [one for one in found["findings"] if one["pid"] == pid]
+    """Return the finding about a process's memory."""
+    findings = [one for one in found["findings"] if one["pid"] == pid and one["unit"] == "bytes"]
     assert len(findings) == 1, f"{len(findings)} findings about pid {pid} among {len(found['findings'])}"
     one: dict[str, Any] = findings[0]
     return one

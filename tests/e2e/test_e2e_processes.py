@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 def by_service(found: dict[str, Any], end: str) -> dict[str, Any]:
     """Return the finding about what is called so, whichever of its processes it names."""
-    (one,) = [one for one in found["findings"] if (one["service"] or "").endswith(f" {end}")]
+    (one,) = [one for one in found["findings"] if (one["service"] or "").endswith(f" {end}") and one["unit"] == "bytes"]
     assert isinstance(one, dict)
     return one
 
