@@ -40,9 +40,10 @@ def find(rows: Sequence[Row], named: str) -> Row:
     fitting = [row for row in fitting if row.ended_ms is None] or fitting
     if not fitting:
         raise FindingNotFoundError(_unknown(named, rows))
-    if len({(row.finding.service, row.finding.kind is FindingKind.KERNEL) for row in fitting}) == 1:
+    of_memory = [row for row in fitting if row.finding.metric not in metrics.PROCESS_COUNTS]
+    if len(of_memory) < min(2, len(fitting)) and len({row.finding.service for row in fitting}) == 1:
         # One service, its memory and its counts: what is worst, and its memory where nothing is.
-        fitting = sorted(fitting, key=_by_severity)[-1:]
+        fitting = [max(fitting, key=_by_severity)]
     if len(fitting) > 1:
         raise FindingNotFoundError(
             f"{printable(named)} names {len(fitting)} findings: {_listed(fitting)}; give the id of one"

@@ -140,18 +140,20 @@ def as_object(entry: Entry, now_ms: int) -> dict[str, Any]:
     incident, found = entry.incident, entry.finding
     slope = found.assessment.slope_bytes_per_hour if found else None
     number = found is not None and found.assessment.unit == "count"
-    return incident_words.as_object(incident, now_ms) | {
-        "finding": incident.finding_id,
-        "kind": str(incident.kind),
-        "name": incident.name,
-        "pid": found.pid if found else None,
-        "service": found.service if found else None,
-        "verdict": str(found.assessment.verdict) if found else None,
-        "since": None if incident.since_ms is None else rfc3339(incident.since_ms),
-        "metric": found.metric if found else None,
-        "slope_bytes_per_hour": None if slope is None or number else round(slope),
-        "slope_count_per_hour": round(slope, 2) if slope is not None and number else None,
-    }
+    return (
+        incident_words.as_object(incident, now_ms)
+        | {
+            "finding": incident.finding_id,
+            "kind": str(incident.kind),
+            "name": incident.name,
+            "pid": found.pid if found else None,
+            "service": found.service if found else None,
+            "verdict": str(found.assessment.verdict) if found else None,
+            "since": None if incident.since_ms is None else rfc3339(incident.since_ms),
+            "slope_bytes_per_hour": None if slope is None or number else round(slope),
+        }
+        | ({"slope_count_per_hour": round(slope, 2)} if slope is not None and number else {})
+    )
 
 
 def history(entry: Entry, events: Sequence[IncidentEvent], now_ms: int) -> str:

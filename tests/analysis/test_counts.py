@@ -1,0 +1,93 @@
+"""Which counts are judged, in which units and by which floors."""
+
+from __future__ import annotations
+
+from leakwatch import metrics
+from leakwatch.analysis.count_findings import Sorts, count_target
+from leakwatch.analysis.counts import CountScreen, counted
+from leakwatch.analysis.criteria import COUNT_RATIO
+from leakwatch.config import Thresholds
+from leakwatch.knobs import criteria_of
+from leakwatch.model import Assessment, Criterion, Service, ServiceKind, Sort, Target, TargetKind, Verdict
+
+ONE, OTHER = Target(TargetKind.PROCESS, "b/1/1"), Target(TargetKind.PROCESS, "b/2/1")
+FDS = (metrics.PROCESS_FDS, ONE)
+
+
+def risen(screen: CountScreen, value: int, judged: dict[object, object] | None = None) -> bool:
+    return bool(screen.risen({FDS: value}, judged or {}, lambda _: 16.0))  # type: ignore[arg-type]
+
+
+def test_a_count_is_judged_once_it_has_risen_by_half_of_what_matters() -> None:
+    screen = CountScreen()
+    assert [risen(screen, value) for value in (10, 12, 17, 10, 17)] == [False] * 5
+    assert risen(screen, 18)
+
+
+def test_it_rises_from_the_lowest_it_has_been() -> None:
+    screen = CountScreen()
+    assert not risen(screen, 40)
+    assert not risen(screen, 20)
+    assert risen(screen, 28)
+
+
+def test_a_large_count_must_rise_by_a_share_of_itself() -> None:
+    screen = CountScreen()
+    assert not risen(screen, 10_000)
+    assert not risen(screen, 10_000 + round(0.5 * COUNT_RATIO * 10_000) - 1)
+    assert risen(screen, 10_000 + round(0.5 * COUNT_RATIO * 10_000))
+
+
+def test_what_is_judged_stays_so_and_memory_is_no_count() -> None:
+    screen = CountScreen()
+    assert risen(screen, 3, {FDS: object()})
+    assert not screen.risen({(metrics.PROCESS_USS, ONE): 1 << 40}, {}, lambda _: 0.0)
+
+
+def test_processes_that_are_gone_are_forgotten() -> None:
+    screen = CountScreen()
+    screen.risen({FDS: 1, (metrics.PROCESS_FDS, OTHER): 1}, {}, lambda _: 16.0)
+    screen.keep([OTHER])
+    assert list(screen._lowest) == [(metrics.PROCESS_FDS, OTHER)]
+
+
+def test_floors_of_counts_are_numbers() -> None:
+    criteria = criteria_of(Thresholds(), counted=True)
+    assert (criteria.min_rate_bytes_per_hour, criteria.min_growth_bytes) == (1.0, 16.0)
+    assert criteria.min_growth_ratio == COUNT_RATIO
+    assert criteria_of(Thresholds(min_growth_ratio=0.2), counted=True).min_growth_ratio == 0.2
+
+
+def test_a_verdict_on_a_count_speaks_of_numbers() -> None:
+    evidence = tuple(Criterion(unit, 1.0, 2.0, passed=True, unit=unit) for unit in ("bytes", "bytes/h", "s"))
+    reason = "a rise over 12 h; memory would run out before it could be confirmed"
+    found = Assessment(Verdict.LEAK, 120, evidence, reason=reason)
+    told = counted(found)
+    assert [test.unit for test in told.evidence] == ["count", "count/h", "s"]
+    assert (told.unit, found.unit) == ("count", "")
+    assert told.reason == "a rise over 12 h; the limit would be reached before it could be confirmed"
+    assert "memory" not in counted(Assessment(Verdict.OK, 1, reason="the memory was given back; flat")).reason
+
+
+def test_each_count_of_a_service_has_an_id_of_its_own() -> None:
+    service = Service(ServiceKind.UNIT, "a.service").target
+    targets = {count_target(service, metric) for metric in metrics.PROCESS_COUNTS} | {service}
+    assert len(targets) == len(metrics.PROCESS_COUNTS) + 1
+
+
+def test_sorts_are_told_by_what_grew_since_they_were_first_seen() -> None:
+    sorts = Sorts()
+    of = {name: (f"{metrics.PROCESS_FDS_OF}{name}", ONE) for name in ("socket", "file", "pipe")}
+    sorts.note(1000, {of["socket"]: 10, of["file"]: 50})
+    sorts.note(2000, {FDS: 70})  # a tick at which they were not told apart
+    sorts.note(3000, {of["socket"]: 40, of["file"]: 49, of["pipe"]: 2})
+    expected = (Sort("socket", 40, 30), Sort("pipe", 2, 2), Sort("file", 49, -1))
+    assert sorts.of(ONE) == (expected, 1000)
+    assert sorts.of(OTHER) == ((), None)
+    again = Sorts()
+    again.restore({ONE: (1000, sorts.to_values()[ONE.key][1])})  # type: ignore[dict-item]
+    assert again.of(ONE) == ((), None), "nothing is known of now"
+    again.note(4000, {of["socket"]: 41})
+    assert again.of(ONE)[0][0] == Sort("socket", 41, 31)
+    sorts.keep([OTHER])
+    assert sorts.of(ONE) == ((), None)

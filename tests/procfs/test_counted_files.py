@@ -1,0 +1,205 @@
+"""Files about what is counted: limits, what descriptors lead to, System V IPC, mounts, and files in tmpfs."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from leakwatch import metrics
+from leakwatch.model import Absence
+from leakwatch.procfs import fd_links, mountinfo, pid_limits, sysvipc
+from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.root import ProcFS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LIMITS = b"""Limit                     Soft Limit           Hard Limit           Units
+Max cpu time              unlimited            unlimited            seconds
+Max open files            1024                 1048576              files
+"""
+SHM = b""" key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime rss swap
+ 0 3 1600 1048576 715 715 0 1000 1000 1000 1000 1700000001 1700000002 1700000000 262144 4096
+-559038737 4 600 4096 800 801 2 0 0 0 0 1700000001 0 1700000000 4096 0
+"""
+OLD_SHM = b""" key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime
+ 0 3 1600 1048576 715 715 0 1000 1000 1000 1000 1700000001 1700000002 1700000000
+"""
+MSG = b""" key msqid perms cbytes qnum lspid lrpid uid gid cuid cgid stime rtime ctime
+ 7 0 600 8000 2 4711 0 1000 1000 1000 1000 1700000005 0 1700000000
+"""
+SEM = b""" key semid perms nsems uid gid cuid cgid otime ctime
+ 0 0 600 1 0 0 0 0 0 1700000000
+ 0 1 600 5 0 0 0 0 0 1700000000
+"""
+MOUNTS = b"""24 1 0:23 / /dev/shm rw,nosuid shared:5 - tmpfs tmpfs rw
+30 1 8:1 /var /mnt/with\\040space rw master:1 propagate_from:2 - ext4 /dev/sda1 rw
+"""
+
+
+def test_the_soft_limit_on_open_files() -> None:
+    assert pid_limits.parse(LIMITS).open_files == 1024
+    assert pid_limits.parse(LIMITS.replace(b"1024     ", b"unlimited")).open_files is None
+    for bad in (b"", b"Max open files", LIMITS.replace(b"1024", b"many")):
+        with pytest.raises(MalformedError):
+            pid_limits.parse(bad)
+
+
+@pytest.mark.parametrize(
+    ("link", "sort"),
+    [
+        ("socket:[4711]", "socket"),
+        ("pipe:[4711]", "pipe"),
+        ("anon_inode:[eventfd]", "eventfd"),
+        ("anon_inode:inotify", "inotify"),
+        ("anon_inode:[eventpoll]", "epoll"),
+        ("anon_inode:[timerfd]", "timerfd"),
+        ("anon_inode:bpf-map", "bpf"),
+        ("anon_inode:[perf_event]", "perf"),
+        ("anon_inode:[pidfd]", "pidfd"),
+        ("pidfd:[12]", "pidfd"),
+        ("anon_inode:[what_comes_next]", "other"),
+        ("/memfd:x (deleted)", "memfd"),
+        ("/dev/shm/x", "shm"),
+        ("/dev/null", "device"),
+        ("/var/log/a", "file"),
+        ("/var/log/a (deleted)", "deleted"),
+        ("net:[4026531840]", "other"),
+        ("", "other"),
+    ],
+)
+def test_what_a_descriptor_leads_to(link: str, sort: str) -> None:
+    assert fd_links.sort_of(link) == sort
+    assert sort in metrics.FD_SORTS
+    assert metrics.PROCESS_FDS_OF + sort in metrics.METRICS
+
+
+def test_segments_hold_what_is_in_ram_and_in_swap() -> None:
+    orphan, used = sysvipc.parse_shm(SHM)
+    assert (orphan.id, orphan.memory_bytes, orphan.creator_pid, orphan.attached, orphan.uid) == (
+        3,
+        266240,
+        715,
+        0,
+        1000,
+    )
+    assert (used.id, used.attached) == (4, 2)
+    assert sysvipc.parse_shm(OLD_SHM)[0].memory_bytes == 1048576
+    (queue,) = sysvipc.parse_msg(MSG)
+    assert (queue.bytes, queue.messages, queue.sender_pid, queue.receiver_pid, queue.used_s) == (
+        8000, 2, 4711, 0, 1700000005,
+    )  # fmt: skip
+    assert sysvipc.parse_sem(SEM) == 2
+
+
+@pytest.mark.parametrize("parse", [sysvipc.parse_shm, sysvipc.parse_msg, sysvipc.parse_sem])
+def test_other_columns_are_refused(parse: Callable[[bytes], object]) -> None:
+    for bad in (b"", b"what else\n1 2\n"):
+        with pytest.raises(MalformedError):
+            parse(bad)
+    with pytest.raises(MalformedError):
+        sysvipc.parse_shm(SHM.replace(b" 4096\n", b"\n"))
+
+
+def test_mounts_with_optional_fields_and_escaped_paths() -> None:
+    shm, other = mountinfo.parse(MOUNTS)
+    assert (shm.device, shm.root, shm.path, shm.kind) == ("0:23", "/", "/dev/shm", "tmpfs")
+    assert (other.path, other.kind) == ("/mnt/with space", "ext4")
+    with pytest.raises(MalformedError):
+        mountinfo.parse(b"24 1 0:23 / /dev/shm rw")
+
+
+# The live kernel
+
+
+def test_open_files_by_sort_and_mappings_of_this_process() -> None:
+    procfs, pid = ProcFS(), os.getpid()
+    before = procfs.fd_sorts(pid)
+    assert not isinstance(before, Absence)
+    a, b = socket.socketpair()
+    event = os.eventfd(0)
+    after = procfs.fd_sorts(pid)
+    assert not isinstance(after, Absence)
+    assert after - before == {"socket": 2, "eventfd": 1}
+    os.close(event)
+    a.close()
+    b.close()
+    mapped = procfs.mapping_count(pid)
+    assert not isinstance(mapped, Absence)
+    access = (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE)
+    held = [mmap.mmap(-1, mmap.PAGESIZE, prot=access[i % 2], flags=mmap.MAP_PRIVATE) for i in range(100)]
+    now = procfs.mapping_count(pid)
+    assert not isinstance(now, Absence)
+    assert 90 <= now - mapped <= 110
+    assert len(held) == 100
+
+
+def test_the_limits_of_this_process_and_machine() -> None:
+    import resource
+
+    procfs = ProcFS()
+    limits = procfs.limits(os.getpid())
+    assert not isinstance(limits, Absence)
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert limits.open_files == (None if soft == resource.RLIM_INFINITY else soft)
+    most = procfs.sysctl("vm/max_map_count")
+    assert not isinstance(most, Absence)
+    assert most[0] > 1000
+    threads = procfs.thread_total()
+    assert not isinstance(threads, Absence)
+    assert threads > 1
+    assert isinstance(procfs.sysctl("vm/no_such"), Absence)
+
+
+@pytest.fixture
+def shm() -> Iterator[Path]:
+    """Return a directory in a tmpfs."""
+    if not Path("/dev/shm").is_mount():
+        pytest.skip("/dev/shm is no mount")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory)
+
+
+def test_files_in_tmpfs_and_who_holds_them(shm: Path) -> None:
+    procfs = ProcFS()
+    before = procfs.tmpfs_used()
+    assert not isinstance(before, Absence)
+    (shm / "left").write_bytes(bytes(300_000))
+    os.link(shm / "left", shm / "again")
+    (shm / "open").write_bytes(bytes(10_000))
+    (shm / "mapped").write_bytes(bytes(10_000))
+    (shm / "hole").touch()
+    os.truncate(shm / "hole", 1 << 30)
+    after = procfs.tmpfs_used()
+    assert not isinstance(after, Absence)
+    (device,) = [device for device, (path, _) in after.items() if path == "/dev/shm"]
+    assert after[device][1] - before[device][1] >= 300_000
+
+    # Another process holds one open, and one mapped with its descriptor closed.
+    program = (
+        "import mmap, os, sys; f = open(sys.argv[1]); fd = os.open(sys.argv[2], os.O_RDWR); m = mmap.mmap(fd, 4096);"
+        "os.close(fd); print('ready', flush=True); sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", program, str(shm / "open"), str(shm / "mapped")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        found, whole = procfs.tmpfs_files("/dev/shm", 100_000)
+        ours = [one for one in found if one.path.startswith(str(shm))]
+        held = procfs.tmpfs_held(ours)
+        child.communicate(b"")
+    assert whole
+    sizes = {one.path.rpartition("/")[2]: one.bytes for one in ours}
+    assert set(sizes) in ({"left", "open", "mapped"}, {"again", "open", "mapped"}), "each file once, none of holes"
+    assert max(sizes.values()) == pytest.approx(300_000, abs=8192)
+    assert {one.path.rpartition("/")[2] for one in ours if one.inode in held} == {"open", "mapped"}
+    assert procfs.tmpfs_held(ours) == set(), "nobody holds them any more"
+    assert procfs.tmpfs_files("/dev/shm", 1)[1] is False
