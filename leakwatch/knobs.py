@@ -55,6 +55,7 @@ def criteria_of(thresholds: Thresholds, *, beside_all_memory: bool = False, coun
             min_growth_bytes=float(thresholds.min_growth_count),
             min_growth_ratio=max(COUNT_RATIO, thresholds.min_growth_ratio),
             sensitivity=SENSITIVITY[thresholds.sensitivity],
+            straight_while_young=True,
         )
     return LeakCriteria(
         min_rate_bytes_per_hour=thresholds.min_rate_bytes_per_hour,

@@ -145,6 +145,8 @@ def step(
     climb.growing = any(mark.growing for mark in marks)
     climb.why = ()
     hits = _held_back(climb, look, ground, hits, lives, c, unit_s)
+    if c.straight_while_young:
+        hits = _straight(climb, look, hits, c, unit_s, headroom_bytes)
     memory = lives.same_slope(marks, look.end_ms, c)
     if climb.alarm is None:
         again = _reopened(climb, look, ground, marks, c)
@@ -207,6 +209,23 @@ def _held_back(
     reasons.append(Criterion("near its highest level", low, nearest, low >= nearest, "bytes"))
     climb.why = tuple(reasons)
     return hits if all(reason.passed for reason in reasons) else []
+
+
+def _straight(
+    climb: Climb, look: Look, hits: list[Mark], c: LeakCriteria, unit_s: float, headroom: float | None
+) -> list[Mark]:
+    """Return the hits that need not wait for a day: straight ones, and those whose limit is hours away."""
+    if not hits or look.age >= c.young_hours:
+        return hits
+
+    def is_urgent(mark: Mark) -> bool:
+        return headroom is not None and mark.slope > 0 and headroom / mark.slope * 3600 < c.plain_hours * unit_s
+
+    kept = [mark for mark in hits if mark.strong or is_urgent(mark)]
+    if not kept:
+        seen = Criterion("a day of what is not straight", look.age * unit_s, c.young_hours * unit_s, False, "s")
+        climb.why += (seen,)
+    return kept
 
 
 def may_reopen(past: Past, age: float, trough: float, noise: float, c: LeakCriteria) -> bool:

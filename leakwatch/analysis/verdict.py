@@ -44,6 +44,7 @@ _FAILED = {
     "beyond the peak before the last release": "gave memory back before and is not beyond that peak yet",
     "near its highest level": "below its highest level",
     "no longer pause than before": "pauses for longer than ever before",
+    "a day of what is not straight": "grows, but not straight: it may follow its load, which a day will tell",
     "fresh data": "looks like a leak; data that come now will decide",
     "looks that see it": "looks like a leak now and then; data that come now will decide",
     "fresh data follow the line": "fresh data did not follow the forecast",

@@ -125,7 +125,9 @@ def _all_of(changes: list[str]) -> str:
     return "All of these must hold in one window; then " if len(changes) > 1 else "Then "
 
 
-_BY_TIME = ("has gone on for long enough", "older than past lives took to settle")
+_BY_TIME = (
+    "has gone on for long enough", "older than past lives took to settle", "a day of what is not straight",
+)  # fmt: skip
 
 
 def _passes_ms(case: Case, test: Criterion) -> float:

@@ -207,6 +207,12 @@ SENTENCES: dict[str, Sentence] = {
         "it reaches a new high within {threshold} of the last; now {measured}",
         "A suspicion needs growth that is going on now.",
     ),
+    "a day of what is not straight": Sentence(
+        "It has been watched for {measured}; {threshold} is asked for of what does not grow straight.",
+        "It has been watched for {measured}; {threshold} is asked for, as it does not grow straight.",
+        "it grows straight, or is watched for {threshold}; so far {measured}",
+        "What is opened for every client rises every morning; what is never closed rises without ups and downs.",
+    ),
     "fresh data": Sentence(
         "Data of {measured} came after the first suspicion; {threshold} were awaited.",
         "Data of {measured} have come since the first suspicion; {threshold} are awaited.",

@@ -88,7 +88,7 @@ def own_verdict(config: Path, pid: int) -> str:
     """What the daemon's own report says of it."""
     argv = [sys.executable, "-m", "leakwatch", "report", "--config", str(config), "--pid", str(pid)]
     done = subprocess.run([*argv, "--verdict", "all", "--format", "json"], capture_output=True, text=True, check=True)
-    findings = json.loads(done.stdout)["findings"]
+    findings = [one for one in json.loads(done.stdout)["findings"] if one.get("unit", "bytes") == "bytes"]
     return f"{findings[0]['verdict']}: {findings[0]['reason']}" if findings else "none yet"
 
 
