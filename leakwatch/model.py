@@ -168,6 +168,8 @@ class Scrape:
     """Processes that were to be read fully for a suspicion and are too large even for that: estimates must do."""
     largest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of what belongs to nobody, by metric: the largest in words, names escaped; only where they were looked for."""
+    thread_names: Mapping[Target, Mapping[str, int]] = field(default_factory=dict)
+    """How many threads of each name there are, of those in whom threads have risen; not at every tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +274,7 @@ class CountLimit:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """One sort of what a process has many of, such as its sockets among its open files."""
+    """One sort of what a process has many of, such as its sockets among its open files, or its threads of one name."""
 
     name: str
     now: int

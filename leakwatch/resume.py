@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LIVES = "lives"
 """The key of the store's state that holds what past lives taught."""
 SORTS = "sorts"
-"""And the one that holds what open files were made of when they were first looked at."""
+"""And the one that holds what counts were made of when that was first looked at."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def resume(scan: Scan, pieces: Iterable[Piece], now_ms: int) -> tuple[Said, list
                 scan.restore(level, blocks, segments)
             case Climbs(suspicions):
                 scan.restore_climbs(suspicions, said.states.get(LIVES, {}))
-                scan.tallies.restore(said.states.get(SORTS, {}))
+                scan.tallies.restore(said.states.get(SORTS, []))
             case Sampled(ts_ms, new_segments, values):
                 if new_segments:
                     scan.end_segments(ts_ms)

@@ -96,6 +96,7 @@ class Scan:
                 self._roster.update(scrape.processes)
                 self._proof.note(scrape)
             self._largest |= scrape.largest
+            self.tallies.note_threads(scrape.tick.ts_ms, scrape.thread_names)
             if scrape.tick.clock_step_ms:
                 self.end_segments(scrape.tick.ts_ms)
             return self.feed_values(scrape.tick.ts_ms, values)

@@ -12,7 +12,7 @@ from leakwatch.analysis.findings import Member, finding_id
 from leakwatch.model import HOST, Target, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from leakwatch.analysis.derive import Key
     from leakwatch.analysis.findings import Judged
@@ -65,7 +65,7 @@ class Tallies:
     def _finding(self, service: Service, metric: str, those: list[Member], memory: Finding | None) -> Finding:
         finding = count_finding(service, metric, those, memory)
         lead = next(m.info.identity.target for m in those if m.info.identity.pid == finding.pid)
-        sorts, since_ms = self._sorts.of(lead) if metric == metrics.PROCESS_FDS else ((), None)
+        sorts, since_ms = self._sorts.of((metric, lead))
         user = self._roster.owner(member.info for member in those)
         return replace(finding, user=user, sorts=sorts, sorted_since_ms=since_ms)
 
@@ -79,12 +79,18 @@ class Tallies:
             for metric, service in services
         }
 
-    def to_values(self) -> dict[str, list[object]]:
-        """Return what open files were made of when they were first looked at, as values the store can keep."""
+    def note_threads(self, ts_ms: int, names: Mapping[Target, Mapping[str, int]]) -> None:
+        """Take how many threads of each name there are."""
+        for target, of_name in names.items():
+            self._sorts.take(ts_ms, (metrics.PROCESS_THREADS, target), of_name)
+
+    def to_values(self) -> list[list[object]]:
+        """Return what counts were made of when that was first looked at, as values the store can keep."""
         return self._sorts.to_values()
 
-    def restore(self, stored: Mapping[str, list[Any]]) -> None:
+    def restore(self, stored: Sequence[Sequence[Any]]) -> None:
         """Take what ``to_values`` gave, of the processes that are still there."""
-        targets = {key: Target(TargetKind.PROCESS, key) for key in stored}
-        there = {t: (stored[key][0], stored[key][1]) for key, t in targets.items() if self._roster.process(t)}
-        self._sorts.restore(there)
+        known = {
+            (metric, Target(TargetKind.PROCESS, key)): (since_ms, first) for metric, key, since_ms, first in stored
+        }
+        self._sorts.restore({key: value for key, value in known.items() if self._is_there(key)})

@@ -53,7 +53,7 @@ def _growth(finding: Finding, incident: Incident) -> str:
     )
     grow = "grow" if finding.metric in metrics.PROCESS_COUNTS else "grows"
     most = next((sort for sort in finding.sorts if sort.grown > 0), None)
-    sorts = f", most of them {most.name}" if most else ""
+    sorts = f", most of them {printable(most.name)}" if most else ""
     return (
         f"{_who(finding, incident)}: {metrics.title(finding.metric)} {grow} {format_growth(slope, found.unit)} "
         f"({format_growth(low, found.unit)} to {format_growth(high, found.unit)}){since}{sorts}"

@@ -48,7 +48,7 @@ def count_finding(service: Service, metric: str, members: Sequence[Member], memo
 
 @dataclass(slots=True)
 class _Made:
-    """What one process's open files were when they were first looked at, and are now."""
+    """What one count was made of when it was first looked at, and is now."""
 
     since_ms: int
     first: dict[str, int]
@@ -56,10 +56,10 @@ class _Made:
 
 
 class Sorts:
-    """What open files are made of, of the processes in which they have risen."""
+    """What open files and threads are made of, of the processes in which they have risen."""
 
     def __init__(self) -> None:
-        self._made: dict[Target, _Made] = {}
+        self._made: dict[Key, _Made] = {}
 
     def note(self, ts_ms: int, values: Mapping[Key, int]) -> None:
         """Take the samples of one time."""
@@ -68,12 +68,16 @@ class Sorts:
             if metric.startswith(metrics.PROCESS_FDS_OF):
                 seen.setdefault(target, {})[metric.removeprefix(metrics.PROCESS_FDS_OF)] = value
         for target, now in seen.items():
-            made = self._made.setdefault(target, _Made(ts_ms, now))
-            made.now = now
+            self.take(ts_ms, (metrics.PROCESS_FDS, target), now)
 
-    def of(self, target: Target) -> tuple[tuple[Sort, ...], int | None]:
+    def take(self, ts_ms: int, key: Key, now: Mapping[str, int]) -> None:
+        """Take what a count is made of now."""
+        made = self._made.setdefault(key, _Made(ts_ms, dict(now)))
+        made.now = dict(now)
+
+    def of(self, key: Key) -> tuple[tuple[Sort, ...], int | None]:
         """Return the sorts, what grew most first, and since when that is counted; nothing where it is not known."""
-        made = self._made.get(target)
+        made = self._made.get(key)
         if made is None or not made.now:
             return (), None
         names = made.first.keys() | made.now.keys()
@@ -82,13 +86,14 @@ class Sorts:
 
     def keep(self, processes: Collection[Target]) -> None:
         """Forget all processes but these."""
-        for target in self._made.keys() - set(processes):
-            del self._made[target]
+        there = set(processes)
+        for key in [key for key in self._made if key[1] not in there]:
+            del self._made[key]
 
-    def to_values(self) -> dict[str, list[object]]:
+    def to_values(self) -> list[list[object]]:
         """Return when each was first looked at and what was found then, as values the store can keep."""
-        return {target.key: [made.since_ms, made.first] for target, made in self._made.items()}
+        return [[metric, target.key, made.since_ms, made.first] for (metric, target), made in self._made.items()]
 
-    def restore(self, first: Mapping[Target, tuple[int, dict[str, int]]]) -> None:
-        """Take what ``to_values`` gave."""
-        self._made = {target: _Made(since_ms, found) for target, (since_ms, found) in first.items()}
+    def restore(self, first: Mapping[Key, tuple[int, dict[str, int]]]) -> None:
+        """Take what ``to_values`` gave, by series."""
+        self._made = {key: _Made(since_ms, found) for key, (since_ms, found) in first.items()}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.budget import ASIDE, Purse
+from leakwatch.collectors.identify import as_text
 from leakwatch.model import Absence, Sample, identity_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 REST = 1000
 """Times its cost a process is left in peace after such a look: a thousandth of a core, and of its time, at most."""
+MOST_NAMES = 50
+"""Names of threads that are told apart: a process chooses them."""
 GROWN_PAGES = 64
 """Of address space since its smallest, from which on mappings are counted: as many of the smallest that leak."""
 
@@ -41,8 +44,8 @@ class Counting:
         self._wanted: dict[Target, frozenset[str]] = {}
         self._parents: set[int] = set()
         self._last_us: int | None = None
-        self._due_us: dict[Target, int] = {}
-        """From when on the sorts of a process's files may be looked at again."""
+        self._due_us: dict[tuple[str, Target], int] = {}
+        """From when on a process's files, or threads, may be told apart again."""
 
     def want(self, keys: Collection[tuple[str, Target]]) -> None:
         """Have these counts taken at every tick; may be called from another thread."""
@@ -69,7 +72,7 @@ class Counting:
         if slow:
             self._count_children(watched, zombies, gathered)
             self._count_mappings(watched, gathered, now_us)
-            self._tell_sorts([one for one in wanted if self._wants(one, metrics.PROCESS_FDS)], gathered, now_us)
+            self._tell_sorts(wanted, gathered, now_us)
 
     def _wants(self, one: Watched, metric: str) -> bool:
         return metric in self._wanted.get(one.target, ())
@@ -118,7 +121,7 @@ class Counting:
             if self._mapping.left_us <= 0:
                 return
             began_ns = thread_cpu_ns()
-            found = self._procfs.mapping_count(one.identity.pid)
+            found = self._procfs.counted.mapping_count(one.identity.pid)
             cost_us = (thread_cpu_ns() - began_ns) // 1000
             self._mapping.spend(cost_us)
             one.mapped_due_us = now_us + REST * cost_us
@@ -130,18 +133,26 @@ class Counting:
                 gathered.samples.append(one.mapped)
 
     def _tell_sorts(self, risen: list[Watched], gathered: Gathered, now_us: int) -> None:
-        """Sample of which sort the open files are, of those in whom they have risen, the longest ago first."""
-        due_us = {one.target: self._due_us.get(one.target, 0) for one in risen}
-        for one in sorted(risen, key=lambda one: due_us[one.target]):
-            if self._sorting.left_us <= 0 or due_us[one.target] > now_us:
+        """Tell of which sort the files and threads are that have risen, those first that wait for the longest."""
+        told = {metrics.PROCESS_FDS: self._tell_files, metrics.PROCESS_THREADS: self._tell_threads}
+        wanted = [(metric, one.target) for one in risen for metric in told if self._wants(one, metric)]
+        due_us = {key: self._due_us.get(key, 0) for key in wanted}
+        for key in sorted(wanted, key=lambda key: due_us[key]):
+            if self._sorting.left_us <= 0 or due_us[key] > now_us:
                 break
             began_ns = thread_cpu_ns()
-            found = self._procfs.fd_sorts(one.identity.pid)
+            told[key[0]](key[1], gathered)
             cost_us = (thread_cpu_ns() - began_ns) // 1000
             self._sorting.spend(cost_us)
-            due_us[one.target] = now_us + REST * cost_us
-            if not isinstance(found, Absence):
-                gathered.samples += [
-                    Sample(f"{metrics.PROCESS_FDS_OF}{sort}", one.target, number) for sort, number in found.items()
-                ]
+            due_us[key] = now_us + REST * cost_us
         self._due_us = due_us
+
+    def _tell_files(self, target: Target, gathered: Gathered) -> None:
+        found = self._procfs.counted.fd_sorts(identity_of(target.key).pid)
+        if not isinstance(found, Absence):
+            gathered.samples += [Sample(f"{metrics.PROCESS_FDS_OF}{sort}", target, n) for sort, n in found.items()]
+
+    def _tell_threads(self, target: Target, gathered: Gathered) -> None:
+        found = self._procfs.counted.thread_names(identity_of(target.key).pid)
+        if not isinstance(found, Absence):
+            gathered.thread_names[target] = {as_text(name): number for name, number in found.most_common(MOST_NAMES)}

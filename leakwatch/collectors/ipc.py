@@ -28,7 +28,7 @@ def collect_ipc(procfs: ProcFS, gathered: Gathered) -> None:
     living = _Living(procfs)
     _shared_memory(procfs, living, gathered)
     _messages(procfs, living, gathered)
-    sets = procfs.semaphore_sets()
+    sets = procfs.counted.semaphore_sets()
     if isinstance(sets, Absence):
         gathered.absent(sets)
     else:
@@ -36,7 +36,7 @@ def collect_ipc(procfs: ProcFS, gathered: Gathered) -> None:
 
 
 def _shared_memory(procfs: ProcFS, living: _Living, gathered: Gathered) -> None:
-    segments = procfs.shm_segments()
+    segments = procfs.counted.shm_segments()
     if isinstance(segments, Absence):
         gathered.absent(segments)
         return
@@ -58,7 +58,7 @@ def _shared_memory(procfs: ProcFS, living: _Living, gathered: Gathered) -> None:
 
 
 def _messages(procfs: ProcFS, living: _Living, gathered: Gathered) -> None:
-    queues = procfs.message_queues()
+    queues = procfs.counted.message_queues()
     if isinstance(queues, Absence):
         gathered.absent(queues)
         return

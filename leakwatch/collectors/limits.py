@@ -43,7 +43,7 @@ class ProcLimits:
         if pid is None:
             return None
         if metric == metrics.PROCESS_FDS:
-            limits = self._procfs.limits(pid)
+            limits = self._procfs.counted.limits(pid)
             total = None if isinstance(limits, Absence) else limits.open_files
             return None if total is None else CountLimit(max(0, total - now), total, "its limit on open files")
         if metric == metrics.PROCESS_MAPPINGS:
@@ -55,18 +55,18 @@ class ProcLimits:
         found = []
         cgroup = self._procfs.cgroup(pid)
         if not isinstance(cgroup, Absence):
-            of_groups = self._procfs.pids_limits(cgroup)
+            of_groups = self._procfs.counted.pids_limits(cgroup)
             found += [(one.limit, one.now, f"pids.max of {printable(one.group)}") for one in of_groups]
-        threads = self._procfs.thread_total()
+        threads = self._procfs.counted.thread_total()
         for name in ("kernel/threads-max", "kernel/pid_max"):
-            allowed = self._procfs.sysctl(name)
+            allowed = self._procfs.counted.sysctl(name)
             if not isinstance(allowed, Absence) and allowed and not isinstance(threads, Absence):
                 found.append((allowed[0], threads, name.replace("/", ".")))
         limits = [CountLimit(max(0, total - used), total, name) for total, used, name in found]
         return min(limits, key=lambda limit: limit.left, default=None)
 
     def _sysctl(self, name: str, place: int, now: int) -> CountLimit | None:
-        values = self._procfs.sysctl(name)
+        values = self._procfs.counted.sysctl(name)
         if isinstance(values, Absence) or len(values) <= place:
             return None
         return CountLimit(max(0, values[place] - now), values[place], name.replace("/", "."))

@@ -34,6 +34,7 @@ class Gathered:
     absences: Counter[AbsenceReason] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     largest: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    thread_names: dict[Target, dict[str, int]] = field(default_factory=dict)
 
     def absent(self, absence: Absence) -> None:
         """Count a value that could not be read, and keep the first few in words."""

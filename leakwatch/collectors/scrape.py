@@ -83,5 +83,6 @@ class Scraper:
             outcomes=tuple(outcome for _, outcome in runs),
             duration_us=elapsed_us() - began,
             largest={metric: named for gathered, _ in runs for metric, named in gathered.largest.items()},
+            thread_names={target: names for gathered, _ in runs for target, names in gathered.thread_names.items()},
             unreadable=tuple(target for gathered, _ in runs for target in gathered.unreadable),
         )

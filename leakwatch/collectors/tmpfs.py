@@ -60,7 +60,7 @@ class Tmpfs:
         if self._last_us is not None:
             self._purse.earn(now_us - self._last_us)
         self._last_us = now_us
-        mounted = self._procfs.tmpfs_used()
+        mounted = self._procfs.counted.tmpfs_used()
         if isinstance(mounted, Absence):
             gathered.absent(mounted)
             return
@@ -83,8 +83,8 @@ class Tmpfs:
 
     def _walk(self, one: _Known, path: str, size: int) -> None:
         began_ns = thread_cpu_ns()
-        files, whole = self._procfs.tmpfs_files(path, MOST_ENTRIES)
-        held = self._procfs.tmpfs_held(files)
+        files, whole = self._procfs.counted.tmpfs_files(path, MOST_ENTRIES)
+        held = self._procfs.counted.tmpfs_held(self._procfs.pids(), files)
         orphans = [file for file in files if file.inode not in held]
         one.walked, one.incomplete = size, not whole
         one.orphans, one.largest = sum(file.bytes for file in orphans), _described(orphans)

@@ -186,9 +186,10 @@ def _wait_s(case: Case, window_s: float) -> float:
 
 def _confirmation(case: Case) -> str:
     most = format_duration(case.criteria.confirm_hours * case.plan.unit_s)
+    runs_out = "the limit were reached" if case.assessment.unit else "memory ran out"
     return (
         f"data that come after the first suspicion decide, a quarter of the window's length and at most {most}; sooner "
-        "if memory ran out before, or if earlier lives of the service grew alike."
+        f"if {runs_out} before, or if earlier lives of the service grew alike."
     )
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import pid_smaps, pid_stat
 from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.files import absence, exists, listed, read_file
+from leakwatch.procfs.files import LARGE, absence, exists, listed, read_file
 
 Record = TypeVar("Record")
 Parser = Callable[[bytes], Record]
@@ -25,6 +25,17 @@ def read(root: str, pid: int, name: str, parse: Parser[Record], limit: int | Non
         return absence(path, error, AbsenceReason.GONE)
     except OSError as error:
         return missing(root, pid, path, error, AbsenceReason.UNSUPPORTED)
+
+
+def read_host(root: str, name: str, parse: Parser[Record]) -> Record | Absence:
+    """Return the record of ``<root>/<name>``, a file of the machine: UNSUPPORTED if it is missing."""
+    path = f"{root}/{name}"
+    try:
+        return parse(read_file(path, LARGE))
+    except MalformedError as error:
+        return Absence(AbsenceReason.MALFORMED, f"{path}: {error}")
+    except OSError as error:
+        return absence(path, error, AbsenceReason.UNSUPPORTED)
 
 
 def missing(root: str, pid: int, path: str, error: OSError, alive: AbsenceReason) -> Absence:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,14 +10,11 @@ from leakwatch.errors import ProcUnavailableError
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import (
     auxv,
-    fd_links,
     host_stat,
     meminfo,
-    mountinfo,
     pagesize,
     pid_cgroup,
     pid_cmdline,
-    pid_limits,
     pid_smaps,
     pid_stat,
     pid_statm,
@@ -26,19 +22,15 @@ from leakwatch.procfs import (
     process,
     slabinfo,
     sysfs,
-    sysvipc,
-    tmpfs,
     vmallocinfo,
 )
 from leakwatch.procfs import enumerate as processes
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.fields import count
-from leakwatch.procfs.files import LARGE, absence, exists, file_stat, link_target, listed, named_links, read_file
+from leakwatch.procfs.counted import Counted
+from leakwatch.procfs.files import exists, file_stat, link_target, listed, read_file
 from leakwatch.procfs.kept import KeptFiles, read_kept
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
 Record = TypeVar("Record")
 
@@ -60,8 +52,8 @@ class ProcFS:
         self.sys_root = sys_root if sys_root is not None else _sys_beside(self.root)
         self._page_size = page_size
         self.kept = KeptFiles(self.root)
+        self.counted = Counted(self.root, self.sys_root)
         self._has_rollup = True
-        self._tmpfs_root = ""
         self._reclaimable: dict[str, bool | Absence] = {}
 
     @cached_property
@@ -150,73 +142,6 @@ class ProcFS:
         except OSError as error:
             return process.missing(self.root, pid, path, error, AbsenceReason.UNSUPPORTED)
 
-    def fd_sorts(self, pid: int) -> Counter[str] | Absence:
-        """Return how many open files of each sort there are; needs the permission of ptrace. A readlink a file."""
-        path = f"{self.root}/{pid}/fd"
-        try:
-            return fd_links.sorts(target for _, target in named_links(path))
-        except OSError as error:
-            return process.missing(self.root, pid, path, error, AbsenceReason.UNSUPPORTED)
-
-    def mapping_count(self, pid: int) -> int | Absence:
-        """Return the number of mappings; needs the permission of ptrace.
-
-        The kernel takes the process's memory lock for a page of lines at a time, some fifty mappings, not for all.
-        """
-        return process.read(self.root, pid, "maps", _lines)
-
-    def limits(self, pid: int) -> pid_limits.PidLimits | Absence:
-        """Return the process's own limits; another user's need the permission of ptrace."""
-        return process.read(self.root, pid, "limits", pid_limits.parse)
-
-    def sysctl(self, name: str) -> tuple[int, ...] | Absence:
-        """Return the numbers of a file below /proc/sys, such as ``vm/max_map_count``."""
-        return self._of_host(f"sys/{name}", lambda data: tuple(count(word) for word in data.split()))
-
-    def thread_total(self) -> int | Absence:
-        """Return how many threads there are in all: behind the slash in /proc/loadavg."""
-        return self._of_host("loadavg", _threads)
-
-    def pids_limits(self, cgroup: pid_cgroup.CgroupPaths) -> tuple[sysfs.PidsLimit, ...]:
-        """Return the limits on threads of a control group and those around it; nothing where there are none."""
-        return sysfs.pids_limits(self.sys_root, cgroup)
-
-    def shm_segments(self) -> tuple[sysvipc.Segment, ...] | Absence:
-        """Return System V shared memory of this IPC namespace."""
-        return self._of_host("sysvipc/shm", sysvipc.parse_shm)
-
-    def message_queues(self) -> tuple[sysvipc.Queue, ...] | Absence:
-        """Return System V message queues of this IPC namespace."""
-        return self._of_host("sysvipc/msg", sysvipc.parse_msg)
-
-    def semaphore_sets(self) -> int | Absence:
-        """Return how many sets of System V semaphores this IPC namespace has."""
-        return self._of_host("sysvipc/sem", sysvipc.parse_sem)
-
-    def tmpfs_used(self) -> dict[str, tuple[str, int]] | Absence:
-        """Return by device where each tmpfs is mounted and the bytes it holds, as process 1 sees it, else as we do."""
-        whose = "1" if exists(f"{self.root}/1/root/") else "self"
-        found = self._of_host(f"{whose}/mountinfo", mountinfo.parse)
-        if isinstance(found, Absence):
-            return found
-        self._tmpfs_root = f"{self.root}/{whose}/root"
-        used: dict[str, tuple[str, int]] = {}
-        for mount in found:
-            if mount.kind == "tmpfs" and mount.device not in used:
-                size = tmpfs.used(f"{self._tmpfs_root}{mount.path}", mount.device)
-                if size is not None:
-                    used[mount.device] = mount.path, size
-        return used
-
-    def tmpfs_files(self, path: str, most: int) -> tuple[list[tmpfs.TmpFile], bool]:
-        """Return the files below a path of ``tmpfs_used``, as named there; and whether these are all of them."""
-        found, whole = tmpfs.files_below(f"{self._tmpfs_root}{path}", most)
-        return [replace(one, path=one.path.removeprefix(self._tmpfs_root)) for one in found], whole
-
-    def tmpfs_held(self, files: Collection[tmpfs.TmpFile]) -> set[tmpfs.Inode]:
-        """Return which of the files some process has open or mapped. Looks at the files of all processes: dear."""
-        return tmpfs.held(self.root, self.pids(), files) if files else set()
-
     def swap_areas(self) -> bytes | None:
         """Return /proc/swaps as it is: what is in swap changed when it did. None where there is no such file."""
         try:
@@ -265,24 +190,7 @@ class ProcFS:
         return sysfs.memory_limit_bytes(self.sys_root, cgroup, self.page_size)
 
     def _of_host(self, name: str, parse: Callable[[bytes], Record]) -> Record | Absence:
-        path = f"{self.root}/{name}"
-        try:
-            return parse(read_file(path, LARGE))
-        except MalformedError as error:
-            return Absence(AbsenceReason.MALFORMED, f"{path}: {error}")
-        except OSError as error:
-            return absence(path, error, AbsenceReason.UNSUPPORTED)
-
-
-def _lines(data: bytes) -> int:
-    return data.count(b"\n")
-
-
-def _threads(data: bytes) -> int:
-    words = data.split()
-    if len(words) < 4 or b"/" not in words[3]:
-        raise MalformedError("loadavg: no number of threads")
-    return count(words[3].partition(b"/")[2])
+        return process.read_host(self.root, name, parse)
 
 
 def _sys_beside(root: str) -> str | None:

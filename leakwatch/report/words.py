@@ -157,10 +157,10 @@ def made_of(one: Finding) -> str:
     """Return of which sort most of a count are, and which grew: ``104 socket, 6 file; since 05:10Z +96 socket``."""
     grown = sorted((sort for sort in one.sorts if sort.grown > 0), key=lambda sort: -sort.grown)[:SORTS_NAMED]
     most = sorted(one.sorts, key=lambda sort: -sort.now)[:SORTS_NAMED]
-    text = ", ".join(f"{sort.now} {sort.name}" for sort in most)
+    text = ", ".join(f"{sort.now} {printable(sort.name)}" for sort in most)
     if grown and one.sorted_since_ms is not None:
         since = incident_words.minute(one.sorted_since_ms)
-        text += f"; since {since} {', '.join(f'+{sort.grown} {sort.name}' for sort in grown)}"
+        text += f"; since {since} {', '.join(f'+{sort.grown} {printable(sort.name)}' for sort in grown)}"
     return text
 
 

@@ -82,12 +82,14 @@ def test_sorts_are_told_by_what_grew_since_they_were_first_seen() -> None:
     sorts.note(2000, {FDS: 70})  # a tick at which they were not told apart
     sorts.note(3000, {of["socket"]: 40, of["file"]: 49, of["pipe"]: 2})
     expected = (Sort("socket", 40, 30), Sort("pipe", 2, 2), Sort("file", 49, -1))
-    assert sorts.of(ONE) == (expected, 1000)
-    assert sorts.of(OTHER) == ((), None)
+    assert sorts.of(FDS) == (expected, 1000)
+    assert sorts.of((metrics.PROCESS_FDS, OTHER)) == ((), None)
     again = Sorts()
-    again.restore({ONE: (1000, sorts.to_values()[ONE.key][1])})  # type: ignore[dict-item]
-    assert again.of(ONE) == ((), None), "nothing is known of now"
+    ((metric, key, since_ms, first),) = sorts.to_values()
+    assert (metric, key, since_ms) == (metrics.PROCESS_FDS, ONE.key, 1000)
+    again.restore({FDS: (1000, first)})  # type: ignore[dict-item]
+    assert again.of(FDS) == ((), None), "nothing is known of now"
     again.note(4000, {of["socket"]: 41})
-    assert again.of(ONE)[0][0] == Sort("socket", 41, 31)
+    assert again.of(FDS)[0][0] == Sort("socket", 41, 31)
     sorts.keep([OTHER])
-    assert sorts.of(ONE) == ((), None)
+    assert sorts.of(FDS) == ((), None)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PER_S = 5.0
 STEP_S = 0.1
 SEGMENT_BYTES = 256 * 1024
+PR_SET_NAME = 15
 POOL = 60
 POOL_FILLS_S = 8.0
 CLIENTS, WAVE_S = 80, 9.0
@@ -51,7 +52,12 @@ def _files(directory: Path) -> None:
 
 
 def _threads(directory: Path) -> None:
-    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    threading.Thread(target=_wait_as, args=(b"poller-%d" % threading.active_count(),), daemon=True).start()
+
+
+def _wait_as(name: bytes) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_NAME, name, 0, 0, 0)
+    threading.Event().wait()
 
 
 def _zombies(directory: Path) -> None:

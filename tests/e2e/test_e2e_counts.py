@@ -157,6 +157,12 @@ def test_descriptors_are_named_by_their_sort(run: Run, kind: str, sort: str) -> 
     assert "open files grow +" in told[0]
 
 
+def test_threads_are_named(run: Run) -> None:
+    found = run.of("leaks-thread", "process.threads")
+    assert found is not None
+    assert max(found["sorts"], key=lambda name: found["sorts"][name]["grown"]) == "poller-N"
+
+
 @pytest.mark.parametrize("kind", HEALTHY)
 def test_what_follows_load_or_fills_a_pool_is_no_leak(run: Run, kind: str) -> None:
     for one in run.report["findings"]:

@@ -122,41 +122,65 @@ def test_mounts_with_optional_fields_and_escaped_paths() -> None:
 
 def test_open_files_by_sort_and_mappings_of_this_process() -> None:
     procfs, pid = ProcFS(), os.getpid()
-    before = procfs.fd_sorts(pid)
+    before = procfs.counted.fd_sorts(pid)
     assert not isinstance(before, Absence)
     a, b = socket.socketpair()
     event = os.eventfd(0)
-    after = procfs.fd_sorts(pid)
+    after = procfs.counted.fd_sorts(pid)
     assert not isinstance(after, Absence)
     assert after - before == {"socket": 2, "eventfd": 1}
     os.close(event)
     a.close()
     b.close()
-    mapped = procfs.mapping_count(pid)
+    mapped = procfs.counted.mapping_count(pid)
     assert not isinstance(mapped, Absence)
     access = (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE)
     held = [mmap.mmap(-1, mmap.PAGESIZE, prot=access[i % 2], flags=mmap.MAP_PRIVATE) for i in range(100)]
-    now = procfs.mapping_count(pid)
+    now = procfs.counted.mapping_count(pid)
     assert not isinstance(now, Absence)
     assert 90 <= now - mapped <= 110
     assert len(held) == 100
+
+
+def test_threads_by_name() -> None:
+    import ctypes
+    import threading
+
+    end, named = threading.Event(), threading.Barrier(4)
+
+    def wait(name: bytes) -> None:
+        ctypes.CDLL(None).prctl(15, name, 0, 0, 0)  # PR_SET_NAME, of this thread alone
+        named.wait()
+        end.wait()
+
+    threads = [threading.Thread(target=wait, args=(name,)) for name in (b"pool-1-w12", b"pool-2-w7", b"io")]
+    for thread in threads:
+        thread.start()
+    named.wait()
+    found = ProcFS().counted.thread_names(os.getpid())
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert not isinstance(found, Absence)
+    assert (found["pool-N-wN"], found["io"]) == (2, 1)
+    assert isinstance(ProcFS().counted.thread_names(2**22 + 1), Absence)
 
 
 def test_the_limits_of_this_process_and_machine() -> None:
     import resource
 
     procfs = ProcFS()
-    limits = procfs.limits(os.getpid())
+    limits = procfs.counted.limits(os.getpid())
     assert not isinstance(limits, Absence)
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     assert limits.open_files == (None if soft == resource.RLIM_INFINITY else soft)
-    most = procfs.sysctl("vm/max_map_count")
+    most = procfs.counted.sysctl("vm/max_map_count")
     assert not isinstance(most, Absence)
     assert most[0] > 1000
-    threads = procfs.thread_total()
+    threads = procfs.counted.thread_total()
     assert not isinstance(threads, Absence)
     assert threads > 1
-    assert isinstance(procfs.sysctl("vm/no_such"), Absence)
+    assert isinstance(procfs.counted.sysctl("vm/no_such"), Absence)
 
 
 @pytest.fixture
@@ -170,7 +194,7 @@ def shm() -> Iterator[Path]:
 
 def test_files_in_tmpfs_and_who_holds_them(shm: Path) -> None:
     procfs = ProcFS()
-    before = procfs.tmpfs_used()
+    before = procfs.counted.tmpfs_used()
     assert not isinstance(before, Absence)
     (shm / "left").write_bytes(bytes(300_000))
     os.link(shm / "left", shm / "again")
@@ -178,7 +202,7 @@ def test_files_in_tmpfs_and_who_holds_them(shm: Path) -> None:
     (shm / "mapped").write_bytes(bytes(10_000))
     (shm / "hole").touch()
     os.truncate(shm / "hole", 1 << 30)
-    after = procfs.tmpfs_used()
+    after = procfs.counted.tmpfs_used()
     assert not isinstance(after, Absence)
     (device,) = [device for device, (path, _) in after.items() if path == "/dev/shm"]
     assert after[device][1] - before[device][1] >= 300_000
@@ -192,14 +216,14 @@ def test_files_in_tmpfs_and_who_holds_them(shm: Path) -> None:
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
-        found, whole = procfs.tmpfs_files("/dev/shm", 100_000)
+        found, whole = procfs.counted.tmpfs_files("/dev/shm", 100_000)
         ours = [one for one in found if one.path.startswith(str(shm))]
-        held = procfs.tmpfs_held(ours)
+        held = procfs.counted.tmpfs_held(procfs.pids(), ours)
         child.communicate(b"")
     assert whole
     sizes = {one.path.rpartition("/")[2]: one.bytes for one in ours}
     assert set(sizes) in ({"left", "open", "mapped"}, {"again", "open", "mapped"}), "each file once, none of holes"
     assert max(sizes.values()) == pytest.approx(300_000, abs=8192)
     assert {one.path.rpartition("/")[2] for one in ours if one.inode in held} == {"open", "mapped"}
-    assert procfs.tmpfs_held(ours) == set(), "nobody holds them any more"
-    assert procfs.tmpfs_files("/dev/shm", 1)[1] is False
+    assert procfs.counted.tmpfs_held(procfs.pids(), ours) == set(), "nobody holds them any more"
+    assert procfs.counted.tmpfs_files("/dev/shm", 1)[1] is False

@@ -1,0 +1,125 @@
+"""What is counted, and what belongs to nobody, in a /proc tree: the part of ``ProcFS`` that is asked for seldom."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from leakwatch.model import Absence, AbsenceReason
+from leakwatch.procfs import fd_links, mountinfo, pid_limits, process, sysfs, sysvipc, tmpfs
+from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import count, text
+from leakwatch.procfs.files import exists, listed, named_links, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from leakwatch.procfs import pid_cgroup
+
+_NUMBER = re.compile(r"[0-9]+")
+
+
+class Counted:
+    """Every reading method returns what it read, or the ``Absence`` that says why there is none, as in ``ProcFS``."""
+
+    def __init__(self, root: str, sys_root: str | None) -> None:
+        self._root = root
+        self._sys_root = sys_root
+        self._tmpfs_root = ""
+
+    def fd_sorts(self, pid: int) -> Counter[str] | Absence:
+        """Return how many open files of each sort there are; needs the permission of ptrace. A readlink a file."""
+        path = f"{self._root}/{pid}/fd"
+        try:
+            return fd_links.sorts(target for _, target in named_links(path))
+        except OSError as error:
+            return process.missing(self._root, pid, path, error, AbsenceReason.UNSUPPORTED)
+
+    def thread_names(self, pid: int) -> Counter[str] | Absence:
+        """Return how many threads there are of each name, digits in it as ``N``; needs no privilege. A file a thread.
+
+        The names are as the kernel gives them, undecodable bytes as surrogate escapes: escape them at every output.
+        """
+        path = f"{self._root}/{pid}/task"
+        try:
+            threads = listed(path)
+        except OSError as error:
+            return process.missing(self._root, pid, path, error, AbsenceReason.UNSUPPORTED)
+        names: Counter[str] = Counter()
+        for thread in threads:
+            with contextlib.suppress(OSError):  # it has ended
+                names[_NUMBER.sub("N", text(read_file(f"{path}/{thread}/comm").removesuffix(b"\n")))] += 1
+        return names
+
+    def mapping_count(self, pid: int) -> int | Absence:
+        """Return the number of mappings; needs the permission of ptrace.
+
+        The kernel takes the process's memory lock for a page of lines at a time, some fifty mappings, not for all.
+        """
+        return process.read(self._root, pid, "maps", _lines)
+
+    def limits(self, pid: int) -> pid_limits.PidLimits | Absence:
+        """Return the process's own limits; another user's need the permission of ptrace."""
+        return process.read(self._root, pid, "limits", pid_limits.parse)
+
+    def sysctl(self, name: str) -> tuple[int, ...] | Absence:
+        """Return the numbers of a file below /proc/sys, such as ``vm/max_map_count``."""
+        return process.read_host(self._root, f"sys/{name}", lambda data: tuple(count(word) for word in data.split()))
+
+    def thread_total(self) -> int | Absence:
+        """Return how many threads there are in all: behind the slash in /proc/loadavg."""
+        return process.read_host(self._root, "loadavg", _threads)
+
+    def pids_limits(self, cgroup: pid_cgroup.CgroupPaths) -> tuple[sysfs.PidsLimit, ...]:
+        """Return the limits on threads of a control group and those around it; nothing where there are none."""
+        return sysfs.pids_limits(self._sys_root, cgroup)
+
+    def shm_segments(self) -> tuple[sysvipc.Segment, ...] | Absence:
+        """Return System V shared memory of this IPC namespace."""
+        return process.read_host(self._root, "sysvipc/shm", sysvipc.parse_shm)
+
+    def message_queues(self) -> tuple[sysvipc.Queue, ...] | Absence:
+        """Return System V message queues of this IPC namespace."""
+        return process.read_host(self._root, "sysvipc/msg", sysvipc.parse_msg)
+
+    def semaphore_sets(self) -> int | Absence:
+        """Return how many sets of System V semaphores this IPC namespace has."""
+        return process.read_host(self._root, "sysvipc/sem", sysvipc.parse_sem)
+
+    def tmpfs_used(self) -> dict[str, tuple[str, int]] | Absence:
+        """Return by device where each tmpfs is mounted and the bytes it holds, as process 1 sees it, else as we do."""
+        whose = "1" if exists(f"{self._root}/1/root/") else "self"
+        found = process.read_host(self._root, f"{whose}/mountinfo", mountinfo.parse)
+        if isinstance(found, Absence):
+            return found
+        self._tmpfs_root = f"{self._root}/{whose}/root"
+        used: dict[str, tuple[str, int]] = {}
+        for mount in found:
+            if mount.kind == "tmpfs" and mount.device not in used:
+                size = tmpfs.used(f"{self._tmpfs_root}{mount.path}", mount.device)
+                if size is not None:
+                    used[mount.device] = mount.path, size
+        return used
+
+    def tmpfs_files(self, path: str, most: int) -> tuple[list[tmpfs.TmpFile], bool]:
+        """Return the files below a path of ``tmpfs_used``, as named there; and whether these are all of them."""
+        found, whole = tmpfs.files_below(f"{self._tmpfs_root}{path}", most)
+        return [replace(one, path=one.path.removeprefix(self._tmpfs_root)) for one in found], whole
+
+    def tmpfs_held(self, pids: Iterable[int], files: Collection[tmpfs.TmpFile]) -> set[tmpfs.Inode]:
+        """Return which of the files any of the processes has open or mapped. Looks at all of theirs: dear."""
+        return tmpfs.held(self._root, pids, files) if files else set()
+
+
+def _lines(data: bytes) -> int:
+    return data.count(b"\n")
+
+
+def _threads(data: bytes) -> int:
+    words = data.split()
+    if len(words) < 4 or b"/" not in words[3]:
+        raise MalformedError("loadavg: no number of threads")
+    return count(words[3].partition(b"/")[2])
