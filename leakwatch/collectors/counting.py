@@ -42,7 +42,8 @@ class Counting:
             Purse(ASIDE * sampling.cpu_budget, sampling.interval_s) for _ in ("sorts of files", "mappings")
         )
         self._wanted: dict[Target, frozenset[str]] = {}
-        self._parents: set[int] = set()
+        self._parents: dict[str, set[int]] = {metrics.PROCESS_CHILDREN: set(), metrics.PROCESS_ZOMBIES: set()}
+        """Who has or had some."""
         self._last_us: int | None = None
         self._due_us: dict[tuple[str, Target], int] = {}
         """From when on a process's files, or threads, may be told apart again."""
@@ -96,13 +97,13 @@ class Counting:
     def _count_children(self, watched: Mapping[int, Watched], zombies: Mapping[int, int], gathered: Gathered) -> None:
         """Sample living and ended children of whoever has or had any."""
         living = Counter(one.parentage.ppid for one in watched.values())
-        ended = Counter(zombies.values())
-        parents = {pid for pid in living.keys() | ended.keys() | self._parents if pid in watched}
-        for pid in parents:
-            target = watched[pid].target
-            gathered.samples.append(Sample(metrics.PROCESS_CHILDREN, target, living[pid]))
-            gathered.samples.append(Sample(metrics.PROCESS_ZOMBIES, target, ended[pid]))
-        self._parents = parents
+        for metric, number in (
+            (metrics.PROCESS_CHILDREN, living),
+            (metrics.PROCESS_ZOMBIES, Counter(zombies.values())),
+        ):
+            parents = {pid for pid in number.keys() | self._parents[metric] if pid in watched}
+            gathered.samples += [Sample(metric, watched[pid].target, number[pid]) for pid in parents]
+            self._parents[metric] = parents
 
     def _count_mappings(self, watched: Mapping[int, Watched], gathered: Gathered, now_us: int) -> None:
         """Sample the mappings of whoever's address space has grown; those that wait for the purse, oldest first."""

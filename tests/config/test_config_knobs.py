@@ -11,6 +11,7 @@ from leakwatch import metrics
 from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.subject import subject_of
 from leakwatch.config import Config, Override, Sensitivity, Thresholds, load_config
+from leakwatch.errors import ConfigError
 from leakwatch.knobs import SENSITIVITY, criteria_of
 from leakwatch.model import HOST, Target, TargetKind
 from leakwatch.replaying import settings_of
@@ -53,6 +54,24 @@ def test_one_program_may_be_watched_more_closely_than_the_rest(tmp_path: Path) -
     assert config.overrides == (Override("kernel", "kmalloc-*", replace(Thresholds(), sensitivity="high")),)
     assert live(config, metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "kmalloc-4k")).sensitivity == 0.75
     assert live(config, metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "dentry")).sensitivity == 1.5
+
+
+def test_counts_have_floors_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    for written, an_hour in (("1/h", 1.0), ("24/d", 1.0), ("0.5/h", 0.5), ("2/m", 120.0)):
+        file.write_text(f'[thresholds]\nmin_count_rate = "{written}"\nmin_count_growth = 5\n')
+        config = load_config(str(file))
+        found = live(config, metrics.PROCESS_FDS, Target(TargetKind.PROCESS, "b/1/2"))
+        assert (found.min_rate_bytes_per_hour, found.min_growth_bytes) == (an_hour, 5.0)
+        assert live(config, metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "x")) == LeakCriteria()
+
+
+@pytest.mark.parametrize("written", ["5", '"5"', '"1MiB/h"', '"1/x"', '"-1/h"', '"/h"', '"0/h"', '"\u0661/h"'])
+def test_what_is_no_rate_of_a_count_is_refused_with_an_example(tmp_path: Path, written: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f"[thresholds]\nmin_count_rate = {written}\n")
+    with pytest.raises(ConfigError, match=r"min_count_rate.*(1/h|0\.001/h)"):
+        load_config(str(file))
 
 
 def test_all_memory_of_a_machine_needs_no_share_of_it() -> None:
