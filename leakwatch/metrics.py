@@ -73,6 +73,8 @@ NOBODYS = (IPC_SHM_ORPHANS, IPC_MSG_ORPHANS, TMPFS_ORPHANS)
 """Memory that belongs to nobody: no process will ever give it back."""
 PROCESS_COUNTS = (PROCESS_FDS, PROCESS_THREADS, PROCESS_MAPPINGS, PROCESS_CHILDREN, PROCESS_ZOMBIES)
 IPC_COUNTS = (IPC_SHM_SEGMENTS, IPC_SEM_SETS, IPC_MSG_QUEUES)
+HELD_BY = {IPC_SHM_SEGMENTS: IPC_SHM_ORPHANS, IPC_MSG_QUEUES: IPC_MSG_ORPHANS}
+"""The memory that what is counted holds: two findings, as each has a limit of its own, that name each other."""
 COUNTS = frozenset((*PROCESS_COUNTS, *IPC_COUNTS))
 """What is judged as a number, where it has risen at all (``analysis.counts``)."""
 SELDOM = COUNTS | frozenset(NOBODYS)

@@ -118,7 +118,14 @@ def kernel_findings(
     judged = [_with_reclaim(one, reclaimable, unavailable) for one in judged]
     hidden = {metric for metric, parts in metrics.PARTS_OF_TOTAL.items() if _explained(judged, metric, parts)}
     hidden |= {total for total, parts in metrics.ORPHANS_OF_TOTAL.items() if _explained(judged, total, parts)}
-    return [_kernel_finding(one, reclaimable, largest or {}) for one in judged if one.metric not in hidden]
+    found = [_kernel_finding(one, reclaimable, largest or {}) for one in judged if one.metric not in hidden]
+    suspect = {one.metric: one.id for one in found if SEVERITY[one.assessment.verdict] >= SUSPECT}
+    return [_beside(one, suspect.get(metrics.HELD_BY.get(one.metric, ""))) for one in found]
+
+
+def _beside(finding: Finding, memory: str | None) -> Finding:
+    """Return the finding about a number with the one about what these hold, where that grows as well."""
+    return finding if memory is None else replace(finding, note=f"their memory grows, too: {memory}")
 
 
 def _kernel_finding(judged: Judged, reclaimable: Mapping[str, bool], largest: Mapping[str, Sequence[str]]) -> Finding:

@@ -204,6 +204,14 @@ def test_segments_of_nobody_are_reported_in_place_of_shared_memory_as_a_whole() 
     assert found.note == "largest: shmid 4 1.00 MiB"
 
 
+def test_segments_and_what_they_hold_name_each_other() -> None:
+    machine = Machine(host={metrics.IPC_SHM_ORPHANS: leak(base=0)})
+    evaluation = watch(machine, {(metrics.IPC_SHM_SEGMENTS, HOST): rising()})
+    memory, segments = about(evaluation, metrics.IPC_SHM_ORPHANS), about(evaluation, metrics.IPC_SHM_SEGMENTS)
+    assert (memory.assessment.verdict, segments.assessment.verdict) == (Verdict.LEAK, Verdict.LEAK)
+    assert segments.note == f"their memory grows, too: {memory.id}"
+
+
 def test_semaphores_are_counted_against_what_the_kernel_allows() -> None:
     key = metrics.IPC_SEM_SETS, HOST
     found = about(watch(Machine({ONE: 50 * MIB}), {key: rising()}, every=5, seconds=600), metrics.IPC_SEM_SETS)
