@@ -7,6 +7,7 @@ where the address space has grown since it was last counted.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Counting:
         self._sorting, self._mapping = (
             Purse(ASIDE * sampling.cpu_budget, sampling.interval_s) for _ in ("sorts of files", "mappings")
         )
+        self._own_pid = os.getpid() if procfs.root == "/proc" else None
         self._wanted: dict[Target, frozenset[str]] = {}
         self._parents: dict[str, set[int]] = {metrics.PROCESS_CHILDREN: set(), metrics.PROCESS_ZOMBIES: set()}
         """Who has or had some."""
@@ -88,6 +90,9 @@ class Counting:
         listed = files or self._procfs.fd_count(pid)
         if isinstance(listed, Absence):
             gathered.absent(listed)
+        elif pid == self._own_pid:
+            # What is kept open of others is bounded, and would grow with whoever leaks processes.
+            listed = max(0, listed - self._procfs.kept.count)
         values = (threads or None, None if isinstance(listed, Absence) else listed)
         if values != tuple(sample.value for sample in one.counted):
             of = zip((metrics.PROCESS_THREADS, metrics.PROCESS_FDS), values, strict=True)

@@ -114,6 +114,16 @@ def test_zombies_that_are_gone_count_as_none(program: subprocess.Popen[bytes]) -
     assert program.poll() is None
 
 
+def test_the_files_we_keep_open_of_others_are_not_counted_as_ours() -> None:
+    procfs = ProcFS()
+    collector = ProcessCollector(procfs, "boot", PLENTY)
+    _collected(collector, os.getpid())
+    counted, _, _ = _collected(collector, os.getpid())
+    assert procfs.kept.count > 0
+    really = len(list(Path("/proc/self/fd").iterdir()))
+    assert really - procfs.kept.count - 3 <= counted[metrics.PROCESS_FDS] <= really - procfs.kept.count + 3
+
+
 def test_without_a_budget_nothing_dear_is_counted(program: subprocess.Popen[bytes]) -> None:
     collector = ProcessCollector(ProcFS(), "boot", SamplingConfig(cpu_budget=0.0))
     _, target, _ = _collected(collector, program.pid)
