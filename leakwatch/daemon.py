@@ -16,7 +16,7 @@ from leakwatch import __version__, sdnotify
 from leakwatch.alerting.journal import DAEMON_FATAL
 from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
-from leakwatch.collectors.limits import ProcLimits
+from leakwatch.collectors.count_limits import ProcLimits
 from leakwatch.collectors.scrape import PROCESSES, Scraper
 from leakwatch.collectors.spent import STATS, Totals
 from leakwatch.collectors.ticks import TickClock

@@ -15,6 +15,7 @@ from leakwatch.analysis.counts import counted
 from leakwatch.analysis.derive import Key, judged_values
 from leakwatch.analysis.findings import Judged, Member, finding_id, kernel_findings, service_finding
 from leakwatch.analysis.lives import Life, Lives
+from leakwatch.analysis.nobodys import told_with_nobodys
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
@@ -317,9 +318,8 @@ class Scan:
             and not matches(self._config.ignore.kernel, target.key, metric, metrics.title(metric))
         ]
         unavailable = judged.get((metrics.KERNEL_UNAVAILABLE, HOST))
-        return kernel_findings(
-            kernel, self._reclaimable, unavailable.assessment if unavailable else None, self._largest
-        )
+        found = kernel_findings(kernel, self._reclaimable, unavailable.assessment if unavailable else None)
+        return told_with_nobodys(found, self._largest)
 
     def forget_stored(self) -> None:
         """Take it that no suspicion is stored: the next evaluation hands over all of them."""

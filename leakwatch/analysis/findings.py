@@ -37,11 +37,6 @@ class Judged:
     target: Target
     assessment: Assessment
 
-    @property
-    def unit(self) -> str:
-        """What its numbers are."""
-        return self.assessment.unit
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -98,37 +93,26 @@ def workers(members: Sequence[Member], growing: Sequence[Member]) -> str:
         return f"{len(members)} processes"
     worst = sorted(growing, key=lambda member: weight(member.judged.assessment), reverse=True)[:3]
     rates = ", ".join(
-        f"pid {m.info.identity.pid} {format_growth(m.judged.assessment.slope_bytes_per_hour or 0.0, m.judged.unit)}"
+        f"pid {m.info.identity.pid} {format_growth(found.slope_bytes_per_hour or 0.0, found.unit)}"
         for m in worst
+        for found in [m.judged.assessment]
     )
     return f"{len(growing)} of {len(members)} processes grow: {rates}"
 
 
 def kernel_findings(
-    judged: Sequence[Judged],
-    reclaimable: Mapping[str, bool],
-    unavailable: Assessment | None,
-    largest: Mapping[str, Sequence[str]] | None = None,
+    judged: Sequence[Judged], reclaimable: Mapping[str, bool], unavailable: Assessment | None
 ) -> list[Finding]:
-    """Return the findings of slab caches, vmalloc callers, the kernel's totals and what belongs to nobody.
+    """Return the findings of slab caches, vmalloc callers and the kernel's totals.
 
-    ``reclaimable`` tells it by cache, where known; ``unavailable`` is the assessment of MemTotal - MemAvailable;
-    ``largest`` names the largest of what belongs to nobody, by metric.
+    ``reclaimable`` tells it by cache, where known; ``unavailable`` is the assessment of MemTotal - MemAvailable.
     """
     judged = [_with_reclaim(one, reclaimable, unavailable) for one in judged]
     hidden = {metric for metric, parts in metrics.PARTS_OF_TOTAL.items() if _explained(judged, metric, parts)}
-    hidden |= {total for total, parts in metrics.ORPHANS_OF_TOTAL.items() if _explained(judged, total, parts)}
-    found = [_kernel_finding(one, reclaimable, largest or {}) for one in judged if one.metric not in hidden]
-    suspect = {one.metric: one.id for one in found if SEVERITY[one.assessment.verdict] >= SUSPECT}
-    return [_beside(one, suspect.get(metrics.HELD_BY.get(one.metric, ""))) for one in found]
+    return [_kernel_finding(one, reclaimable) for one in judged if one.metric not in hidden]
 
 
-def _beside(finding: Finding, memory: str | None) -> Finding:
-    """Return the finding about a number with the one about what these hold, where that grows as well."""
-    return finding if memory is None else replace(finding, note=f"their memory grows, too: {memory}")
-
-
-def _kernel_finding(judged: Judged, reclaimable: Mapping[str, bool], largest: Mapping[str, Sequence[str]]) -> Finding:
+def _kernel_finding(judged: Judged, reclaimable: Mapping[str, bool]) -> Finding:
     target = judged.target
     if target.kind is TargetKind.HOST:
         name, key = metrics.title(judged.metric), Target(TargetKind.HOST, judged.metric)
@@ -140,8 +124,6 @@ def _kernel_finding(judged: Judged, reclaimable: Mapping[str, bool], largest: Ma
         note = "slab cache" if known is None else "reclaimable slab cache" if known else "unreclaimable slab cache"
     elif target.kind is TargetKind.VMALLOC:
         note = "vmalloc, by the function that asked for it"
-    elif judged.metric in largest:
-        note = f"largest: {', '.join(largest[judged.metric])}"
     return Finding(
         id=finding_id(key),
         kind=FindingKind.KERNEL,
@@ -168,14 +150,13 @@ def _with_reclaim(judged: Judged, reclaimable: Mapping[str, bool], unavailable: 
     return replace(judged, assessment=replace(found, verdict=Verdict.OK, reason=reason))
 
 
-def _explained(judged: Sequence[Judged], total_metric: str, parts: TargetKind | tuple[str, ...]) -> bool:
+def _explained(judged: Sequence[Judged], total_metric: str, parts: TargetKind) -> bool:
     total = next((one.assessment for one in judged if one.metric == total_metric), None)
     if total is None or SEVERITY[total.verdict] < SUSPECT:
         return False
     growing = [
         one.assessment.slope_bytes_per_hour or 0.0
         for one in judged
-        if (one.target.kind is parts or one.metric in parts)
-        and SEVERITY[one.assessment.verdict] >= SEVERITY[total.verdict]
+        if one.target.kind is parts and SEVERITY[one.assessment.verdict] >= SEVERITY[total.verdict]
     ]
     return sum(growing) >= PART_OF_TOTAL * (total.slope_bytes_per_hour or 0.0) > 0

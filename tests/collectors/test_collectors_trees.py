@@ -11,7 +11,7 @@ import pytest
 from leakwatch import metrics
 from leakwatch.collectors import kernel
 from leakwatch.collectors.identify import RENEW_EVERY
-from leakwatch.collectors.limits import ProcLimits
+from leakwatch.collectors.limits import CgroupLimits
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.scrape import Scraper
@@ -288,7 +288,7 @@ def test_threads_and_files_are_read_at_slow_rounds_only(proc_tree: Trees) -> Non
 
 
 def test_limits_are_those_of_the_control_group(proc_tree: Trees) -> None:
-    limits = ProcLimits(ProcFS(str(proc_tree(V618))))
+    limits = CgroupLimits(ProcFS(str(proc_tree(V618))))
     assert limits.limit_of(18674) == (512 << 20, "memory limit of /system.slice/http-demo.service")
     assert limits.limit_of(999_999) is None
 

@@ -15,8 +15,8 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.collectors.budget import ASIDE
+from leakwatch.collectors.count_limits import ProcLimits
 from leakwatch.collectors.ipc import collect_ipc
-from leakwatch.collectors.limits import ProcLimits
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.collectors.tmpfs import GROWN_BYTES, Tmpfs
