@@ -272,4 +272,6 @@ class Daemon:
         self._leaks, self._watched = (evaluation.counts[verdict] for verdict in (Verdict.LEAK, Verdict.WATCH))
 
     def _purge(self) -> None:
+        began_s = cpu_with_children_s()
         self._keeper.purge(self._config.store, self._config.sampling.interval_s)
+        self._scraper.spent.totals.upkeep_cpu_seconds += cpu_with_children_s() - began_s
