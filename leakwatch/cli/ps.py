@@ -90,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
     view, wanted = _view(args), _wanted(args)
     named = table.chosen("-c", view, args.columns)
-    sort = (table.chosen("-s", view, args.sort) or (view.sort,))[0]
     drawn = _chart_label(args, view)
+    sort = (table.chosen("-s", view, args.sort) or (view.drawn if drawn else view.sort,))[0]
     wanted = _with_mappings(wanted, args, named, sort)
     procfs = ProcFS(args.proc)
     rows, reading = _rows(args, procfs, wanted)
@@ -234,7 +234,7 @@ def _draw(
 
     from leakwatch.cli.output import written
     from leakwatch.errors import UsageError
-    from leakwatch.ps import chart, figure
+    from leakwatch.ps import bars, chart, figure
     from leakwatch.ps.views import Kind
 
     named, sort = what
@@ -245,7 +245,7 @@ def _draw(
         drawing = chart.bars(view, rows, label, several or (sort,), scale)
     if not args.output:
         plain = not _shows_blocks(sys.stdout.encoding)
-        print(chart.draw(drawing, _terminal_width(), plain=plain, header=not args.no_header), end="")
+        print(bars.draw(drawing, _terminal_width(), plain=plain, header=not args.no_header), end="")
         return
     if not any(map(any, drawing.values)):
         raise UsageError(f"there is nothing to draw: {sort} is 0 everywhere, or nothing matches")

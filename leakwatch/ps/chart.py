@@ -1,4 +1,4 @@
-"""Bars and shares for a terminal: plain characters, no library."""
+"""What a chart shows: bars or shares of the rows, those of one label together. ``bars`` and ``figure`` draw it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
 from leakwatch.escape import printable
-from leakwatch.ps.table import ordered, suffixed
+from leakwatch.ps.table import suffixed
 from leakwatch.ps.views import Kind
-from leakwatch.report.columns import aligned, cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,30 +17,34 @@ if TYPE_CHECKING:
     from leakwatch.ps.views import Row, View
 
 SHOWN = 20
-"""Bars: more than a screen of them is a list, which the table is better at. The rest is one bar."""
-LABEL_WIDTH = 32
-BAR_WIDTH = 40
+"""Bars: more than a screen of them is a list, which the table is better at."""
 SMALL = 0.005
-"""Share of the whole below which a slice of the pie is put under "other", as smem does."""
-REST = 0.02
+"""Share of the whole below which a slice of the pie is put under "other", as in smem."""
+TAIL = 0.02
 """Share of the whole up to which the smallest slices together are, too."""
 OTHER = "other"
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_NO_AMOUNT = frozenset({"pid", "order"})
+
+Values = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What is drawn, in a terminal or in a file: one value a label and column, the largest first."""
+    """What is drawn, in a terminal or in a file: for each label a value a column, the largest first."""
 
     title: str
     columns: tuple[str, ...]
+    """Their headings."""
     sizes: bool
     """Whether the values are bytes."""
     labels: tuple[str, ...]
-    values: tuple[tuple[int, ...], ...]
-    """For each label one value a column."""
+    values: tuple[Values, ...]
     whole: int | None
-    """What 100 % is; None where it is unknown or the values are no sizes."""
+    """What 100 % is; None where that is the sum of what is shown."""
+    longest: int
+    """What the longest bar stands for."""
+    left_out: str = ""
+    """What is not drawn, in words."""
 
     def text(self, value: int) -> str:
         """Return a value as it is shown."""
@@ -49,93 +52,70 @@ class Chart:
 
 
 def bars(view: View, rows: Sequence[Row], label: str, columns: tuple[str, ...], scale: Scale) -> Chart:
-    """Return the largest rows by the first column, and the rest in one; raises UsageError for what is no number."""
-    found = _values(view, rows, label, columns)
-    shown, rest = found[:SHOWN], found[SHOWN:]
-    if rest:
-        sums = tuple(map(sum, zip(*(values for _, values in rest), strict=True)))
-        shown = [*shown, (f"{len(rest)} more", sums)]
-    return _chart(view, shown, label, columns, scale)
-
-
-def shares(view: View, rows: Sequence[Row], label: str, column: str, scale: Scale) -> Chart:
-    """Return every row's share of the whole, small ones under "other", and what nobody of them holds as the last."""
-    found = [(name, values[0]) for name, values in _values(view, rows, label, (column,)) if values[0]]
-    total = sum(value for _, value in found)
-    is_size = view.columns[column].kind is Kind.SIZE
-    whole = (scale.whole(column) if is_size else None) or total
-    other = 0
-    while found and (other + found[-1][1] < REST * whole or found[-1][1] < SMALL * whole):
-        other += found.pop()[1]
-    slices = [(name, (value,)) for name, value in found]
-    if other:
-        slices.append((OTHER, (other,)))
-    if whole > total:
-        slices.append(("unused" if column == "swap" else "everything else", (whole - total,)))
-    return _chart(view, slices, label, (column,), scale)
-
-
-def _values(view: View, rows: Sequence[Row], label: str, columns: tuple[str, ...]) -> list[tuple[str, tuple[int, ...]]]:
-    for name in columns:
-        if view.columns[name].kind is Kind.TEXT or name in {"pid", "order"}:
-            raise UsageError(f"a chart draws sizes or counts, not {name}; choose one with -s, like -s {view.sort}")
-    known = [row for row in rows if all(isinstance(row[name], int) for name in columns)]
-    return [
-        (printable(str(row[label])), tuple(int(row[name] or 0) for name in columns))
-        for row in ordered(known, columns[0], largest_first=True)
-    ]
-
-
-def _chart(
-    view: View, found: Sequence[tuple[str, tuple[int, ...]]], label: str, columns: tuple[str, ...], scale: Scale
-) -> Chart:
-    kinds = {view.columns[name].kind for name in columns}
-    if len(kinds) > 1:
-        raise UsageError("a chart draws sizes or counts, not both; choose columns of one kind with -c")
-    sizes = Kind.SIZE in kinds
-    headings = ", ".join(view.columns[name].heading for name in columns)
+    """Return the largest by the first column; raises UsageError for what is no number, or not of one kind."""
+    sizes = _are_sizes(view, columns)
+    found = _by_label(rows, label, columns)
+    shown, rest = found[:SHOWN], [values[0] for _, values in found[SHOWN:]]
+    amount = suffixed(sum(rest)) if sizes else str(sum(rest))
     return Chart(
-        title=f"{headings} by {label}",
+        title=_title(view, label, columns),
         columns=tuple(view.columns[name].heading for name in columns),
         sizes=sizes,
-        labels=tuple(name for name, _ in found),
-        values=tuple(values for _, values in found),
+        labels=tuple(name for name, _ in shown),
+        values=tuple(values for _, values in shown),
         whole=scale.whole(columns[0]) if sizes else None,
+        longest=max((max(values) for _, values in shown), default=0),
+        left_out=f"{len(rest)} more, not drawn: {view.columns[columns[0]].heading} {amount} together" if rest else "",
     )
 
 
-def draw(chart: Chart, terminal_width: int | None, *, plain: bool, header: bool = True) -> str:
-    """Return the chart as lines; ``plain`` is for terminals that show ASCII only."""
-    several = len(chart.columns) > 1
-    longest = max((max(values) for values in chart.values), default=0)
-    total = chart.whole or sum(sum(values) for values in chart.values)
-    cells = []
-    for label, values in zip(chart.labels, chart.values, strict=True):
-        for place, (column, value) in enumerate(zip(chart.columns, values, strict=True)):
-            share = f"{100 * value / total:.1f}%" if total else ""
-            named = [cut(label, LABEL_WIDTH) if place == 0 else ""]
-            cells.append([*named, *([column] if several else []), chart.text(value), share, ""])
-    room = _room(cells, terminal_width)
-    values_in_order = [value for values in chart.values for value in values]
-    for row, value in zip(cells, values_in_order, strict=True):
-        row[-1] = bar(value / longest if longest else 0, room, plain=plain)
-    numbers = frozenset({2, 3} if several else {1, 2})
-    of = f", of {chart.text(chart.whole)}" if chart.whole else ""
-    lines = [f"{chart.title}{of}"] if header else []
-    lines += aligned(cells, numbers) if cells else []
-    return "\n".join(lines) + "\n"
+def shares(view: View, rows: Sequence[Row], label: str, column: str, scale: Scale) -> Chart:
+    """Return every label's share, small ones under "other", and what none of them holds as the last."""
+    sizes = _are_sizes(view, (column,))
+    found = [(name, values[0]) for name, values in _by_label(rows, label, (column,)) if values[0]]
+    total = sum(value for _, value in found)
+    whole = max(total, (scale.whole(column) if sizes else None) or 0)
+    other = 0
+    while found and (other + found[-1][1] < TAIL * whole or found[-1][1] < SMALL * whole):
+        other += found.pop()[1]
+    if other:
+        found.append((OTHER, other))
+    if whole > total:
+        found.append(("unused" if column == "swap" else "everything else", whole - total))
+    return Chart(
+        title=_title(view, label, (column,)),
+        columns=(view.columns[column].heading,),
+        sizes=sizes,
+        labels=tuple(name for name, _ in found),
+        values=tuple((value,) for _, value in found),
+        whole=whole if sizes else None,
+        longest=whole,
+    )
 
 
-def _room(cells: list[list[str]], terminal_width: int | None) -> int:
-    if terminal_width is None or not cells:
-        return BAR_WIDTH
-    taken = max(map(len, aligned([[*row[:-1], "."] for row in cells])))
-    return max(10, terminal_width - taken + 1)
+def _are_sizes(view: View, columns: tuple[str, ...]) -> bool:
+    for name in columns:
+        if view.columns[name].kind is Kind.TEXT or name in _NO_AMOUNT:
+            raise UsageError(f"a chart draws sizes or counts, not {name}; choose one with -s, like -s {view.drawn}")
+    return all(view.columns[name].kind is Kind.SIZE for name in columns)
 
 
-def bar(share: float, width: int, *, plain: bool) -> str:
-    """Return a bar of ``share`` (0 to 1) of the width, in eighths of a character where the terminal has them."""
-    if plain:
-        return "#" * round(share * width)
-    full, eighth = divmod(round(share * width * 8), 8)
-    return "█" * full + (_EIGHTHS[eighth] if eighth else "")
+def _by_label(rows: Sequence[Row], label: str, columns: tuple[str, ...]) -> list[tuple[str, Values]]:
+    """Return the sums by label, the largest first by the first column; rows with a value that is unknown are left out.
+
+    A pool of workers is one bar, and so is what is left of a name after it was made printable.
+    """
+    sums: dict[str, list[Values]] = {}
+    for row in rows:
+        values = [value for name in columns if isinstance(value := row[name], int)]
+        if len(values) == len(columns):
+            sums.setdefault(printable(str(row[label])), []).append(tuple(values))
+    found = [
+        (f"{name} ({len(parts)})" if len(parts) > 1 else name, tuple(map(sum, zip(*parts, strict=True))))
+        for name, parts in sums.items()
+    ]
+    return sorted(found, key=lambda one: one[1][0], reverse=True)
+
+
+def _title(view: View, label: str, columns: tuple[str, ...]) -> str:
+    return f"{', '.join(view.columns[name].heading for name in columns)} by {label}"

@@ -45,7 +45,7 @@ def new_figure(width: float, height: float) -> Any:
 def save_bars(chart: Chart, out: BinaryIO, form: str) -> None:
     """Write horizontal bars, the largest on top."""
     several = len(chart.columns)
-    figure = new_figure(9, 1.2 + INCHES_A_BAR * max(1, len(chart.labels)) * (1 + 0.6 * (several - 1)))
+    figure = new_figure(9, 1 + INCHES_A_BAR * len(chart.labels) * (1 + 0.6 * (several - 1)))
     axes = figure.subplots()
     thickness = 0.8 / several
     places = range(len(chart.labels))
@@ -57,8 +57,10 @@ def save_bars(chart: Chart, out: BinaryIO, form: str) -> None:
     for text in axes.get_yticklabels():
         text.set_parse_math(False)  # a process may be called $x$
     axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_formatter(lambda value, _: chart.text(int(value)))
+    axes.margins(x=0.12, y=0.02)
+    axes.set_xticks([])  # every bar says how much it is
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.set_xlabel(chart.left_out, fontsize=8)
     axes.set_title(chart.title)
     if several > 1:
         axes.legend(loc="lower right")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.identify import as_text
+from leakwatch.escape import as_text
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.ps.sums import Held, Sums, matching, of_names
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from leakwatch.errors import UsageError
 from leakwatch.escape import printable
 from leakwatch.ps.views import Kind, total_row
-from leakwatch.report.columns import GAP, aligned, cut, width
+from leakwatch.report.columns import GAP, aligned, cut, cut_front, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,8 +133,9 @@ def _fit(cells: list[list[str]], columns: Sequence[str], terminal_width: int | N
     if terminal_width is not None:
         others = [max(width(row[place]) for row in cells) for place in range(len(columns)) if place != long]
         room = max(NARROWEST, terminal_width - sum(others) - len(GAP) * len(others))
+    shorten = cut_front if columns[long] == "map" else cut  # the end of a path tells more than its beginning
     for row in cells:
-        row[long] = cut(row[long], room)
+        row[long] = shorten(row[long], room)
 
 
 def as_json(view: View, rows: Sequence[Row], columns: Sequence[str]) -> str:

@@ -60,6 +60,8 @@ class View:
     json: tuple[str, ...]
     """The columns of a JSON object without ``-c``; sizes have ``_bytes`` behind their name."""
     sort: str
+    drawn: str
+    """The column of a chart without ``-s``."""
     label: str
     """What names a row in a chart."""
 
@@ -95,6 +97,7 @@ PROCESSES = View(
     shown=("pid", "user", "command", "swap", "uss", "pss", "rss"),
     json=("pid", "user", "name", "command", "swap", "uss", "pss", "rss", "vss"),
     sort="pss",
+    drawn="pss",
     label="name",
 )
 USERS = View(
@@ -106,6 +109,7 @@ USERS = View(
     shown=("user", "count", "swap", "uss", "pss", "rss"),
     json=("user", "count", "swap", "uss", "pss", "rss", "vss"),
     sort="pss",
+    drawn="pss",
     label="user",
 )
 MAPPINGS = View(
@@ -121,6 +125,7 @@ MAPPINGS = View(
     shown=("map", "pids", "avgpss", "pss"),
     json=("map", "pids", "count", "avgpss", "swap", "uss", "pss", "rss", "vss"),
     sort="pss",
+    drawn="pss",
     label="map",
 )
 SYSTEM = View(
@@ -134,6 +139,7 @@ SYSTEM = View(
     shown=("area", "used", "cache", "noncache"),
     json=("area", "used", "cache", "noncache"),
     sort="order",
+    drawn="used",
     label="area",
 )
 

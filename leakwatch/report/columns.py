@@ -40,9 +40,20 @@ def cut(text: str, widest: int) -> str:
     """Return the text, or as much of its beginning as takes ``widest`` columns with an ellipsis behind it."""
     if width(text) <= widest:
         return text
+    text = text[:widest]
     while width(text) > widest - 1:
-        text = text[: min(len(text), widest) - 1]
+        text = text[:-1]
     return text + "…"
+
+
+def cut_front(text: str, widest: int) -> str:
+    """Return the text, or as much of its end as takes ``widest`` columns with an ellipsis before it."""
+    if width(text) <= widest:
+        return text
+    text = text[-widest:]
+    while width(text) > widest - 1:
+        text = text[1:]
+    return "…" + text
 
 
 def width(text: str) -> int:

@@ -13,7 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from leakwatch.cli.main import main
-from leakwatch.ps.chart import SHOWN, bar, bars, draw, shares
+from leakwatch.ps.bars import bar, draw
+from leakwatch.ps.chart import SHOWN, bars, shares
 from leakwatch.ps.table import Scale, Style
 from leakwatch.ps.views import PROCESSES, Row
 
@@ -54,11 +55,28 @@ def test_several_columns_stand_below_one_another() -> None:
     assert [line.count("#") for line in text.splitlines()] == [0, 35, 18], "60 columns less what stands before"
 
 
-def test_more_bars_than_a_screen_has_are_one() -> None:
-    chart = bars(PROCESSES, [row(f"p{number}", number) for number in range(1, 31)], "name", ("pss",), SCALE)
-    assert len(chart.labels) == SHOWN + 1
-    assert (chart.labels[0], chart.labels[-1]) == ("p30", "10 more")
-    assert chart.values[-1] == (sum(range(1, 11)) * MIB,)
+def test_what_a_screen_has_no_room_for_is_said() -> None:
+    rows = [row(f"p{number}", number) for number in range(1, 31)]
+    lines = draw(bars(PROCESSES, rows, "name", ("pss",), SCALE), None, plain=True).splitlines()
+    assert len(lines) == 1 + SHOWN + 1
+    assert lines[1].split()[0] == "p30"
+    assert lines[-1] == "10 more, not drawn: PSS 55.0M together"
+
+
+def test_those_of_one_label_are_one_bar() -> None:
+    rows = [row("worker", 30), row("master", 40), row("worker", 20)]
+    chart = bars(PROCESSES, rows, "name", ("pss", "uss"), SCALE)
+    assert chart.labels == ("worker (2)", "master")
+    assert chart.values == ((50 * MIB, 2 * MIB), (40 * MIB, MIB))
+
+
+def test_the_whole_machine_is_drawn_by_what_is_used(proc_tree: Trees, capsys: Capture) -> None:
+    assert main(["ps", "-w", "--proc", str(proc_tree("linux-6.18-x86_64")), "--pie"]) == 0
+    heading, *slices = capsys.readouterr().out.splitlines()
+    assert heading.startswith("Used by area, of ")
+    assert slices[0].startswith("free memory ")
+    shown = [float(word.rstrip("%")) for line in slices for word in line.split() if word.endswith("%")]
+    assert sum(shown) == pytest.approx(100, abs=0.2)
 
 
 def test_slices_of_the_pie_make_up_the_whole_and_small_ones_are_together() -> None:
@@ -79,7 +97,7 @@ def test_bars_without_a_label_are_named_by_the_view(proc_tree: Trees, capsys: Ca
     proc = str(proc_tree("linux-5.15-arm64-64k"))
     assert main(["ps", "--proc", proc, "--bar"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == [
-        "postgres", "api-server", "postgres", "systemd",
+        "postgres", "api-server", "systemd",
     ]  # fmt: skip
     assert main(["ps", "--proc", proc, "--bar", "pid", "-H", "-s", "rss"]) == 0
     assert capsys.readouterr().out.split()[0] == "2210"
