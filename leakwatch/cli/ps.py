@@ -25,7 +25,7 @@ examples:
   sudo leakwatch ps --pie name -s uss -o memory.svg
   sudo leakwatch ps --format json | jq 'max_by(.pss_bytes)'
 
-The letters are smem's, but for a process id, which is --pid. Patterns are regular expressions (Python's) found
+The letters are smem's: -p is percent, and a process id is --pid. Patterns are regular expressions (Python's) found
 anywhere in the text. Sizes are KiB unless -k or -p is given; JSON has bytes. What could not be read is told on
 standard error. Columns, for -c, -s, --bar and --pie:
 """
@@ -48,7 +48,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     view.add_argument("-u", "--users", action="store_true", help="one line a user")
     view.add_argument("-m", "--mappings", action="store_true", help="one line a file or area that is mapped")
     view.add_argument("-w", "--system", action="store_true", help="the whole machine: kernel, processes, free")
-    parser.add_argument("-P", "--processfilter", metavar="REGEX", help="processes by name or command line")
+    parser.add_argument(
+        "-P", "--processfilter", metavar="REGEX", help="processes by name or command line, but this one"
+    )
     parser.add_argument("-U", "--userfilter", metavar="REGEX", help="processes by owner")
     parser.add_argument("-M", "--mapfilter", metavar="REGEX", help="of every process only what it maps of that name")
     parser.add_argument("--pid", type=int, action="append", default=[], metavar="PID", help="this process; repeatable")
@@ -65,7 +67,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
         "-R", "--realmem", metavar="SIZE", help="memory built in, like 16GiB: what is 100 %%, and for -w"
     )
     chart = parser.add_mutually_exclusive_group()
-    chart.add_argument("--bar", metavar="LABEL", nargs="?", const="", help="bars, named by this column (default: name)")
+    chart.add_argument(
+        "--bar", metavar="LABEL", nargs="?", const="", help="bars, named by this column (default: name, user, map)"
+    )
     chart.add_argument("--pie", metavar="LABEL", nargs="?", const="", help="shares of memory, small ones together")
     parser.add_argument("-o", "--output", metavar="FILE", help="the chart as .png, .svg or .pdf; needs matplotlib")
     parser.add_argument("--force", action="store_true", help="replace FILE where it is there already")
@@ -114,10 +118,13 @@ def _view(args: argparse.Namespace) -> View:
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:
+    import os
+
     from leakwatch.ps.reading import Wanted
 
     return Wanted(
         pids=frozenset(args.pid),
+        not_pid=os.getpid() if args.processfilter is not None and args.proc == "/proc" else None,
         process=_pattern("-P", args.processfilter),
         user=_pattern("-U", args.userfilter),
         mapping=_pattern("-M", args.mapfilter),

@@ -26,6 +26,8 @@ class Wanted:
 
     pids: frozenset[int] = frozenset()
     """Empty stands for all."""
+    not_pid: int | None = None
+    """Left out: ourselves, whose command line holds the pattern that is looked for in command lines."""
     process: re.Pattern[str] | None = None
     """Found in the name or the command line."""
     user: re.Pattern[str] | None = None
@@ -52,7 +54,7 @@ def read(procfs: ProcFS, wanted: Wanted) -> Reading:
     """
     found = Reading()
     for pid in procfs.pids():
-        if wanted.pids and pid not in wanted.pids:
+        if (wanted.pids and pid not in wanted.pids) or pid == wanted.not_pid:
             continue
         stat = procfs.stat(pid)
         if isinstance(stat, Absence):
