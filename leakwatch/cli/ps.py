@@ -13,92 +13,37 @@ if TYPE_CHECKING:
     from leakwatch.ps.table import Scale
     from leakwatch.ps.views import Row, View
 
-EPILOG = """\
-examples:
-  sudo leakwatch ps -k -t                       every process, the largest PSS last, with totals
-  sudo leakwatch ps -r -s uss -c 'pid name uss swap' | head
-  sudo leakwatch ps -P '^postgres' -t           the processes of one program together
-  sudo leakwatch ps -u -p                       by user, as shares of the machine's memory
-  sudo leakwatch ps -m -M '\\.so' -s rss -k      by library
-  leakwatch ps -w -k                            the whole machine
-  sudo leakwatch ps --bar                       bars in the terminal
-  sudo leakwatch ps --pie name -s uss -o memory.svg
-  sudo leakwatch ps --format json | jq 'max_by(.pss_bytes)'
-
-The letters are smem's: -p is percent, and a process id is --pid. Patterns are regular expressions (Python's) found
-anywhere in the text. Sizes are KiB unless -k or -p is given; JSON has bytes. What could not be read is told on
-standard error. Columns, for -c, -s, --bar and --pie:
-"""
-
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     """Add the verb."""
-    import argparse
+    from leakwatch.cli.ps_arguments import add_arguments
 
-    parser = verbs.add_parser(
-        "ps",
-        parents=[common],
-        help="who holds memory now: PSS, USS, RSS, VSS and swap by process, user, mapping",
-        description="Shows who holds memory now, as smem does: by process, or by user (-u), mapping (-m), whole system "
-        "(-w). Needs no daemon and no store.",
-        epilog=EPILOG + _columns(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    view = parser.add_mutually_exclusive_group()
-    view.add_argument("-u", "--users", action="store_true", help="one line a user")
-    view.add_argument("-m", "--mappings", action="store_true", help="one line a file or area that is mapped")
-    view.add_argument("-w", "--system", action="store_true", help="the whole machine: kernel, processes, free")
-    parser.add_argument(
-        "-P", "--processfilter", metavar="REGEX", help="processes by name or command line, but this one"
-    )
-    parser.add_argument("-U", "--userfilter", metavar="REGEX", help="processes by owner")
-    parser.add_argument("-M", "--mapfilter", metavar="REGEX", help="of every process only what it maps of that name")
-    parser.add_argument("--pid", type=int, action="append", default=[], metavar="PID", help="this process; repeatable")
-    parser.add_argument("-c", "--columns", metavar="LIST", help="columns to show, apart by blanks or commas")
-    parser.add_argument("-s", "--sort", metavar="COLUMN", help="column to sort by (default: pss)")
-    parser.add_argument("-r", "--reverse", action="store_true", help="the largest first")
-    parser.add_argument("-k", "--abbreviate", action="store_true", help="sizes with unit suffixes, like 3.1M")
-    parser.add_argument("-p", "--percent", action="store_true", help="sizes as shares of memory, or of swap")
-    parser.add_argument("-t", "--totals", action="store_true", help="totals below")
-    parser.add_argument("-H", "--no-header", action="store_true", help="no line of headings")
-    parser.add_argument("-n", "--numeric", action="store_true", help="user ids instead of names")
-    parser.add_argument("-a", "--autosize", action="store_true", help="for smem's sake: columns always fit here")
-    parser.add_argument(
-        "-R", "--realmem", metavar="SIZE", help="memory built in, like 16GiB: what is 100 %%, and for -w"
-    )
-    chart = parser.add_mutually_exclusive_group()
-    chart.add_argument(
-        "--bar", metavar="LABEL", nargs="?", const="", help="bars, named by this column (default: name, user, map)"
-    )
-    chart.add_argument("--pie", metavar="LABEL", nargs="?", const="", help="shares of memory, small ones together")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the chart as .png, .svg or .pdf; needs matplotlib")
-    parser.add_argument("--force", action="store_true", help="replace FILE where it is there already")
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
-    parser.add_argument("--proc", metavar="ROOT", default="/proc", help="the /proc tree to read (default: /proc)")
-    parser.set_defaults(run=run)
-
-
-def _columns() -> str:
-    from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS
-
-    views = {"by process": PROCESSES, "-u": USERS, "-m": MAPPINGS, "-w": SYSTEM}
-    lines = [f"  {name + ':':<12} {' '.join(view.columns)}\n" for name, view in views.items()]
-    return "".join(lines)
+    add_arguments(verbs, common).set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is held; return 0."""
-    from leakwatch.errors import EXIT_OK
     from leakwatch.procfs.root import ProcFS
+    from leakwatch.ps.capture import captured
+
+    if args.source is None:
+        return _run(args, ProcFS(args.proc))
+    with captured(args.source) as root:
+        return _run(args, ProcFS(root))
+
+
+def _run(args: argparse.Namespace, procfs: ProcFS) -> int:
+    from leakwatch.errors import EXIT_OK
     from leakwatch.ps import table
 
-    view, wanted = _view(args), _wanted(args)
+    view, wanted = _view(args), _wanted(args, live=procfs.root == "/proc")
     named = table.chosen("-c", view, args.columns)
     drawn = _chart_label(args, view)
     sort = (table.chosen("-s", view, args.sort) or (view.drawn if drawn else view.sort,))[0]
     wanted = _with_mappings(wanted, args, named, sort)
-    procfs = ProcFS(args.proc)
     rows, reading = _rows(args, procfs, wanted)
+    if args.source is not None:  # where it was unpacked is of no interest
+        reading.failed = [why.replace(f"{procfs.root}/", f"{args.source}: ") for why in reading.failed]
     scale = _scale(args, procfs)
     if drawn:
         _draw(args, view, rows, drawn, (named, sort), scale)
@@ -117,14 +62,14 @@ def _view(args: argparse.Namespace) -> View:
     return MAPPINGS if args.mappings else SYSTEM if args.system else PROCESSES
 
 
-def _wanted(args: argparse.Namespace) -> Wanted:
+def _wanted(args: argparse.Namespace, *, live: bool) -> Wanted:
     import os
 
     from leakwatch.ps.reading import Wanted
 
     return Wanted(
         pids=frozenset(args.pid),
-        not_pid=os.getpid() if args.processfilter is not None and args.proc == "/proc" else None,
+        not_pid=os.getpid() if live and args.processfilter is not None else None,
         process=_pattern("-P", args.processfilter),
         user=_pattern("-U", args.userfilter),
         mapping=_pattern("-M", args.mapfilter),
