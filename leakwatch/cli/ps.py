@@ -24,10 +24,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 def run(args: argparse.Namespace) -> int:
     """Print what is held; return 0."""
     from leakwatch.procfs.root import ProcFS
-    from leakwatch.ps.capture import captured
 
     if args.source is None:
         return _run(args, ProcFS(args.proc))
+    from leakwatch.ps.capture import captured
+
     with captured(args.source) as root:
         return _run(args, ProcFS(root))
 

@@ -149,7 +149,7 @@ def process_rows(held: Iterable[Held], *, numeric: bool) -> list[Row]:
     return [
         {
             "pid": one.pid,
-            "user": str(one.uid) if numeric else one.user,
+            "user": one.uid if numeric else one.user,
             "name": one.name,
             "command": one.command,
             "maps": one.sums.mappings,
@@ -163,7 +163,7 @@ def user_rows(held: Iterable[Held], *, numeric: bool) -> list[Row]:
     """Return a row a user."""
     return [
         {
-            "user": str(uid) if numeric else those[0].user,
+            "user": uid if numeric else those[0].user,
             "count": len(those),
             **_sizes(added(one.sums for one in those)),
         }

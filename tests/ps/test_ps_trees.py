@@ -82,6 +82,7 @@ def test_the_table_has_smems_columns_in_smems_order(proc_tree: Trees, capsys: Ca
         (["-P", "^/app"], [5150]),
         (["-U", "^root$"], [1]),
         (["-U", "^root$", "-n"], [1]),
+        (["-s", "user", "-n"], [1, 2210, 2231, 5150]),
         (["--pid", "5150", "--pid", "1", "--pid", "77"], [1, 5150]),
     ],
 )
@@ -123,9 +124,9 @@ def test_by_mapping_every_column_can_be_had(proc_tree: Trees, capsys: Capture) -
 
 def test_by_user_sums_over_processes(proc_tree: Trees, capsys: Capture) -> None:
     found = {one["user"]: one for one in listed(capsys, proc_tree("linux-5.15-arm64-64k"), "-u", "-n")}
-    assert {user: one["count"] for user, one in found.items()} == {"0": 1, "113": 2, "1000": 1}
-    assert found["113"]["pss_bytes"] == (210048 + 30000) * KIB
-    assert found["113"]["vss_bytes"] == 655360000 + 656408576
+    assert {user: one["count"] for user, one in found.items()} == {0: 1, 113: 2, 1000: 1}
+    assert found[113]["pss_bytes"] == (210048 + 30000) * KIB
+    assert found[113]["vss_bytes"] == 655360000 + 656408576
 
 
 def test_the_whole_machine_adds_up(proc_tree: Trees, capsys: Capture) -> None:
