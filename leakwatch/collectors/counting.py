@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.budget import ASIDE, Purse
-from leakwatch.collectors.identify import as_text
+from leakwatch.escape import as_text
 from leakwatch.model import Absence, Sample, identity_of
 
 if TYPE_CHECKING:
