@@ -23,6 +23,7 @@ from leakwatch.cli import (
     doctor,
     explain,
     incidents,
+    kernel,
     report,
     service,
     stats,
@@ -32,7 +33,7 @@ from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, explain, incidents, stats, analyze, backtest, demo, config, db, doctor, service)
+VERBS = (daemon, report, explain, incidents, kernel, stats, analyze, backtest, demo, config, db, doctor, service)
 
 EPILOG = """\
 examples:
@@ -42,6 +43,7 @@ examples:
   leakwatch report --format json --exit-code
   sudo leakwatch explain shop.service      why it is, or is not, called a leak, and what would change that
   sudo leakwatch incidents ack ID          say that you know of one
+  sudo leakwatch kernel --since 1h         where all RAM is, and what changed
   leakwatch analyze capture.csv.gz         the same verdicts on series from elsewhere
   leakwatch backtest --since 3d            what would have been alarmed when
   sudo leakwatch db stats                  what takes the room, and when it will be full

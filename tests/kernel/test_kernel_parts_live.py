@@ -1,0 +1,191 @@
+"""Real memory of each kind raises its part of the account by as much, and leaves nothing unaccounted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from kernel_room import MIB, WITHIN, Seen, Taker, raises, seen_by, view
+
+from leakwatch.procfs.root import ProcFS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: slabinfo, IPC namespaces and BPF maps"),
+]
+
+
+def file_system(path: Path) -> str:
+    return subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def memory_dir() -> Iterator[Path]:
+    """Return a directory in a tmpfs."""
+    path = Path(f"/dev/shm/leakwatch-test-{os.getpid()}")
+    path.mkdir()
+    try:
+        if file_system(path) != "tmpfs":
+            pytest.skip("/dev/shm is no tmpfs here")
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def disk_dir(tmp_path: Path) -> Path:
+    """Return a directory on a disk."""
+    if file_system(tmp_path) in {"tmpfs", "ramfs", "overlayfs"}:
+        pytest.skip(f"{tmp_path} is on {file_system(tmp_path)}: no page cache of its own")
+    return tmp_path
+
+
+def refused(part: str, amount: int, seen: Seen) -> str:
+    return f"{part} should rise by {amount / MIB:.0f} MiB and nothing else: {seen.told()}"
+
+
+def test_the_parts_add_up() -> None:
+    account = view().account
+    assert sum(account.parts.values()) + account.unaccounted_bytes == account.total_bytes
+    assert all(size >= 0 for size in account.parts.values()), account.parts
+    assert abs(account.unaccounted_bytes) < account.total_bytes // 4
+
+
+def test_256_mib_in_tmpfs_are_shared_memory(memory_dir: Path) -> None:
+    good = raises("shmem", 256 * MIB)
+    seen = seen_by("file", 256 * MIB, memory_dir / "full", good=good)
+    assert good(seen), refused("shmem", 256 * MIB, seen)
+    assert abs(seen.change("page_cache")) < WITHIN, "meminfo's Cached has them as well"
+
+
+def test_128_mib_of_a_program_are_anonymous() -> None:
+    good = raises("anon", 128 * MIB)
+    seen = seen_by("anonymous", 128 * MIB, good=good)
+    assert good(seen), refused("anon", 128 * MIB, seen)
+
+
+def test_64_mib_of_messages_are_slab_of_the_right_cache() -> None:
+    good = raises("slab_unreclaimable", 64 * MIB)
+    seen = seen_by("messages", 64 * MIB, good=good)
+    assert good(seen), refused("slab_unreclaimable", 64 * MIB, seen)
+    name, grown = most_grown_cache(seen)
+    assert name in {"msg_msg-4k", "kmalloc-cg-4k", "kmalloc-4k", "kmalloc-4096"}
+    assert abs(grown - 64 * MIB) < WITHIN
+
+
+def test_64_mib_of_a_file_are_page_cache(disk_dir: Path) -> None:
+    good = raises("page_cache", 64 * MIB)
+    seen = seen_by("file", 64 * MIB, disk_dir / "full", good=good)
+    assert good(seen), refused("page_cache", 64 * MIB, seen)
+    assert abs(seen.change("shmem")) < WITHIN
+
+
+def test_kernel_stacks_are_counted_once_though_they_lie_in_vmalloc_memory() -> None:
+    size = 2000 * stack_bytes()
+    good = raises("kernel_stacks", size)
+    seen = seen_by("threads", 2000, good=good)
+    assert good(seen), refused("kernel_stacks", size, seen)
+    assert abs(seen.change("vmalloc")) < WITHIN
+
+
+def stack_bytes() -> int:
+    """Return what a kernel stack takes: in KernelStack there is one for each thread."""
+    meminfo = ProcFS().meminfo()
+    threads = sum(1 for _ in Path("/proc").glob("[0-9]*/task/*"))
+    stacks: int = meminfo.fields["KernelStack"]  # type: ignore[union-attr]
+    return min((4096 << shift for shift in range(5)), key=lambda size: abs(size - stacks / threads))
+
+
+def test_maps_of_bpf_are_vmalloc_of_the_right_caller() -> None:
+    good = raises("vmalloc", 64 * MIB)
+    seen = measured_bpf(64 * MIB, "2", good)
+    assert good(seen), refused("vmalloc", 64 * MIB, seen)
+    before = {one.caller: one.taken_bytes for one in seen.before.callers or ()}
+    grown = {one.caller: one.taken_bytes - before.get(one.caller, 0) for one in seen.after.callers or ()}
+    assert max(grown, key=grown.__getitem__) in {"array_map_alloc", "bpf_map_area_alloc", "__bpf_map_area_alloc"}
+
+
+def test_maps_of_bpf_for_each_cpu_are_per_cpu_memory() -> None:
+    def good(seen: Seen) -> bool:
+        return abs(seen.change("percpu") - 32 * MIB) < WITHIN and abs(seen.change("unaccounted")) < WITHIN
+
+    seen = measured_bpf(32 * MIB, "6", good)
+    assert good(seen), refused("percpu", 32 * MIB, seen)
+
+
+def measured_bpf(amount: int, kind: str, good: Callable[[Seen], bool]) -> Seen:
+    try:
+        return seen_by("bpf", amount, kind, good=good)
+    except AssertionError as error:
+        pytest.skip(f"no BPF maps here: {error}")
+
+
+def test_what_waits_in_sockets_is_told_though_it_is_unaccounted() -> None:
+    def good(seen: Seen) -> bool:
+        waiting = seen.after.facts["socket_bytes"] - seen.before.facts["socket_bytes"]
+        elsewhere = seen.change("slab_unreclaimable") + seen.change("unaccounted")
+        return abs(waiting - 64 * MIB) < WITHIN and abs(elsewhere - 64 * MIB) < WITHIN
+
+    seen = seen_by("sockets", 64 * MIB, good=good)
+    assert good(seen), f"{seen.told()}; {seen.before.facts} {seen.after.facts}"
+
+
+def test_the_hugetlb_pool_is_counted_once() -> None:
+    pool = Path("/proc/sys/vm/nr_hugepages")
+    if not pool.exists():
+        pytest.skip("this kernel has no hugetlb pages")
+    pages, size = int(pool.read_text()), int(ProcFS().meminfo().fields["Hugepagesize"])  # type: ignore[union-attr]
+    wanted = 64 * MIB // size
+    good = raises("hugetlb", wanted * size)
+    for _ in range(8):
+        before = view()
+        try:
+            pool.write_text(str(pages + wanted))
+            seen = Seen(before, view())
+        finally:
+            pool.write_text(str(pages))
+        if good(seen):
+            break
+    assert good(seen), refused("hugetlb", wanted * size, seen)
+
+
+def test_pages_in_the_swap_cache_that_are_mapped_are_counted_once(disk_dir: Path) -> None:
+    swap = disk_dir / "swap"
+    with swap.open("wb") as file:
+        swap.chmod(0o600)
+        file.write(bytes(64 * MIB))
+        file.flush()
+        os.fsync(file.fileno())
+    if shutil.which("mkswap") is None or subprocess.run(["mkswap", swap], capture_output=True, check=False).returncode:
+        pytest.skip("no mkswap here")
+    if subprocess.run(["swapon", swap], capture_output=True, check=False).returncode:
+        pytest.skip("no swap file can be used here")
+    try:
+        for _ in range(8):
+            with contextlib.closing(Taker("swapped-in", 48 * MIB)) as taker:
+                before = view()
+                taker.take()
+                seen, raw = Seen(before, view()), ProcFS().meminfo()
+            if abs(seen.change("unaccounted")) < WITHIN:
+                break
+        twice = raw.fields["SwapCached"]  # type: ignore[union-attr]
+        assert twice > 2 * WITHIN, "nothing was counted twice: this test tested nothing"
+        assert abs(seen.change("unaccounted")) < WITHIN, seen.told()
+        assert abs(seen.change("swap_cache")) < WITHIN, seen.told()
+    finally:
+        subprocess.run(["swapoff", swap], check=True)
+
+
+def most_grown_cache(seen: Seen) -> tuple[str, int]:
+    before = {one.key: one.taken_bytes for one in seen.before.caches or ()}
+    grown = {one.key: one.taken_bytes - before.get(one.key, 0) for one in seen.after.caches or ()}
+    name = max(grown, key=grown.__getitem__)
+    return name, grown[name]
