@@ -47,6 +47,7 @@ SLAB_ACTIVE = "slab.active_bytes"
 SLAB_PAGES = "slab.pages_bytes"
 SLAB_RECLAIMABLE = "slab.reclaimable"
 SLAB_OBJECT = "slab.object_bytes"
+SLAB_OBJECTS = "slab.objects_per_slab"
 VMALLOC_BYTES = "vmalloc.bytes"
 KERNEL_UNACCOUNTED = "kernel.unaccounted_bytes"
 KERNEL_UNCERTAINTY = "kernel.unaccounted_uncertainty_bytes"
@@ -58,10 +59,13 @@ KERNEL_SOCKETS = "kernel.sockets"
 KERNEL_DYING_CGROUPS = "kernel.dying_cgroups"
 KERNEL_VMALLOC_USED = "kernel.vmalloc_used_bytes"
 KERNEL_SUNRECLAIM = "kernel.slab_unreclaimable_bytes"
+KERNEL_PERCPU = "kernel.percpu_bytes"
+KERNEL_STACK = "kernel.stack_bytes"
 PARTS_OF_TOTAL = {KERNEL_SUNRECLAIM: TargetKind.SLAB, KERNEL_VMALLOC_USED: TargetKind.VMALLOC}
 """The kernel's totals, and what they are made of: parts that explain a total's growth are reported in its place."""
-NAMES_THE_REST = {KERNEL_UNACCOUNTED: KERNEL_SOCKET_BYTES}
-"""What lies partly in the rest and says more: reported in its place when it explains its growth."""
+TOLD_BY_OTHERS = frozenset({*PARTS_OF_TOTAL, KERNEL_STACK, KERNEL_UNACCOUNTED})
+"""What is not reported where something that says more explains its growth: parts; the vmalloc caller of kernel stacks;
+socket buffers, which are no part but lie in what is unaccounted."""
 COLLECTOR_UP = "collector.up"
 COLLECTOR_DURATION = "collector.duration_us"
 COLLECTOR_TARGETS = "collector.targets_read"
@@ -95,7 +99,7 @@ MEMINFO: dict[str, Metric] = dict(
         _meminfo("kernel.slab_bytes", "Slab", "slab"),
         _meminfo("kernel.slab_reclaimable_bytes", "SReclaimable", "reclaimable slab"),
         _meminfo(KERNEL_SUNRECLAIM, "SUnreclaim", "unreclaimable slab", judged=True),
-        _meminfo("kernel.stack_bytes", "KernelStack", "kernel stacks", judged=True),
+        _meminfo(KERNEL_STACK, "KernelStack", "kernel stacks", judged=True),
         _meminfo("kernel.page_tables_bytes", "PageTables", "page tables", judged=True),
         _meminfo("kernel.sec_page_tables_bytes", "SecPageTables", "secondary page tables"),
         _meminfo("kernel.bounce_bytes", "Bounce", "bounce buffers"),
@@ -108,7 +112,7 @@ MEMINFO: dict[str, Metric] = dict(
             "pages in /proc/vmallocinfo stands in, where it is readable",
             judged=True,
         ),
-        _meminfo("kernel.percpu_bytes", "Percpu", "per-CPU memory", judged=True),
+        _meminfo(KERNEL_PERCPU, "Percpu", "per-CPU memory", judged=True),
         _meminfo("kernel.hugetlb_bytes", "Hugetlb", "hugetlb pool", "since 4.20"),
         _meminfo("kernel.zswap_bytes", "Zswap", "compressed swap in RAM"),
         _meminfo(
@@ -164,6 +168,7 @@ _OTHERS = (
         "/proc/slabinfo objsize",
         "sampled now and then: it does not change; objects in use are slab.active_bytes divided by it",
     ),
+    Metric(SLAB_OBJECTS, Unit.COUNT, "objects in a slab", "/proc/slabinfo objperslab", "sampled now and then"),
     Metric(VMALLOC_BYTES, Unit.BYTES, "vmalloc of one caller", "/proc/vmallocinfo pages x page size", judged=True),
     Metric(KERNEL_UNACCOUNTED, Unit.BYTES, "unaccounted", "derived, see accounting.py", judged=True),
     Metric(
@@ -201,7 +206,7 @@ _OTHERS = (
         KERNEL_UNAVAILABLE,
         Unit.BYTES,
         "memory not available",
-        "derived: MemTotal - MemAvailable",
+        "derived: MemTotal - MemAvailable - free on lists of the CPUs",
         "tells whether growth of reclaimable memory takes memory from anybody; never reported by itself",
     ),
     Metric(COLLECTOR_UP, Unit.BOOL, "collector worked", "leakwatch"),

@@ -33,7 +33,7 @@ def collect_vmalloc(procfs: ProcFS, gathered: Gathered) -> dict[str, int] | None
 
 
 def collect_slab(procfs: ProcFS, gathered: Gathered, *, slow: bool) -> None:
-    """Sample every slab cache: bytes in use and bytes taken; when ``slow``, an object's size and its reclaimability."""
+    """Sample every slab cache: bytes in use and bytes taken; when ``slow``, also what it is made of."""
     caches = procfs.slabinfo()
     if isinstance(caches, Absence):
         gathered.absent(caches)
@@ -45,6 +45,7 @@ def collect_slab(procfs: ProcFS, gathered: Gathered, *, slow: bool) -> None:
         if not slow:
             continue  # a cache does not change its kind; the sample every so often is for the store's readers
         gathered.samples.append(Sample(metrics.SLAB_OBJECT, target, cache.object_size_bytes))
+        gathered.samples.append(Sample(metrics.SLAB_OBJECTS, target, cache.objects_per_slab))
         reclaimable = procfs.slab_reclaimable(cache.name)
         if not isinstance(reclaimable, Absence):
             gathered.samples.append(Sample(metrics.SLAB_RECLAIMABLE, target, int(reclaimable)))
