@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.accounting import account_of
-from leakwatch.collectors.readings import readings_of
+from leakwatch.collectors.readings import counters, readings_of
 from leakwatch.model import HOST, Absence, AbsenceReason, Sample, Target, TargetKind
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from leakwatch.collectors.result import Gathered
     from leakwatch.procfs.root import ProcFS
+
+TRIES = 3
 
 
 def collect_vmalloc(procfs: ProcFS, gathered: Gathered) -> dict[str, int] | None:
@@ -54,8 +56,7 @@ def collect_slab(procfs: ProcFS, gathered: Gathered, *, slow: bool) -> None:
 
 def collect_meminfo(procfs: ProcFS, gathered: Gathered, callers: Mapping[str, int] | None, *, slow: bool) -> None:
     """Sample meminfo, the CPUs' lists and what is unaccounted; ``callers`` are vmalloc's in bytes, if known."""
-    zoneinfo = procfs.zoneinfo()
-    meminfo = procfs.meminfo()
+    zoneinfo, meminfo, _ = counters(procfs, TRIES)
     if isinstance(meminfo, Absence):
         gathered.absent(meminfo)
         return

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch.accounting import REQUIRED, account_of
-from leakwatch.collectors.readings import readings_of
+from leakwatch.collectors.readings import counters, readings_of
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.kernelview import CacheUse, CallerUse, KernelView
 from leakwatch.model import Absence
@@ -14,22 +14,20 @@ from leakwatch.model import Absence
 if TYPE_CHECKING:
     from leakwatch.procfs.meminfo import Meminfo
     from leakwatch.procfs.root import ProcFS
-    from leakwatch.procfs.zoneinfo import Zoneinfo
 
 TRIES = 8
-"""A moment is 0.2 ms; a program that is being started takes a MiB in one."""
 
 
 def kernel_now(procfs: ProcFS, now_ms: int) -> KernelView:
     """Return the present. Raises ProcUnavailableError where meminfo cannot be read or lacks what every kernel has."""
     caches, callers = _caches(procfs), _callers(procfs)
-    zoneinfo, meminfo, moved_bytes = _at_once(procfs)
+    zoneinfo, meminfo, moved_bytes = counters(procfs, TRIES)
     if isinstance(meminfo, Absence):
         raise ProcUnavailableError(f"where RAM is cannot be told: {meminfo.detail}")
     if missing := [name for name in REQUIRED if meminfo.get(name) is None]:
         raise ProcUnavailableError(f"where RAM is cannot be told: {procfs.root}/meminfo has no {missing[0]}")
     sizes = None if isinstance(callers, Absence) else {one.caller: one.taken_bytes for one in callers}
-    readings = replace(readings_of(meminfo, sizes, zoneinfo, procfs.page_size), moved_bytes=moved_bytes)
+    readings = readings_of(meminfo, sizes, zoneinfo, procfs.page_size, moved_bytes)
     absences = [one.detail for one in (caches, callers, zoneinfo) if isinstance(one, Absence)]
     if readings.vmalloc_bytes is None:
         readings = replace(readings, vmalloc_bytes=0)
@@ -47,24 +45,6 @@ def kernel_now(procfs: ProcFS, now_ms: int) -> KernelView:
         (*absences, *unknown),
         None if isinstance(host, Absence) else host.btime_s * 1000,
     )
-
-
-def _at_once(procfs: ProcFS) -> tuple[Zoneinfo | Absence, Meminfo | Absence, int]:
-    """Return both files and by how much free memory moved around them: the quietest of several moments."""
-    best: tuple[Zoneinfo | Absence, Meminfo | Absence, int] | None = None
-    before = procfs.meminfo()
-    for _ in range(TRIES):
-        zoneinfo, after = procfs.zoneinfo(), procfs.meminfo()
-        if isinstance(before, Absence) or isinstance(after, Absence):
-            return zoneinfo, after, 0
-        moved = abs((after.get("MemFree") or 0) - (before.get("MemFree") or 0))
-        if best is None or moved < best[2]:
-            best = zoneinfo, after, moved
-        if not moved:
-            break
-        before = after
-    assert best is not None
-    return best
 
 
 def _caches(procfs: ProcFS) -> tuple[CacheUse, ...] | Absence:

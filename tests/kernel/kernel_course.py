@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,22 +81,37 @@ def scraped(procfs: ProcFS, ts_ms: int, *, slow: bool) -> Scrape:
     return Scrape(Tick(ts_ms, "boot"), tuple(gathered.samples), (), (outcome,))
 
 
-def course(step: Callable[[int], None]) -> list[Finding]:
-    """Return what is said at the end of hours in which ``step`` did something between any two scrapes."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said of the kernel."""
+
+    findings: tuple[Finding, ...]
+    """At the end."""
+    alarmed: frozenset[str]
+    """What was called a leak at any time."""
+
+    @property
+    def leaks(self) -> dict[str, Finding]:
+        """The leaks at the end by name."""
+        return {one.name: one for one in self.findings if one.assessment.verdict is Verdict.LEAK}
+
+    @property
+    def by_name(self) -> dict[str, Finding]:
+        return {one.name: one for one in self.findings}
+
+
+def course(step: Callable[[int], None]) -> Said:
+    """Return what is said of hours in which ``step`` did something between any two scrapes."""
     procfs = ProcFS()
     config = Config(sampling=SamplingConfig(interval_s=float(INTERVAL_S)))
     scan = Scan(config, NoLimits(), aliases=slab_aliases_of(procfs))
     findings: tuple[Finding, ...] = ()
+    alarmed: set[str] = set()
     for at in range(STEPS):
         ts_ms = START_MS + at * INTERVAL_S * 1000
         scan.feed(scraped(procfs, ts_ms, slow=at % 5 == 0))
         if at % LOOK_EVERY == LOOK_EVERY - 1:
             findings = scan.evaluate(ts_ms).findings
+            alarmed |= {one.name for one in findings if one.assessment.verdict is Verdict.LEAK}
         step(at)
-    return list(findings)
-
-
-def leaks(findings: list[Finding]) -> dict[str, Finding]:
-    """Return the leaks by name, the fastest first."""
-    found = [one for one in findings if one.assessment.verdict is Verdict.LEAK]
-    return {one.name: one for one in sorted(found, key=lambda one: -(one.assessment.slope_bytes_per_hour or 0))}
+    return Said(findings, frozenset(alarmed))
