@@ -28,11 +28,11 @@ def dying_cgroups(proc_root: str, sys_root: str | None) -> int | Absence:
     if sys_root is None:
         return Absence(AbsenceReason.UNSUPPORTED, "dying control groups: no sysfs")
     try:
-        memory = _hierarchy(read_file(f"{proc_root}/cgroups"))
+        memory = _hierarchy(proc_root)
         if memory is not None:
             return _of_version_1(proc_root, f"{sys_root}/fs/cgroup/memory", memory)
-        path = f"{sys_root}/fs/cgroup/cgroup.stat"
-        return _told(read_file(path))
+        both = f"{sys_root}/fs/cgroup/unified/cgroup.stat"  # where systemd mounts version 2 beside version 1
+        return _told(read_file(both if exists(both) else f"{sys_root}/fs/cgroup/cgroup.stat"))
     except MalformedError as error:
         return Absence(AbsenceReason.MALFORMED, f"dying control groups: {error}")
     except OSError as error:
@@ -47,9 +47,10 @@ def _told(data: bytes) -> int | Absence:
     return Absence(AbsenceReason.UNSUPPORTED, "cgroup.stat: this kernel does not tell of dying control groups")
 
 
-def _hierarchy(data: bytes) -> int | None:
+def _hierarchy(proc_root: str) -> int | None:
     """Return how many groups version 1's hierarchy of memory has, None where it is of version 2."""
-    for line in data.split(b"\n"):
+    path = f"{proc_root}/cgroups"
+    for line in read_file(path).split(b"\n") if exists(path) else ():
         words = line.split()
         if len(words) == 4 and words[0] == b"memory":
             return count(words[2]) if words[1] != b"0" else None

@@ -111,6 +111,16 @@ def test_version_2_tells_the_dying_groups(tmp_path: Path) -> None:
     assert tree(tmp_path, files).dying_cgroups() == 41
 
 
+@pytest.mark.parametrize("where", ["sys/fs/cgroup", "sys/fs/cgroup/unified"])
+def test_version_2_where_no_file_tells_of_version_1(tmp_path: Path, where: str) -> None:
+    assert tree(tmp_path, {f"{where}/cgroup.stat": "nr_dying_descendants 3\n"}).dying_cgroups() == 3
+
+
+@pytest.mark.parametrize("text", ["nr_descendants 80\n", "nr_dying_descendants many\n"])
+def test_a_number_that_is_not_told_is_an_absence(tmp_path: Path, text: str) -> None:
+    assert isinstance(tree(tmp_path, {"sys/fs/cgroup/cgroup.stat": text}).dying_cgroups(), Absence)
+
+
 def version_1(tmp_path: Path, namespace: str, root: str) -> ProcFS:
     mount = tmp_path / "sys/fs/cgroup/memory"
     (mount / "a" / "b").mkdir(parents=True)

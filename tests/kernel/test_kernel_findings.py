@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leakwatch import metrics
+from leakwatch.analysis.derive import judged_values
 from leakwatch.analysis.findings import kernel_findings
 from leakwatch.analysis.judged import Judged
 from leakwatch.analysis.kernel_facts import KernelFacts
@@ -114,3 +115,12 @@ def test_per_cpu_memory_tells_of_dying_groups_and_the_rest_of_its_uncertainty() 
     those = found(of_host(metrics.KERNEL_PERCPU, MIB), of_host(metrics.KERNEL_UNACCOUNTED, MIB), facts=facts)
     assert those["per-CPU memory"].note == "4210 control groups are removed and still held"
     assert those["unaccounted"].note == "at any one moment right within 3.00 MiB"
+
+
+def test_free_pages_on_the_cpus_lists_are_available() -> None:
+    values = {
+        ("kernel.mem_total_bytes", HOST): 1000,
+        ("kernel.mem_available_bytes", HOST): 300,
+        (metrics.KERNEL_CPU_LISTS, HOST): 50,
+    }
+    assert judged_values(values, [])[metrics.KERNEL_UNAVAILABLE, HOST] == 650
