@@ -101,7 +101,9 @@ MEMINFO: dict[str, Metric] = dict(
         _meminfo(KERNEL_SUNRECLAIM, "SUnreclaim", "unreclaimable slab", judged=True),
         _meminfo(KERNEL_STACK, "KernelStack", "kernel stacks", judged=True),
         _meminfo("kernel.page_tables_bytes", "PageTables", "page tables", judged=True),
-        _meminfo("kernel.sec_page_tables_bytes", "SecPageTables", "secondary page tables"),
+        _meminfo(
+            "kernel.sec_page_tables_bytes", "SecPageTables", "secondary page tables", "of KVM, IOMMU", judged=True
+        ),
         _meminfo("kernel.bounce_bytes", "Bounce", "bounce buffers"),
         _meminfo("kernel.fuse_writeback_bytes", "WritebackTmp", "FUSE, being written"),
         _meminfo(

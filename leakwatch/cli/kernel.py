@@ -35,7 +35,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "-b", "--since", metavar="TIME", help='show what changed since: "1h ago", 10m, seconds since 1970 or RFC 3339'
+        "-b",
+        "--since",
+        "--begin",
+        metavar="TIME",
+        help='show what changed since: "1h ago", 10m, seconds since 1970 or RFC 3339',
     )
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="caches and callers to list (default: 10)")

@@ -92,6 +92,27 @@ def test_what_is_kept_leaks_its_cache_or_caller(scratch: Path, kind: str, each: 
         assert said.leaks[right(said)[0]].assessment.slope_bytes_per_hour == pytest.approx(rate, rel=0.1)
 
 
+def test_pages_no_counter_names_are_unaccounted_with_their_rate(scratch: Path) -> None:
+    """Data nobody reads from 16 pipes, 64 KiB in each."""
+    rate = 16 * 65536 * 3600 / INTERVAL_S
+
+    def right(said: Said) -> bool:
+        leak = said.leaks.get("unaccounted")
+        return leak is not None and leak.assessment.slope_bytes_per_hour == pytest.approx(rate, rel=0.1)
+
+    said = until(right, lambda: kept("full-pipe", 16, scratch))
+    assert right(said), told(said)
+    assert "right within" in said.leaks["unaccounted"].note
+
+
+def test_what_waits_in_sockets_stands_for_what_is_unaccounted(scratch: Path) -> None:
+    def right(said: Said) -> bool:
+        return "socket buffers" in said.leaks and "unaccounted" not in said.leaks
+
+    said = until(right, lambda: kept("full-connection", 1, scratch))
+    assert right(said), told(said)
+
+
 def test_a_walk_over_files_is_no_leak_of_any_cache(scratch: Path) -> None:
     """Names that are not there, and files with their pages: half an hour of a backup in each of eleven hours."""
 

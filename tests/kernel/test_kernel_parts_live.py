@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +66,26 @@ def test_256_mib_in_tmpfs_are_shared_memory(memory_dir: Path) -> None:
     seen = seen_by("file", 256 * MIB, memory_dir / "full", good=good)
     assert good(seen), refused("shmem", 256 * MIB, seen)
     assert abs(seen.change("page_cache")) < WITHIN, "meminfo's Cached has them as well"
+
+
+def test_the_command_says_the_same(memory_dir: Path) -> None:
+    def told() -> dict[str, int]:
+        argv = [sys.executable, "-m", "leakwatch", "kernel", "--format", "json"]
+        found = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+        parts = found["parts"] | {"unaccounted": found["unaccounted_bytes"]}
+        assert sum(parts.values()) == found["total_bytes"]
+        return parts
+
+    for number in range(8):
+        with contextlib.closing(Taker("file", 256 * MIB, memory_dir / f"{number}")) as taker:
+            before = told()
+            taker.take()
+            after = told()
+        moved = {name: after[name] - before[name] for name in after}
+        if abs(moved["shmem"] - 256 * MIB) <= WITHIN and abs(moved["unaccounted"]) < WITHIN:
+            break
+    assert abs(moved["shmem"] - 256 * MIB) <= WITHIN, moved
+    assert abs(moved["unaccounted"]) < WITHIN, moved
 
 
 def test_128_mib_of_a_program_are_anonymous() -> None:
