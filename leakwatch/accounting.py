@@ -137,7 +137,7 @@ def _of_programs_and_files(readings: Readings) -> dict[str, int]:
         "buffers": fields["Buffers"],
         "shmem": shmem,
         "anon": fields["AnonPages"],
-        "hugetlb": _hugetlb(fields),
+        "hugetlb": hugetlb_bytes(fields),
     }
     if "SwapCached" in fields:
         parts["swap_cache"] = _swap_cache_alone(fields)
@@ -183,8 +183,8 @@ def _swap_cache_alone(fields: Mapping[str, int]) -> int:
     return min(max(0, beyond), fields["SwapCached"])
 
 
-def _hugetlb(fields: Mapping[str, int]) -> int:
-    """Before 4.20 there is no Hugetlb line; the pool of the default size stands in."""
+def hugetlb_bytes(fields: Mapping[str, int]) -> int:
+    """Return the pool of hugetlb pages. Before 4.20 there is no such line; the pool of the default size stands in."""
     pool = fields.get("HugePages_Total", 0) * fields.get("Hugepagesize", 0)
     return fields.get("Hugetlb", pool)
 

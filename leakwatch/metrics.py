@@ -115,7 +115,10 @@ MEMINFO: dict[str, Metric] = dict(
             judged=True,
         ),
         _meminfo(KERNEL_PERCPU, "Percpu", "per-CPU memory", judged=True),
-        _meminfo("kernel.hugetlb_bytes", "Hugetlb", "hugetlb pool", "since 4.20"),
+        _meminfo(
+            "kernel.hugetlb_bytes", "Hugetlb", "hugetlb pool", "since 4.20; before it the pool of the default size"
+        ),
+        _meminfo("kernel.poisoned_bytes", "HardwareCorrupted", "broken RAM taken out of use"),
         _meminfo("kernel.zswap_bytes", "Zswap", "compressed swap in RAM"),
         _meminfo(
             "kernel.balloon_bytes", "Balloon", "given to the hypervisor", "a virtio balloon takes it out of MemTotal"

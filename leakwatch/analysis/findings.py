@@ -94,10 +94,15 @@ def kernel_findings(judged: Sequence[Judged], facts: KernelFacts, unavailable: A
     """
     hidden = {metric for metric in metrics.TOLD_BY_OTHERS if _explained(judged, metric, facts)}
     milder = with_reclaim(judged, facts, unavailable)
-    return [_kernel_finding(one, facts) for one in milder if one.metric not in hidden]
+    return [
+        _kernel_finding(after, facts, along=after is not before)
+        for before, after in zip(judged, milder, strict=True)
+        if after.metric not in hidden
+    ]
 
 
-def _kernel_finding(judged: Judged, facts: KernelFacts) -> Finding:
+def _kernel_finding(judged: Judged, facts: KernelFacts, *, along: bool) -> Finding:
+    """Return the finding; ``along`` says that its verdict is milder because of what can be reclaimed."""
     target = judged.target
     if target.kind is TargetKind.HOST:
         name, key = metrics.title(judged.metric), Target(TargetKind.HOST, judged.metric)
@@ -110,7 +115,7 @@ def _kernel_finding(judged: Judged, facts: KernelFacts) -> Finding:
         name=name,
         metric=judged.metric,
         assessment=judged.assessment,
-        note=facts.words(judged.metric, target, suspect=suspect),
+        note=facts.words(judged.metric, target, suspect=suspect, along=along),
     )
 
 

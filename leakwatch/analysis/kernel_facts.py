@@ -47,11 +47,16 @@ class KernelFacts:
         elif metric in (metrics.KERNEL_DYING_CGROUPS, metrics.KERNEL_UNCERTAINTY):
             self.host[metric] = value
 
-    def words(self, metric: str, target: Target, *, suspect: bool) -> str:
-        """Return what a finding about a series adds to its name."""
+    def words(self, metric: str, target: Target, *, suspect: bool, along: bool = False) -> str:
+        """Return what a finding about a series adds to its name; ``along`` for a cache that goes with reclaimable ones.
+
+        It begins with "reclaimable" for what can be watched at most.
+        """
         if target.kind is TargetKind.SLAB:
             known = self.reclaimable.get(target.key)
             kind = "slab cache" if known is None else "reclaimable slab cache" if known else "unreclaimable slab cache"
+            if along and not known:
+                kind = "reclaimable with the caches whose objects it describes"
             names = self.aliases(target.key.partition("@")[0]) if suspect else ()
             return ", ".join(filter(None, (kind, _merged(names), self._dying(of_groups=_is_of_groups(target.key)))))
         if target.kind is TargetKind.VMALLOC:

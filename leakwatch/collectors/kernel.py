@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.accounting import account_of
+from leakwatch.accounting import account_of, hugetlb_bytes
 from leakwatch.collectors.readings import counters, readings_of
 from leakwatch.model import HOST, Absence, AbsenceReason, Sample, Target, TargetKind
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leakwatch.collectors.result import Gathered
+    from leakwatch.procfs.meminfo import Meminfo
     from leakwatch.procfs.root import ProcFS
 
 TRIES = 3
@@ -61,10 +62,7 @@ def collect_meminfo(procfs: ProcFS, gathered: Gathered, callers: Mapping[str, in
         gathered.absent(meminfo)
         return
     for field, metric in metrics.MEMINFO.items():
-        value = meminfo.get(field)
-        if field == "VmallocUsed":
-            # From 4.4 to 5.3 the counter reads 0 (meminfo.c printed a constant): there only vmallocinfo knows.
-            value = value or (None if callers is None else sum(callers.values()))
+        value = _told(meminfo, field, callers)
         if value is None:
             gathered.absent(Absence(AbsenceReason.UNSUPPORTED, f"meminfo {field}: this kernel does not tell"))
         else:
@@ -86,6 +84,17 @@ def collect_meminfo(procfs: ProcFS, gathered: Gathered, callers: Mapping[str, in
     _sample(gathered, metrics.KERNEL_UNACCOUNTED, max(0, account.unaccounted_bytes))
     if slow:
         _sample(gathered, metrics.KERNEL_UNCERTAINTY, account.uncertainty_bytes)
+
+
+def _told(meminfo: Meminfo, field: str, callers: Mapping[str, int] | None) -> int | None:
+    """Return a field, or what stands in for it on kernels that lack it or where it lies."""
+    if field == "Hugetlb" and "HugePages_Total" in meminfo.fields:
+        return hugetlb_bytes(meminfo.fields)
+    value = meminfo.get(field)
+    if field == "VmallocUsed":
+        # From 4.4 to 5.3 the counter reads 0 (meminfo.c printed a constant): there only vmallocinfo knows.
+        return value or (None if callers is None else sum(callers.values()))
+    return value
 
 
 def collect_sockets(procfs: ProcFS, gathered: Gathered) -> None:
