@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from leakwatch.procfs.root import ProcFS
 
 TRIES = 3
+NO_LOSS = frozenset({"HardwareCorrupted"})
+"""Fields that a kernel built without the feature lacks, as it has none of that memory: nothing is missed."""
 
 
 def collect_vmalloc(procfs: ProcFS, gathered: Gathered) -> dict[str, int] | None:
@@ -63,6 +65,8 @@ def collect_meminfo(procfs: ProcFS, gathered: Gathered, callers: Mapping[str, in
         return
     for field, metric in metrics.MEMINFO.items():
         value = _told(meminfo, field, callers)
+        if value is None and field in NO_LOSS:
+            continue
         if value is None:
             gathered.absent(Absence(AbsenceReason.UNSUPPORTED, f"meminfo {field}: this kernel does not tell"))
         else:
