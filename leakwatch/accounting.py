@@ -12,8 +12,8 @@ counted once here:
 - ``Unaccepted`` memory is in ``MemFree`` (``__free_unaccepted`` of mm/page_alloc.c) and is no part of its own.
 - A balloon takes its pages out of ``MemTotal`` (virtio, Xen, Hyper-V) or leaves them in it (VMware, virtio with
   deflate-on-oom); nothing tells which, except that the rest must have room for it.
-- ``Percpu`` includes the first chunk, which boot took before ``MemTotal`` was counted (``pcpu_setup_first_chunk``): some
-  200 to 300 KiB a CPU by which the rest is too small, always the same.
+- ``Percpu`` includes the first chunk, which boot took before ``MemTotal`` was counted (``pcpu_setup_first_chunk``): by
+  some hundred KiB a CPU the rest is too small, always by the same.
 - Free pages on the CPUs' own lists are in no line of meminfo at all, and may be gigabytes (/proc/zoneinfo has them).
 """
 
