@@ -207,13 +207,14 @@ def answer(*argv: str) -> str | None:
 
 
 def test_pages_in_the_swap_cache_that_are_mapped_are_counted_once(swap: None) -> None:
-    for _ in range(4):
+    for _ in range(8):
         with contextlib.closing(Taker("swapped-in", 48 * MIB)) as taker:
             before = view()
             taker.take()
             seen, raw = Seen(before, view()), ProcFS().meminfo()
         print(seen.told())
-        if abs(seen.change("unaccounted")) < WITHIN:
+        # What another program frees in this moment is on the lists still, and in no counter of its own.
+        if abs(seen.change("unaccounted")) < WITHIN and abs(seen.change("swap_cache")) < WITHIN:
             break
     twice = raw.fields["SwapCached"]  # type: ignore[union-attr]
     assert twice > 2 * WITHIN, "nothing was counted twice: this test tested nothing"
