@@ -184,7 +184,7 @@ def test_the_hugetlb_pool_is_counted_once() -> None:
 def swap(memory_dir: Path) -> Iterator[None]:
     """Use some memory as a swap disk: no real disk has to bear it."""
     file = memory_dir / "swap"
-    file.write_bytes(bytes(64 * MIB))
+    file.write_bytes(bytes(160 * MIB))  # above half of it the kernel drops from the cache what was read
     disk = answer("losetup", "--find", "--show", str(file))
     if not disk:
         pytest.skip("no loop device, or no losetup, here")
