@@ -17,6 +17,7 @@ from leakwatch.alerting.journal import DAEMON_FATAL
 from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
 from leakwatch.collectors.count_limits import ProcLimits
+from leakwatch.collectors.limits import slab_aliases_of
 from leakwatch.collectors.scrape import PROCESSES, Scraper
 from leakwatch.collectors.spent import STATS, Totals
 from leakwatch.collectors.ticks import TickClock
@@ -87,7 +88,7 @@ class Daemon:
         boot_id = procfs.boot_id()
         self._scraper = Scraper(procfs, boot_id, config.sampling)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
-        self._limits = ProcLimits(procfs)
+        self._limits, self._aliases = ProcLimits(procfs), slab_aliases_of(procfs)
         self._keeper = StoreKeeper(store, self._clock)
         try:
             self._resume()
@@ -110,7 +111,7 @@ class Daemon:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._scan = Scan(self._config, self._limits, in_child)
+        self._scan = Scan(self._config, self._limits, in_child, self._aliases)
         self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, None)
 
     @property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from leakwatch.analysis.derive import Key
-    from leakwatch.analysis.findings import Judged
+    from leakwatch.analysis.judged import Judged
     from leakwatch.model import Finding, Service
     from leakwatch.roster import Roster
 

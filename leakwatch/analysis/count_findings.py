@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.findings import SUSPECT, finding_id, weight, workers
+from leakwatch.analysis.findings import finding_id, weight, workers
+from leakwatch.analysis.reclaim import SUSPECT
 from leakwatch.model import SEVERITY, Finding, FindingKind, ServiceKind, Sort, Target
 
 if TYPE_CHECKING:

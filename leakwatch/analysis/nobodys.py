@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.findings import PART_OF_TOTAL, SUSPECT
+from leakwatch.analysis.reclaim import PART_OF_TOTAL, SUSPECT
 from leakwatch.model import SEVERITY
 
 if TYPE_CHECKING:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from leakwatch.clock import elapsed_us, thread_cpu_ns
 from leakwatch.collectors.ipc import collect_ipc
-from leakwatch.collectors.kernel import collect_meminfo, collect_slab, collect_vmalloc
+from leakwatch.collectors.kernel import (
+    collect_cgroups,
+    collect_meminfo,
+    collect_slab,
+    collect_sockets,
+    collect_vmalloc,
+)
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.tmpfs import Tmpfs
@@ -24,6 +30,8 @@ PROCESSES = "processes"
 MEMINFO = "meminfo"
 SLAB = "slab"
 VMALLOC = "vmalloc"
+SOCKETS = "sockets"
+CGROUPS = "cgroups"
 IPC = "ipc"
 TMPFS = "tmpfs"
 
@@ -54,23 +62,26 @@ class Scraper:
     def scrape(self, tick: Tick) -> Scrape:
         """Return all samples of now; what could not be read is in the outcomes."""
         began = elapsed_us()
-        vmalloc_bytes: int | None = None
+        callers: dict[str, int] | None = None
         slow = self._round % self._slow_every == 0
         self._round += 1
 
         def vmalloc(gathered: Gathered) -> None:
-            nonlocal vmalloc_bytes
-            vmalloc_bytes = collect_vmalloc(self._procfs, gathered)
+            nonlocal callers
+            callers = collect_vmalloc(self._procfs, gathered)
 
         runs = [run_isolated(PROCESSES, lambda gathered: self._processes.collect(gathered, slow=slow))]
         kernel_ns = thread_cpu_ns()
         runs += [
             run_isolated(SLAB, lambda gathered: collect_slab(self._procfs, gathered, slow=slow)),
             run_isolated(VMALLOC, vmalloc),
-            run_isolated(MEMINFO, lambda gathered: collect_meminfo(self._procfs, gathered, vmalloc_bytes)),
+            run_isolated(MEMINFO, lambda gathered: collect_meminfo(self._procfs, gathered, callers, slow=slow)),
+            run_isolated(SOCKETS, lambda gathered: collect_sockets(self._procfs, gathered)),
         ]
         if slow:
             runs += [
+                # With version 1 of control groups it is a walk over all of them.
+                run_isolated(CGROUPS, lambda gathered: collect_cgroups(self._procfs, gathered)),
                 run_isolated(IPC, lambda gathered: collect_ipc(self._procfs, gathered)),
                 run_isolated(TMPFS, lambda gathered: self._tmpfs.collect(gathered, began)),
             ]
