@@ -96,6 +96,8 @@ PARTS_OF_TOTAL = {KERNEL_SUNRECLAIM: TargetKind.SLAB, KERNEL_VMALLOC_USED: Targe
 TOLD_BY_OTHERS = frozenset({*PARTS_OF_TOTAL, KERNEL_STACK, KERNEL_UNACCOUNTED})
 """What is not reported where something that says more explains its growth: parts; the vmalloc caller of kernel stacks;
 socket buffers, which are no part but lie in what is unaccounted."""
+SHADOWED = TOLD_BY_OTHERS | frozenset({*ORPHANS_OF_TOTAL, PROCESS_MAPPINGS})
+"""What may be missing from a report because another finding tells it, mappings that are stacks of threads as well."""
 COLLECTOR_UP = "collector.up"
 COLLECTOR_DURATION = "collector.duration_us"
 COLLECTOR_TARGETS = "collector.targets_read"

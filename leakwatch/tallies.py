@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
-from leakwatch.analysis.count_findings import Sorts, count_finding, count_target
+from leakwatch.analysis.count_findings import Sorts, count_finding, count_target, without_stacks
 from leakwatch.analysis.counts import CountScreen
 from leakwatch.analysis.findings import Member, finding_id
 from leakwatch.model import HOST, Target, TargetKind
@@ -57,10 +57,11 @@ class Tallies:
             if info is not None and info.service is not None:
                 members.setdefault((info.service, metric), []).append(Member(info, one))
         memory = {finding.id: finding for finding in of_memory}
-        return [
+        found = [
             self._finding(service, metric, those, memory.get(finding_id(service.target)))
             for (service, metric), those in members.items()
         ]
+        return without_stacks(found)
 
     def _finding(self, service: Service, metric: str, those: list[Member], memory: Finding | None) -> Finding:
         finding = count_finding(service, metric, those, memory)

@@ -47,6 +47,28 @@ def count_finding(service: Service, metric: str, members: Sequence[Member], memo
     )
 
 
+MAPPINGS_A_THREAD = 3
+"""Its stack, the guard page below it, and at times an arena of its own."""
+
+
+def without_stacks(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings but those about mappings that are the stacks of threads which grow as surely."""
+    threads = {(one.service, one.pid): one for one in findings if one.metric == metrics.PROCESS_THREADS}
+    return [
+        one
+        for one in findings
+        if one.metric != metrics.PROCESS_MAPPINGS or not _are_stacks(one, threads.get((one.service, one.pid)))
+    ]
+
+
+def _are_stacks(mappings: Finding, threads: Finding | None) -> bool:
+    severity = SEVERITY[mappings.assessment.verdict]
+    if threads is None or severity < SUSPECT or SEVERITY[threads.assessment.verdict] < severity:
+        return False
+    stacks = MAPPINGS_A_THREAD * (threads.assessment.slope_bytes_per_hour or 0.0)
+    return stacks >= (mappings.assessment.slope_bytes_per_hour or 0.0) > 0
+
+
 @dataclass(slots=True)
 class _Made:
     """What one count was made of when it was first looked at, and is now."""

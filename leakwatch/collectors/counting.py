@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from leakwatch.model import Target
     from leakwatch.procfs.root import ProcFS
 
-REST = 1000
-"""Times its cost a process is left in peace after such a look: a thousandth of a core, and of its time, at most."""
+REST = 300
+"""Times its cost a process is left in peace after such a look: a three hundredth of its time at most."""
+REFUSED_S = 600
+"""After this time mappings that were refused are asked for again."""
 MOST_NAMES = 50
 """Names of threads that are told apart: a process chooses them."""
 GROWN_PAGES = 64
@@ -118,10 +120,10 @@ class Counting:
             one.smallest_pages = min(one.smallest_pages, size) if one.smallest_pages else size
             if size - one.smallest_pages < GROWN_PAGES:
                 continue
-            if one.mapped is None or (size != one.mapped_pages and now_us >= one.mapped_due_us):
-                due.append(one)
-            else:
+            if one.mapped is not None and size == one.mapped_pages:
                 gathered.samples.append(one.mapped)
+            elif now_us >= one.mapped_due_us:
+                due.append(one)
         # First those in whom they have risen before, then those that have waited for longest.
         for one in sorted(due, key=lambda one: (not self._wants(one, metrics.PROCESS_MAPPINGS), one.mapped_due_us)):
             if self._mapping.left_us <= 0:
@@ -132,7 +134,8 @@ class Counting:
             self._mapping.spend(cost_us)
             one.mapped_due_us = now_us + REST * cost_us
             if isinstance(found, Absence):
-                gathered.absent(found)
+                # Whoever's maps are refused has his smaps refused, which is told; nothing new is to be had soon.
+                one.mapped_due_us = now_us + REFUSED_S * 1_000_000
             elif found and one.statm:
                 one.mapped = Sample(metrics.PROCESS_MAPPINGS, one.target, found)
                 one.mapped_pages = one.statm.size_pages

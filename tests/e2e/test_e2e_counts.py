@@ -79,22 +79,15 @@ class Run:
             time.sleep(3)
             done = run_command("report", "--config", self.config, "--format", "json", "--verdict", "all")
             self.report = json.loads(done.stdout)
-            if {one["metric"] for one in self._leaks()} >= self.expected() and len(self._leaks_of_fds()) == len(FDS):
+            if self._all_found():
                 return
 
-    def expected(self) -> set[str]:
-        of_root = {"ipc.shm_orphan_bytes"} if os.geteuid() == 0 else set()
-        return {*COUNTS.values(), *of_root, *(["tmpfs.orphan_bytes"] if self.shm else [])}
-
-    def _leaks(self) -> list[dict[str, Any]]:
-        return [one for one in self.report["findings"] if one["verdict"] == "leak"]
-
-    def _leaks_of_fds(self) -> list[dict[str, Any]]:
-        return [
-            one
-            for one in self._leaks()
-            if one["metric"] == "process.fds" and (one["service"] or "").endswith(tuple(FDS))
-        ]
+    def _all_found(self) -> bool:
+        of_host = {"ipc.shm_orphan_bytes"} if os.geteuid() == 0 else set()
+        of_host |= {"tmpfs.orphan_bytes"} if self.shm else set()
+        leaks = [one for one in self.report["findings"] if one["verdict"] == "leak"]
+        of_kinds = {(one["metric"], kind) for one in leaks for kind in COUNTS if (one["service"] or "").endswith(kind)}
+        return of_host <= {one["metric"] for one in leaks} and of_kinds >= {(m, kind) for kind, m in COUNTS.items()}
 
     def of(self, kind: str, metric: str) -> dict[str, Any] | None:
         found = [

@@ -100,6 +100,16 @@ def test_who_leaks_both_has_both_findings_and_the_count_names_the_other() -> Non
     assert len(evaluation.findings) == 2, "threads that never rose are not judged"
 
 
+def test_mappings_that_are_stacks_are_told_by_the_threads() -> None:
+    threads, mappings = of(ONE, metrics.PROCESS_THREADS), of(ONE, metrics.PROCESS_MAPPINGS)
+    machine = Machine({ONE: 50 * MIB})
+    both = watch(machine, {threads: rising(), mappings: rising(2.0)})
+    assert about(both, metrics.PROCESS_THREADS).assessment.verdict is Verdict.LEAK
+    assert metrics.PROCESS_MAPPINGS not in {finding.metric for finding in both.findings}
+    more = watch(machine, {threads: rising(), mappings: rising(9.0)})
+    assert about(more, metrics.PROCESS_MAPPINGS).assessment.verdict is Verdict.LEAK
+
+
 def test_what_only_a_count_says_is_no_reason_to_read_memory_fully() -> None:
     assert watch(Machine({ONE: 50 * MIB}), {of(ONE): rising()}).suspects == frozenset()
 
