@@ -77,18 +77,24 @@ class Tmpfs:
             if one.walked is None or abs(size - one.walked) >= MOVED_BYTES:
                 if self._purse.left_us <= 0:
                     return  # what is known is of the past: no sample
-                self._walk(one, path, size)
+                if not self._walk(one, path, size):
+                    gathered.absent(Absence(AbsenceReason.DENIED, f"tmpfs {path}: who has its files open"))
+                    return
         if grown:
             self._tell(gathered)
 
-    def _walk(self, one: _Known, path: str, size: int) -> None:
+    def _walk(self, one: _Known, path: str, size: int) -> bool:
+        """Look through one; return whether it can be told whose its files are."""
         began_ns = thread_cpu_ns()
         files, whole = self._procfs.counted.tmpfs_files(path, MOST_ENTRIES)
         held = self._procfs.counted.tmpfs_held(self._procfs.pids(), files)
+        self._purse.spend((thread_cpu_ns() - began_ns) / 1000)
+        if held is None:
+            return False
         orphans = [file for file in files if file.inode not in held]
         one.walked, one.incomplete = size, not whole
         one.orphans, one.largest = sum(file.bytes for file in orphans), _described(orphans)
-        self._purse.spend((thread_cpu_ns() - began_ns) / 1000)
+        return True
 
     def _tell(self, gathered: Gathered) -> None:
         by_size = sorted(self._known.values(), key=lambda one: -one.orphans)

@@ -109,8 +109,11 @@ class Counted:
         found, whole = tmpfs.files_below(f"{self._tmpfs_root}{path}", most)
         return [replace(one, path=one.path.removeprefix(self._tmpfs_root)) for one in found], whole
 
-    def tmpfs_held(self, pids: Iterable[int], files: Collection[tmpfs.TmpFile]) -> set[tmpfs.Inode]:
-        """Return which of the files any of the processes has open or mapped. Looks at all of theirs: dear."""
+    def tmpfs_held(self, pids: Iterable[int], files: Collection[tmpfs.TmpFile]) -> set[tmpfs.Inode] | None:
+        """Return which of the files any of the processes has open or mapped, None where most do not let us see.
+
+        Looks at all files of all of them: dear.
+        """
         return tmpfs.held(self._root, pids, files) if files else set()
 
 

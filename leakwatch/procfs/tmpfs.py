@@ -80,8 +80,8 @@ def _take(entry: os.DirEntry[str], device: int, found: dict[Inode, TmpFile], wai
         found[inode] = TmpFile(entry.path, inode, one.st_blocks * BLOCK, one.st_uid)
 
 
-def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile]) -> set[Inode]:
-    """Return which of these files any of the processes has open or mapped, as far as their files may be read.
+def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile]) -> set[Inode] | None:
+    """Return which of these files any of the processes has open or mapped; None where most of them do not let us see.
 
     Only what is called as one of the wanted is looked at closer: that works in any mount namespace, and leaves files on
     servers that do not answer alone.
@@ -90,15 +90,21 @@ def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile]) -> set[Ino
     inodes = {one.inode for one in wanted}
     found: set[Inode] = set()
     devices = {f" {os.major(device):02x}:{os.minor(device):02x} ".encode(): device for device, _ in inodes}
+    asked = refused = 0
     for pid in pids:
-        with contextlib.suppress(OSError):
+        asked += 1
+        try:
             _open_files(f"{root}/{pid}/fd", names, inodes, found)
+        except PermissionError:
+            refused += 1
+        except OSError:
+            continue  # it has ended
         with contextlib.suppress(OSError):
             data = read_file(f"{root}/{pid}/maps")
             for name, device in devices.items():
                 if name in data:  # of most processes it is not
                     _mapped_files(data, name, device, found)
-    return found & inodes
+    return found & inodes if 2 * refused <= asked else None
 
 
 def _mapped_files(data: bytes, name: bytes, device: int, found: set[Inode]) -> None:

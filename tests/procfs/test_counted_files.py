@@ -18,6 +18,7 @@ from leakwatch.model import Absence
 from leakwatch.procfs import fd_links, mountinfo, pid_limits, sysvipc
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.tmpfs import TmpFile, held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,12 +219,29 @@ def test_files_in_tmpfs_and_who_holds_them(shm: Path) -> None:
         assert child.stdout.readline() == b"ready\n"
         found, whole = procfs.counted.tmpfs_files("/dev/shm", 100_000)
         ours = [one for one in found if one.path.startswith(str(shm))]
-        held = procfs.counted.tmpfs_held(procfs.pids(), ours)
+        holding = procfs.counted.tmpfs_held(procfs.pids(), ours)
+        assert holding is not None
         child.communicate(b"")
     assert whole
     sizes = {one.path.rpartition("/")[2]: one.bytes for one in ours}
     assert set(sizes) in ({"left", "open", "mapped"}, {"again", "open", "mapped"}), "each file once, none of holes"
     assert max(sizes.values()) == pytest.approx(300_000, abs=8192)
-    assert {one.path.rpartition("/")[2] for one in ours if one.inode in held} == {"open", "mapped"}
+    assert {one.path.rpartition("/")[2] for one in ours if one.inode in holding} == {"open", "mapped"}
     assert procfs.counted.tmpfs_held(procfs.pids(), ours) == set(), "nobody holds them any more"
     assert procfs.counted.tmpfs_files("/dev/shm", 1)[1] is False
+
+
+def test_where_most_processes_refuse_nothing_is_said(tmp_path: Path) -> None:
+    wanted = [TmpFile("/dev/shm/x", (1, 2), 4096, 0)]
+    for pid in (1, 2, 3):
+        (tmp_path / str(pid) / "fd").mkdir(parents=True)
+        (tmp_path / str(pid) / "maps").write_bytes(b"")
+    assert held(str(tmp_path), [1, 2, 3], wanted) == set()
+    for pid in (1, 2):
+        (tmp_path / str(pid) / "fd").chmod(0)
+    ours = os.geteuid()
+    try:
+        os.seteuid(ours or 65534)  # root is refused nothing
+        assert held(str(tmp_path), [1, 2, 3], wanted) is None
+    finally:
+        os.seteuid(ours)
