@@ -53,6 +53,8 @@ daemon ends, so that its supervisor and its operator see that nothing is watched
 EVALUATE_INTERVALS = 5
 """Sampling intervals between two evaluations at least, so that judging costs less than sampling."""
 EVALUATE_AT_LEAST_S = 5.0
+LOOKS_A_WINDOW = 4
+"""Looks into the mappings of a suspect within the shortest window: there are several before a leak is confirmed."""
 PURGE_INTERVALS = 60
 PURGE_AT_LEAST_S = 60.0
 """Sealing and purging start a child: 0.4 s of CPU."""
@@ -85,7 +87,8 @@ class Daemon:
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
         boot_id = procfs.boot_id()
-        self._scraper = Scraper(procfs, boot_id, config.sampling)
+        look_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
+        self._scraper = Scraper(procfs, boot_id, config.sampling, look_every_s)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits = CgroupLimits(procfs)
         self._keeper = StoreKeeper(store, self._clock)

@@ -43,6 +43,8 @@ PROCESS_FDS = "process.fds"
 PROCESS_USS_SWAP = "process.uss_swap_bytes"
 PROCESS_ANON_SWAP = "process.anon_swap_bytes"
 SERVICE_USS_SWAP = "service.uss_swap_bytes"
+CLASS_HELD = "class.held_bytes"
+CLASS_MAPPINGS = "class.mappings"
 SLAB_ACTIVE = "slab.active_bytes"
 SLAB_PAGES = "slab.pages_bytes"
 SLAB_RECLAIMABLE = "slab.reclaimable"
@@ -139,6 +141,14 @@ _OTHERS = (
         "only scrapes in which every process of the service could be read",
         judged=True,
     ),
+    Metric(
+        CLASS_HELD,
+        Unit.BYTES,
+        "USS + swap of a class of mappings",
+        "/proc/PID/smaps Private_Clean + Private_Dirty + Private_Hugetlb + Swap",
+        "of suspects, now and then; explains what grows, is not judged itself",
+    ),
+    Metric(CLASS_MAPPINGS, Unit.COUNT, "mappings of a class", "/proc/PID/smaps"),
     Metric(SLAB_ACTIVE, Unit.BYTES, "slab objects in use", "/proc/slabinfo active_objs x objsize", judged=True),
     Metric(SLAB_PAGES, Unit.BYTES, "slab pages", "/proc/slabinfo num_slabs x pagesperslab x page size"),
     Metric(SLAB_RECLAIMABLE, Unit.BOOL, "reclaimable", "/sys/kernel/slab/CACHE/reclaim_account, else by its name"),

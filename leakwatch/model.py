@@ -45,6 +45,8 @@ class TargetKind(StrEnum):
     VMALLOC = "vmalloc"
     HOST = "host"
     COLLECTOR = "collector"
+    MEMORY_CLASS = "class"
+    """A class of one process's mappings, see ``memclass``: it ends with its process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from leakwatch.cli import (
     doctor,
     explain,
     incidents,
+    maps,
     report,
     service,
     stats,
@@ -32,7 +33,7 @@ from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, explain, incidents, stats, analyze, backtest, demo, config, db, doctor, service)
+VERBS = (daemon, report, explain, maps, incidents, stats, analyze, backtest, demo, config, db, doctor, service)
 
 EPILOG = """\
 examples:
@@ -41,6 +42,7 @@ examples:
   sudo leakwatch report                    who leaks, how fast, since when
   leakwatch report --format json --exit-code
   sudo leakwatch explain shop.service      why it is, or is not, called a leak, and what would change that
+  sudo leakwatch maps 812                  what part of one process's memory grows
   sudo leakwatch incidents ack ID          say that you know of one
   leakwatch analyze capture.csv.gz         the same verdicts on series from elsewhere
   leakwatch backtest --since 3d            what would have been alarmed when
@@ -49,7 +51,7 @@ examples:
 
 exit codes:
   0 done · 1 something leaks (report, analyze --exit-code) · 2 wrong argument or configuration
-  65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident or finding
+  65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident, finding, process
   69 /proc or systemd not there · 70 a defect of leakwatch · 73 the file to write is there already
   74 store or file cannot be written · 75 another daemon holds the store · 77 a privilege is missing
 """

@@ -108,7 +108,10 @@ def open_store(url: str) -> Reader:
 
 def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     """Return the report of what the store holds."""
+    from dataclasses import replace
+
     from leakwatch.errors import StoreNotFoundError
+    from leakwatch.growing import growths
     from leakwatch.report.build import Row, build
 
     states, last = reader.states(), reader.last_scrape()
@@ -123,7 +126,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
         for stored in reader.findings()
         for one in [stored.finding]
     ]
-    return build(
+    report = build(
         rows,
         _read_host(reader, last, states.get("evaluation", {}), now_ms),
         reader.finding_counts(),
@@ -132,6 +135,8 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
         evaluated_ms=states.get("evaluation", {}).get("at_ms"),
         own=_own(rows, states.get("daemon", {}).get("pid"), stats),
     )
+    grown = growths(reader, [row.finding for row in report.rows])
+    return replace(report, rows=tuple(replace(row, growth=grown.get(row.finding.id)) for row in report.rows))
 
 
 def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:

@@ -28,13 +28,19 @@ _SKIPPED = Absence(AbsenceReason.SKIPPED, "new processes: the CPU budget of this
 class ProcessCollector:
     """Reads all processes; ``spent`` says what that has cost."""
 
-    def __init__(self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig | None = None) -> None:
+    def __init__(
+        self,
+        procfs: ProcFS,
+        boot_id: str,
+        sampling: SamplingConfig | None = None,
+        look_every_s: float | None = None,
+    ) -> None:
         sampling = sampling or SamplingConfig()
         tolerance_pages = sampling.tolerance_bytes / procfs.page_size
         self._procfs = procfs
         self._lookout = Lookout(procfs, boot_id, tolerance_pages, sampling.interval_s)
         self._relatives = Relatives(procfs, tolerance_pages)
-        self._dear = DearReads(procfs, sampling)
+        self._dear = DearReads(procfs, sampling, look_every_s)
         self._asked: frozenset[Target] = frozenset()
         self._read: list[Watched] = []
         self.spent = Spent()
@@ -62,6 +68,10 @@ class ProcessCollector:
         self._relatives.follow_faults(watched)
         times.append(thread_cpu_ns())
         self._read_fully(now_us)
+        looks = self._dear.looks.made(now_us)
+        for samples in looks:
+            gathered.samples += samples
+        this.looks = len(looks)
         times.append(thread_cpu_ns())
         self._deliver(this, gathered)
         if slow:

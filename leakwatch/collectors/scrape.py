@@ -27,9 +27,12 @@ VMALLOC = "vmalloc"
 class Scraper:
     """Takes scrapes of one /proc tree."""
 
-    def __init__(self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig) -> None:
+    def __init__(
+        self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig, look_every_s: float | None = None
+    ) -> None:
+        """``look_every_s``: seconds between two looks into the mappings of a suspect; None: none is made."""
         self._procfs = procfs
-        self._processes = ProcessCollector(procfs, boot_id, sampling)
+        self._processes = ProcessCollector(procfs, boot_id, sampling, look_every_s)
         self._slow_every = sampling.slow_every
         self._round = 0
 

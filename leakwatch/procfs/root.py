@@ -11,10 +11,12 @@ from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import (
     auxv,
     host_stat,
+    mappings,
     meminfo,
     pagesize,
     pid_cgroup,
     pid_cmdline,
+    pid_mappings,
     pid_smaps,
     pid_stat,
     pid_statm,
@@ -52,6 +54,7 @@ class ProcFS:
         self.sys_root = sys_root if sys_root is not None else _sys_beside(self.root)
         self._page_size = page_size
         self.kept = KeptFiles(self.root)
+        self._memory_devices = mappings.MemoryDevices(self.root)
         self._has_rollup = True
         self._reclaimable: dict[str, bool | Absence] = {}
 
@@ -113,6 +116,17 @@ class ProcFS:
             # Asked once more: the pid may have been given to a new process between the two reads.
             self._has_rollup = exists(f"{self.root}/{pid}/smaps_rollup")
         return use
+
+    def mappings(self, pid: int, at_most: int | None = None) -> mappings.Mapped | Absence:
+        """Return every mapping with the sums of all; SKIPPED where there are more than ``at_most``.
+
+        The walk of ``memory`` and some microseconds a mapping.
+        """
+        return mappings.read_mappings(self.root, pid, at_most)
+
+    def memory_devices(self, pid: int, found: list[pid_mappings.Mapping]) -> frozenset[str]:
+        """Return the devices among a process's mappings whose files are memory."""
+        return self._memory_devices.among(pid, found)
 
     def cgroup(self, pid: int) -> pid_cgroup.CgroupPaths | Absence:
         """Return the control groups."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from leakwatch.incident import Incident
+    from leakwatch.memclass import Growth
 
 STALE_INTERVALS = 3
 """A last scrape older than this many intervals means that nobody samples."""
@@ -46,6 +47,8 @@ class Row:
     """Whether its newest value was estimated rather than read."""
     too_large: bool = False
     """Whether that is because a full read would make its process wait for too long."""
+    growth: Growth | None = None
+    """What part of it grows, where its mappings were looked into."""
 
     def silenced(self, now_ms: int) -> bool:
         """Return whether somebody has silenced it, for now."""

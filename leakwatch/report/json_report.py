@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
-from leakwatch.report import incident_words
+from leakwatch.report import growth_words, incident_words
 from leakwatch.report.json_values import criterion, finite, integer, time, window
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "confidence": finite(found.confidence),
         "reason": found.reason,
         "note": one.note,
+        "growing": growth_words.as_object(row.growth),
         "incident": row.incident and incident_words.as_object(row.incident, now_ms),
         "windows": [window(trend) for trend in found.windows],
         "evidence": [criterion(test) for test in found.evidence],

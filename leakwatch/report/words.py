@@ -8,7 +8,7 @@ from leakwatch import metrics
 from leakwatch.escape import printable
 from leakwatch.incident import IncidentState
 from leakwatch.model import AbsenceReason, FindingKind, Verdict
-from leakwatch.report import incident_words
+from leakwatch.report import growth_words, incident_words
 from leakwatch.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -121,6 +121,11 @@ def why_of(found: Assessment) -> str:
     """Return how sure an assessment is and why, in one line."""
     sure = f"sure {found.confidence:.2f}: " if found.verdict in (Verdict.LEAK, Verdict.WATCH) else ""
     return f"{sure}{printable(found.reason)}"
+
+
+def grows(row: Row) -> str:
+    """Return what part of it grows; empty where that is not known."""
+    return growth_words.sentence(row.growth)
 
 
 def where(row: Row) -> str:
