@@ -271,7 +271,7 @@ class Daemon:
         finally:
             self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
         self._judging_failures = 0
-        self._scraper.want_full(evaluation.suspects)
+        self._scraper.want_full(evaluation.fastest_first)
         self._leaks, self._watched = (evaluation.counts[verdict] for verdict in (Verdict.LEAK, Verdict.WATCH))
 
     def _purge(self) -> None:

@@ -12,7 +12,7 @@ from leakwatch.procfs import pid_statm
 from leakwatch.procfs.kept import read_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from leakwatch.collectors.watched import Watched
     from leakwatch.config import SamplingConfig
@@ -37,15 +37,15 @@ class DearReads:
         self.unreadable: list[Target] = []
         """Who was asked for and is too large even for that."""
 
-    def read(self, watched: Iterable[Watched], asked: frozenset[Target], now_us: int) -> list[Watched]:
-        """Read those whose turn it is; return them."""
+    def read(self, watched: Iterable[Watched], asked: Collection[Target], now_us: int) -> list[Watched]:
+        """Read those whose turn it is; return them. ``asked`` may be a mapping: it is looked up in, and in order."""
         if self._last_us is not None:
             self._purse.earn(now_us - self._last_us)
         self._last_us = now_us
         due = {one.identity.pid: one for one in watched if one.due_us <= now_us or one.target in asked}
         claims = [claim for one in due.values() if (claim := self._claim(one, one.target in asked, now_us))]
-        wanted = [(due[claim.pid], claim.cost_us) for claim in claims if claim.asked]
-        looked = self.looks.choose(asked, wanted, now_us, self._purse.left_us) if asked else ()
+        readable = [due[claim.pid] for claim in claims if claim.asked]
+        looked = self.looks.choose(asked, readable, now_us, self._purse.left_us) if asked else ()
         done = []
         for claim in by_rank(claims):
             one = due[claim.pid]

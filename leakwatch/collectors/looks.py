@@ -14,7 +14,7 @@ from leakwatch.memclass import ClassKind, ClassUse, class_target
 from leakwatch.model import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from leakwatch.collectors.watched import Watched
     from leakwatch.model import Target
@@ -25,6 +25,9 @@ LOOKS_A_ROUND = 4
 """So that no round has to bear those of all suspects: the others' turn is after the next evaluation."""
 PART_OF_PURSE = 0.5
 """Of the CPU time that is there for full reads, what looks may take in one round."""
+ALWAYS_US = 20_000.0
+"""What one look may take although the budget is spent, as the reads of suspects may: else who grows fast, and so spends
+it on full reads, would never be looked into."""
 PROCESSES_MOST = 64
 """Processes looked into at a time: a service of a thousand workers is told by some of them."""
 SOONEST_PART = 0.9
@@ -43,8 +46,6 @@ class Look:
 
     at_us: int = 0
     mappings: int = FIRST_MAPPINGS
-    uss_bytes: int = 0
-    """When it was looked into last."""
     refused_us: int | None = None
     told: frozenset[str] = frozenset()
     """Classes that are told by name."""
@@ -70,27 +71,29 @@ class Looks:
         self._known: dict[Target, Look] = {}
 
     def choose(
-        self, suspects: frozenset[Target], readable: Sequence[tuple[Watched, float]], now_us: int, left_us: float
+        self, suspects: Collection[Target], readable: Sequence[Watched], now_us: int, left_us: float
     ) -> set[Target]:
-        """Return the suspects to look into in this round: who grew most since the last look first, new ones before.
+        """Return the suspects to look into in this round: those that never were first, then in the order given.
 
-        ``readable`` are those that may be read now, each with what its full read is forecast to cost in
-        microseconds; ``left_us`` is what there is to spend.
+        ``suspects`` come with the fastest growing first; ``readable`` are those of them that are read fully now
+        anyway: only what a look costs beyond that counts against ``left_us``, what there is to spend.
         """
         if self._every_us is None:
             return set()
         self._known = {target: look for target, look in self._known.items() if target in suspects}
-        due = [entry for entry in readable if self._is_due(entry[0].target, now_us)]
-        due.sort(key=lambda entry: self._urgency(entry[0]), reverse=True)
+        place = {target: at for at, target in enumerate(suspects)}
+        due = [one for one in readable if self._is_due(one.target, now_us)]
+        due.sort(key=lambda one: (one.target in self._known, place[one.target]))
         chosen: set[Target] = set()
         spent = 0.0
-        for one, cost_us in due[:LOOKS_A_ROUND]:
+        for one in due[:LOOKS_A_ROUND]:
             look = self._known.get(one.target)
-            spent += cost_us + (look.mappings if look else FIRST_MAPPINGS) * self._us_per_mapping
-            if spent > left_us * PART_OF_PURSE or (look is None and len(self._known) >= PROCESSES_MOST):
-                continue
-            self._known.setdefault(one.target, Look())
-            chosen.add(one.target)
+            cost_us = (look.mappings if look else FIRST_MAPPINGS) * self._us_per_mapping
+            within = spent + cost_us <= left_us * PART_OF_PURSE or (not chosen and cost_us <= ALWAYS_US)
+            if within and (look is not None or len(self._known) < PROCESSES_MOST):
+                self._known.setdefault(one.target, Look())
+                chosen.add(one.target)
+                spent += cost_us
         return chosen
 
     def _is_due(self, target: Target, now_us: int) -> bool:
@@ -100,10 +103,6 @@ class Looks:
         if look.refused_us is not None and now_us - look.refused_us < AGAIN_AFTER_US:
             return False
         return not look.at_us or now_us - look.at_us >= self._every_us * SOONEST_PART
-
-    def _urgency(self, one: Watched) -> tuple[bool, int]:
-        look = self._known.get(one.target)
-        return look is None, one.uss_bytes - (look.uss_bytes if look else 0)
 
     def read(self, one: Watched, now_us: int) -> MemoryUse | Absence:
         """Look into a chosen process; return the sums as ``memory`` does, by which it is read if the look fails."""
@@ -116,7 +115,7 @@ class Looks:
             return found
         keys = classified(found.mappings, self._procfs.memory_devices(one.identity.pid, found.mappings))
         look.uses, look.told = bounded(summed(found.mappings, keys), look.told)
-        look.at_us, look.mappings, look.uss_bytes = now_us, len(found.mappings), found.use.uss_bytes
+        look.at_us, look.mappings = now_us, len(found.mappings)
         return found.use
 
     def learn(self, target: Target, now_us: int, beyond_us: float) -> None:

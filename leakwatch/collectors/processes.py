@@ -41,16 +41,17 @@ class ProcessCollector:
         self._lookout = Lookout(procfs, boot_id, tolerance_pages, sampling.interval_s)
         self._relatives = Relatives(procfs, tolerance_pages)
         self._dear = DearReads(procfs, sampling, look_every_s)
-        self._asked: frozenset[Target] = frozenset()
+        self._asked: dict[Target, None] = {}
         self._read: list[Watched] = []
         self.spent = Spent()
 
     def want_full(self, targets: Collection[Target]) -> None:
         """Have these processes read fully at the next tick, before the others and whatever is left of the budget.
 
-        For who is suspected of a leak: an estimate must not decide that. May be called from another thread.
+        For who is suspected of a leak: an estimate must not decide that. The first of them are looked into first. May
+        be called from another thread.
         """
-        self._asked = self._asked | frozenset(targets)
+        self._asked = self._asked | dict.fromkeys(targets)
 
     def collect(self, gathered: Gathered, *, slow: bool) -> None:
         """Sample every process, with threads and files when ``slow``.
@@ -86,14 +87,14 @@ class ProcessCollector:
 
     def _read_fully(self, now_us: int) -> None:
         watched = self._lookout.watched
-        asked, self._asked = self._asked, frozenset()
+        asked, self._asked = self._asked, {}
         self._dear.unreadable = []
         if self._lookout.gone:
             self._relatives.update((), watched)
         read = self._dear.read(watched.values(), asked, now_us)
         if read:
             # Who has forked since he was last read is found by the first read of his child, and read in the same tick.
-            more = self._dear.read(self._relatives.update(read, watched), frozenset(), now_us)
+            more = self._dear.read(self._relatives.update(read, watched), (), now_us)
             self._relatives.update(more, watched)
             read += more
         self._read = read

@@ -182,11 +182,6 @@ class Watched:
         )
 
     @property
-    def uss_bytes(self) -> int:
-        """What it holds alone, read or estimated; 0 where that is not known."""
-        return next((sample.value for sample in self.samples if sample.metric == metrics.PROCESS_USS), 0)
-
-    @property
     def is_estimated(self) -> bool:
         """Whether what it delivers is estimated."""
         return bool(self.samples) and self.samples[0].estimated

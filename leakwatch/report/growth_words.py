@@ -63,15 +63,21 @@ def table(growth: Growth | None) -> list[str]:
             printable(title(one.key)),
             str(one.mappings),
             format_bytes(one.held_bytes),
-            f"{format_rate(one.slope_bytes_per_hour)} ({_interval(one)})",
-            _percent(one),
-            f"{one.mappings_per_hour:+.3g}" if one.mappings_per_hour else "-",
+            f"{format_rate(one.slope_bytes_per_hour)} ({_interval(one)})" if one.slope_bytes_per_hour else "-",
+            _percent(one) if one.slope_bytes_per_hour else "-",
+            _number(one.mappings_per_hour),
         )
         for one in _shown(growth)
     ]
     left = len(growth.classes) - len(cells)
     more = [f"and {left} more that do not grow"] if left > 0 else []
     return [*aligned([_HEADINGS, *cells]), *more]
+
+
+def _number(per_hour: float) -> str:
+    if not per_hour:
+        return "-"
+    return f"{per_hour:+.0f}" if abs(per_hour) >= 10 else f"{per_hour:+.2g}"
 
 
 def _interval(one: ClassTrend) -> str:
