@@ -24,7 +24,7 @@ CHUNKS_A_QUERY = 500
 
 
 def pasts_of(connection: Connection, seals: Seals, damage: Damage, series: Collection[int]) -> dict[int, SeriesPast]:
-    """Return all samples of the series of these numbers, oldest first."""
+    """Return all samples of the series of these numbers, oldest first; which were estimated is not looked up."""
     found = {number: SeriesPast(array("q"), array("q"), b"") for number in series}
     for row in connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all():
         seal = seals.of(row)
