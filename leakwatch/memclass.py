@@ -104,6 +104,11 @@ def process_and_class(target: Target) -> tuple[Target, str]:
     return Target(TargetKind.PROCESS, process), key
 
 
+def process_of(target: Target) -> Target:
+    """Return the process a target is a part of; any other target is its own."""
+    return process_and_class(target)[0] if target.kind is TargetKind.MEMORY_CLASS else target
+
+
 @dataclass(frozen=True, slots=True)
 class ClassUse:
     """What a process's mappings of one class come to, in bytes."""
