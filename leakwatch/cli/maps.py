@@ -21,7 +21,7 @@ examples:
 
 "held" is what the process has for itself: private pages, dirty or clean, and what is in swap; it is what a report
 calls USS + swap. No daemon is needed. Others' processes take CAP_SYS_PTRACE. It holds the process's memory lock as
-long as reading /proc/PID/smaps does: some 15 ms a GiB, and 3 us a mapping.
+long as reading /proc/PID/smaps does: some 15 ms a GiB, and 4 us a mapping.
 
 exit codes: 0 done   67 no such process, or none with memory   69 /proc unreadable   77 it may not be looked into
 """

@@ -33,10 +33,10 @@ PROCESSES_MOST = 64
 SOONEST_PART = 0.9
 """Of the time between two looks, after which the next may come: evaluations, which ask for them, are not punctual."""
 MAPPINGS_MOST = 5000
-"""A look at more takes 60 ms and megabytes: it is broken off, and tried again a day later."""
+"""A look at more takes 75 ms and megabytes: it is broken off, and tried again a day later."""
 AGAIN_AFTER_US = 86_400_000_000
-FIRST_US_PER_MAPPING, FIRST_MAPPINGS = 20.0, 300
-"""What a look costs beside the walk before any was made: 3 us for the kernel's text, the rest for reading it."""
+FIRST_US_PER_MAPPING, FIRST_MAPPINGS = 15.0, 300
+"""What a look costs beside the walk before any was made: 4 us for the kernel's text, the rest for reading it."""
 LEARNT_PART = 1 / 8
 
 

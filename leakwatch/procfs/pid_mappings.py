@@ -16,7 +16,9 @@ from leakwatch.procfs.pid_smaps import MemoryUse
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_HEADER = re.compile(rb"\n([0-9a-f]+)-([0-9a-f]+) ([-rwxsp]{4}) [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) ([0-9]+) *([^\n]*)")
+_HEADER = re.compile(
+    rb"\n([0-9a-f]{1,16})-([0-9a-f]{1,16}) ([-rwxsp]{4}) [0-9a-f]+ ([0-9a-f]{1,8}:[0-9a-f]{1,8}) (\d{1,20}) *([^\n]*)"
+)
 _NEEDED = (b"Rss:", b"Pss:", b"Private_Clean:", b"Private_Dirty:")
 _OPTIONAL = (b"Private_Hugetlb:", b"Swap:", b"SwapPss:", b"Anonymous:")
 """Of later kernels: where a file lacks one, the mappings have 0 and the sums None."""

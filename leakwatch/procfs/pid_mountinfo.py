@@ -8,6 +8,9 @@ from __future__ import annotations
 
 _OF_MEMORY = frozenset({b"tmpfs", b"ramfs", b"devtmpfs"})
 
+_LONGEST = 21
+"""Of a device: two numbers of 32 bits."""
+
 
 def parse(data: bytes) -> dict[str, bool]:
     """Return of each device whether it is memory; lines that make no sense are left out."""
@@ -17,6 +20,6 @@ def parse(data: bytes) -> dict[str, bool]:
         words, types = before.split(), after.split()
         if len(words) > 2 and types:
             major, _, minor = words[2].partition(b":")
-            if major.isdigit() and minor.isdigit():
+            if major.isdigit() and minor.isdigit() and len(words[2]) <= _LONGEST:
                 found[f"{int(major):02x}:{int(minor):02x}"] = types[0] in _OF_MEMORY
     return found
