@@ -6,6 +6,7 @@ A look takes the place of the process's full read in that round: one walk of ``s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOKS_A_ROUND = 4
 """So that no round has to bear those of all suspects: the others' turn is after the next evaluation."""
+PLACES_OF_RATE = 12
+"""Where not all can be looked into in time, one this many places behind the fastest waits for twice as long."""
 PART_OF_PURSE = 0.5
 """Of the CPU time that is there for full reads, what looks may take in one round."""
 ALWAYS_US = 20_000.0
@@ -69,11 +72,12 @@ class Looks:
         self._every_us = None if every_s is None else round(every_s * 1e6)
         self._us_per_mapping = FIRST_US_PER_MAPPING
         self._known: dict[Target, Look] = {}
+        self._new_first = False
 
     def choose(
         self, suspects: Collection[Target], readable: Sequence[Watched], now_us: int, left_us: float
     ) -> set[Target]:
-        """Return the suspects to look into in this round: those that never were first, then in the order given.
+        """Return the suspects to look into in this round: by turns one whose time has come again, and one that is new.
 
         ``suspects`` come with the fastest growing first; ``readable`` are those of them that are read fully now
         anyway: only what a look costs beyond that counts against ``left_us``, what there is to spend.
@@ -81,9 +85,7 @@ class Looks:
         if self._every_us is None:
             return set()
         self._known = {target: look for target, look in self._known.items() if target in suspects}
-        place = {target: at for at, target in enumerate(suspects)}
-        due = [one for one in readable if self._is_due(one.target, now_us)]
-        due.sort(key=lambda one: (one.target in self._known, place[one.target]))
+        due = self._ordered(suspects, readable, now_us)
         chosen: set[Target] = set()
         spent = 0.0
         for one in due[:LOOKS_A_ROUND]:
@@ -95,6 +97,20 @@ class Looks:
                 chosen.add(one.target)
                 spent += cost_us
         return chosen
+
+    def _ordered(self, suspects: Collection[Target], readable: Sequence[Watched], now_us: int) -> list[Watched]:
+        """Return those that are due: a service of hundreds must not keep its fastest from a second look by new ones."""
+        place = {target: at for at, target in enumerate(suspects)}
+
+        def urgency(one: Watched) -> float:
+            return (now_us - self._known[one.target].at_us) / (1 + place[one.target] / PLACES_OF_RATE)
+
+        due = [one for one in readable if self._is_due(one.target, now_us)]
+        new = sorted((one for one in due if one.target not in self._known), key=lambda one: place[one.target])
+        again = sorted((one for one in due if one.target in self._known), key=urgency, reverse=True)
+        self._new_first = not self._new_first
+        pair = (new, again) if self._new_first else (again, new)
+        return [one for both in zip_longest(*pair) for one in both if one is not None]
 
     def _is_due(self, target: Target, now_us: int) -> bool:
         look = self._known.get(target)

@@ -138,7 +138,7 @@ def test_a_look_is_made_again_only_after_its_time(start: Callable[[], Child]) ->
     assert not watch.value(child.pid, metrics.PROCESS_USS)[1], "it is read fully all the same"
 
 
-def test_some_a_round_those_never_looked_into_first_then_in_the_order_given(start: Callable[[], Child]) -> None:
+def test_some_a_round_new_ones_and_others_by_turns_the_first_given_first(start: Callable[[], Child]) -> None:
     children = [start() for _ in range(looks.LOOKS_A_ROUND + 2)]
     pids = [child.pid for child in children]
     watch = Watch()
@@ -152,8 +152,18 @@ def test_when_the_budget_is_spent_one_is_looked_into(start: Callable[[], Child])
     watch = Watch(SamplingConfig(cpu_budget=1e-9))
     for _ in range(2):
         watch.look()
-    assert watch.look(*children).keys() == {children[0].pid}
-    assert watch.look(*children).keys() == {children[1].pid}
+    seen = [set(watch.look(*children)) for _ in range(6)]
+    assert [len(one) for one in seen] == [1] * 6
+    assert set().union(*seen) == {child.pid for child in children}
+
+
+def test_those_that_do_not_grow_do_not_keep_the_fastest_waiting(start: Callable[[], Child]) -> None:
+    children = [start() for _ in range(12)]
+    watch = Watch()
+    seen = [watch.look(*children).keys() for _ in range(4)]
+    times = {child.pid: sum(child.pid in one for one in seen) for child in children}
+    assert times[children[0].pid] == max(times.values()) == 3
+    assert sum(number > 0 for number in times.values()) == looks.LOOKS_A_ROUND + 3 * looks.LOOKS_A_ROUND // 2
 
 
 def test_of_a_large_service_some_processes_are_enough(
