@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
 from leakwatch.memclass import title
-from leakwatch.report.columns import aligned
+from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import finite, integer
 from leakwatch.units import format_bytes, format_duration, format_rate
 
@@ -60,7 +60,7 @@ def table(growth: Growth | None) -> list[str]:
         return []
     cells = [
         (
-            printable(title(one.key)),
+            short_title(one.key),
             str(one.mappings),
             format_bytes(one.held_bytes),
             f"{format_rate(one.slope_bytes_per_hour)} ({_interval(one)})" if one.slope_bytes_per_hour else "-",
@@ -72,6 +72,15 @@ def table(growth: Growth | None) -> list[str]:
     left = len(growth.classes) - len(cells)
     more = [f"and {left} more that do not grow"] if left > 0 else []
     return [*aligned([_HEADINGS, *cells]), *more]
+
+
+def short_title(key: str) -> str:
+    """Return a class's title safe to print and short enough for a table: of a long path its end is kept."""
+    text = printable(title(key))
+    if len(text) <= WIDEST:
+        return text
+    kind = text.partition("/")[0] if "/" in text else ""
+    return f"{kind}…{text[-(WIDEST - len(kind) - 1) :]}"
 
 
 def _number(per_hour: float) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
 from leakwatch.memclass import ClassUse, title
-from leakwatch.report.columns import WIDEST, aligned
-from leakwatch.report.growth_words import in_json
-from leakwatch.report.words import count, short
+from leakwatch.report.columns import aligned
+from leakwatch.report.growth_words import in_json, short_title
+from leakwatch.report.words import count
 from leakwatch.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _changes(looked: Looked) -> tuple[str, ...]:
 
 
 def _class_cells(one: Line, looked: Looked) -> tuple[str, ...]:
-    return _cells(short(title(one.label), WIDEST), one.now, one.gained_bytes, one.gained_mappings, looked)
+    return _cells(short_title(one.label), one.now, one.gained_bytes, one.gained_mappings, looked)
 
 
 def _cells(label: str, now: ClassUse, gained: int, gained_mappings: int, looked: Looked) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ def _mappings(looked: Looked) -> list[str]:
             format_bytes(one.now.held_bytes),
             format_bytes(one.now.rss_bytes),
             *((_signed(one.gained_bytes),) if change else ()),
-            short(title(one.label), WIDEST),
+            short_title(one.label),
         )
         for one in looked.mappings
     ]

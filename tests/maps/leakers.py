@@ -69,3 +69,62 @@ class Obedient:
 def python_leaker(body: str, directory: Path) -> Obedient:
     """Return a Python program that leaks in one way."""
     return Obedient([sys.executable, "-I", "-S", "-c", PYTHON.format(body=PYTHON_BODIES[body])], directory)
+
+
+JAVA = """\
+import java.util.*;
+public class Leaker {
+  static final List<Object> kept = new ArrayList<>();
+  static void leak(String kind, int kib) throws Exception {
+    for (int done = 0; done < kib; done += 64) {
+      if (kind.equals("objects")) kept.add(new byte[64 * 1024]);
+      else if (kind.equals("direct")) kept.add(java.nio.ByteBuffer.allocateDirect(64 * 1024));
+      else {
+        Thread thread = new Thread(() -> { try { Thread.sleep(600_000); } catch (InterruptedException e) { } });
+        thread.setDaemon(true);
+        thread.start();
+      }
+    }
+  }
+  public static void main(String[] arguments) throws Exception {
+    leak(arguments[0], 64);
+    System.out.println("ready");
+    Scanner input = new Scanner(System.in);
+    while (input.hasNextInt()) { leak(arguments[0], input.nextInt()); System.out.println("done"); }
+  }
+}
+"""
+NODE = """\
+const kept = [];
+function leak(kib) {
+  for (let done = 0; done < kib; done += 64)
+    kept.push(process.argv[2] === "objects" ? new Array(8192).fill(1.5) : Buffer.alloc(65536, 1));
+}
+leak(64);
+console.log("ready");
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+  leak(Number(line));
+  console.log("done");
+});
+"""
+
+
+def java_leaker(kind: str, directory: Path) -> Obedient:
+    """Return a Java program that keeps objects, direct buffers or threads; skips where there is no JDK."""
+    java, compiler = shutil.which("java"), shutil.which("javac")
+    if java is None or compiler is None:
+        pytest.skip("no JDK is installed")
+    source = directory / "Leaker.java"
+    source.write_text(JAVA)
+    subprocess.run([compiler, "-d", directory, source], check=True)
+    return Obedient([java, "-Xmx256m", "-cp", str(directory), "Leaker", kind], directory)
+
+
+def node_leaker(kind: str, directory: Path) -> Obedient:
+    """Return a Node program that keeps objects or buffers; skips where there is no Node."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    program = directory / "leaker.js"
+    program.write_text(NODE)
+    return Obedient([node, str(program), kind], directory)

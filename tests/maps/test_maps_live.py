@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from leakers import PYTHON_BODIES, Obedient, compiled, python_leaker
+from leakers import PYTHON_BODIES, Obedient, compiled, java_leaker, node_leaker, python_leaker
 
 from leakwatch.collectors.classes import classified, summed
 from leakwatch.model import Absence
@@ -110,6 +110,33 @@ def test_python_what_grows_is_named(tmp_path: Path, keep: Callable[[Obedient], O
     grown = gained(before, look(child.pid))
     assert grown.pop(PYTHON_CLASSES[body]) >= LEAKED_KIB * 1024 * 0.9
     assert max(grown.values()) < MIB, grown
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("objects", "anonymous"), ("direct", "arenas"), ("threads", "thread_stacks")]
+)
+def test_java_what_grows_is_named(
+    tmp_path: Path, keep: Callable[[Obedient], Obedient], kind: str, expected: str
+) -> None:
+    child = keep(java_leaker(kind, tmp_path))
+    before = look(child.pid)
+    child.leak(4 * LEAKED_KIB)  # of threads 512
+    grown = gained(before, look(child.pid))
+    assert max(grown, key=lambda key: grown[key]) == expected, grown
+    assert grown[expected] > 4 * MIB, grown
+
+
+# Buffers of 64 KiB are malloc's in both: from 128 KiB on it would map each. Java runs main in a thread of its own.
+@pytest.mark.parametrize(("kind", "expected"), [("objects", "anonymous"), ("buffers", "heap")])
+def test_node_what_grows_is_named(
+    tmp_path: Path, keep: Callable[[Obedient], Obedient], kind: str, expected: str
+) -> None:
+    child = keep(node_leaker(kind, tmp_path))
+    before = look(child.pid)
+    child.leak(4 * LEAKED_KIB)
+    grown = gained(before, look(child.pid))
+    assert max(grown, key=lambda key: grown[key]) == expected, grown
+    assert grown[expected] > 20 * MIB, grown
 
 
 def test_the_command_says_it(program: Path, tmp_path: Path, keep: Callable[[Obedient], Obedient]) -> None:

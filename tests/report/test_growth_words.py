@@ -83,6 +83,15 @@ def test_a_name_that_is_no_utf8_is_escaped_in_json() -> None:
     assert growth_words.as_object(None) is None
 
 
+def test_of_a_long_path_the_end_is_shown() -> None:
+    long = growth_words.short_title("file:/usr/lib/jvm/java-17-openjdk-amd64/lib/server/libjvm.so")
+    assert long.startswith("file …")
+    assert long.endswith("/lib/server/libjvm.so")
+    assert len(long) == 48
+    assert growth_words.short_title("heap") == "the heap"
+    assert len(growth_words.short_title("named:" + "x" * 200)) == 48
+
+
 def line(key: str, now: int, before: int | None, mappings: int = 1) -> maps.Line:
     old = None if before is None else ClassUse(key, 1, dirty_bytes=before)
     return maps.Line(key, ClassUse(key, mappings, 4 * MIB, dirty_bytes=now), old)
