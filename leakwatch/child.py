@@ -7,6 +7,7 @@ child's bytes, over pipes that nobody else holds: pickle is safe here and only h
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import subprocess
 import sys
@@ -23,6 +24,9 @@ Given = TypeVar("Given")
 Told = TypeVar("Told")
 _LOGGED = "\x1e"
 """Begins a line of standard error that is for the log: the level, a space, the message."""
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""numpy starts a thread a core otherwise, each with a buffer, for sums of twelve numbers."""
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ class Child(Generic[Given, Told]):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                env={**os.environ, **ONE_THREAD},
                 start_new_session=True,  # a Ctrl-C at the terminal is the daemon's, which ends in order
             )
         except OSError as error:

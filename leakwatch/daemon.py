@@ -102,7 +102,9 @@ class Daemon:
         self._begin_anew()
         try:
             now_ms = self._clock.now().wall_ms
-            pieces = recall_in_child(self._keeper.path, self._scan.plan, now_ms)
+            # A new store has nothing to tell, and a child costs half a second of CPU.
+            new = self._keeper.is_empty()
+            pieces = () if new else recall_in_child(self._keeper.path, self._scan.plan, now_ms)
             said, self._unstored = resume(self._scan, pieces, now_ms)
             self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, said)
             self._scraper.spent.totals = Totals.of(said.states.get(STATS, {}))
@@ -275,4 +277,6 @@ class Daemon:
         self._leaks, self._watched = (evaluation.counts[verdict] for verdict in (Verdict.LEAK, Verdict.WATCH))
 
     def _purge(self) -> None:
+        began_s = cpu_with_children_s()
         self._keeper.purge(self._config.store, self._config.sampling.interval_s)
+        self._scraper.spent.totals.upkeep_cpu_seconds += cpu_with_children_s() - began_s

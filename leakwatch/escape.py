@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
 
 
+def as_text(name: str) -> str:
+    r"""Return a name in which every byte that is no UTF-8 is spelled out as ``\xNN``: any encoder takes it."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _escaped(code: int) -> str:
     if code in _UNDECODABLE:
         code -= 0xDC00

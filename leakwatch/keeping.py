@@ -64,6 +64,10 @@ class StoreKeeper:
         self.generation += 1
         self._writer = open_writer(self.path, now_ms)
 
+    def is_empty(self) -> bool:
+        """Return whether nothing was ever stored. Raises the writer's errors."""
+        return self._writer.is_empty()
+
     def write_scrape(self, scrape: Scrape, blocks: list[SealedBlock], states: Mapping[str, object]) -> None:
         """Store a scrape and the blocks it completed, with those of scrapes that could not be stored, and ``states``.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 UNUSED = ("ssl", "_hashlib")
-"""The two ways to OpenSSL: SQLAlchemy imports asyncio for the names of two exceptions, asyncio imports ssl, and hashlib
+"""The two ways to OpenSSL: APScheduler imports asyncio for the name of one function, asyncio imports ssl, and hashlib
 takes its digests from OpenSSL where it can. The daemon opens no connection and needs no digest but those that Python
 itself has, and everybody who imports these copes without. Measured: 5.0 MB, a tenth of the daemon."""
 

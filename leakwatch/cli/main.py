@@ -24,6 +24,7 @@ from leakwatch.cli import (
     explain,
     incidents,
     maps,
+    ps,
     report,
     service,
     stats,
@@ -33,7 +34,7 @@ from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, explain, maps, incidents, stats, analyze, backtest, demo, config, db, doctor, service)
+VERBS = (daemon, report, explain, maps, incidents, stats, ps, analyze, backtest, demo, config, db, doctor, service)
 
 EPILOG = """\
 examples:
@@ -44,6 +45,7 @@ examples:
   sudo leakwatch explain shop.service      why it is, or is not, called a leak, and what would change that
   sudo leakwatch maps 812                  what part of one process's memory grows
   sudo leakwatch incidents ack ID          say that you know of one
+  sudo leakwatch ps -k -t                  who holds memory now, the largest last, with totals
   leakwatch analyze capture.csv.gz         the same verdicts on series from elsewhere
   leakwatch backtest --since 3d            what would have been alarmed when
   sudo leakwatch db stats                  what takes the room, and when it will be full

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from leakwatch.collectors.services import container_among, service_of
+from leakwatch.escape import as_text
 from leakwatch.model import Absence, ProcessInfo
 
 if TYPE_CHECKING:
@@ -68,8 +69,3 @@ def _own_container(procfs: ProcFS) -> str | None:
         return None
     own = procfs.cgroup(os.getpid())
     return None if isinstance(own, Absence) else container_among(own)
-
-
-def as_text(name: str) -> str:
-    r"""Return a name in which every byte that is no UTF-8 is spelled out as ``\xNN``: any encoder takes it."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

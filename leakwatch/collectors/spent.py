@@ -71,6 +71,7 @@ class Totals:
     kernel_cpu_seconds: float = 0.0
     storing_cpu_seconds: float = 0.0
     evaluating_cpu_seconds: float = 0.0
+    upkeep_cpu_seconds: float = 0.0
     full_reads: int = 0
     estimated: int = 0
     skipped: int = 0

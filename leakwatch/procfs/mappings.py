@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakwatch.model import Absence, AbsenceReason
-from leakwatch.procfs import pid_mappings, pid_mountinfo, process
+from leakwatch.procfs import pid_mappings, pid_mountinfo, pid_smaps, process
 from leakwatch.procfs.errors import MalformedError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def read_mappings(root: str, pid: int, at_most: int | None) -> Mapped | Absence:
     if pieces is None:
         return Absence(AbsenceReason.SKIPPED, f"{path}: more than {at_most} mappings")
     if not pieces:
-        explained = process.read_smaps(root, pid)
+        explained = process.read_smaps(root, pid, pid_smaps.parse_smaps)
         if isinstance(explained, Absence):
             return explained
         return Absence(AbsenceReason.UNSUPPORTED, f"{path}: empty, as its main thread has ended")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from leakwatch.model import Absence, AbsenceReason
-from leakwatch.procfs import pid_smaps, pid_stat
+from leakwatch.procfs import pid_stat
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import absence, exists, listed, read_file
 
@@ -84,13 +84,13 @@ def _of_living_thread(root: str, pid: int, name: str, parse: Parser[Record], see
     return seen
 
 
-def read_smaps(root: str, pid: int) -> pid_smaps.MemoryUse | Absence:
-    """Return the sums of ``smaps``, unless the process ended meanwhile.
+def read_smaps(root: str, pid: int, parse: Parser[Record]) -> Record | Absence:
+    """Return what ``parse`` makes of ``smaps``, unless the process ended meanwhile.
 
     The file takes many reads. When the process ends between two of them the rest is missing without an error, and
     the sum would be too small: so the process has to be alive still when the last byte has come.
     """
-    use = read_memory(root, pid, "smaps", pid_smaps.parse_smaps)
+    use = read_memory(root, pid, "smaps", parse)
     if isinstance(use, Absence):
         return use
     return ended_meanwhile(root, pid, f"{root}/{pid}/smaps") or use

@@ -23,6 +23,7 @@ _PARTS = (
     ("kernel_cpu_seconds", "kernel (slab, vmalloc, meminfo)"),
     ("storing_cpu_seconds", "storing"),
     ("evaluating_cpu_seconds", "evaluating"),
+    ("upkeep_cpu_seconds", "compressing history, removing old"),
 )
 _WHY = {
     "read": "read in the last round",
@@ -77,10 +78,10 @@ def _answer(stats: Mapping[str, Any]) -> list[str]:
 
 
 def _parts(stats: Mapping[str, Any]) -> list[str]:
-    total, rounds = sum(stats[key] for key, _ in _PARTS) or 1.0, stats["rounds"] or 1
+    total, rounds = sum(stats.get(key, 0.0) for key, _ in _PARTS) or 1.0, stats["rounds"] or 1
     cells = [
-        (title, _seconds(stats[key]), _seconds(stats[key] / rounds), f"{100 * stats[key] / total:.0f} %")
-        for key, title in _PARTS
+        (title, _seconds(spent), _seconds(spent / rounds), f"{100 * spent / total:.0f} %")
+        for spent, title in ((stats.get(key, 0.0), title) for key, title in _PARTS)
     ]
     heading = ("CPU time", f"in {count(stats['rounds'], 'round')}", "a round", "share")
     counted = (

@@ -209,6 +209,11 @@ class Writer:
         with self._transaction() as (connection, _):
             return str(connection.execute(texts.QUICK_CHECK).fetchone()[0])
 
+    def is_empty(self) -> bool:
+        """Return whether nothing was ever stored; the newest scrape is never purged."""
+        with self._transaction() as (connection, _):
+            return connection.execute(texts.ANY_SCRAPE).fetchone() is None
+
     def give_back(self, pages: int) -> None:
         """Return free pages to the file system, a transaction of its own."""
         with self._lock, translated(self.path):

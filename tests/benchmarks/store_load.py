@@ -42,7 +42,7 @@ SUSPECTS = 3
 """Findings that are written at every evaluation; the others are once an hour."""
 BLOCK_SCRAPES = 5
 TICKS_A_SCRAPE = 6000
-TIMED = ("sampling", "listing", "looking", "reading", "delivering", "kernel", "storing", "evaluating")
+TIMED = ("sampling", "listing", "looking", "reading", "delivering", "kernel", "storing", "evaluating", "upkeep")
 WINDOWS_S = (4 * 3600, 16 * 3600, 64 * 3600)
 STAY, MOVE = 5, 0.25
 

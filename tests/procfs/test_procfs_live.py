@@ -92,9 +92,11 @@ def own_memory(proc: ProcFS) -> MemoryUse:
 
 
 def test_uss_and_statm_rise_by_what_is_mapped_and_written(proc: ProcFS) -> None:
+    piece = b"x" * MIB  # not 32 at once: malloc may keep them when they are freed, or give back others with them
     before, pages_before = own_memory(proc), proc.statm(os.getpid())
     with mmap.mmap(-1, 32 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
-        area.write(b"x" * len(area))
+        for _ in range(32):
+            area.write(piece)
         after, pages_after = own_memory(proc), proc.statm(os.getpid())
     assert after.uss_bytes - before.uss_bytes == pytest.approx(32 * MIB, abs=2 * MIB)
     assert isinstance(pages_before, PidStatm)

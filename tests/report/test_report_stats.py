@@ -19,7 +19,7 @@ ROW = {
 
 
 def stored(**changed: Any) -> dict[str, Any]:
-    parts = ("listing", "looking", "reading", "delivering", "kernel", "storing", "evaluating")
+    parts = ("listing", "looking", "reading", "delivering", "kernel", "storing", "evaluating", "upkeep")
     return {
         "at_ms": 1_790_000_000_000,
         "interval_s": 60.0,
@@ -42,14 +42,15 @@ def test_the_answer_comes_first_then_the_time_then_who_is_dear() -> None:
         "Sampling 1000 processes took 30 ms of CPU in the last round, 0.05 % of a core at one round every 60 s.\n"
         "12 read fully, 988 estimated, none left out.\n"
         "\n"
-        "CPU time                         in 10 rounds  a round  share\n"
-        "listing processes                1.0 s         100 ms   14 %\n"
-        "looking at each (statm), names   1.0 s         100 ms   14 %\n"
-        "full reads (smaps_rollup)        1.0 s         100 ms   14 %\n"
-        "values, threads, open files      1.0 s         100 ms   14 %\n"
-        "kernel (slab, vmalloc, meminfo)  1.0 s         100 ms   14 %\n"
-        "storing                          1.0 s         100 ms   14 %\n"
-        "evaluating                       1.0 s         100 ms   14 %\n"
+        "CPU time                           in 10 rounds  a round  share\n"
+        "listing processes                  1.0 s         100 ms   12 %\n"
+        "looking at each (statm), names     1.0 s         100 ms   12 %\n"
+        "full reads (smaps_rollup)          1.0 s         100 ms   12 %\n"
+        "values, threads, open files        1.0 s         100 ms   12 %\n"
+        "kernel (slab, vmalloc, meminfo)    1.0 s         100 ms   12 %\n"
+        "storing                            1.0 s         100 ms   12 %\n"
+        "evaluating                         1.0 s         100 ms   12 %\n"
+        "compressing history, removing old  1.0 s         100 ms   12 %\n"
         "Of all values 8800 were estimated and 0 left out, counted by process and round; 1200 full reads, 0 of them "
         "mapping by mapping.\n"
         "\n"

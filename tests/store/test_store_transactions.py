@@ -65,6 +65,12 @@ def test_a_commit_that_fails_does_not_leave_its_transaction_open(writer: Writer)
     assert driver.execute("SELECT count(*) FROM b").fetchall() == [(0,)]
 
 
+def test_a_store_is_empty_until_the_first_scrape(writer: Writer) -> None:
+    assert writer.is_empty()
+    writer.write_scrape(scrape(1))
+    assert not writer.is_empty()
+
+
 def test_a_closed_writer_says_so(store: Path) -> None:
     writer = Writer(store)
     writer.close()

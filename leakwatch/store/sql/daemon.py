@@ -8,6 +8,7 @@ from __future__ import annotations
 TABLE_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
 REVISIONS = "SELECT version_num FROM alembic_version"
 QUICK_CHECK = "PRAGMA quick_check(1)"
+ANY_SCRAPE = "SELECT id FROM scrape LIMIT 1"
 
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:

@@ -1,0 +1,231 @@
+"""``leakwatch ps``: who holds memory now, by process, user, mapping or the whole machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    import re
+
+    from leakwatch.procfs.root import ProcFS
+    from leakwatch.ps.reading import Reading, Wanted
+    from leakwatch.ps.table import Scale
+    from leakwatch.ps.views import Row, View
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    from leakwatch.cli.ps_arguments import add_arguments
+
+    add_arguments(verbs, common).set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is held; return 0."""
+    from leakwatch.procfs.root import ProcFS
+
+    if args.source is None:
+        return _run(args, ProcFS(args.proc))
+    from leakwatch.ps.capture import captured
+
+    with captured(args.source) as root:
+        return _run(args, ProcFS(root))
+
+
+def _run(args: argparse.Namespace, procfs: ProcFS) -> int:
+    from leakwatch.errors import EXIT_OK
+    from leakwatch.ps import table
+
+    view, wanted = _view(args), _wanted(args, live=procfs.root == "/proc")
+    named = table.chosen("-c", view, args.columns)
+    drawn = _chart_label(args, view)
+    sort = (table.chosen("-s", view, args.sort) or (view.drawn if drawn else view.sort,))[0]
+    wanted = _with_mappings(wanted, args, named, sort)
+    rows, reading = _rows(args, procfs, wanted)
+    if args.source is not None:  # where it was unpacked is of no interest
+        reading.failed = [why.replace(f"{procfs.root}/", f"{args.source}: ") for why in reading.failed]
+    scale = _scale(args, procfs)
+    if drawn:
+        _draw(args, view, rows, drawn, (named, sort), scale)
+    else:
+        rows = table.ordered(rows, sort, largest_first=args.reverse)
+        _print(args, view, rows, named, scale)
+    _remark(args, wanted, reading, bool(rows))
+    return EXIT_OK
+
+
+def _view(args: argparse.Namespace) -> View:
+    from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS
+
+    if args.users:
+        return USERS
+    return MAPPINGS if args.mappings else SYSTEM if args.system else PROCESSES
+
+
+def _wanted(args: argparse.Namespace, *, live: bool) -> Wanted:
+    import os
+
+    from leakwatch.ps.reading import Wanted
+
+    return Wanted(
+        pids=frozenset(args.pid),
+        not_pid=os.getpid() if live and args.processfilter is not None else None,
+        process=_pattern("-P", args.processfilter),
+        user=_pattern("-U", args.userfilter),
+        mapping=_pattern("-M", args.mapfilter),
+    )
+
+
+def _with_mappings(wanted: Wanted, args: argparse.Namespace, named: tuple[str, ...], sort: str) -> Wanted:
+    """Return what to read: mapping by mapping only where something asked for needs it."""
+    from dataclasses import replace
+
+    return replace(wanted, by_mapping=args.mappings or "maps" in (*named, sort))
+
+
+def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
+    import re
+
+    from leakwatch.errors import UsageError
+
+    try:
+        return None if text is None else re.compile(text)
+    except re.error as error:
+        raise UsageError(f"{option}: {text!r} is no regular expression: {error}") from None
+
+
+def _rows(args: argparse.Namespace, procfs: ProcFS, wanted: Wanted) -> tuple[list[Row], Reading]:
+    from leakwatch.errors import ProcUnavailableError
+    from leakwatch.model import Absence
+    from leakwatch.ps import views
+    from leakwatch.ps.reading import Reading, read
+
+    if args.system:
+        meminfo = procfs.meminfo()
+        if isinstance(meminfo, Absence):
+            raise ProcUnavailableError(f"the whole machine cannot be shown (-w): {meminfo.detail}")
+        return views.system_rows(meminfo, _installed(args)), Reading()
+    reading = read(procfs, wanted)
+    if args.users:
+        return views.user_rows(reading.held, numeric=args.numeric), reading
+    if args.mappings:
+        return views.mapping_rows(reading.held), reading
+    return views.process_rows(reading.held, numeric=args.numeric), reading
+
+
+def _installed(args: argparse.Namespace) -> int | None:
+    from leakwatch.errors import UsageError
+    from leakwatch.units import parse_size
+
+    try:
+        return None if args.realmem is None else parse_size(args.realmem)
+    except ValueError as error:
+        raise UsageError(f"-R: {error}") from None
+
+
+def _scale(args: argparse.Namespace, procfs: ProcFS) -> Scale:
+    from leakwatch.model import Absence
+    from leakwatch.ps.table import Scale, Style
+
+    style = Style.SUFFIX if args.abbreviate else Style.PERCENT if args.percent else Style.KIB
+    meminfo = procfs.meminfo()
+    installed = _installed(args)
+    if isinstance(meminfo, Absence):
+        return Scale(style, installed, None)
+    return Scale(style, installed or meminfo.get("MemTotal"), meminfo.get("SwapTotal"))
+
+
+def _print(args: argparse.Namespace, view: View, rows: list[Row], named: tuple[str, ...], scale: Scale) -> None:
+    from leakwatch.ps import table
+
+    if args.format == "json":
+        print(table.as_json(view, rows, named or view.json), end="")
+        return
+    text = table.render(
+        view,
+        rows,
+        named or view.shown,
+        scale,
+        header=not args.no_header,
+        totals=args.totals,
+        terminal_width=_terminal_width(),
+    )
+    print(text, end="")
+
+
+def _terminal_width() -> int | None:
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _chart_label(args: argparse.Namespace, view: View) -> str:
+    """Return the column that names what is drawn, empty where a table is wanted."""
+    from leakwatch.errors import UsageError
+    from leakwatch.ps.figure import picture_format
+    from leakwatch.ps.table import chosen
+
+    option, text = ("--pie", args.pie) if args.pie is not None else ("--bar", args.bar)
+    if text is None:
+        if args.output:
+            raise UsageError("-o writes a chart; add --bar or --pie (tables and JSON go to standard output)")
+        return ""
+    if args.format == "json":
+        raise UsageError(f"{option} draws a chart and --format json writes none; leave one of them out")
+    if args.output:
+        picture_format(args.output)
+    return chosen(option, view, text)[0] if text else view.label
+
+
+def _draw(
+    args: argparse.Namespace, view: View, rows: list[Row], label: str, what: tuple[tuple[str, ...], str], scale: Scale
+) -> None:
+    """Draw the sort column or, as bars, the numbers among the columns chosen."""
+    import sys
+
+    from leakwatch.cli.output import written
+    from leakwatch.errors import UsageError
+    from leakwatch.ps import bars, chart, figure
+    from leakwatch.ps.views import Kind
+
+    named, sort = what
+    several = tuple(name for name in named if view.columns[name].kind is Kind.SIZE)
+    if args.pie is not None:
+        drawing = chart.shares(view, rows, label, sort, scale)
+    else:
+        drawing = chart.bars(view, rows, label, several or (sort,), scale)
+    if not args.output:
+        plain = not _shows_blocks(sys.stdout.encoding)
+        print(bars.draw(drawing, _terminal_width(), plain=plain, header=not args.no_header), end="")
+        return
+    if not any(map(any, drawing.values)):
+        raise UsageError(f"there is nothing to draw: {sort} is 0 everywhere, or nothing matches")
+    figure.figure_class()  # before a file is made: where it is missing there shall be none
+    save = figure.save_pie if args.pie is not None else figure.save_bars
+    with written(args.output, binary=True, force=args.force) as (_, out):
+        save(drawing, out, figure.picture_format(args.output))
+
+
+def _shows_blocks(encoding: str | None) -> bool:
+    try:
+        "█".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _remark(args: argparse.Namespace, wanted: Wanted, reading: Reading, found: bool) -> None:
+    """Tell on standard error what is missing and, on a terminal, what the numbers are."""
+    import sys
+
+    from leakwatch.ps.remarks import remarks
+
+    if args.format == "table" and sys.stdout.isatty() and found and not (args.abbreviate or args.percent):
+        chart = args.bar is not None or args.pie is not None
+        if not chart:
+            print("Sizes in KiB; -k shows units.", file=sys.stderr)
+    filtered = bool(wanted.pids or wanted.process or wanted.user or wanted.mapping)
+    for line in remarks(reading, filtered=filtered):
+        print(line, file=sys.stderr)

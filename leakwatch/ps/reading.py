@@ -1,0 +1,139 @@
+"""Reads what every process holds, or why that cannot be read."""
+
+from __future__ import annotations
+
+import pwd
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from leakwatch.escape import as_text
+from leakwatch.model import Absence, AbsenceReason
+from leakwatch.ps.sums import Held, Sums, matching, of_names
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping
+
+    from leakwatch.procfs.pid_smaps_names import NameUse
+    from leakwatch.procfs.pid_stat import PidStat
+    from leakwatch.procfs.root import ProcFS
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which processes, which of their mappings, and whether mapping by mapping, which is dearer."""
+
+    pids: frozenset[int] = frozenset()
+    """Empty stands for all."""
+    not_pid: int | None = None
+    """Left out: ourselves, whose command line holds the pattern that is looked for in command lines."""
+    process: re.Pattern[str] | None = None
+    """Found in the name or the command line."""
+    user: re.Pattern[str] | None = None
+    mapping: re.Pattern[str] | None = None
+    """With it only what matches is summed, and processes that map no such thing are left out."""
+    by_mapping: bool = False
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read and what was not."""
+
+    held: list[Held] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    """Pid and name of those the kernel shows only to somebody with more privileges."""
+    failed: list[str] = field(default_factory=list)
+    """Files, and what was wrong with each."""
+
+
+def read(procfs: ProcFS, wanted: Wanted) -> Reading:
+    """Read every process wanted; raises ProcUnavailableError when the tree cannot be listed.
+
+    Kernel threads and zombies have no memory of their own, and who ends meanwhile has none left: neither is an error.
+    """
+    found = Reading()
+    for pid in procfs.pids():
+        if (wanted.pids and pid not in wanted.pids) or pid == wanted.not_pid:
+            continue
+        stat = procfs.stat(pid)
+        if isinstance(stat, Absence):
+            _note(found, procfs, pid, "?", stat)
+        elif not (stat.is_kernel_thread or stat.is_zombie):
+            _read_one(found, procfs, stat, wanted)
+    return found
+
+
+def _read_one(found: Reading, procfs: ProcFS, stat: PidStat, wanted: Wanted) -> None:
+    pid, name = stat.pid, as_text(stat.comm)
+    args, uid = procfs.cmdline(pid), procfs.owner(pid)
+    if isinstance(uid, Absence):
+        return
+    command = as_text(" ".join(() if isinstance(args, Absence) else args)) or f"[{name}]"
+    user = username(uid)
+    if _left_out(wanted.process, name, command) or _left_out(wanted.user, user):
+        return
+    named = _by_name(procfs, pid) if wanted.by_mapping or wanted.mapping else {}
+    sums = named if isinstance(named, Absence) else _sums(procfs, stat, named, wanted)
+    if isinstance(sums, Absence):
+        _note(found, procfs, pid, name, sums)
+    elif sums is not None and not isinstance(named, Absence):
+        found.held.append(Held(pid, uid, user, name, command, sums, matching(named, wanted.mapping)))
+
+
+def _left_out(pattern: re.Pattern[str] | None, *texts: str) -> bool:
+    return pattern is not None and not any(pattern.search(text) for text in texts)
+
+
+def _by_name(procfs: ProcFS, pid: int) -> dict[str, NameUse] | Absence:
+    found = procfs.memory_by_name(pid)
+    return found if isinstance(found, Absence) else {as_text(name): use for name, use in found.items()}
+
+
+def _sums(procfs: ProcFS, stat: PidStat, named: Mapping[str, NameUse], wanted: Wanted) -> Sums | Absence | None:
+    """Return what a process holds, of what was asked for; None where that is nothing at all."""
+    if not named:
+        return _totals(procfs, stat)
+    if wanted.mapping is not None:
+        chosen = matching(named, wanted.mapping)
+        return of_names(chosen) if chosen else None
+    sums = of_names(named)
+    # The size is as the kernel counts it, without the page it shows as [vsyscall]: the same as where totals are read.
+    return replace(sums, vss_bytes=stat.vsize_bytes) if stat.vsize_bytes else sums
+
+
+def _totals(procfs: ProcFS, stat: PidStat) -> Sums | Absence:
+    use = procfs.memory(stat.pid)
+    if isinstance(use, Absence):
+        return use
+    vss_bytes = stat.vsize_bytes
+    if not vss_bytes:  # its main thread has ended, whose files show zeros
+        statm = procfs.statm(stat.pid)
+        if isinstance(statm, Absence):
+            return statm
+        vss_bytes = statm.size_pages * procfs.page_size
+    return Sums(use.swap_bytes, use.uss_bytes, use.pss_bytes, use.rss_bytes, vss_bytes, use.mappings)
+
+
+def _note(found: Reading, procfs: ProcFS, pid: int, name: str, absence: Absence) -> None:
+    if absence.reason is AbsenceReason.DENIED:
+        found.refused.append((pid, name))
+    elif absence.reason in (AbsenceReason.MALFORMED, AbsenceReason.UNSUPPORTED) and _lives(procfs, pid):
+        found.failed.append(absence.detail)
+
+
+def _lives(procfs: ProcFS, pid: int) -> bool:
+    """Tell whether a process is still there in full: the files of one that ends are cut short."""
+    stat = procfs.stat(pid)
+    if isinstance(stat, Absence):
+        return stat.reason is AbsenceReason.MALFORMED
+    return not (stat.is_zombie or (stat.is_exiting and not stat.has_lost_main_thread))
+
+
+@cache
+def username(uid: int) -> str:
+    """Return the name this machine knows a user id by, else the number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

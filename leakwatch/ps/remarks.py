@@ -1,0 +1,35 @@
+"""Says what limits the answer: who could not be read, and what would read them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from leakwatch.escape import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
+
+    from leakwatch.ps.reading import Reading
+
+NAMED = 3
+"""Processes named as examples."""
+
+
+def remarks(reading: Reading, *, filtered: bool, root: bool | None = None) -> list[str]:
+    """Return a line for each thing that is missing; ``root`` is whether we are, worked out when not given."""
+    root = os.geteuid() == 0 if root is None else root
+    lines = []
+    if reading.refused:
+        named = ", ".join(f"{pid} ({printable(name)})" for pid, name in reading.refused[:NAMED])
+        way = "refused even to root: see leakwatch doctor" if root else "sudo leakwatch ps shows them"
+        lines.append(f"Not shown: {_processes(reading.refused)} whose memory we may not read, such as {named}; {way}.")
+    if reading.failed:
+        lines.append(f"Not read: {_processes(reading.failed)}, such as {printable(reading.failed[0])}.")
+    if filtered and not reading.held and not lines:
+        lines.append("No process matches.")
+    return lines
+
+
+def _processes(those: Sized) -> str:
+    return "1 process" if len(those) == 1 else f"{len(those)} processes"
