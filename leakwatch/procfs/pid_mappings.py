@@ -85,10 +85,11 @@ def parse(data: bytes) -> Piece:
     flags = _FLAGS.findall(data)
     if len(flags) != len(headers):
         flags = [b""] * len(headers)
+    known = {raw: _decoded(raw) for raw in {*flags, *(word for words in headers for word in words[2:4] + words[5:])}}
     found = [
         Mapping(
-            int(start, 16), int(end, 16), permissions.decode(), device.decode(), int(inode), _path(path),
-            flag.decode(), rss, pss, clean, dirty, hugetlb, swap, swap_pss, anonymous,
+            int(start, 16), int(end, 16), known[permissions], known[device], int(inode), known[path],
+            known[flag], rss, pss, clean, dirty, hugetlb, swap, swap_pss, anonymous,
         )
         for (start, end, permissions, device, inode, path), flag, rss, pss, clean, dirty, hugetlb, swap, swap_pss,
         anonymous in zip(headers, flags, *columns, strict=True)
@@ -96,7 +97,7 @@ def parse(data: bytes) -> Piece:
     return Piece(found, frozenset(lacking))
 
 
-def _path(raw: bytes) -> str:
+def _decoded(raw: bytes) -> str:
     return raw.replace(_ESCAPED_NEWLINE, b"\n").decode("utf-8", "surrogateescape")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from leakwatch.collectors.estimate import full_read
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import mappings, pid_mappings, pid_mountinfo, pid_smaps
 from leakwatch.procfs.errors import MalformedError
@@ -155,3 +158,35 @@ def test_a_device_is_asked_for_once(tmp_path: Path) -> None:
     assert devices.among(7, found) == {"00:17"}
     (tmp_path / "7" / "mountinfo").unlink()
     assert devices.among(7, found) == {"00:17"}
+
+
+FORKS = """\
+import os, sys
+kept = [bytes(3000) for _ in range(7000)]
+large = bytearray(b"x") * (8 << 20)
+if os.fork():
+    large[: 2 << 20] = b"y" * (2 << 20)
+    print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_pages_shared_after_a_fork_are_seen_as_the_rollup_sees_them() -> None:
+    argv = [sys.executable, "-I", "-S", "-c", FORKS]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        child.stdout.readline()
+        procfs = ProcFS()
+        found, use = procfs.mappings(child.pid), procfs.memory(child.pid)
+        child.stdin.close()
+    assert not isinstance(found, Absence)
+    assert not isinstance(use, Absence)
+    if use.pss_anon_bytes is None:
+        pytest.skip("this kernel's rollup does not have Pss_Anon")
+    assert use.anonymous_bytes is not None
+    assert use.anonymous_bytes - use.pss_anon_bytes > 8 << 20
+    assert found.use.pss_anon_bytes == pytest.approx(use.pss_anon_bytes, abs=512 * KIB)
+    mine, theirs = full_read(found.use, 4096), full_read(use, 4096)
+    assert mine.cow == pytest.approx(theirs.cow, rel=0.05)
+    assert mine.sharers == pytest.approx(theirs.sharers, rel=0.05)
