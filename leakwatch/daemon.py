@@ -16,7 +16,7 @@ from leakwatch import __version__, sdnotify
 from leakwatch.alerting.journal import DAEMON_FATAL
 from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
-from leakwatch.collectors.limits import CgroupLimits
+from leakwatch.collectors.limits import CgroupLimits, slab_aliases_of
 from leakwatch.collectors.scrape import PROCESSES, Scraper
 from leakwatch.collectors.spent import STATS, Totals
 from leakwatch.collectors.ticks import TickClock
@@ -90,7 +90,7 @@ class Daemon:
         look_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
         self._scraper = Scraper(procfs, boot_id, config.sampling, look_every_s)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
-        self._limits = CgroupLimits(procfs)
+        self._limits, self._aliases = CgroupLimits(procfs), slab_aliases_of(procfs)
         self._keeper = StoreKeeper(store, self._clock)
         try:
             self._resume()
@@ -113,7 +113,7 @@ class Daemon:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._scan = Scan(self._config, self._limits, in_child)
+        self._scan = Scan(self._config, self._limits, in_child, self._aliases)
         self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, None)
 
     @property

@@ -179,6 +179,13 @@ def _kernel(procfs: ProcFS) -> Iterator[Line]:
     known = procfs.slab_reclaimable("dentry")
     if isinstance(known, Absence) and not isinstance(slab, Absence):
         yield Line("info", f"{known.detail}: whether a slab cache is reclaimable is judged by its name")
+    for found, lost in (
+        (procfs.zoneinfo(), "free pages on the CPUs' lists count as unaccounted"),
+        (procfs.sockets(), "what waits in sockets is not watched"),
+        (procfs.dying_cgroups(), "their number is not known"),
+    ):
+        if isinstance(found, Absence):
+            yield Line("info", f"{found.detail}: {lost}")
 
 
 def _unread(name: str, absence: Absence) -> Line:

@@ -48,13 +48,26 @@ CLASS_MAPPINGS = "class.mappings"
 SLAB_ACTIVE = "slab.active_bytes"
 SLAB_PAGES = "slab.pages_bytes"
 SLAB_RECLAIMABLE = "slab.reclaimable"
+SLAB_OBJECT = "slab.object_bytes"
+SLAB_OBJECTS = "slab.objects_per_slab"
 VMALLOC_BYTES = "vmalloc.bytes"
 KERNEL_UNACCOUNTED = "kernel.unaccounted_bytes"
+KERNEL_UNCERTAINTY = "kernel.unaccounted_uncertainty_bytes"
 KERNEL_UNAVAILABLE = "kernel.unavailable_bytes"
+KERNEL_CPU_LISTS = "kernel.free_on_cpu_lists_bytes"
+KERNEL_ZSPAGES = "kernel.zspages_bytes"
+KERNEL_SOCKET_BYTES = "kernel.socket_bytes"
+KERNEL_SOCKETS = "kernel.sockets"
+KERNEL_DYING_CGROUPS = "kernel.dying_cgroups"
 KERNEL_VMALLOC_USED = "kernel.vmalloc_used_bytes"
 KERNEL_SUNRECLAIM = "kernel.slab_unreclaimable_bytes"
+KERNEL_PERCPU = "kernel.percpu_bytes"
+KERNEL_STACK = "kernel.stack_bytes"
 PARTS_OF_TOTAL = {KERNEL_SUNRECLAIM: TargetKind.SLAB, KERNEL_VMALLOC_USED: TargetKind.VMALLOC}
 """The kernel's totals, and what they are made of: parts that explain a total's growth are reported in its place."""
+TOLD_BY_OTHERS = frozenset({*PARTS_OF_TOTAL, KERNEL_STACK, KERNEL_UNACCOUNTED})
+"""What is not reported where something that says more explains its growth: parts; the vmalloc caller of kernel stacks;
+socket buffers, which are no part but lie in what is unaccounted."""
 COLLECTOR_UP = "collector.up"
 COLLECTOR_DURATION = "collector.duration_us"
 COLLECTOR_TARGETS = "collector.targets_read"
@@ -76,7 +89,10 @@ MEMINFO: dict[str, Metric] = dict(
         _meminfo("kernel.mem_available_bytes", "MemAvailable", "available RAM", "since 3.14"),
         _meminfo("kernel.buffers_bytes", "Buffers", "block device buffers"),
         _meminfo("kernel.cached_bytes", "Cached", "page cache", "includes Shmem"),
-        _meminfo("kernel.swap_cached_bytes", "SwapCached", "swap cache"),
+        _meminfo("kernel.swap_cached_bytes", "SwapCached", "swap cache", "counts mapped pages as well"),
+        _meminfo("kernel.lru_active_bytes", "Active", "pages used lately"),
+        _meminfo("kernel.lru_inactive_bytes", "Inactive", "pages not used lately"),
+        _meminfo("kernel.lru_unevictable_bytes", "Unevictable", "pages that cannot be given back"),
         _meminfo("kernel.anon_bytes", "AnonPages", "anonymous memory"),
         _meminfo("kernel.mapped_bytes", "Mapped", "mapped files"),
         _meminfo("kernel.mlocked_bytes", "Mlocked", "locked memory"),
@@ -85,10 +101,13 @@ MEMINFO: dict[str, Metric] = dict(
         _meminfo("kernel.slab_bytes", "Slab", "slab"),
         _meminfo("kernel.slab_reclaimable_bytes", "SReclaimable", "reclaimable slab"),
         _meminfo(KERNEL_SUNRECLAIM, "SUnreclaim", "unreclaimable slab", judged=True),
-        _meminfo("kernel.stack_bytes", "KernelStack", "kernel stacks", judged=True),
+        _meminfo(KERNEL_STACK, "KernelStack", "kernel stacks", judged=True),
         _meminfo("kernel.page_tables_bytes", "PageTables", "page tables", judged=True),
-        _meminfo("kernel.sec_page_tables_bytes", "SecPageTables", "secondary page tables"),
+        _meminfo(
+            "kernel.sec_page_tables_bytes", "SecPageTables", "secondary page tables", "of KVM, IOMMU", judged=True
+        ),
         _meminfo("kernel.bounce_bytes", "Bounce", "bounce buffers"),
+        _meminfo("kernel.fuse_writeback_bytes", "WritebackTmp", "FUSE, being written"),
         _meminfo(
             KERNEL_VMALLOC_USED,
             "VmallocUsed",
@@ -97,10 +116,15 @@ MEMINFO: dict[str, Metric] = dict(
             "pages in /proc/vmallocinfo stands in, where it is readable",
             judged=True,
         ),
-        _meminfo("kernel.percpu_bytes", "Percpu", "per-CPU memory", judged=True),
-        _meminfo("kernel.hugetlb_bytes", "Hugetlb", "hugetlb pool", "since 4.20"),
+        _meminfo(KERNEL_PERCPU, "Percpu", "per-CPU memory", judged=True),
+        _meminfo(
+            "kernel.hugetlb_bytes", "Hugetlb", "hugetlb pool", "since 4.20; before it the pool of the default size"
+        ),
+        _meminfo("kernel.poisoned_bytes", "HardwareCorrupted", "broken RAM taken out of use"),
         _meminfo("kernel.zswap_bytes", "Zswap", "compressed swap in RAM"),
-        _meminfo("kernel.balloon_bytes", "Balloon", "given to the hypervisor"),
+        _meminfo(
+            "kernel.balloon_bytes", "Balloon", "given to the hypervisor", "a virtio balloon takes it out of MemTotal"
+        ),
         _meminfo("kernel.swap_total_bytes", "SwapTotal", "swap"),
         _meminfo("kernel.swap_free_bytes", "SwapFree", "free swap"),
         _meminfo("kernel.committed_bytes", "Committed_AS", "committed address space"),
@@ -152,13 +176,52 @@ _OTHERS = (
     Metric(SLAB_ACTIVE, Unit.BYTES, "slab objects in use", "/proc/slabinfo active_objs x objsize", judged=True),
     Metric(SLAB_PAGES, Unit.BYTES, "slab pages", "/proc/slabinfo num_slabs x pagesperslab x page size"),
     Metric(SLAB_RECLAIMABLE, Unit.BOOL, "reclaimable", "/sys/kernel/slab/CACHE/reclaim_account, else by its name"),
+    Metric(
+        SLAB_OBJECT,
+        Unit.BYTES,
+        "size of an object",
+        "/proc/slabinfo objsize",
+        "sampled now and then: it does not change; objects in use are slab.active_bytes divided by it",
+    ),
+    Metric(SLAB_OBJECTS, Unit.COUNT, "objects in a slab", "/proc/slabinfo objperslab", "sampled now and then"),
     Metric(VMALLOC_BYTES, Unit.BYTES, "vmalloc of one caller", "/proc/vmallocinfo pages x page size", judged=True),
-    Metric(KERNEL_UNACCOUNTED, Unit.BYTES, "unaccounted", "derived, see collectors/unaccounted.py", judged=True),
+    Metric(KERNEL_UNACCOUNTED, Unit.BYTES, "unaccounted", "derived, see accounting.py", judged=True),
+    Metric(
+        KERNEL_UNCERTAINTY,
+        Unit.BYTES,
+        "uncertainty of what is unaccounted",
+        "derived, see accounting.py; /proc/zoneinfo vm stats threshold",
+        "sampled now and then: it hardly changes",
+    ),
+    Metric(
+        KERNEL_CPU_LISTS,
+        Unit.BYTES,
+        "free RAM on lists of the CPUs",
+        "/proc/zoneinfo pagesets count",
+        "in no line of /proc/meminfo",
+    ),
+    Metric(KERNEL_ZSPAGES, Unit.BYTES, "compressed memory", "/proc/zoneinfo nr_zspages", "since 4.8; zram and zswap"),
+    Metric(
+        KERNEL_SOCKET_BYTES,
+        Unit.BYTES,
+        "socket buffers",
+        "/proc/1/net/sockstat mem x page size, sockstat6",
+        "TCP and UDP of the whole machine; partly in slab caches, partly in what is unaccounted",
+        judged=True,
+    ),
+    Metric(KERNEL_SOCKETS, Unit.COUNT, "sockets", "/proc/1/net/sockstat used", "of the first process's network"),
+    Metric(
+        KERNEL_DYING_CGROUPS,
+        Unit.COUNT,
+        "control groups removed and still held",
+        "cgroup.stat nr_dying_descendants; version 1: /proc/cgroups less the directories",
+        "since 4.14 with version 2; sampled now and then",
+    ),
     Metric(
         KERNEL_UNAVAILABLE,
         Unit.BYTES,
         "memory not available",
-        "derived: MemTotal - MemAvailable",
+        "derived: MemTotal - MemAvailable - free on lists of the CPUs",
         "tells whether growth of reclaimable memory takes memory from anybody; never reported by itself",
     ),
     Metric(COLLECTOR_UP, Unit.BOOL, "collector worked", "leakwatch"),

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
 from leakwatch.analysis.derive import Key, judged_values
-from leakwatch.analysis.findings import Judged, Member, finding_id, kernel_findings, service_finding
+from leakwatch.analysis.findings import Member, finding_id, kernel_findings, service_finding
+from leakwatch.analysis.judged import Judged
+from leakwatch.analysis.kernel_facts import KernelFacts, no_aliases
 from leakwatch.analysis.lives import Life, Lives
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
@@ -24,7 +26,7 @@ from leakwatch.proof import Proof
 from leakwatch.roster import Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.question import Question
@@ -66,7 +68,13 @@ class Evaluation:
 class Scan:
     """All series under watch; ``feed`` and ``evaluate`` may be called from two threads."""
 
-    def __init__(self, config: Config, limits: Limits, judge: Judge = in_process) -> None:
+    def __init__(
+        self,
+        config: Config,
+        limits: Limits,
+        judge: Judge = in_process,
+        aliases: Callable[[str], tuple[str, ...]] = no_aliases,
+    ) -> None:
         self._config = config
         self._judge = judge
         self._headroom = Headroom(limits)
@@ -76,7 +84,7 @@ class Scan:
         self._series: dict[Key, SeriesState] = {}
         self._missing: dict[Key, int] = {}
         self._roster = Roster(config.ignore)
-        self._reclaimable: dict[str, bool] = {}
+        self._facts = KernelFacts(aliases)
         self._written: dict[Key, str] = {}
         self._whose: dict[Key, str] = {}
         """Of each process's series: the program within a service whose lives it is one of."""
@@ -127,10 +135,9 @@ class Scan:
 
     def _note(self, values: Mapping[Key, int]) -> None:
         for (metric, target), value in values.items():
+            self._facts.note(metric, target, value)
             if target.kind is TargetKind.HOST:
                 self._headroom.note(metric, value)
-            elif metric == metrics.SLAB_RECLAIMABLE:
-                self._reclaimable[target.key] = bool(value)
 
     def set_processes(self, processes: Iterable[ProcessInfo]) -> None:
         """Say which processes there were when the stored samples that follow were taken."""
@@ -297,7 +304,7 @@ class Scan:
             and not matches(self._config.ignore.kernel, target.key, metric, metrics.title(metric))
         ]
         unavailable = judged.get((metrics.KERNEL_UNAVAILABLE, HOST))
-        return kernel_findings(kernel, self._reclaimable, unavailable.assessment if unavailable else None)
+        return kernel_findings(kernel, self._facts, unavailable.assessment if unavailable else None)
 
     def forget_stored(self) -> None:
         """Take it that no suspicion is stored: the next evaluation hands over all of them."""

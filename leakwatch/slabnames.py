@@ -23,7 +23,7 @@ freed with the inode, so they grow and shrink as the inode caches do; a walk ove
 
 _OF_FILE_SYSTEMS = ("_inode_cache", "_inode", "_inode_info")
 """How the inode caches of file systems that are not listed end: all but the pinned ones are reclaim-accounted."""
-_PINNED = frozenset({"hugetlbfs_inode_cache", "mqueue_inode_cache", "shmem_inode_cache", "sock_inode_cache"})
+PINNED = frozenset({"hugetlbfs_inode_cache", "mqueue_inode_cache", "shmem_inode_cache", "sock_inode_cache"})
 """Inodes that live as long as what they stand for: a file in memory, a queue, a socket; nothing shrinks these caches.
 mm/shmem.c and fs/hugetlbfs lost the flag for that in 2.6.9. net/socket.c still sets it: counted as reclaimable, while
 no shortage closes a leaked socket."""
@@ -33,7 +33,7 @@ _RECLAIMABLE_PREFIX = "kmalloc-rcl-"
 def gives_back(cache: str) -> bool:
     """Return whether the kernel frees this cache's objects when it needs memory, by its name alone."""
     name = cache.partition("@")[0].partition("(")[0]  # a second cache of a name, a memory cgroup's own (before 5.9)
-    if name in _PINNED:
+    if name in PINNED:
         return False
     known = name in RECLAIM_ACCOUNTED or name in WITH_INODES
     return known or name.startswith(_RECLAIMABLE_PREFIX) or name.endswith(_OF_FILE_SYSTEMS)

@@ -99,7 +99,7 @@ def _outlives(before: Entry, finding: Finding) -> bool:
 
 def _can_end(finding: Finding) -> bool:
     """Return whether a finding that is missing is of a suspect that ended; a total lives on, told by its parts."""
-    return _suspect(finding) and finding.metric not in metrics.PARTS_OF_TOTAL
+    return _suspect(finding) and finding.metric not in metrics.TOLD_BY_OTHERS
 
 
 def _suspect(finding: Finding) -> bool:

@@ -29,7 +29,8 @@ def judged_values(values: Mapping[Key, int], services: Iterable[tuple[Target, Se
     }
     total, available = (values.get((name, HOST)) for name in _UNJUDGED_BUT_NEEDED)
     if total is not None and available is not None:
-        out[metrics.KERNEL_UNAVAILABLE, HOST] = total - available
+        # Pages on the CPUs' own lists are free; they come and go by hundreds of MiB, and MemAvailable lacks them.
+        out[metrics.KERNEL_UNAVAILABLE, HOST] = total - available - values.get((metrics.KERNEL_CPU_LISTS, HOST), 0)
     out |= _processes(values, services)
     return out
 

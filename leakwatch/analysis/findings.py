@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
+from leakwatch.accounting import STACK_CALLERS
+from leakwatch.analysis.reclaim import PART_OF_TOTAL, SUSPECT, with_reclaim
 from leakwatch.model import (
     SEVERITY,
     Assessment,
@@ -17,25 +19,14 @@ from leakwatch.model import (
     ServiceKind,
     Target,
     TargetKind,
-    Verdict,
 )
 from leakwatch.units import format_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-SUSPECT = SEVERITY[Verdict.WATCH]
-PART_OF_TOTAL = 0.5
-"""A total's growth is explained by its parts when theirs makes up half of it: then only the parts are reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One series' assessment."""
-
-    metric: str
-    target: Target
-    assessment: Assessment
+    from leakwatch.analysis.judged import Judged
+    from leakwatch.analysis.kernel_facts import KernelFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,63 +87,56 @@ def _workers(members: Sequence[Member], growing: Sequence[Member]) -> str:
     return f"{len(growing)} of {len(members)} processes grow: {rates}"
 
 
-def kernel_findings(
-    judged: Sequence[Judged], reclaimable: Mapping[str, bool], unavailable: Assessment | None
-) -> list[Finding]:
+def kernel_findings(judged: Sequence[Judged], facts: KernelFacts, unavailable: Assessment | None) -> list[Finding]:
     """Return the findings of slab caches, vmalloc callers and the kernel's totals.
 
-    ``reclaimable`` tells it by cache, where known; ``unavailable`` is the assessment of MemTotal - MemAvailable.
+    ``unavailable`` is the assessment of MemTotal - MemAvailable.
     """
-    judged = [_with_reclaim(one, reclaimable, unavailable) for one in judged]
-    hidden = {metric for metric, parts in metrics.PARTS_OF_TOTAL.items() if _explained(judged, metric, parts)}
-    return [_kernel_finding(one, reclaimable) for one in judged if one.metric not in hidden]
+    hidden = {metric for metric in metrics.TOLD_BY_OTHERS if _explained(judged, metric, facts)}
+    milder = with_reclaim(judged, facts, unavailable)
+    return [
+        _kernel_finding(after, facts, along=after is not before)
+        for before, after in zip(judged, milder, strict=True)
+        if after.metric not in hidden
+    ]
 
 
-def _kernel_finding(judged: Judged, reclaimable: Mapping[str, bool]) -> Finding:
+def _kernel_finding(judged: Judged, facts: KernelFacts, *, along: bool) -> Finding:
+    """Return the finding; ``along`` says that its verdict is milder because of what can be reclaimed."""
     target = judged.target
     if target.kind is TargetKind.HOST:
         name, key = metrics.title(judged.metric), Target(TargetKind.HOST, judged.metric)
     else:
         name, key = target.key, target
-    note = ""
-    if target.kind is TargetKind.SLAB:
-        known = reclaimable.get(target.key)
-        note = "slab cache" if known is None else "reclaimable slab cache" if known else "unreclaimable slab cache"
-    elif target.kind is TargetKind.VMALLOC:
-        note = "vmalloc, by the function that asked for it"
+    suspect = SEVERITY[judged.assessment.verdict] >= SUSPECT
     return Finding(
         id=finding_id(key),
         kind=FindingKind.KERNEL,
         name=name,
         metric=judged.metric,
         assessment=judged.assessment,
-        note=note,
+        note=facts.words(judged.metric, target, suspect=suspect, along=along),
     )
 
 
-def _with_reclaim(judged: Judged, reclaimable: Mapping[str, bool], unavailable: Assessment | None) -> Judged:
-    """Growth of memory the kernel gives back when asked matters only as far as available memory falls with it."""
-    found = judged.assessment
-    if judged.target.kind is not TargetKind.SLAB or not reclaimable.get(judged.target.key):
-        return judged
-    if SEVERITY[found.verdict] < SUSPECT:
-        return judged
-    falling = unavailable is not None and SEVERITY[unavailable.verdict] >= SUSPECT
-    share = (unavailable.slope_bytes_per_hour or 0.0) / (found.slope_bytes_per_hour or 1.0) if unavailable else 0.0
-    if falling and share >= PART_OF_TOTAL:
-        reason = f"{found.reason}; reclaimable, but available memory falls with it"
-        return replace(judged, assessment=replace(found, verdict=Verdict.WATCH, reason=reason))
-    reason = "grows, but is reclaimable and available memory does not fall with it"
-    return replace(judged, assessment=replace(found, verdict=Verdict.OK, reason=reason))
-
-
-def _explained(judged: Sequence[Judged], total_metric: str, parts: TargetKind) -> bool:
+def _explained(judged: Sequence[Judged], total_metric: str, facts: KernelFacts) -> bool:
+    """Return whether what says more about a total grows by half as much: then only that is reported."""
     total = next((one.assessment for one in judged if one.metric == total_metric), None)
     if total is None or SEVERITY[total.verdict] < SUSPECT:
         return False
     growing = [
         one.assessment.slope_bytes_per_hour or 0.0
         for one in judged
-        if one.target.kind is parts and SEVERITY[one.assessment.verdict] >= SEVERITY[total.verdict]
+        if _tells_of(one, total_metric, facts) and SEVERITY[one.assessment.verdict] >= SEVERITY[total.verdict]
     ]
     return sum(growing) >= PART_OF_TOTAL * (total.slope_bytes_per_hour or 0.0) > 0
+
+
+def _tells_of(one: Judged, total_metric: str, facts: KernelFacts) -> bool:
+    """Return whether a series says more of what grows than a total: as one of its parts, or as what lies in it."""
+    if total_metric == metrics.KERNEL_UNACCOUNTED:
+        return one.metric == metrics.KERNEL_SOCKET_BYTES
+    if total_metric == metrics.KERNEL_STACK:
+        return one.target.kind is TargetKind.VMALLOC and one.target.key in STACK_CALLERS
+    of_kind = one.target.kind is metrics.PARTS_OF_TOTAL[total_metric]
+    return of_kind and not facts.reclaimable.get(one.target.key)  # those are in another total

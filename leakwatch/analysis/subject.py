@@ -54,7 +54,8 @@ _SLAB_TOTALS = frozenset({"SReclaimable", "SUnreclaim", "Slab"})
 _NO_USE = frozenset({
     "CmaFree", "CmaTotal", "CommitLimit", "HighFree", "HighTotal", "HugePages_Free", "HugePages_Rsvd",
     "HugePages_Surp", "HugePages_Total", "Hugepagesize", "LowFree", "LowTotal", "MemAvailable", "MemFree", "MemTotal",
-    "SwapFree", "SwapTotal", "VmallocChunk", "VmallocTotal",
+    "SwapFree", "SwapTotal", "VmallocChunk", "VmallocTotal", "dying_cgroups", "free_on_cpu_lists", "sockets",
+    "unaccounted_uncertainty",
 })  # fmt: skip
 _NO_USE_PREFIX = "DirectMap"
 """How the kernel maps all of RAM for itself: DirectMap4k grows as huge mappings are split, and takes no memory."""

@@ -35,7 +35,10 @@ def verdicts(text: str) -> frozenset[Verdict]:
 
 
 def moment(option: str, text: str | None, now_ms: int) -> int | None:
-    """Return a time in UTC milliseconds: seconds since 1970, RFC 3339, or how long ago. Raises UsageError."""
+    """Return a time in UTC milliseconds: seconds since 1970, RFC 3339, or how long ago ("3d", "1h ago").
+
+    Raises UsageError.
+    """
     if text is None:
         return None
     try:
@@ -45,7 +48,7 @@ def moment(option: str, text: str | None, now_ms: int) -> int | None:
     if EPOCH_FROM_S <= number < END_S:
         return round(number * 1000)
     try:
-        return max(0, now_ms - round(parse_duration(text) * 1000))
+        return max(0, now_ms - round(parse_duration(text.strip().removesuffix("ago")) * 1000))
     except ValueError:
         pass
     try:

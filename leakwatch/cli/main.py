@@ -23,6 +23,7 @@ from leakwatch.cli import (
     doctor,
     explain,
     incidents,
+    kernel,
     maps,
     ps,
     report,
@@ -34,7 +35,9 @@ from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, explain, maps, incidents, stats, ps, analyze, backtest, demo, config, db, doctor, service)
+VERBS = (
+    daemon, report, explain, maps, incidents, ps, kernel, stats, analyze, backtest, demo, config, db, doctor, service,
+)  # fmt: skip
 
 EPILOG = """\
 examples:
@@ -46,6 +49,7 @@ examples:
   sudo leakwatch maps 812                  what part of one process's memory grows
   sudo leakwatch incidents ack ID          say that you know of one
   sudo leakwatch ps -k -t                  who holds memory now, the largest last, with totals
+  sudo leakwatch kernel --since 1h         where all RAM is, and what changed
   leakwatch analyze capture.csv.gz         the same verdicts on series from elsewhere
   leakwatch backtest --since 3d            what would have been alarmed when
   sudo leakwatch db stats                  what takes the room, and when it will be full

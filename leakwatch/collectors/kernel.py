@@ -1,37 +1,44 @@
-"""The kernel's own memory: meminfo, slab by cache, vmalloc by caller."""
+"""The kernel's own memory: meminfo, slab by cache, vmalloc by caller, sockets, and the rest nobody accounts for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.unaccounted import unaccounted_bytes
+from leakwatch.accounting import account_of, hugetlb_bytes
+from leakwatch.collectors.readings import counters, readings_of
 from leakwatch.model import HOST, Absence, AbsenceReason, Sample, Target, TargetKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from leakwatch.collectors.result import Gathered
     from leakwatch.procfs.meminfo import Meminfo
     from leakwatch.procfs.root import ProcFS
 
+TRIES = 3
+NO_LOSS = frozenset({"HardwareCorrupted"})
+"""Fields that a kernel built without the feature lacks, as it has none of that memory: nothing is missed."""
 
-def collect_vmalloc(procfs: ProcFS, gathered: Gathered) -> int | None:
-    """Sample vmalloc memory by caller; return their sum in bytes, None where it cannot be read."""
+
+def collect_vmalloc(procfs: ProcFS, gathered: Gathered) -> dict[str, int] | None:
+    """Sample vmalloc memory by caller; return it in bytes, None where it cannot be read."""
     callers = procfs.vmallocinfo()
     if isinstance(callers, Absence):
         gathered.absent(callers)
         return None
-    total = 0
-    for caller in callers:
-        size = caller.memory_bytes(procfs.page_size)
-        total += size
-        if size:  # who only maps device memory holds no RAM
-            gathered.samples.append(Sample(metrics.VMALLOC_BYTES, Target(TargetKind.VMALLOC, caller.caller), size))
+    sizes = {caller.caller: caller.memory_bytes(procfs.page_size) for caller in callers}
+    gathered.samples += [
+        Sample(metrics.VMALLOC_BYTES, Target(TargetKind.VMALLOC, caller), size)
+        for caller, size in sizes.items()
+        if size  # who only maps device memory holds no RAM
+    ]
     gathered.targets_read = len(callers)
-    return total
+    return sizes
 
 
 def collect_slab(procfs: ProcFS, gathered: Gathered, *, slow: bool) -> None:
-    """Sample every slab cache: bytes in use, bytes taken, and (when ``slow``) whether they are reclaimable."""
+    """Sample every slab cache: bytes in use and bytes taken; when ``slow``, also what it is made of."""
     caches = procfs.slabinfo()
     if isinstance(caches, Absence):
         gathered.absent(caches)
@@ -42,39 +49,78 @@ def collect_slab(procfs: ProcFS, gathered: Gathered, *, slow: bool) -> None:
         gathered.samples.append(Sample(metrics.SLAB_PAGES, target, cache.pages_bytes(procfs.page_size)))
         if not slow:
             continue  # a cache does not change its kind; the sample every so often is for the store's readers
+        gathered.samples.append(Sample(metrics.SLAB_OBJECT, target, cache.object_size_bytes))
+        gathered.samples.append(Sample(metrics.SLAB_OBJECTS, target, cache.objects_per_slab))
         reclaimable = procfs.slab_reclaimable(cache.name)
         if not isinstance(reclaimable, Absence):
             gathered.samples.append(Sample(metrics.SLAB_RECLAIMABLE, target, int(reclaimable)))
     gathered.targets_read = len(caches)
 
 
-def collect_meminfo(procfs: ProcFS, gathered: Gathered, vmalloc_bytes: int | None) -> None:
-    """Sample the fields of /proc/meminfo and the residual; ``vmalloc_bytes`` is the sum over callers, if known."""
-    meminfo = procfs.meminfo()
+def collect_meminfo(procfs: ProcFS, gathered: Gathered, callers: Mapping[str, int] | None, *, slow: bool) -> None:
+    """Sample meminfo, the CPUs' lists and what is unaccounted; ``callers`` are vmalloc's in bytes, if known."""
+    zoneinfo, meminfo, _ = counters(procfs, TRIES)
     if isinstance(meminfo, Absence):
         gathered.absent(meminfo)
         return
     for field, metric in metrics.MEMINFO.items():
-        value = meminfo.get(field)
-        if field == "VmallocUsed":
-            value = _vmalloc_used(value, vmalloc_bytes)
+        value = _told(meminfo, field, callers)
+        if value is None and field in NO_LOSS:
+            continue
         if value is None:
             gathered.absent(Absence(AbsenceReason.UNSUPPORTED, f"meminfo {field}: this kernel does not tell"))
         else:
-            gathered.samples.append(Sample(metric.name, HOST, value))
+            _sample(gathered, metric.name, value)
             gathered.targets_read += 1
-    residual = _residual(meminfo, vmalloc_bytes)
-    if residual is None:
+    readings = readings_of(meminfo, callers, zoneinfo, procfs.page_size)
+    if isinstance(zoneinfo, Absence):
+        gathered.absent(zoneinfo)
+    for name, size in (
+        (metrics.KERNEL_CPU_LISTS, readings.cpu_lists_bytes),
+        (metrics.KERNEL_ZSPAGES, readings.zspages_bytes),
+    ):
+        if size is not None:
+            _sample(gathered, name, size)
+    account = account_of(readings)
+    if account is None:
         gathered.absent(Absence(AbsenceReason.UNSUPPORTED, "unaccounted: one of its terms is not known"))
+        return
+    _sample(gathered, metrics.KERNEL_UNACCOUNTED, max(0, account.unaccounted_bytes))
+    if slow:
+        _sample(gathered, metrics.KERNEL_UNCERTAINTY, account.uncertainty_bytes)
+
+
+def _told(meminfo: Meminfo, field: str, callers: Mapping[str, int] | None) -> int | None:
+    """Return a field, or what stands in for it on kernels that lack it or where it lies."""
+    if field == "Hugetlb" and "HugePages_Total" in meminfo.fields:
+        return hugetlb_bytes(meminfo.fields)
+    value = meminfo.get(field)
+    if field == "VmallocUsed":
+        # From 4.4 to 5.3 the counter reads 0 (meminfo.c printed a constant): there only vmallocinfo knows.
+        return value or (None if callers is None else sum(callers.values()))
+    return value
+
+
+def collect_sockets(procfs: ProcFS, gathered: Gathered) -> None:
+    """Sample how many sockets there are and what waits in them."""
+    sockets = procfs.sockets()
+    if isinstance(sockets, Absence):
+        gathered.absent(sockets)
+        return
+    _sample(gathered, metrics.KERNEL_SOCKET_BYTES, sockets.memory_bytes(procfs.page_size))
+    _sample(gathered, metrics.KERNEL_SOCKETS, sockets.used)
+    gathered.targets_read = 1
+
+
+def collect_cgroups(procfs: ProcFS, gathered: Gathered) -> None:
+    """Sample how many control groups are dying."""
+    dying = procfs.dying_cgroups()
+    if isinstance(dying, Absence):
+        gathered.absent(dying)
     else:
-        gathered.samples.append(Sample(metrics.KERNEL_UNACCOUNTED, HOST, residual))
+        _sample(gathered, metrics.KERNEL_DYING_CGROUPS, dying)
+        gathered.targets_read = 1
 
 
-def _vmalloc_used(counted: int | None, summed: int | None) -> int | None:
-    # From 4.4 to 5.3 the counter reads 0 (meminfo.c printed a constant): there only vmallocinfo knows.
-    return counted or summed
-
-
-def _residual(meminfo: Meminfo, summed: int | None) -> int | None:
-    # Before 4.4 VmallocUsed counts address space, so where vmallocinfo can be read it is the better term.
-    return unaccounted_bytes(meminfo, summed if summed is not None else _vmalloc_used(meminfo.get("VmallocUsed"), None))
+def _sample(gathered: Gathered, metric: str, value: int) -> None:
+    gathered.samples.append(Sample(metric, HOST, value))

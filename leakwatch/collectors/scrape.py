@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import elapsed_us, thread_cpu_ns
-from leakwatch.collectors.kernel import collect_meminfo, collect_slab, collect_vmalloc
+from leakwatch.collectors.kernel import (
+    collect_cgroups,
+    collect_meminfo,
+    collect_slab,
+    collect_sockets,
+    collect_vmalloc,
+)
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.model import Scrape
@@ -22,6 +28,8 @@ PROCESSES = "processes"
 MEMINFO = "meminfo"
 SLAB = "slab"
 VMALLOC = "vmalloc"
+SOCKETS = "sockets"
+CGROUPS = "cgroups"
 
 
 class Scraper:
@@ -48,21 +56,24 @@ class Scraper:
     def scrape(self, tick: Tick) -> Scrape:
         """Return all samples of now; what could not be read is in the outcomes."""
         began = elapsed_us()
-        vmalloc_bytes: int | None = None
+        callers: dict[str, int] | None = None
         slow = self._round % self._slow_every == 0
         self._round += 1
 
         def vmalloc(gathered: Gathered) -> None:
-            nonlocal vmalloc_bytes
-            vmalloc_bytes = collect_vmalloc(self._procfs, gathered)
+            nonlocal callers
+            callers = collect_vmalloc(self._procfs, gathered)
 
         runs = [run_isolated(PROCESSES, lambda gathered: self._processes.collect(gathered, slow=slow))]
         kernel_ns = thread_cpu_ns()
         runs += [
             run_isolated(SLAB, lambda gathered: collect_slab(self._procfs, gathered, slow=slow)),
             run_isolated(VMALLOC, vmalloc),
-            run_isolated(MEMINFO, lambda gathered: collect_meminfo(self._procfs, gathered, vmalloc_bytes)),
+            run_isolated(MEMINFO, lambda gathered: collect_meminfo(self._procfs, gathered, callers, slow=slow)),
+            run_isolated(SOCKETS, lambda gathered: collect_sockets(self._procfs, gathered)),
         ]
+        if slow:  # with version 1 of control groups it is a walk over all of them
+            runs.append(run_isolated(CGROUPS, lambda gathered: collect_cgroups(self._procfs, gathered)))
         self.spent.totals.kernel_cpu_seconds += (thread_cpu_ns() - kernel_ns) / 1e9
         samples = [sample for gathered, outcome in runs for sample in (*gathered.samples, *outcome_samples(outcome))]
         return Scrape(

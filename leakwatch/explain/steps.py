@@ -100,7 +100,12 @@ _KERNEL_STEPS = {
     metrics.KERNEL_SUNRECLAIM: (
         "Which cache: sudo leakwatch report --verdict all, or sudo slabtop -o -s c | head -20",
     ),
+    metrics.KERNEL_SOCKET_BYTES: (
+        "Whose, by what waits unread (Recv-Q) or unsent (Send-Q): sudo ss -atunp | sort -k3 -n | tail",
+        "What each may hold: sysctl net.ipv4.tcp_mem net.ipv4.tcp_rmem net.ipv4.tcp_wmem",
+    ),
     metrics.KERNEL_UNACCOUNTED: (
+        "Which other part shrank meanwhile: sudo leakwatch kernel --since '6h ago'",
         "Pages no counter names are a driver's own: GPU, network rings, a balloon",
         "Who asked for them: boot with page_owner=on, then read /sys/kernel/debug/page_owner",
     ),

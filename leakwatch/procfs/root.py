@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,7 @@ from leakwatch.errors import ProcUnavailableError
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import (
     auxv,
+    dying,
     host_stat,
     mappings,
     meminfo,
@@ -23,9 +25,12 @@ from leakwatch.procfs import (
     pid_statm,
     pid_status,
     process,
+    slab_aliases,
     slabinfo,
+    sockstat,
     sysfs,
     vmallocinfo,
+    zoneinfo,
 )
 from leakwatch.procfs import enumerate as processes
 from leakwatch.procfs.errors import MalformedError
@@ -33,7 +38,7 @@ from leakwatch.procfs.files import LARGE, absence, exists, file_stat, link_targe
 from leakwatch.procfs.kept import KeptFiles, read_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Record = TypeVar("Record")
 
@@ -205,6 +210,26 @@ class ProcFS:
     def vmallocinfo(self) -> tuple[vmallocinfo.VmallocCaller, ...] | Absence:
         """Return vmalloc areas by caller; needs root."""
         return self._of_host("vmallocinfo", vmallocinfo.parse)
+
+    def zoneinfo(self) -> zoneinfo.Zoneinfo | Absence:
+        """Return the free pages on the CPUs' own lists and what their counters may hold back."""
+        return self._of_host("zoneinfo", zoneinfo.parse)
+
+    def sockets(self) -> sockstat.Sockstat | Absence:
+        """Return what waits in sockets, as the first process's network sees it: our own may be one without any."""
+        found = self._of_host("1/net/sockstat", sockstat.parse)
+        more = self._of_host("1/net/sockstat6", sockstat.parse)
+        if isinstance(found, Absence) or isinstance(more, Absence):
+            return found
+        return replace(found, fragment_bytes=found.fragment_bytes + more.fragment_bytes)
+
+    def dying_cgroups(self) -> int | Absence:
+        """Return how many control groups were removed and are still held; a walk over all of them with version 1."""
+        return dying.dying_cgroups(self.root, self.sys_root)
+
+    def slab_aliases(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the other names of each slab cache that several share; a link to read for each."""
+        return slab_aliases.slab_aliases(self.sys_root)
 
     def host_stat(self) -> host_stat.HostStat | Absence:
         """Return the boot time."""

@@ -9,7 +9,7 @@ from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, read_file
-from leakwatch.slabnames import RECLAIM_ACCOUNTED, WITH_INODES
+from leakwatch.slabnames import PINNED, RECLAIM_ACCOUNTED, WITH_INODES
 
 if TYPE_CHECKING:
     from leakwatch.procfs.pid_cgroup import CgroupPaths
@@ -26,8 +26,8 @@ def slab_reclaimable(sys_root: str | None, name: str) -> bool | Absence:
 
     sysfs knows no caches under the SLAB allocator (removed in 6.8) and is mode 0400 on today's kernels.
     """
-    if name in WITH_INODES:
-        return True
+    if name in WITH_INODES or name in PINNED:
+        return name in WITH_INODES
     found: bool | Absence = Absence(AbsenceReason.UNSUPPORTED, f"slab cache {name}: no sysfs")
     if sys_root is not None and "/" not in name and name not in {"", ".", ".."}:
         found = _reclaim_account(f"{sys_root}/kernel/slab/{name}/reclaim_account")

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 FIELDS = {metric.name: field for field, metric in metrics.MEMINFO.items()} | {
     metrics.KERNEL_UNACCOUNTED: "unaccounted",
+    metrics.KERNEL_UNCERTAINTY: "unaccounted_uncertainty",
     metrics.KERNEL_UNAVAILABLE: "unavailable",
+    metrics.KERNEL_CPU_LISTS: "free_on_cpu_lists",
+    metrics.KERNEL_ZSPAGES: "zspages",
+    metrics.KERNEL_SOCKET_BYTES: "socket_bytes",
+    metrics.KERNEL_SOCKETS: "sockets",
+    metrics.KERNEL_DYING_CGROUPS: "dying_cgroups",
 }
 """Of the host's metrics: the kernel's name, or what leakwatch makes of several of its fields."""
 _PLAIN = frozenset({metrics.PROCESS_USS, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES, metrics.CLASS_HELD})

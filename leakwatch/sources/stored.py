@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _NEEDED = frozenset({
     metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES,
     metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
+    metrics.KERNEL_CPU_LISTS,
     *(name for name in FIELDS if metrics.is_judged(name)),
 })  # fmt: skip
 """What is stored of the series that are judged; the rest of the samples is not read at all."""

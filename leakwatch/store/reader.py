@@ -202,6 +202,11 @@ class Reader:
         with self.reading() as connection:
             return [_head(row) for row in connection.execute(scrapes.scrapes_since(since_ms))]
 
+    def scrapes_until(self, ts_ms: int, at_most: int) -> list[ScrapeHead]:
+        """Return the last scrapes taken at or before a time, oldest first."""
+        with self.reading() as connection:
+            return [_head(row) for row in connection.execute(scrapes.scrapes_until(ts_ms, at_most))][::-1]
+
     def samples_of(self, heads: list[ScrapeHead]) -> Iterator[tuple[ScrapeHead, Named]]:
         """Yield the given scrapes, which must be in order, with the samples of living targets."""
         yield from self._named(heads, self.living_series())

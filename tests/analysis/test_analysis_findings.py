@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from leakwatch import metrics
-from leakwatch.analysis.findings import Judged, Member, service_finding
+from leakwatch.analysis.findings import Member, service_finding
+from leakwatch.analysis.judged import Judged
 from leakwatch.model import (
     Assessment,
     FindingKind,

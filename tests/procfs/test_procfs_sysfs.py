@@ -55,7 +55,12 @@ def test_given_no_sysfs_names_decide(tmp_path: Path, name: str, *, reclaimable: 
     assert machine(tmp_path, {}).slab_reclaimable(name) is reclaimable
 
 
-@pytest.mark.parametrize("name", ["task_struct", "shmem_inode_cache", "a/../../dentry", "..", ""])
+@pytest.mark.parametrize("name", ["sock_inode_cache", "shmem_inode_cache"])
+def test_what_lives_as_long_as_a_socket_or_a_file_in_memory_is_not_given_back(tmp_path: Path, name: str) -> None:
+    assert machine(tmp_path, {f"kernel/slab/{name}/reclaim_account": "1\n"}).slab_reclaimable(name) is False
+
+
+@pytest.mark.parametrize("name", ["task_struct", "a/../../dentry", "..", ""])
 def test_given_an_unknown_name_the_answer_is_an_absence(tmp_path: Path, name: str) -> None:
     proc = machine(tmp_path, {"kernel/slab/dentry/reclaim_account": "1\n"})
     assert reason(proc.slab_reclaimable(name)) is AbsenceReason.UNSUPPORTED

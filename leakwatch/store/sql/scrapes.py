@@ -27,6 +27,11 @@ def scrapes_since(ts_ms: int) -> Select[Any]:
     return select(s.scrape).where(s.scrape.c.ts_ms >= ts_ms).order_by(s.scrape.c.id)
 
 
+def scrapes_until(ts_ms: int, at_most: int) -> Select[Any]:
+    """The last scrapes taken at or before a time, newest first."""
+    return select(s.scrape).where(s.scrape.c.ts_ms <= ts_ms).order_by(s.scrape.c.id.desc()).limit(at_most)
+
+
 def scrape_irregularities(ts_ms: int, after_id: int) -> Select[Any]:
     """How many scrapes since a time, and what was irregular about them; by number, which is the table's order."""
     c = s.scrape.c

@@ -1,0 +1,211 @@
+"""Where all RAM is: MemTotal cut into parts that do not overlap, the rest that no counter names, and how sure that is.
+
+The one definition of the parts and of ``kernel.unaccounted_bytes``. What overlaps in the kernel's counters, and is
+counted once here:
+
+- ``Cached`` includes ``Shmem``; block device buffers and the swap cache are taken out of it by the kernel.
+- An anonymous page read back from swap is in ``SwapCached`` and in ``AnonPages``. All pages of programs and files are
+  on the LRU lists once, so what is in the swap cache alone is what the lists hold beyond the other counters.
+- Kernel stacks lie in vmalloc memory with CONFIG_VMAP_STACK (x86 since 4.9, arm64 since 4.14) and are in both.
+- ``KReclaimable`` is ``SReclaimable`` plus pages that drivers promise to give back.
+- zsmalloc's pages hold zswap's and zram's data; ``Zswap`` is the first of the two alone.
+- ``Unaccepted`` memory is in ``MemFree`` (``__free_unaccepted`` of mm/page_alloc.c) and is no part of its own.
+- A balloon takes its pages out of ``MemTotal`` (virtio, Xen, Hyper-V) or leaves them in it (VMware, virtio with
+  deflate-on-oom); nothing tells which, except that the rest must have room for it.
+- ``Percpu`` includes the first chunk, which boot took before ``MemTotal`` was counted (``pcpu_setup_first_chunk``): by
+  some hundred KiB a CPU the rest is too small, always by the same.
+- Free pages on the CPUs' own lists are in no line of meminfo at all, and may be gigabytes (/proc/zoneinfo has them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REQUIRED = ("MemTotal", "MemFree", "Buffers", "Cached", "AnonPages", "Slab", "PageTables")
+"""In every kernel since 2.6.18."""
+
+TITLES = {
+    "free": "free",
+    "free_on_cpu_lists": "free, on lists of the CPUs",
+    "page_cache": "page cache: files",
+    "buffers": "page cache: block devices",
+    "shmem": "shared memory and tmpfs",
+    "anon": "anonymous: what programs allocate",
+    "swap_cache": "swap cache",
+    "hugetlb": "hugetlb pool",
+    "slab_reclaimable": "slab, reclaimable",
+    "slab_unreclaimable": "slab, unreclaimable",
+    "kernel_reclaimable": "drivers, reclaimable",
+    "vmalloc": "vmalloc, without kernel stacks",
+    "kernel_stacks": "kernel stacks",
+    "page_tables": "page tables",
+    "secondary_page_tables": "page tables of KVM and IOMMU",
+    "percpu": "per-CPU memory",
+    "compressed_swap": "compressed swap: zswap, zram",
+    "bounce": "bounce buffers",
+    "fuse_writeback": "FUSE, being written",
+    "poisoned": "taken out of use: broken",
+    "balloon": "given to the hypervisor",
+}
+"""The parts in the order of a table, and what it calls them."""
+
+STACK_CALLERS = frozenset({
+    "alloc_thread_stack_node", "dup_task_struct", "copy_process", "kernel_clone", "_do_fork", "do_fork",
+})  # fmt: skip
+"""Whom vmalloc's accounts name as owner of kernel stacks: the function the compiler left of this chain."""
+
+NODE_COUNTERS, ZONE_COUNTERS = 6, 2
+"""Of the terms, those the kernel counts for each CPU first: file and anonymous pages, both kinds of slab, page tables,
+stacks for a node; free pages and zsmalloc's for a zone. The others are exact or move between two parts only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What an account is made of, in bytes."""
+
+    meminfo: Mapping[str, int]
+    vmalloc_bytes: int | None = None
+    """Pages of vmalloc areas, from vmallocinfo or ``VmallocUsed`` where that does not lie."""
+    stacks_in_vmalloc: bool | None = None
+    """Whether they hold the kernel stacks; None where nobody could look."""
+    cpu_lists_bytes: int | None = None
+    zspages_bytes: int | None = None
+    node_lag_bytes: int = 0
+    """By how much one counter of a node may lag behind, all CPUs together; the same of a zone."""
+    zone_lag_bytes: int = 0
+    moved_bytes: int = 0
+    """What was taken or given back between the readings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One reason why the rest may be wrong, and by how much at most."""
+
+    size_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """``parts`` and ``unaccounted_bytes`` add up to ``total_bytes``."""
+
+    total_bytes: int
+    parts: Mapping[str, int]
+    """By the names of ``TITLES``; what this kernel does not tell is left out."""
+    unaccounted_bytes: int
+    """What is left; below 0 where counters lag or overlap in a way nobody knows of."""
+    doubts: tuple[Doubt, ...]
+
+    @property
+    def uncertainty_bytes(self) -> int:
+        """By how much the rest may be wrong at most, in either direction."""
+        return sum(doubt.size_bytes for doubt in self.doubts)
+
+
+def account_of(readings: Readings) -> Account | None:
+    """Return the account; None where a field that every kernel has, or vmalloc's memory, is not known."""
+    fields = readings.meminfo
+    if readings.vmalloc_bytes is None or any(name not in fields for name in REQUIRED):
+        return None
+    parts = _of_programs_and_files(readings) | _of_the_kernel(readings)
+    rest = fields["MemTotal"] - sum(parts.values())
+    balloon = fields.get("Balloon", 0)
+    if balloon and balloon <= rest:
+        parts["balloon"] = balloon
+        rest -= balloon
+    shown = {name: parts[name] for name in TITLES if name in parts}
+    return Account(fields["MemTotal"], shown, rest, tuple(doubt for doubt in _doubts(readings) if doubt.size_bytes))
+
+
+def stacks_are_among(callers: Mapping[str, int], stack_bytes: int) -> bool:
+    """Return whether the kernel stacks lie in vmalloc memory, by the bytes of each of its callers.
+
+    The areas of stacks that wait for their next thread are not in KernelStack, and some of those at boot are in no
+    area: half of it is beyond doubt.
+    """
+    return 2 * sum(size for caller, size in callers.items() if caller in STACK_CALLERS) >= stack_bytes > 0
+
+
+def _of_programs_and_files(readings: Readings) -> dict[str, int]:
+    fields = readings.meminfo
+    shmem = min(fields.get("Shmem", 0), fields["Cached"])
+    parts = {
+        "free": fields["MemFree"],
+        "page_cache": fields["Cached"] - shmem,
+        "buffers": fields["Buffers"],
+        "shmem": shmem,
+        "anon": fields["AnonPages"],
+        "hugetlb": hugetlb_bytes(fields),
+    }
+    if "SwapCached" in fields:
+        parts["swap_cache"] = _swap_cache_alone(fields)
+    if readings.cpu_lists_bytes is not None:
+        parts["free_on_cpu_lists"] = readings.cpu_lists_bytes
+    return parts
+
+
+def _of_the_kernel(readings: Readings) -> dict[str, int]:
+    fields = readings.meminfo
+    reclaimable = min(fields.get("SReclaimable", 0), fields["Slab"])
+    stacks = fields.get("KernelStack", 0)
+    shared = stacks if readings.stacks_in_vmalloc is not False else 0
+    parts = {
+        "slab_reclaimable": reclaimable,
+        "slab_unreclaimable": fields["Slab"] - reclaimable,
+        "vmalloc": max(0, (readings.vmalloc_bytes or 0) - shared),
+        "kernel_stacks": stacks,
+        "page_tables": fields["PageTables"],
+    }
+    if "KReclaimable" in fields:
+        parts["kernel_reclaimable"] = max(0, fields["KReclaimable"] - reclaimable)
+    if "Zswap" in fields or readings.zspages_bytes is not None:
+        parts["compressed_swap"] = max(fields.get("Zswap", 0), readings.zspages_bytes or 0)
+    return parts | {name: fields[field] for name, field in _AS_TOLD.items() if field in fields}
+
+
+_AS_TOLD = {
+    "secondary_page_tables": "SecPageTables",
+    "percpu": "Percpu",
+    "bounce": "Bounce",
+    "fuse_writeback": "WritebackTmp",
+    "poisoned": "HardwareCorrupted",
+}
+
+
+def _swap_cache_alone(fields: Mapping[str, int]) -> int:
+    """Return what is in the swap cache and not mapped as well; all of it where the lists are not told."""
+    lists = [fields.get(name) for name in ("Active", "Inactive", "Unevictable")]
+    if None in lists:
+        return fields["SwapCached"]
+    beyond = sum(size or 0 for size in lists) - fields["AnonPages"] - fields["Cached"] - fields["Buffers"]
+    return min(max(0, beyond), fields["SwapCached"])
+
+
+def hugetlb_bytes(fields: Mapping[str, int]) -> int:
+    """Return the pool of hugetlb pages. Before 4.20 there is no such line; the pool of the default size stands in."""
+    pool = fields.get("HugePages_Total", 0) * fields.get("Hugepagesize", 0)
+    return fields.get("Hugetlb", pool)
+
+
+def _doubts(readings: Readings) -> tuple[Doubt, ...]:
+    fields = readings.meminfo
+    lag = NODE_COUNTERS * readings.node_lag_bytes + ZONE_COUNTERS * readings.zone_lag_bytes
+    stacks = min(fields.get("KernelStack", 0), readings.vmalloc_bytes or 0)
+    no_lists = "Active" not in fields or "Inactive" not in fields
+    return (
+        Doubt(lag, "each CPU reports its counts once a second, or when they are large enough"),
+        Doubt(readings.moved_bytes, "memory was taken or given back while the counters were read"),
+        Doubt(
+            stacks if readings.stacks_in_vmalloc is None else 0,
+            "whether kernel stacks lie in vmalloc memory cannot be seen: vmallocinfo is not readable",
+        ),
+        Doubt(
+            fields.get("SwapCached", 0) if no_lists else 0,
+            "pages in the swap cache that are mapped as well are counted twice",
+        ),
+        Doubt(fields.get("Balloon", 0), "some balloons take their pages out of MemTotal, some do not"),
+    )

@@ -1,0 +1,95 @@
+"""``leakwatch kernel``: where all RAM is, and what changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from leakwatch.config import Config
+    from leakwatch.kernelview import KernelView
+
+EPILOG = """\
+examples:
+  sudo leakwatch kernel                          where all RAM is now, the largest caches and callers
+  sudo leakwatch kernel --since "1h ago"         and what changed since, from the store
+  sudo leakwatch kernel -b 2026-11-26T03:00:00Z --format json
+
+The parts do not overlap and, with what is unaccounted, add up to MemTotal. A part that is not told by this kernel is in
+what is unaccounted. Caches and callers need root (CAP_DAC_READ_SEARCH); the parts do not.
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    import argparse
+
+    parser = verbs.add_parser(
+        "kernel",
+        parents=[common],
+        help="where all RAM is, and what changed since a time",
+        description="Cuts all RAM into parts that add up: programs, files, slab by cache, vmalloc by caller, page "
+        "tables and the rest, and what no counter names. Reads /proc now; what it was before comes from the store.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-b",
+        "--since",
+        "--begin",
+        metavar="TIME",
+        help='show what changed since: "1h ago", 10m, seconds since 1970 or RFC 3339',
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="caches and callers to list (default: 10)")
+    parser.add_argument("--proc", metavar="ROOT", default="/proc", help="the /proc tree to read (default: /proc)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the account."""
+    from leakwatch.cli.arguments import moment
+    from leakwatch.clock import SystemClock
+    from leakwatch.collectors.kernel_now import kernel_now
+    from leakwatch.config import load_config
+    from leakwatch.errors import EXIT_OK, UsageError
+    from leakwatch.procfs.root import ProcFS
+    from leakwatch.report import kernel_json, kernel_text
+
+    if args.top < 0:
+        raise UsageError(f"--top: {args.top} is no number of lines; write 0 or more")
+    now_ms = SystemClock().now().wall_ms
+    since_ms = moment("--since", args.since, now_ms)
+    # The store before the counters: reading it takes memory.
+    then = None if since_ms is None else _then(load_config(args.config), since_ms)
+    now = kernel_now(ProcFS(args.proc), now_ms)
+    if args.format == "json":
+        print(kernel_json.render(now, then), end="")
+    else:
+        print(kernel_text.render(now, then, args.top), end="")
+    return EXIT_OK
+
+
+def _then(config: Config, since_ms: int) -> KernelView | None:
+    """Return what the store knows of the time; without a store or with an empty one say so and return None."""
+    import sys
+
+    from leakwatch.cli.report import open_store
+    from leakwatch.errors import StoreNotFoundError
+    from leakwatch.kernel_past import kernel_then
+
+    try:
+        reader = open_store(config.store.url)
+    except StoreNotFoundError as error:
+        print(f"leakwatch: this shows now only: {error}", file=sys.stderr)
+        return None
+    try:
+        found = kernel_then(reader, since_ms, config.sampling.slow_every)
+    finally:
+        reader.close()
+    if found is None:
+        print(f"leakwatch: this shows now only: {reader.path} does not tell where RAM was", file=sys.stderr)
+    elif found.at_ms > since_ms:
+        print(f"leakwatch: {reader.path} begins later than that; compared with its first scrape", file=sys.stderr)
+    return found

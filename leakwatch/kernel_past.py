@@ -1,0 +1,91 @@
+"""Where all RAM was at an earlier time, from the samples of the scrape before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.accounting import Readings, account_of, stacks_are_among
+from leakwatch.kernelview import CacheUse, CallerUse, KernelView
+from leakwatch.model import HOST, TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from leakwatch.model import Target
+    from leakwatch.store.reader import Reader
+    from leakwatch.store.records import ScrapeHead
+
+    Values = Mapping[tuple[str, Target], int]
+
+_FACTS = {
+    "available_bytes": "kernel.mem_available_bytes",
+    "mapped_bytes": "kernel.mapped_bytes",
+    "locked_bytes": "kernel.mlocked_bytes",
+    "socket_bytes": metrics.KERNEL_SOCKET_BYTES,
+    "sockets": metrics.KERNEL_SOCKETS,
+    "dying_cgroups": metrics.KERNEL_DYING_CGROUPS,
+}
+_NOW_AND_THEN = frozenset({metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.KERNEL_DYING_CGROUPS})
+_WANTED = frozenset({
+    *(metric.name for metric in metrics.MEMINFO.values()), *_FACTS.values(), *_NOW_AND_THEN,
+    metrics.KERNEL_CPU_LISTS, metrics.KERNEL_ZSPAGES, metrics.SLAB_ACTIVE, metrics.SLAB_PAGES, metrics.VMALLOC_BYTES,
+})  # fmt: skip
+
+
+def kernel_then(reader: Reader, at_ms: int, slow_every: int) -> KernelView | None:
+    """Return the moment of the last scrape until a time, else of the first there is; None where none tells of RAM.
+
+    What is sampled every ``slow_every``-th time is taken from the scrapes before it. Raises the reader's errors.
+    """
+    heads = reader.scrapes_until(at_ms, slow_every)
+    if not heads:
+        first = reader.first_scrape()
+        heads = [first] if first is not None else []
+    values: dict[tuple[str, Target], int] = {}
+    for head, found in reader.history(heads, _WANTED):
+        newest = head.id == heads[-1].id
+        values |= {key: value for key, value in found.items() if newest or key[0] in _NOW_AND_THEN}
+    return _view(heads[-1], values) if values else None
+
+
+def _view(head: ScrapeHead, values: Values) -> KernelView | None:
+    host = {metric: value for (metric, target), value in values.items() if target == HOST}
+    caches, callers = _caches(values), _callers(values)
+    meminfo = {field: host[metric.name] for field, metric in metrics.MEMINFO.items() if metric.name in host}
+    taken = {one.caller: one.taken_bytes for one in callers}
+    account = account_of(
+        Readings(
+            meminfo,
+            sum(taken.values()) if taken else meminfo.get("VmallocUsed", 0),
+            stacks_are_among(taken, meminfo.get("KernelStack", 0)) if taken else None,
+            host.get(metrics.KERNEL_CPU_LISTS),
+            host.get(metrics.KERNEL_ZSPAGES),
+        )
+    )
+    if account is None:
+        return None
+    facts = {name: host[metric] for name, metric in _FACTS.items() if metric in host}
+    if "SwapTotal" in meminfo and "SwapFree" in meminfo:
+        facts["swap_used_bytes"] = meminfo["SwapTotal"] - meminfo["SwapFree"]
+    return KernelView(head.ts_ms, account, caches or None, callers or None, facts)
+
+
+def _caches(values: Values) -> tuple[CacheUse, ...]:
+    keys = [target for metric, target in values if metric == metrics.SLAB_PAGES and target.kind is TargetKind.SLAB]
+    return tuple(
+        CacheUse(
+            target.key,
+            values[metrics.SLAB_PAGES, target],
+            values.get((metrics.SLAB_ACTIVE, target), 0),
+            values.get((metrics.SLAB_OBJECT, target)),
+            bool(values[metrics.SLAB_RECLAIMABLE, target]) if (metrics.SLAB_RECLAIMABLE, target) in values else None,
+        )
+        for target in keys
+    )
+
+
+def _callers(values: Values) -> tuple[CallerUse, ...]:
+    return tuple(
+        CallerUse(target.key, size) for (metric, target), size in values.items() if metric == metrics.VMALLOC_BYTES
+    )

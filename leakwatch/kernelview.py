@@ -1,0 +1,98 @@
+"""What ``leakwatch kernel`` shows of one moment: the account of RAM, and slab caches and vmalloc callers one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from leakwatch.accounting import Account
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """One slab cache."""
+
+    key: str
+    """As its series is called."""
+    taken_bytes: int
+    """Its pages, used or not: these are in the account."""
+    active_bytes: int
+    """Its objects in use."""
+    object_bytes: int | None
+    reclaimable: bool | None
+    aliases: tuple[str, ...] = ()
+    """Other caches merged into it: any of them may be what grows."""
+
+    @property
+    def objects(self) -> int | None:
+        """Objects in use, None where their size is not known."""
+        return self.active_bytes // self.object_bytes if self.object_bytes else None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerUse:
+    """All vmalloc areas of one function."""
+
+    caller: str
+    taken_bytes: int
+    areas: int | None = None
+
+    @property
+    def function(self) -> str:
+        """The function without its module."""
+        return self.caller.partition(" [")[0]
+
+    @property
+    def module(self) -> str | None:
+        """The module it lies in, None for the kernel itself."""
+        return self.caller.partition(" [")[2].removesuffix("]") or None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelView:
+    """One moment."""
+
+    at_ms: int
+    account: Account
+    caches: tuple[CacheUse, ...] | None
+    """None where they cannot be read."""
+    callers: tuple[CallerUse, ...] | None
+    facts: Mapping[str, int] = field(default_factory=dict)
+    """What says more about the parts and is none itself: by the names of ``FACTS``."""
+    absences: tuple[str, ...] = ()
+    booted_ms: int | None = None
+    """When the machine was started: what was before is of other counters."""
+
+
+FACTS = {
+    "available_bytes": "available for programs without swapping",
+    "mapped_bytes": "of the page cache and shared memory, mapped by programs",
+    "locked_bytes": "locked in RAM",
+    "swap_used_bytes": "in swap",
+    "cma_used_bytes": "of CMA areas, in use by drivers, programs or files",
+    "socket_bytes": "waiting in sockets, partly in slab caches, partly unaccounted",
+    "sockets": "sockets of the first process's network",
+    "dying_cgroups": "control groups removed and still held",
+}
+"""By name, in the order in which they are shown."""
+
+
+def part_changes(now: KernelView, then: KernelView) -> dict[str, int | None]:
+    """Return by how much each part changed, ``unaccounted`` among them; None where one of the two does not tell it.
+
+    What one of them lacks is in its rest, so then no change of the rest is told either.
+    """
+    names = {**now.account.parts, **then.account.parts}
+    told = {name: name in now.account.parts and name in then.account.parts for name in names}
+    changes = {name: now.account.parts[name] - then.account.parts[name] if told[name] else None for name in names}
+    hidden = any(view.account.parts.get(name) for view in (now, then) for name, both in told.items() if not both)
+    rest = now.account.unaccounted_bytes - then.account.unaccounted_bytes
+    return {**changes, "unaccounted": None if hidden else rest}
+
+
+def sizes(uses: tuple[CacheUse, ...] | tuple[CallerUse, ...] | None) -> dict[str, int]:
+    """Return what each of them takes, by its name."""
+    return {(one.key if isinstance(one, CacheUse) else one.caller): one.taken_bytes for one in uses or ()}

@@ -1,0 +1,165 @@
+"""``leakwatch kernel`` for a terminal: the answer, the parts, what limits them, then caches and callers one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch.accounting import TITLES
+from leakwatch.clock import rfc3339
+from leakwatch.escape import printable
+from leakwatch.kernelview import FACTS, part_changes, sizes
+from leakwatch.report.columns import WIDEST, aligned
+from leakwatch.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from leakwatch.kernelview import CacheUse, CallerUse, KernelView
+
+UNACCOUNTED = "unaccounted: no counter names it"
+ALIASES_SHOWN = 4
+_KIND = {True: "reclaimable", False: "unreclaimable", None: "unknown"}
+
+
+def render(now: KernelView, then: KernelView | None, top: int) -> str:
+    """Return the text, with the ``top`` largest caches and callers."""
+    lines = [_headline(now), "", *_parts(now, then), "", *_remarks(now, then)]
+    if now.caches:
+        lines += ["", *_caches(now.caches, now, then, top)]
+    if now.callers:
+        lines += ["", *_callers(now.callers, then, top)]
+    lines += [""] * bool(now.absences) + [f"Not read: {printable(text)}" for text in now.absences]
+    return "\n".join(lines) + "\n"
+
+
+def _headline(now: KernelView) -> str:
+    account, available = now.account, now.facts.get("available_bytes")
+    left = f", {format_bytes(available)} available" if available is not None else ""
+    rest = format_bytes(account.unaccounted_bytes)
+    return f"{format_bytes(account.total_bytes)} of RAM{left}; {rest} of it unaccounted."
+
+
+def _parts(now: KernelView, then: KernelView | None) -> list[str]:
+    account = now.account
+    changes = part_changes(now, then) if then else {}
+    parts = sorted(account.parts.items(), key=lambda item: item[1], reverse=True)
+    named = [(name, TITLES[name], size) for name, size in parts] + [
+        ("unaccounted", UNACCOUNTED, account.unaccounted_bytes)
+    ]
+    rows = [
+        (title, format_bytes(size), _share(size, account.total_bytes), *([_change(changes.get(name))] if then else []))
+        for name, title, size in named
+        if size or changes.get(name)
+    ]
+    total = account.total_bytes
+    grown = [_change(total - then.account.total_bytes)] if then else []
+    heading = ("part", "now", "share", *([f"since {rfc3339(then.at_ms)}"] if then else []))
+    lines = aligned([heading, *rows, ("total", format_bytes(total), _share(total, total), *grown)])
+    none = [TITLES[name] for name, size in parts if not size and not changes.get(name)]
+    return lines + ([f"Nothing in: {'; '.join(none)}."] if none else [])
+
+
+def _share(size: int, total: int) -> str:
+    return f"{100 * size / total:.1f} %" if total else "-"
+
+
+def _change(change: int | None) -> str:
+    if change is None:
+        return "not known"
+    return "-" if not change else f"{'+' if change > 0 else ''}{format_bytes(change)}"
+
+
+def _remarks(now: KernelView, then: KernelView | None) -> list[str]:
+    account = now.account
+    lines = []
+    if account.doubts:
+        lines.append(f"What is unaccounted may be wrong by {format_bytes(account.uncertainty_bytes)}:")
+        lines += [f"  {format_bytes(doubt.size_bytes)}: {doubt.reason}" for doubt in account.doubts]
+    shown = [(title, name) for name, title in FACTS.items() if now.facts.get(name) and name != "available_bytes"]
+    if shown:
+        lines.append("Beside these parts, or within them:")
+        lines += [f"  {_fact(name, now.facts[name])} {title}{_fact_change(name, now, then)}" for title, name in shown]
+    if then is not None and now.booted_ms is not None and then.at_ms < now.booted_ms:
+        lines.append(f"The machine was started anew at {rfc3339(now.booted_ms)}, after what is compared with.")
+    return lines
+
+
+def _fact(name: str, value: int) -> str:
+    return format_bytes(value) if name.endswith("_bytes") else str(value)
+
+
+def _fact_change(name: str, now: KernelView, then: KernelView | None) -> str:
+    change = now.facts[name] - then.facts[name] if then is not None and name in then.facts else 0
+    if not change:
+        return ""
+    return f" ({_change(change) if name.endswith('_bytes') else f'{change:+d}'})"
+
+
+def _caches(caches: tuple[CacheUse, ...], now: KernelView, then: KernelView | None, top: int) -> list[str]:
+    before = sizes(then.caches) if then and then.caches else None
+    chosen = _chosen({one.key: one.taken_bytes for one in caches}, before, top)
+    by_key = {one.key: one for one in caches}
+    rows = [
+        (
+            _name(one.key),
+            format_bytes(one.taken_bytes),
+            *_column(one.key, one.taken_bytes, before),
+            format_bytes(one.active_bytes),
+            "-" if one.objects is None else str(one.objects),
+            _KIND[one.reclaimable],
+            _aliases(one.aliases),
+        )
+        for one in (by_key[key] for key in chosen)
+    ]
+    heading = ("slab cache", "taken", *_heading(before), "in use", "objects", "kind", "merged with")
+    parts = now.account.parts
+    beyond = parts["slab_reclaimable"] + parts["slab_unreclaimable"] - sum(one.taken_bytes for one in caches)
+    lines = aligned([heading, *rows])
+    lines.append(
+        f"{len(caches)} caches; {format_bytes(max(0, beyond))} of slab is in none: single objects above 8 KiB."
+    )
+    return lines
+
+
+def _callers(callers: tuple[CallerUse, ...], then: KernelView | None, top: int) -> list[str]:
+    before = sizes(then.callers) if then and then.callers else None
+    by_caller = {one.caller: one for one in callers}
+    rows = [
+        (
+            _name(one.function),
+            _name(one.module or "-"),
+            format_bytes(one.taken_bytes),
+            *_column(one.caller, one.taken_bytes, before),
+            "-" if one.areas is None else str(one.areas),
+        )
+        for one in (by_caller[key] for key in _chosen({c.caller: c.taken_bytes for c in callers}, before, top))
+    ]
+    return aligned([("vmalloc caller", "module", "taken", *_heading(before), "areas"), *rows])
+
+
+def _chosen(now: dict[str, int], then: dict[str, int] | None, top: int) -> list[str]:
+    """Return the largest, and those that changed most where that can be told, the largest first."""
+    by_size = sorted(now, key=now.__getitem__, reverse=True)[:top]
+    changed: Iterable[str] = ()
+    if then is not None:
+        moved = {key: abs(size - then.get(key, 0)) for key, size in now.items() if size != then.get(key, 0)}
+        changed = sorted(moved, key=moved.__getitem__, reverse=True)[:top]
+    return sorted({*by_size, *changed}, key=now.__getitem__, reverse=True)
+
+
+def _heading(before: dict[str, int] | None) -> tuple[str, ...]:
+    return () if before is None else ("change",)
+
+
+def _column(key: str, size: int, before: dict[str, int] | None) -> tuple[str, ...]:
+    return () if before is None else (_change(size - before.get(key, 0)),)
+
+
+def _name(text: str) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= WIDEST else f"{shown[: WIDEST - 1]}…"
+
+
+def _aliases(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - ALIASES_SHOWN} more" if len(names) > ALIASES_SHOWN else ""
+    return printable(", ".join(names[:ALIASES_SHOWN])) + more

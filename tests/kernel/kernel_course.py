@@ -1,0 +1,117 @@
+"""Hours in seconds: real samples of the real kernel, between them real objects made, at times that are simulated."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakwatch.collectors.kernel import (
+    collect_cgroups,
+    collect_meminfo,
+    collect_slab,
+    collect_sockets,
+    collect_vmalloc,
+)
+from leakwatch.collectors.limits import slab_aliases_of
+from leakwatch.collectors.result import Gathered
+from leakwatch.config import Config, SamplingConfig
+from leakwatch.model import CollectorOutcome, Finding, Scrape, Tick, Verdict
+from leakwatch.procfs.root import ProcFS
+from leakwatch.scan import Scan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+START_MS = 1_795_478_400_000
+INTERVAL_S = 300
+STEPS = 132
+"""Eleven hours: a leak is confirmed after six to eight."""
+LOOK_EVERY = 3
+KEEPER = Path(__file__).with_name("kernel_keeper.py")
+
+
+class NoLimits:
+    def limit_of(self, _pid: int) -> tuple[int, str] | None:
+        return None
+
+
+class Keeper:
+    """A child that makes kernel objects and keeps them until it ends."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, str(KEEPER), kind, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._answer()
+
+    def make(self, number: int) -> None:
+        """Make so many, or give so many back."""
+        assert self._child.stdin is not None
+        self._child.stdin.write(f"{number}\n")
+        self._child.stdin.flush()
+        self._answer()
+
+    def close(self) -> None:
+        self._child.kill()
+        self._child.communicate()
+
+    def _answer(self) -> None:
+        assert self._child.stdout is not None
+        if not self._child.stdout.readline():
+            raise RuntimeError(self._child.communicate()[1].strip().splitlines()[-1])
+
+
+def scraped(procfs: ProcFS, ts_ms: int, *, slow: bool) -> Scrape:
+    """Return the kernel's samples as the daemon takes them."""
+    gathered = Gathered()
+    collect_slab(procfs, gathered, slow=slow)
+    callers = collect_vmalloc(procfs, gathered)
+    collect_meminfo(procfs, gathered, callers, slow=slow)
+    collect_sockets(procfs, gathered)
+    if slow:
+        collect_cgroups(procfs, gathered)
+    outcome = CollectorOutcome("processes", 0, 0)
+    return Scrape(Tick(ts_ms, "boot"), tuple(gathered.samples), (), (outcome,))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said of the kernel."""
+
+    findings: tuple[Finding, ...]
+    """At the end."""
+    alarmed: frozenset[str]
+    """What was called a leak at any time."""
+
+    @property
+    def leaks(self) -> dict[str, Finding]:
+        """The leaks at the end by name."""
+        return {one.name: one for one in self.findings if one.assessment.verdict is Verdict.LEAK}
+
+    @property
+    def by_name(self) -> dict[str, Finding]:
+        return {one.name: one for one in self.findings}
+
+
+def course(step: Callable[[int], None]) -> Said:
+    """Return what is said of hours in which ``step`` did something between any two scrapes."""
+    procfs = ProcFS()
+    config = Config(sampling=SamplingConfig(interval_s=float(INTERVAL_S)))
+    scan = Scan(config, NoLimits(), aliases=slab_aliases_of(procfs))
+    findings: tuple[Finding, ...] = ()
+    alarmed: set[str] = set()
+    for at in range(STEPS):
+        ts_ms = START_MS + at * INTERVAL_S * 1000
+        scan.feed(scraped(procfs, ts_ms, slow=at % 5 == 0))
+        if at % LOOK_EVERY == LOOK_EVERY - 1:
+            findings = scan.evaluate(ts_ms).findings
+            alarmed |= {one.name for one in findings if one.assessment.verdict is Verdict.LEAK}
+        step(at)
+    return Said(findings, frozenset(alarmed))
