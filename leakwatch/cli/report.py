@@ -108,6 +108,7 @@ def open_store(url: str) -> Reader:
 
 def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     """Return the report of what the store holds."""
+    from leakwatch.cli.whose import read_kills, read_whose
     from leakwatch.errors import StoreNotFoundError
     from leakwatch.report.build import Row, build
 
@@ -118,8 +119,16 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     stats = states.get("stats", {})
     estimated = reader.estimated_pids(last.id)
     too_large = {one["pid"] for one in stats.get("over_stall", ())}
+    whose = read_whose(reader, states, last)
     rows = [
-        Row(one, stored.ended_ms, newest.get(one.id), estimated=one.pid in estimated, too_large=one.pid in too_large)
+        Row(
+            one,
+            stored.ended_ms,
+            newest.get(one.id),
+            estimated=one.pid in estimated,
+            too_large=one.pid in too_large,
+            whose=whose.get(one.id),
+        )
         for stored in reader.findings()
         for one in [stored.finding]
     ]
@@ -130,6 +139,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
         filters,
         generated_ms=now_ms,
         evaluated_ms=states.get("evaluation", {}).get("at_ms"),
+        kills=read_kills(states),
         own=_own(rows, states.get("daemon", {}).get("pid"), stats),
     )
 

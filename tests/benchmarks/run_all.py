@@ -21,6 +21,7 @@ from typing import Any
 HERE = Path(__file__).parent
 BENCHMARKS: dict[str, tuple[str, list[str]]] = {
     "sampling_cost": ("One round of sampling, and how far its values are off", []),
+    "group_cost": ("What reading the control groups of services costs", []),
     "stall": ("How long a large process waits while it is watched", []),
     "store_size": ("What 30 days take in the store, and what reading them costs", ["--directory"]),
     "store_write": ("What is written to the disk a scrape", ["--directory", "--pages"]),
