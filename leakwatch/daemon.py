@@ -32,6 +32,7 @@ from leakwatch.errors import (
 from leakwatch.judging import JudgingError, in_child
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
+from leakwatch.ownership import Ownership
 from leakwatch.procfs.root import ProcFS
 from leakwatch.recall import recall_in_child
 from leakwatch.resume import resume
@@ -86,8 +87,8 @@ class Daemon:
         self._last_tick_ms = self._clock.now().monotonic_ms
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
-        boot_id = procfs.boot_id()
         look_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
+        self._boot_id = boot_id = procfs.boot_id()
         self._scraper = Scraper(procfs, boot_id, config.sampling, look_every_s)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits, self._aliases = CgroupLimits(procfs), slab_aliases_of(procfs)
@@ -108,6 +109,8 @@ class Daemon:
             said, self._unstored = resume(self._scan, pieces, now_ms)
             self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, said)
             self._scraper.spent.totals = Totals.of(said.states.get(STATS, {}))
+            self._ownership = Ownership(said.states, self._boot_id)
+            self._scraper.groups.look = self._ownership.look
         except StoreCorruptError as error:
             self._keeper.start_new(error)
             self._begin_anew()
@@ -115,6 +118,7 @@ class Daemon:
     def _begin_anew(self) -> None:
         self._scan = Scan(self._config, self._limits, in_child, self._aliases)
         self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, None)
+        self._ownership = Ownership({}, self._boot_id)
 
     @property
     def evaluate_every_s(self) -> float:
@@ -215,9 +219,14 @@ class Daemon:
         try:
             # What storing costs is in the stats of the next scrape: these are part of what is stored.
             stats = {"at_ms": scrape.tick.ts_ms, "interval_s": self._config.sampling.interval_s, **spent.to_json()}
-            self._keeper.write_scrape(scrape, blocks, {STATS: stats})
+            whose = self._ownership.take(scrape, self._scraper.groups.look)
+            generation = self._keeper.generation
+            self._keeper.write_scrape(scrape, blocks, {STATS: stats, **whose})
+            if generation != self._keeper.generation:
+                self._ownership.forget_stored()
         except (StoreWriteError, StoreBusyError) as problem:
             error = problem
+            self._ownership.forget_stored()
         spent.totals.storing_cpu_seconds += (thread_cpu_ns() - began_ns) / 1e9
         if error is not None:
             self._count_failure(error)

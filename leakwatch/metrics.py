@@ -63,6 +63,17 @@ KERNEL_VMALLOC_USED = "kernel.vmalloc_used_bytes"
 KERNEL_SUNRECLAIM = "kernel.slab_unreclaimable_bytes"
 KERNEL_PERCPU = "kernel.percpu_bytes"
 KERNEL_STACK = "kernel.stack_bytes"
+KERNEL_OOM_KILLS = "kernel.oom_kills"
+GROUP_CURRENT = "cgroup.current_bytes"
+GROUP_PEAK = "cgroup.peak_bytes"
+GROUP_LIMIT = "cgroup.limit_bytes"
+GROUP_SWAP = "cgroup.swap_bytes"
+GROUP_ANON = "cgroup.anon_bytes"
+GROUP_FILE = "cgroup.file_bytes"
+GROUP_SHMEM = "cgroup.shmem_bytes"
+GROUP_KERNEL = "cgroup.kernel_bytes"
+GROUP_SLAB_RECLAIMABLE = "cgroup.slab_reclaimable_bytes"
+GROUP_OOM_KILLS = "cgroup.oom_kills"
 PARTS_OF_TOTAL = {KERNEL_SUNRECLAIM: TargetKind.SLAB, KERNEL_VMALLOC_USED: TargetKind.VMALLOC}
 """The kernel's totals, and what they are made of: parts that explain a total's growth are reported in its place."""
 TOLD_BY_OTHERS = frozenset({*PARTS_OF_TOTAL, KERNEL_STACK, KERNEL_UNACCOUNTED})
@@ -223,6 +234,55 @@ _OTHERS = (
         "memory not available",
         "derived: MemTotal - MemAvailable - free on lists of the CPUs",
         "tells whether growth of reclaimable memory takes memory from anybody; never reported by itself",
+    ),
+    Metric(KERNEL_OOM_KILLS, Unit.COUNT, "OOM kills", "/proc/vmstat oom_kill", "processes since the boot; since 4.13"),
+    Metric(
+        GROUP_CURRENT,
+        Unit.BYTES,
+        "control group",
+        "memory.current (version 1: memory.usage_in_bytes)",
+        "of a service, in slow rounds; page cache and the kernel's own memory for it included",
+    ),
+    Metric(
+        GROUP_PEAK,
+        Unit.BYTES,
+        "control group's peak",
+        "memory.peak (version 1: memory.max_usage_in_bytes)",
+        "since the group was made; version 2 since 5.19; of a service with several groups there is none",
+    ),
+    Metric(
+        GROUP_LIMIT,
+        Unit.BYTES,
+        "control group's limit",
+        "memory.max (version 1: memory.limit_in_bytes)",
+        "the smallest of the group's and those around it; none where nothing limits it",
+    ),
+    Metric(GROUP_SWAP, Unit.BYTES, "control group's swap", "memory.swap.current (version 1: memory.stat total_swap)"),
+    Metric(GROUP_ANON, Unit.BYTES, "control group's anonymous", "memory.stat anon (version 1: total_rss)"),
+    Metric(
+        GROUP_FILE, Unit.BYTES, "control group's files", "memory.stat file (version 1: total_cache)", "includes shmem"
+    ),
+    Metric(
+        GROUP_SHMEM,
+        Unit.BYTES,
+        "control group's shared memory",
+        "memory.stat shmem (version 1: total_shmem)",
+        "version 1 since 4.9",
+    ),
+    Metric(
+        GROUP_KERNEL,
+        Unit.BYTES,
+        "control group's kernel memory",
+        "memory.stat kernel (version 1: memory.kmem.usage_in_bytes)",
+        "version 2 since 5.18",
+    ),
+    Metric(GROUP_SLAB_RECLAIMABLE, Unit.BYTES, "control group's reclaimable slab", "memory.stat slab_reclaimable"),
+    Metric(
+        GROUP_OOM_KILLS,
+        Unit.COUNT,
+        "control group's OOM kills",
+        "memory.events oom_kill (version 1: memory.oom_control)",
+        "processes since the group was made: begins anew when its unit is restarted; since 4.13",
     ),
     Metric(COLLECTOR_UP, Unit.BOOL, "collector worked", "leakwatch"),
     Metric(COLLECTOR_DURATION, Unit.MICROSECONDS, "collector's time", "leakwatch"),

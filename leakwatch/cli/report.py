@@ -110,6 +110,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     """Return the report of what the store holds."""
     from dataclasses import replace
 
+    from leakwatch.cli.whose import read_kills, read_whose
     from leakwatch.errors import StoreNotFoundError
     from leakwatch.growing import growths
     from leakwatch.report.build import Row, build
@@ -121,8 +122,16 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     stats = states.get("stats", {})
     estimated = reader.estimated_pids(last.id)
     too_large = {one["pid"] for one in stats.get("over_stall", ())}
+    whose = read_whose(reader, states, last)
     rows = [
-        Row(one, stored.ended_ms, newest.get(one.id), estimated=one.pid in estimated, too_large=one.pid in too_large)
+        Row(
+            one,
+            stored.ended_ms,
+            newest.get(one.id),
+            estimated=one.pid in estimated,
+            too_large=one.pid in too_large,
+            whose=whose.get(one.id),
+        )
         for stored in reader.findings()
         for one in [stored.finding]
     ]
@@ -133,6 +142,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
         filters,
         generated_ms=now_ms,
         evaluated_ms=states.get("evaluation", {}).get("at_ms"),
+        kills=read_kills(states),
         own=_own(rows, states.get("daemon", {}).get("pid"), stats),
     )
     grown = growths(reader, [row.finding for row in report.rows])

@@ -45,6 +45,16 @@ class ProcessCollector:
         self._read: list[Watched] = []
         self.spent = Spent()
 
+    @property
+    def watched(self) -> Collection[Watched]:
+        """The processes of the newest round that have an address space."""
+        return self._lookout.watched.values()
+
+    @property
+    def home(self) -> str | None:
+        """The container we run in ourselves."""
+        return self._lookout.home
+
     def want_full(self, targets: Collection[Target]) -> None:
         """Have these processes read fully at the next tick, before the others and whatever is left of the budget.
 

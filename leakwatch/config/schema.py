@@ -29,7 +29,7 @@ class SamplingConfig:
     interval_s: float = 60.0
     """A minute: 60 points in the shortest window, and too seldom for anybody to notice the cost."""
     slow_every: int = 5
-    """Threads and file descriptors are read at every n-th tick: they explain rather than detect."""
+    """Threads, file descriptors and control groups are read at every n-th tick: they explain rather than detect."""
     tolerance_bytes: int = 128 * KIB
     """By how much USS may have changed before a process is read fully: an eighth of the least growth worth telling."""
     max_age_s: float = 900.0

@@ -47,7 +47,7 @@ def _verdict(case: Case, now_ms: int, *, colour: bool) -> str:
     lines = [coloured(line, case.verdict) if colour else line]
     more = [case.alarm, words.why_of(case.assessment)]
     if case.row is not None:
-        more += [words.limit(case.row), words.where(case.row), words.incident(case.row, now_ms)]
+        more += [words.limit(case.row), words.where(case.row), words.owner(case.row), words.incident(case.row, now_ms)]
     lines += [f"    {text}" for text in more if text]
     return "\n".join(lines)
 

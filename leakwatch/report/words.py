@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.escape import printable
 from leakwatch.incident import IncidentState
 from leakwatch.model import AbsenceReason, FindingKind, Verdict
-from leakwatch.report import growth_words, incident_words
+from leakwatch.report import growth_words, incident_words, whose
 from leakwatch.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -147,6 +148,11 @@ def where(row: Row) -> str:
     return " · ".join(parts)
 
 
+def owner(row: Row) -> str:
+    """Return whose it is, what its control group holds against its limit, and what of it was OOM killed."""
+    return " · ".join(whose.lines(row.whose))
+
+
 def incident(row: Row, now_ms: int) -> str:
     """Return how far its incident has come, who knows of it and until when it is silenced; empty without one.
 
@@ -204,10 +210,20 @@ def remarks(report: Report) -> list[str]:
         lines.append(f"{learning} still learning: a first verdict takes {half} of data.")
     if report.window_s is not None:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
-    lines += _irregular(report) + _unread(report) + _own(report)
+    lines += _killed(report) + _irregular(report) + _unread(report) + _own(report)
     if report.leaking:
         lines.append("Why, test by test, and what would change it: leakwatch explain ID")
     return lines
+
+
+def _killed(report: Report) -> list[str]:
+    parts = [
+        f"{printable(name)} {whose.killed(kills)}"
+        if name
+        else f"somebody unknown {whose.killed(replace(kills, certain=True))}"
+        for name, kills in sorted(report.kills.items())
+    ]
+    return [f"Killed by the kernel for want of memory: {'; '.join(parts)}."] if parts else []
 
 
 def _own(report: Report) -> list[str]:
