@@ -33,6 +33,7 @@ from leakwatch.errors import (
 from leakwatch.judging import JudgingError, in_child
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
+from leakwatch.ownership import Ownership
 from leakwatch.procfs.root import ProcFS
 from leakwatch.recall import recall_in_child
 from leakwatch.resume import resume
@@ -54,6 +55,8 @@ daemon ends, so that its supervisor and its operator see that nothing is watched
 EVALUATE_INTERVALS = 5
 """Sampling intervals between two evaluations at least, so that judging costs less than sampling."""
 EVALUATE_AT_LEAST_S = 5.0
+LOOKS_A_WINDOW = 4
+"""Looks into the mappings of a suspect within the shortest window: there are several before a leak is confirmed."""
 PURGE_INTERVALS = 60
 PURGE_AT_LEAST_S = 60.0
 """Sealing and purging start a child: 0.4 s of CPU."""
@@ -85,8 +88,9 @@ class Daemon:
         self._last_tick_ms = self._clock.now().monotonic_ms
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
-        boot_id = procfs.boot_id()
-        self._scraper = Scraper(procfs, boot_id, config.sampling)
+        look_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
+        self._boot_id = boot_id = procfs.boot_id()
+        self._scraper = Scraper(procfs, boot_id, config.sampling, look_every_s)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits, self._aliases = ProcLimits(procfs), slab_aliases_of(procfs)
         self._keeper = StoreKeeper(store, self._clock)
@@ -106,6 +110,8 @@ class Daemon:
             said, self._unstored = resume(self._scan, pieces, now_ms)
             self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, said)
             self._scraper.spent.totals = Totals.of(said.states.get(STATS, {}))
+            self._ownership = Ownership(said.states, self._boot_id)
+            self._scraper.groups.look = self._ownership.look
         except StoreCorruptError as error:
             self._keeper.start_new(error)
             self._begin_anew()
@@ -113,6 +119,7 @@ class Daemon:
     def _begin_anew(self) -> None:
         self._scan = Scan(self._config, self._limits, in_child, self._aliases)
         self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, None)
+        self._ownership = Ownership({}, self._boot_id)
 
     @property
     def evaluate_every_s(self) -> float:
@@ -213,9 +220,14 @@ class Daemon:
         try:
             # What storing costs is in the stats of the next scrape: these are part of what is stored.
             stats = {"at_ms": scrape.tick.ts_ms, "interval_s": self._config.sampling.interval_s, **spent.to_json()}
-            self._keeper.write_scrape(scrape, blocks, {STATS: stats})
+            whose = self._ownership.take(scrape, self._scraper.groups.look)
+            generation = self._keeper.generation
+            self._keeper.write_scrape(scrape, blocks, {STATS: stats, **whose})
+            if generation != self._keeper.generation:
+                self._ownership.forget_stored()
         except (StoreWriteError, StoreBusyError) as problem:
             error = problem
+            self._ownership.forget_stored()
         spent.totals.storing_cpu_seconds += (thread_cpu_ns() - began_ns) / 1e9
         if error is not None:
             self._count_failure(error)
@@ -271,7 +283,7 @@ class Daemon:
         finally:
             self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
         self._judging_failures = 0
-        self._scraper.want_full(evaluation.suspects)
+        self._scraper.want_full(evaluation.fastest_first)
         self._scraper.want_counts(evaluation.counted)
         self._leaks, self._watched = (evaluation.counts[verdict] for verdict in (Verdict.LEAK, Verdict.WATCH))
 

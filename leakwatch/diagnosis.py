@@ -57,6 +57,7 @@ def diagnose(procfs: ProcFS, config_file: str | None, held: frozenset[str]) -> I
     yield from _system(procfs, held)
     yield from _processes(procfs, pids, held)
     yield from _kernel(procfs)
+    yield from _groups(procfs, pids)
     yield from _places(config_file)
     yield from _service()
 
@@ -186,6 +187,18 @@ def _kernel(procfs: ProcFS) -> Iterator[Line]:
     ):
         if isinstance(found, Absence):
             yield Line("info", f"{found.detail}: {lost}")
+
+
+def _groups(procfs: ProcFS, pids: Iterable[int]) -> Iterator[Line]:
+    """Say whether services' control groups tell what they hold."""
+    paths = {cgroup for pid in pids if not isinstance(cgroup := procfs.cgroup(pid), Absence)}
+    groups = {group.path: group for one in paths if (group := procfs.memory_group(one)) and group.path != "/"}
+    read = [group for group in groups.values() if not isinstance(procfs.group_memory(group), Absence)]
+    if read:
+        yield Line("ok", f"memory of {len(read)} control groups (version {read[0].version})")
+    else:
+        lost = "what a service holds of its limit is told by no report, and whose an OOM kill was is not known"
+        yield Line("info", f"no control groups with the memory controller: {lost}")
 
 
 def _unread(name: str, absence: Absence) -> Line:

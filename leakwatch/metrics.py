@@ -53,6 +53,8 @@ FD_SORTS = (
 PROCESS_USS_SWAP = "process.uss_swap_bytes"
 PROCESS_ANON_SWAP = "process.anon_swap_bytes"
 SERVICE_USS_SWAP = "service.uss_swap_bytes"
+CLASS_HELD = "class.held_bytes"
+CLASS_MAPPINGS = "class.mappings"
 SLAB_ACTIVE = "slab.active_bytes"
 SLAB_PAGES = "slab.pages_bytes"
 SLAB_RECLAIMABLE = "slab.reclaimable"
@@ -71,6 +73,17 @@ KERNEL_VMALLOC_USED = "kernel.vmalloc_used_bytes"
 KERNEL_SUNRECLAIM = "kernel.slab_unreclaimable_bytes"
 KERNEL_PERCPU = "kernel.percpu_bytes"
 KERNEL_STACK = "kernel.stack_bytes"
+KERNEL_OOM_KILLS = "kernel.oom_kills"
+GROUP_CURRENT = "cgroup.current_bytes"
+GROUP_PEAK = "cgroup.peak_bytes"
+GROUP_LIMIT = "cgroup.limit_bytes"
+GROUP_SWAP = "cgroup.swap_bytes"
+GROUP_ANON = "cgroup.anon_bytes"
+GROUP_FILE = "cgroup.file_bytes"
+GROUP_SHMEM = "cgroup.shmem_bytes"
+GROUP_KERNEL = "cgroup.kernel_bytes"
+GROUP_SLAB_RECLAIMABLE = "cgroup.slab_reclaimable_bytes"
+GROUP_OOM_KILLS = "cgroup.oom_kills"
 KERNEL_SHMEM = "kernel.shmem_bytes"
 IPC_SHM_ORPHANS = "ipc.shm_orphan_bytes"
 IPC_MSG_ORPHANS = "ipc.msg_orphan_bytes"
@@ -236,6 +249,14 @@ _OTHERS = (
         "only scrapes in which every process of the service could be read",
         judged=True,
     ),
+    Metric(
+        CLASS_HELD,
+        Unit.BYTES,
+        "USS + swap of a class of mappings",
+        "/proc/PID/smaps Private_Clean + Private_Dirty + Private_Hugetlb + Swap",
+        "of suspects, now and then; explains what grows, is not judged itself",
+    ),
+    Metric(CLASS_MAPPINGS, Unit.COUNT, "mappings of a class", "/proc/PID/smaps"),
     Metric(SLAB_ACTIVE, Unit.BYTES, "slab objects in use", "/proc/slabinfo active_objs x objsize", judged=True),
     Metric(SLAB_PAGES, Unit.BYTES, "slab pages", "/proc/slabinfo num_slabs x pagesperslab x page size"),
     Metric(SLAB_RECLAIMABLE, Unit.BOOL, "reclaimable", "/sys/kernel/slab/CACHE/reclaim_account, else by its name"),
@@ -286,6 +307,55 @@ _OTHERS = (
         "memory not available",
         "derived: MemTotal - MemAvailable - free on lists of the CPUs",
         "tells whether growth of reclaimable memory takes memory from anybody; never reported by itself",
+    ),
+    Metric(KERNEL_OOM_KILLS, Unit.COUNT, "OOM kills", "/proc/vmstat oom_kill", "processes since the boot; since 4.13"),
+    Metric(
+        GROUP_CURRENT,
+        Unit.BYTES,
+        "control group",
+        "memory.current (version 1: memory.usage_in_bytes)",
+        "of a service, in slow rounds; page cache and the kernel's own memory for it included",
+    ),
+    Metric(
+        GROUP_PEAK,
+        Unit.BYTES,
+        "control group's peak",
+        "memory.peak (version 1: memory.max_usage_in_bytes)",
+        "since the group was made; version 2 since 5.19; of a service with several groups there is none",
+    ),
+    Metric(
+        GROUP_LIMIT,
+        Unit.BYTES,
+        "control group's limit",
+        "memory.max (version 1: memory.limit_in_bytes)",
+        "the smallest of the group's and those around it; none where nothing limits it",
+    ),
+    Metric(GROUP_SWAP, Unit.BYTES, "control group's swap", "memory.swap.current (version 1: memory.stat total_swap)"),
+    Metric(GROUP_ANON, Unit.BYTES, "control group's anonymous", "memory.stat anon (version 1: total_rss)"),
+    Metric(
+        GROUP_FILE, Unit.BYTES, "control group's files", "memory.stat file (version 1: total_cache)", "includes shmem"
+    ),
+    Metric(
+        GROUP_SHMEM,
+        Unit.BYTES,
+        "control group's shared memory",
+        "memory.stat shmem (version 1: total_shmem)",
+        "version 1 since 4.9",
+    ),
+    Metric(
+        GROUP_KERNEL,
+        Unit.BYTES,
+        "control group's kernel memory",
+        "memory.stat kernel (version 1: memory.kmem.usage_in_bytes)",
+        "version 2 since 5.18",
+    ),
+    Metric(GROUP_SLAB_RECLAIMABLE, Unit.BYTES, "control group's reclaimable slab", "memory.stat slab_reclaimable"),
+    Metric(
+        GROUP_OOM_KILLS,
+        Unit.COUNT,
+        "control group's OOM kills",
+        "memory.events oom_kill (version 1: memory.oom_control)",
+        "processes since the group was made: begins anew when its unit is restarted; since 4.13",
     ),
     Metric(COLLECTOR_UP, Unit.BOOL, "collector worked", "leakwatch"),
     Metric(COLLECTOR_DURATION, Unit.MICROSECONDS, "collector's time", "leakwatch"),

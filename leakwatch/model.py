@@ -45,6 +45,8 @@ class TargetKind(StrEnum):
     VMALLOC = "vmalloc"
     HOST = "host"
     COLLECTOR = "collector"
+    MEMORY_CLASS = "class"
+    """A class of one process's mappings, see ``memclass``: it ends with its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,41 @@ class ProcessInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a service is, as far as its control group's path tells; what it does not tell is empty."""
+
+    groups: tuple[str, ...] = ()
+    """Its own control groups where the memory controller has them: several for workers that are units of their own."""
+    engine: str = ""
+    """``docker``, ``podman``, ``containerd``, ``cri-o``, ``lxc``, ``nspawn``, ``machine``."""
+    container: str = ""
+    """The container's full id, or the name its engine gave the group."""
+    pod: str = ""
+    qos: str = ""
+    """Kubernetes' class: ``guaranteed``, ``burstable``, ``besteffort``."""
+    user_slice: str = ""
+    """``user-1000.slice`` of what a person has started."""
+    session: str = ""
+    """``session-3.scope`` of what was started from a login."""
+
+
+@dataclass(frozen=True, slots=True)
+class OomKill:
+    """Processes the kernel killed for want of memory between two looks."""
+
+    count: int
+    service: Target | None
+    """Whose they were; None where that cannot be told."""
+    certain: bool = True
+    """False where the group is gone with its own count: then the service is the only one it can have been."""
+    group: str = ""
+    limit_bytes: int | None = None
+    """What bound the group, None without a limit: then the machine itself ran out."""
+    candidates: tuple[str, ...] = ()
+    """Keys of the services it may have been, where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One integer of one series at the time of the scrape it is in."""
 
@@ -166,6 +203,10 @@ class Scrape:
     duration_us: int = 0
     unreadable: tuple[Target, ...] = ()
     """Processes that were to be read fully for a suspicion and are too large even for that: estimates must do."""
+    owners: Mapping[Target, Owner] | None = None
+    """Of every service, None where they were not looked at."""
+    oom_kills: tuple[OomKill, ...] = ()
+    """Since the scrape before."""
     largest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of what belongs to nobody, by metric: the largest in words, names escaped; only where they were looked for."""
     thread_names: Mapping[Target, Mapping[str, int]] = field(default_factory=dict)

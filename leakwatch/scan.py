@@ -45,6 +45,7 @@ BACKLOG = 2000
 LIVES_KEPT = 10
 """Past lives remembered of one program in one service."""
 _SUSPECT = frozenset({Verdict.WATCH, Verdict.LEAK})
+_OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
 
@@ -62,6 +63,8 @@ class Evaluation:
     """Ids of findings with a frozen forecast that waits for new data."""
     suspects: frozenset[Target] = frozenset()
     """The processes that look like leaking, themselves or as part of a service: no estimate must decide of them."""
+    fastest_first: tuple[Target, ...] = ()
+    """The suspects in the order in which it is of use to look into them."""
     lives: Mapping[str, str] = field(default_factory=dict)
     """The oldest process of each finding about processes, by its id: another one after a restart."""
     counted: frozenset[Key] = frozenset()
@@ -227,12 +230,15 @@ class Scan:
             findings = [self._headroom.foretell(finding, now_ms) for finding in found]
             suspicions = self._changed_suspicions()
             suspected, suspects = self._suspected(), self._suspects()
+            fastest_first = tuple(sorted(suspects, key=self._slope, reverse=True))
             self._proof.ask(suspects, now_ms)
             lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
             lives |= self.tallies.lives(judged)
             watched = frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST)
         counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
-        return Evaluation(now_ms, tuple(findings), suspicions, counts, suspected, suspects, lives, watched)
+        return Evaluation(
+            now_ms, tuple(findings), suspicions, counts, suspected, suspects, fastest_first, lives, watched
+        )
 
     def _checked(self, key: Key, found: Assessment) -> Assessment:
         if key[0] in metrics.COUNTS:
@@ -297,6 +303,12 @@ class Scan:
             if state.is_suspected or (state.assessment and state.assessment.verdict in _SUSPECT):
                 suspects.update(self._processes_of(target))
         return frozenset(suspects)
+
+    def _slope(self, process: Target) -> float:
+        """Return how fast a process itself grows, as far as that is known."""
+        states = (self._series.get((metric, process)) for metric in _OF_PROCESS)
+        known = (state.assessment.slope_bytes_per_hour for state in states if state and state.assessment)
+        return max((slope for slope in known if slope is not None), default=0.0)
 
     def _processes_of(self, target: Target) -> Collection[Target]:
         """Return the processes whose memory a series is about, none for the kernel's."""

@@ -92,6 +92,7 @@ class Verdicts:
                 "counts": dict(evaluation.counts),
                 "windows_s": list(self._scan.plan.windows_s),
                 "interval_s": self._config.sampling.interval_s,
+                "slow_every": self._config.sampling.slow_every,
                 "horizon_s": self._config.thresholds.horizon_s,
             },
             LIVES: self._scan.past_lives(),

@@ -25,6 +25,8 @@ LEAK_REOPENED = "00660a869d0340d58a389b6c829f5995"
 """What was resolved leaks again."""
 LEAK_REMINDED = "fb56c65bba554dc19ec7cf1635a4ea61"
 """A silence is over, and what was silenced still leaks."""
+OOM_KILLED = "3b0c9f5ad2f94b7a9e5d8a1c64be0f17"
+"""The kernel killed processes for want of memory."""
 DAEMON_FATAL = "d196cbe7c21d44a7b861f5af3afc6a93"
 """The daemon ends because it cannot do its work."""
 

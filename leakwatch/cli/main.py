@@ -24,6 +24,7 @@ from leakwatch.cli import (
     explain,
     incidents,
     kernel,
+    maps,
     ps,
     report,
     service,
@@ -34,7 +35,9 @@ from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, explain, incidents, ps, kernel, stats, analyze, backtest, demo, config, db, doctor, service)
+VERBS = (
+    daemon, report, explain, maps, incidents, ps, kernel, stats, analyze, backtest, demo, config, db, doctor, service,
+)  # fmt: skip
 
 EPILOG = """\
 examples:
@@ -43,6 +46,7 @@ examples:
   sudo leakwatch report                    who leaks, how fast, since when
   leakwatch report --format json --exit-code
   sudo leakwatch explain shop.service      why it is, or is not, called a leak, and what would change that
+  sudo leakwatch maps 812                  what part of one process's memory grows
   sudo leakwatch incidents ack ID          say that you know of one
   sudo leakwatch ps -k -t                  who holds memory now, the largest last, with totals
   sudo leakwatch kernel --since 1h         where all RAM is, and what changed
@@ -53,7 +57,7 @@ examples:
 
 exit codes:
   0 done · 1 something leaks (report, analyze --exit-code) · 2 wrong argument or configuration
-  65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident or finding
+  65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident, finding, process
   69 /proc or systemd not there · 70 a defect of leakwatch · 73 the file to write is there already
   74 store or file cannot be written · 75 another daemon holds the store · 77 a privilege is missing
 """

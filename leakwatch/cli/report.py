@@ -108,7 +108,11 @@ def open_store(url: str) -> Reader:
 
 def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     """Return the report of what the store holds."""
+    from dataclasses import replace
+
+    from leakwatch.cli.whose import read_kills, read_whose
     from leakwatch.errors import StoreNotFoundError
+    from leakwatch.growing import growths
     from leakwatch.metrics import is_count
     from leakwatch.report.build import Row, build
 
@@ -119,6 +123,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     stats = states.get("stats", {})
     estimated = reader.estimated_pids(last.id)
     too_large = {one["pid"] for one in stats.get("over_stall", ())}
+    whose = read_whose(reader, states, last)
     rows = []
     for stored in reader.findings():
         one = stored.finding
@@ -129,17 +134,21 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
             newest.get(one.id),
             estimated=of_memory and one.pid in estimated,
             too_large=of_memory and one.pid in too_large,
+            whose=whose.get(one.id),
         )
         rows.append(row)
-    return build(
+    report = build(
         rows,
         _read_host(reader, last, states.get("evaluation", {}), now_ms),
         reader.finding_counts(),
         filters,
         generated_ms=now_ms,
         evaluated_ms=states.get("evaluation", {}).get("at_ms"),
+        kills=read_kills(states),
         own=_own(rows, states.get("daemon", {}).get("pid"), stats),
     )
+    grown = growths(reader, [row.finding for row in report.rows if not is_count(row.finding.metric)])
+    return replace(report, rows=tuple(replace(row, growth=grown.get(row.finding.id)) for row in report.rows))
 
 
 def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:

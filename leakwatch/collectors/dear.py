@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.budget import Claim, Costs, Purse, by_rank, is_out_of_the_question, may_stall
+from leakwatch.collectors.looks import Looks
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import pid_statm
 from leakwatch.procfs.kept import read_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from leakwatch.collectors.watched import Watched
     from leakwatch.config import SamplingConfig
@@ -26,28 +27,31 @@ LASTING = frozenset({AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED})
 class DearReads:
     """Decides who is read fully in a tick, and reads them."""
 
-    def __init__(self, procfs: ProcFS, sampling: SamplingConfig) -> None:
+    def __init__(self, procfs: ProcFS, sampling: SamplingConfig, look_every_s: float | None = None) -> None:
         self._procfs = procfs
         self._sampling = sampling
         self._costs = Costs()
         self._purse = Purse(sampling.cpu_budget, sampling.interval_s)
         self._last_us: int | None = None
+        self.looks = Looks(procfs, look_every_s)
         self.unreadable: list[Target] = []
         """Who was asked for and is too large even for that."""
 
-    def read(self, watched: Iterable[Watched], asked: frozenset[Target], now_us: int) -> list[Watched]:
-        """Read those whose turn it is; return them."""
+    def read(self, watched: Iterable[Watched], asked: Collection[Target], now_us: int) -> list[Watched]:
+        """Read those whose turn it is; return them. ``asked`` may be a mapping: it is looked up in, and in order."""
         if self._last_us is not None:
             self._purse.earn(now_us - self._last_us)
         self._last_us = now_us
         due = {one.identity.pid: one for one in watched if one.due_us <= now_us or one.target in asked}
         claims = [claim for one in due.values() if (claim := self._claim(one, one.target in asked, now_us))]
+        readable = [due[claim.pid] for claim in claims if claim.asked]
+        looked = self.looks.choose(asked, readable, now_us, self._purse.left_us) if asked else ()
         done = []
         for claim in by_rank(claims):
             one = due[claim.pid]
             one.waits = self._purse.left_us <= 0 and not claim.asked
             if not one.waits:
-                self._read(one, now_us, claim.cost_us)
+                self._read(one, now_us, claim.cost_us, look=one.target in looked)
                 done.append(one)
         return done
 
@@ -69,9 +73,9 @@ class DearReads:
             error = max(error, sampling.tolerance_bytes * since_s / sampling.max_age_s)
         return Claim(one.identity.pid, error, cost_us, asked)
 
-    def _read(self, one: Watched, now_us: int, forecast_us: float) -> None:
+    def _read(self, one: Watched, now_us: int, forecast_us: float, *, look: bool) -> None:
         began = thread_cpu_ns()
-        use = self._procfs.memory(one.identity.pid)
+        use = self.looks.read(one, now_us) if look else self._procfs.memory(one.identity.pid)
         cost_us = (thread_cpu_ns() - began) / 1000
         self._purse.spend(cost_us)
         raw, after = self._statm_of(one)
@@ -84,10 +88,13 @@ class DearReads:
                 one.due_us = 0  # it is ending, or the next time tells more
         else:
             one.was_read(use, raw, after, self._procfs.page_size)
-            # One slow read may have been disturbed: too large is only who was slow twice.
-            one.usual_us = min(cost_us, one.cost_us or forecast_us)
-            one.cost_us, one.cost_mib = cost_us, use.rss_bytes / MIB
-            self._costs.learn(one.cost_mib, cost_us)
+            if look:  # what a full read alone takes is not known from it
+                self.looks.learn(one.target, now_us, cost_us - forecast_us)
+            else:
+                # One slow read may have been disturbed: too large is only who was slow twice.
+                one.usual_us = min(cost_us, one.cost_us or forecast_us)
+                one.cost_us, one.cost_mib = cost_us, use.rss_bytes / MIB
+                self._costs.learn(one.cost_mib, cost_us)
 
     def _statm_of(self, one: Watched) -> tuple[bytes, pid_statm.PidStatm | None]:
         """Return ``statm`` just after the read: a kept file that still answers says that the read was of this process.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.services import container_among, service_of
+from leakwatch.collectors.container_names import ContainerNames
+from leakwatch.collectors.containers import container_among
+from leakwatch.collectors.services import service_of
 from leakwatch.escape import as_text
 from leakwatch.model import Absence, ProcessInfo
 
@@ -41,7 +43,8 @@ class Identifier:
 
     def __init__(self, procfs: ProcFS) -> None:
         self._procfs = procfs
-        self._home = _own_container(procfs)
+        self.home = _own_container(procfs)
+        self._names = ContainerNames(procfs.host_root)
 
     def cgroup(self, pid: int) -> CgroupPaths | None:
         """Return a process's control groups, None where they cannot be read."""
@@ -53,7 +56,8 @@ class Identifier:
         pid = identity.pid
         status, args, exe = self._procfs.status(pid), self._procfs.cmdline(pid), self._procfs.exe(pid)
         words = () if isinstance(args, Absence) else args
-        service = service_of(cgroup, comm, None if isinstance(exe, Absence) else exe, words, self._home)
+        program = None if isinstance(exe, Absence) else exe
+        service = service_of(cgroup, comm, program, words, self.home, self._names.name_of)
         return ProcessInfo(
             identity=identity,
             name=as_text(comm),
@@ -64,8 +68,9 @@ class Identifier:
 
 
 def _own_container(procfs: ProcFS) -> str | None:
-    """Return the container this process runs in, where the tree is the one it lives in."""
+    """Return the id or name of the container this process runs in, where the tree is the one it lives in."""
     if procfs.root != "/proc":
         return None
     own = procfs.cgroup(os.getpid())
-    return None if isinstance(own, Absence) else container_among(own)
+    container = None if isinstance(own, Absence) else container_among(own)
+    return container.name if container else None

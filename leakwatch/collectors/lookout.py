@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.identify import Identifier, renew_every, renewal_due
+from leakwatch.collectors.identify import SETTLE, Identifier, renew_every, renewal_due
 from leakwatch.collectors.kinship import Parentage
 from leakwatch.collectors.watched import Watched
 from leakwatch.model import Absence, AbsenceReason, ProcessIdentity
@@ -38,6 +38,11 @@ class Lookout:
         """Those that ended since the last look, or turned out to have."""
         self.zombies: dict[int, int] = {}
         """The parent of each that has ended and was not waited for."""
+
+    @property
+    def home(self) -> str | None:
+        """The container we run in ourselves."""
+        return self._identifier.home
 
     @property
     def swap_in_use(self) -> bool:
@@ -183,12 +188,21 @@ class Lookout:
         )
 
     def _renew(self, one: Watched) -> None:
-        """Look after a process's name, parent and control group."""
+        """Look after a process's name, parent and control group.
+
+        Once it has settled, after its arguments too: it may have given itself a title, or its container a name.
+        """
         stat = self._procfs.stat(one.identity.pid)
         if isinstance(stat, Absence) or stat.start_ticks != one.identity.start_ticks:
             return  # the next look will tell
         one.parentage = Parentage(stat.ppid, stat.pgrp)
-        if stat.comm != one.comm or one.since.upset or self._identifier.cgroup(one.identity.pid) != one.cgroup:
+        settled = one.age == SETTLE
+        if (
+            settled
+            or stat.comm != one.comm
+            or one.since.upset
+            or self._identifier.cgroup(one.identity.pid) != one.cgroup
+        ):
             self._rename(one, stat)
 
     def _rename(self, one: Watched, stat: PidStat) -> None:

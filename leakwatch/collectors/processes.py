@@ -28,24 +28,41 @@ _SKIPPED = Absence(AbsenceReason.SKIPPED, "new processes: the CPU budget of this
 class ProcessCollector:
     """Reads all processes; ``spent`` says what that has cost."""
 
-    def __init__(self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig | None = None) -> None:
+    def __init__(
+        self,
+        procfs: ProcFS,
+        boot_id: str,
+        sampling: SamplingConfig | None = None,
+        look_every_s: float | None = None,
+    ) -> None:
         sampling = sampling or SamplingConfig()
         tolerance_pages = sampling.tolerance_bytes / procfs.page_size
         self._procfs = procfs
         self._lookout = Lookout(procfs, boot_id, tolerance_pages, sampling.interval_s)
         self._relatives = Relatives(procfs, tolerance_pages)
-        self._dear = DearReads(procfs, sampling)
+        self._dear = DearReads(procfs, sampling, look_every_s)
         self._counting = Counting(procfs, sampling)
-        self._asked: frozenset[Target] = frozenset()
+        self._asked: dict[Target, None] = {}
         self._read: list[Watched] = []
         self.spent = Spent()
+
+    @property
+    def watched(self) -> Collection[Watched]:
+        """The processes of the newest round that have an address space."""
+        return self._lookout.watched.values()
+
+    @property
+    def home(self) -> str | None:
+        """The container we run in ourselves."""
+        return self._lookout.home
 
     def want_full(self, targets: Collection[Target]) -> None:
         """Have these processes read fully at the next tick, before the others and whatever is left of the budget.
 
-        For who is suspected of a leak: an estimate must not decide that. May be called from another thread.
+        For who is suspected of a leak: an estimate must not decide that. The first of them are looked into first. May
+        be called from another thread.
         """
-        self._asked = self._asked | frozenset(targets)
+        self._asked = self._asked | dict.fromkeys(targets)
 
     def want_counts(self, keys: Collection[tuple[str, Target]]) -> None:
         """Have these counts taken at every tick, and told of which sort they are; may be called from another thread."""
@@ -67,6 +84,10 @@ class ProcessCollector:
         self._relatives.follow_faults(watched)
         times.append(thread_cpu_ns())
         self._read_fully(now_us)
+        looks = self._dear.looks.made(now_us)
+        for samples in looks:
+            gathered.samples += samples
+        this.looks = len(looks)
         times.append(thread_cpu_ns())
         self._deliver(this, gathered)
         self._counting.collect(watched, self._lookout.zombies, gathered, now_us, slow=slow)
@@ -79,14 +100,14 @@ class ProcessCollector:
 
     def _read_fully(self, now_us: int) -> None:
         watched = self._lookout.watched
-        asked, self._asked = self._asked, frozenset()
+        asked, self._asked = self._asked, {}
         self._dear.unreadable = []
         if self._lookout.gone:
             self._relatives.update((), watched)
         read = self._dear.read(watched.values(), asked, now_us)
         if read:
             # Who has forked since he was last read is found by the first read of his child, and read in the same tick.
-            more = self._dear.read(self._relatives.update(read, watched), frozenset(), now_us)
+            more = self._dear.read(self._relatives.update(read, watched), (), now_us)
             self._relatives.update(more, watched)
             read += more
         self._read = read

@@ -17,6 +17,7 @@ _LONGEST = 120
 """Characters of a program's name: arguments are as long as whoever starts it likes."""
 _MULTICALL = frozenset({"busybox", "toybox", "coreutils"})
 """One executable, many programs: the first argument says which."""
+_NUMBERED = re.compile(r"[-_#.]?\d+$")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash")
 
 
@@ -75,7 +76,21 @@ def _words(program: str, args: Sequence[str]) -> list[str]:
     if program == "java":
         return _java_words(rest)
     kind = program.rstrip("0123456789.")
+    if kind in _INTERPRETERS and (title := _title(args)):
+        return [title]
     return _script_words(_INTERPRETERS[kind], rest) if kind in _INTERPRETERS else _subcommand(rest)
+
+
+def _title(args: Sequence[str]) -> str:
+    """Return the first word of a title the program gave itself (``setproctitle``), empty where there is none.
+
+    gunicorn calls its processes ``gunicorn: master [app:app]`` and ``gunicorn: worker [app:app]``, puma ``puma: cluster
+    worker 0: 812 [app]``, a worker of its own making perhaps ``worker-3``: numbers count, they name nothing.
+    """
+    if len(args) != 1 or " " not in args[0].strip():
+        return ""
+    first = args[0].split()[0].lstrip("[(").rstrip(":])")
+    return _base(_NUMBERED.sub("", first))
 
 
 def _script_words(options: _Options, rest: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from leakwatch.model import Absence, CollectorOutcome, ProcessInfo, Sample, Targ
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leakwatch.model import AbsenceReason
+    from leakwatch.model import AbsenceReason, OomKill, Owner
 
 EXAMPLES = 3
 """Absences named in words, a reason: enough to know what it is about, whatever the number."""
@@ -30,6 +30,8 @@ class Gathered:
     samples: list[Sample] = field(default_factory=list)
     processes: list[ProcessInfo] = field(default_factory=list)
     unreadable: list[Target] = field(default_factory=list)
+    owners: dict[Target, Owner] | None = None
+    oom_kills: list[OomKill] = field(default_factory=list)
     targets_read: int = 0
     absences: Counter[AbsenceReason] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)

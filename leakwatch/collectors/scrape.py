@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import elapsed_us, thread_cpu_ns
+from leakwatch.collectors.groups import GroupCollector
 from leakwatch.collectors.ipc import collect_ipc
 from leakwatch.collectors.kernel import (
     collect_cgroups,
@@ -32,6 +33,7 @@ SLAB = "slab"
 VMALLOC = "vmalloc"
 SOCKETS = "sockets"
 CGROUPS = "cgroups"
+GROUPS = "groups"
 IPC = "ipc"
 TMPFS = "tmpfs"
 
@@ -39,9 +41,13 @@ TMPFS = "tmpfs"
 class Scraper:
     """Takes scrapes of one /proc tree."""
 
-    def __init__(self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig) -> None:
+    def __init__(
+        self, procfs: ProcFS, boot_id: str, sampling: SamplingConfig, look_every_s: float | None = None
+    ) -> None:
+        """``look_every_s``: seconds between two looks into the mappings of a suspect; None: none is made."""
         self._procfs = procfs
-        self._processes = ProcessCollector(procfs, boot_id, sampling)
+        self._processes = ProcessCollector(procfs, boot_id, sampling, look_every_s)
+        self.groups = GroupCollector(procfs, self._processes.home)
         self._tmpfs = Tmpfs(procfs, sampling)
         self._slow_every = sampling.slow_every
         self._round = 0
@@ -71,6 +77,8 @@ class Scraper:
             callers = collect_vmalloc(self._procfs, gathered)
 
         runs = [run_isolated(PROCESSES, lambda gathered: self._processes.collect(gathered, slow=slow))]
+        watched = self._processes.watched
+        runs.append(run_isolated(GROUPS, lambda gathered: self.groups.collect(gathered, watched, slow=slow)))
         kernel_ns = thread_cpu_ns()
         runs += [
             run_isolated(SLAB, lambda gathered: collect_slab(self._procfs, gathered, slow=slow)),
@@ -93,6 +101,8 @@ class Scraper:
             processes=tuple(process for gathered, _ in runs for process in gathered.processes),
             outcomes=tuple(outcome for _, outcome in runs),
             duration_us=elapsed_us() - began,
+            owners=next((gathered.owners for gathered, _ in runs if gathered.owners is not None), None),
+            oom_kills=tuple(kill for gathered, _ in runs for kill in gathered.oom_kills),
             largest={metric: named for gathered, _ in runs for metric, named in gathered.largest.items()},
             thread_names={target: names for gathered, _ in runs for target, names in gathered.thread_names.items()},
             unreadable=tuple(target for gathered, _ in runs for target in gathered.unreadable),

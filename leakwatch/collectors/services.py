@@ -1,7 +1,12 @@
 """Which service a process belongs to: what stays the same over restarts and over forked workers.
 
 A container, else a systemd unit, else a control group of its own, else the program (``programs``).
-Pure functions of what /proc says.
+Pure functions of what /proc says. How units are keyed:
+
+- ``foo.service`` is itself, in a container ``CONTAINER/foo.service``, of a user's manager ``user@UID/foo.service``.
+- Instances of a template are services of their own where the instance names something that lasts
+  (``postgresql@15-main``, ``redis@6379``); where it only counts workers or connections they are one ``foo@.service``.
+- A unit that ``systemd-run`` numbered anew, a login session and a user's manager say nothing: there it is the program.
 """
 
 from __future__ import annotations
@@ -9,38 +14,46 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from leakwatch.collectors.containers import container_among, container_of
 from leakwatch.collectors.programs import program_of
 from leakwatch.model import Service, ServiceKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from leakwatch.collectors.containers import Container
     from leakwatch.procfs.pid_cgroup import CgroupPaths
 
-_CONTAINER_ID = re.compile(r"^(?P<by>.*[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?$")
-"""docker, podman, cri-o, containerd and Kubernetes on either cgroup driver: ``ID``, ``docker-ID.scope``,
-``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``. All have ids of 64 digits; a shorter number may be anybody's
-group, such as a whole session of unrelated programs."""
-_NOT_INSIDE = re.compile(r"conmon|libpod-payload")
-"""The monitor of a container runs outside of it; ``libpod-payload`` lies in a unit that names the container better."""
-_CONTAINER_NAME = re.compile(
-    r"^(?:lxc\.payload\.(?P<lxc>.+)|machine-(?P<machine>.+)\.scope|systemd-nspawn@(?P<nspawn>.+)\.service)$"
-)
+_TRANSIENT = re.compile(r"^run-(?:r[0-9a-f]{32}|u\d+|p\d+-i\d+|\d+)\.(?:service|scope)$")
+"""What ``systemd-run`` calls a unit that was given no name: another one each time."""
 _AMBIENT_UNIT = re.compile(r"^(?:user@\d+\.service|init\.scope|session-.*\.scope|.*\.slice|supervisor|payload)$")
 _AMBIENT_SCOPE = re.compile(r"^(?:(?:app|run|vte-spawn|gnome|dbus)-.*|.*conmon-.*)\.scope$")
+_COUNTER = re.compile(r"^(?:\d{1,3}|\d+-[0-9a-fx.:_\\-]+)$")
+"""An instance that only counts: a worker below a thousand (more digits are a port or a user id, which last), or what
+systemd numbers itself: ``3-127.0.0.1:22-10.0.0.9:5022`` of a socket with ``Accept=yes``, ``12-3456-0`` of a crash."""
+_TEMPLATE = re.compile(r"^(?P<template>[^@]+@)(?P<instance>[^@]+)\.service$")
+_RANDOM_APP = re.compile(r"^app-.+@[0-9a-f]{8,32}\.service$")
+"""A desktop's application (systemd.io/DESKTOP_ENVIRONMENTS): the instance is another number at each start."""
+_USER_MANAGER = re.compile(r"^user@(?P<uid>\d+)\.service$")
 
 
 def service_of(
-    cgroup: CgroupPaths | None, name: str, exe: str | None, args: Sequence[str], home: str | None = None
+    cgroup: CgroupPaths | None,
+    name: str,
+    exe: str | None,
+    args: Sequence[str],
+    home: str | None = None,
+    name_of: Callable[[Container], str | None] | None = None,
 ) -> Service:
     """Return the service; ``exe`` is None where it may not be read, ``args`` empty where there are none.
 
     ``home`` is the container we run in ourselves: seen from inside it is the machine, and tells no two apart.
+    ``name_of`` tells what people call a container, where that is known: an id is another one when it is made anew.
     """
     if cgroup is not None:
         container = container_among(cgroup)
-        if container and container != home:  # before the unit, which may be the engine's own (containerd.service)
-            return Service(ServiceKind.CONTAINER, container)
+        if container and container.name != home:  # before the unit, which may be the engine's own (containerd.service)
+            return Service(ServiceKind.CONTAINER, _called(container, name_of))
         unit = next((found for entry in cgroup.entries if (found := unit_of(entry.path))), None)
         if unit:
             return Service(ServiceKind.UNIT, unit)
@@ -51,48 +64,60 @@ def service_of(
     return Service(ServiceKind.PROGRAM, program_of(name, exe, args))
 
 
-def container_among(cgroup: CgroupPaths) -> str | None:
-    """Return the container the control groups name, None where none does."""
-    return next((found for entry in cgroup.entries if (found := container_of(entry.path))), None)
+def _called(container: Container, name_of: Callable[[Container], str | None] | None) -> str:
+    name = (name_of(container) if name_of else None) or container.short
+    unit = unit_of(container.inside)
+    return f"{name}/{unit}" if unit else name
 
 
 def unit_of(path: str) -> str | None:
     """Return the innermost systemd service of a control group's path, None for sessions, slices and bare scopes."""
-    for part in reversed(path.split("/")):
-        if part.endswith(".service") and not _AMBIENT_UNIT.match(part):
-            return part
-    return None
-
-
-def container_of(path: str) -> str | None:
-    """Return a container's name or the first 12 digits of its id; with ``/UNIT`` where it runs systemd itself."""
     parts = path.split("/")
+    at = _unit_at(parts)
+    if at is None:
+        return None
+    manager = next((found for part in reversed(parts[:at]) if (found := _USER_MANAGER.match(part))), None)
+    unit = _without_counter(parts[at])
+    return f"user@{manager['uid']}/{unit}" if manager else unit
+
+
+def _unit_at(parts: Sequence[str]) -> int | None:
     for at in reversed(range(len(parts))):
-        name = _container_name(parts, at)
-        if name:
-            unit = unit_of("/".join(parts[at + 1 :]))
-            return f"{name}/{unit}" if unit else name
+        part = parts[at]
+        if part.endswith(".service") and not (_AMBIENT_UNIT.match(part) or _TRANSIENT.match(part)):
+            return at
     return None
 
 
-def _container_name(parts: Sequence[str], at: int) -> str | None:
-    part = parts[at]
-    by_id = _CONTAINER_ID.match(part)
-    if by_id:
-        return None if _NOT_INSIDE.search(by_id["by"] or "") else by_id["id"][:12]
-    named = _CONTAINER_NAME.match(part)
-    if named and (named["nspawn"] is None or "payload" in parts[at + 1 :]):
-        return _unescaped(named["lxc"] or named["machine"] or named["nspawn"])
-    return part if at and parts[at - 1] == "lxc" else None  # of version 1: /lxc/NAME
+def _without_counter(unit: str) -> str:
+    found = _TEMPLATE.match(unit)
+    counts = found is not None and (_COUNTER.match(found["instance"]) or _RANDOM_APP.match(unit))
+    return f"{found['template']}.service" if found and counts else unit
 
 
-def _unescaped(name: str) -> str:
-    r"""Undo systemd-escape(1): ``\x2d`` is a hyphen."""
-    return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), name)
+def group_within(path: str, service: Service) -> str | None:
+    """Return the part of a path in the memory controller's hierarchy that is the service's own group, None without one.
+
+    In version 1 a service has none there unless it has a memory setting; what is then named is the slice around it.
+    """
+    if service.kind is ServiceKind.CGROUP:
+        return path if path == service.name else None
+    if service.kind is ServiceKind.CONTAINER:
+        container = container_of(path)
+        if container is None:
+            return None
+        at = _unit_at(container.inside.split("/"))
+        inside = container.inside.split("/")[: at + 1] if at is not None else []
+        return "/".join([container.group, *inside])
+    if service.kind is ServiceKind.UNIT and unit_of(path) == service.name:
+        parts = path.split("/")
+        at = _unit_at(parts)
+        return None if at is None else "/".join(parts[: at + 1])
+    return None
 
 
 def _is_own(path: str) -> bool:
     parts = [part for part in path.split("/") if part]
-    if not parts or parts[0] == ".." or "user.slice" in parts:
+    if not parts or parts[0] == ".." or "user.slice" in parts or any(map(_TRANSIENT.match, parts)):
         return False
     return not (_AMBIENT_UNIT.match(parts[-1]) or _AMBIENT_SCOPE.match(parts[-1]))

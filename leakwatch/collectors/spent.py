@@ -49,6 +49,8 @@ class Round:
     estimated: int = 0
     skipped: int = 0
     """Without a value because the budget was spent."""
+    looks: int = 0
+    """Full reads that told the mappings apart."""
 
     @property
     def total_ns(self) -> int:
@@ -73,6 +75,7 @@ class Totals:
     full_reads: int = 0
     estimated: int = 0
     skipped: int = 0
+    looks: int = 0
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Totals:
@@ -95,6 +98,7 @@ class Totals:
         self.full_reads += this.full_reads
         self.estimated += this.estimated
         self.skipped += this.skipped
+        self.looks += this.looks
 
 
 @dataclass(slots=True)
@@ -131,6 +135,7 @@ class Spent:
             "last": {
                 "processes": last.processes,
                 "full_reads": last.full_reads,
+                "looks": last.looks,
                 "estimated": last.estimated,
                 "skipped": last.skipped,
                 "cpu_seconds": last.total_ns / 1e9,

@@ -29,7 +29,7 @@ class SamplingConfig:
     interval_s: float = 60.0
     """A minute: 60 points in the shortest window, and too seldom for anybody to notice the cost."""
     slow_every: int = 5
-    """What is counted is counted at every n-th tick: one sample in each of the finest blocks at the defaults."""
+    """What is counted, and control groups, at every n-th tick: a sample in each finest block at the defaults."""
     tolerance_bytes: int = 128 * KIB
     """By how much USS may have changed before a process is read fully: an eighth of the least growth worth telling."""
     max_age_s: float = 900.0

@@ -11,7 +11,7 @@ from leakwatch.explain import sentences
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
 from leakwatch.model import Verdict
-from leakwatch.report import words
+from leakwatch.report import growth_words, words
 from leakwatch.report.columns import aligned, coloured
 from leakwatch.units import format_amount, format_duration
 
@@ -33,6 +33,7 @@ def render(case: Case, now_ms: int, *, colour: bool = False) -> str:
         _tests("Against a leak", case, passed=False),
         _tests("For a leak", case, passed=True),
         _windows(case),
+        _growth(case),
         _section("Confirmation", comes.pending),
         _section("What would change it", comes.changes),
         _section("At the earliest", [earliest(case, comes)]),
@@ -46,7 +47,7 @@ def _verdict(case: Case, now_ms: int, *, colour: bool) -> str:
     lines = [coloured(line, case.verdict) if colour else line]
     more = [case.alarm, words.why_of(case.assessment)]
     if case.row is not None:
-        more += [words.limit(case.row), words.where(case.row), words.incident(case.row, now_ms)]
+        more += [words.limit(case.row), words.where(case.row), words.owner(case.row), words.incident(case.row, now_ms)]
     lines += [f"    {text}" for text in more if text]
     return "\n".join(lines)
 
@@ -98,6 +99,13 @@ def _windows(case: Case) -> str:
         for trend in trends
     ]
     return "\n".join(["Windows:", *(f"  {line}" for line in aligned([_HEADINGS, *cells]))])
+
+
+def _growth(case: Case) -> str:
+    growth = case.row.growth if case.row is not None else None
+    if growth is None:
+        return ""
+    return "\n".join([f"{growth_words.heading(growth)}:", *(f"  {line}" for line in growth_words.table(growth))])
 
 
 def earliest(case: Case, comes: Outlook) -> str:

@@ -104,9 +104,14 @@ def read_smaps(root: str, pid: int, parse: Parser[Record]) -> Record | Absence:
     use = read_memory(root, pid, "smaps", parse)
     if isinstance(use, Absence):
         return use
+    return ended_meanwhile(root, pid, f"{root}/{pid}/smaps") or use
+
+
+def ended_meanwhile(root: str, pid: int, path: str) -> Absence | None:
+    """Return why what was read by several reads up to now cannot be trusted: its process has ended; else None."""
     stat = read_stat(root, pid)
     if isinstance(stat, Absence):
         return stat
     if stat.is_zombie or (stat.is_exiting and not stat.has_lost_main_thread):
-        return Absence(AbsenceReason.NO_ADDRESS_SPACE, f"{root}/{pid}/smaps: ended while it was read")
-    return use
+        return Absence(AbsenceReason.NO_ADDRESS_SPACE, f"{path}: ended while it was read")
+    return None

@@ -11,12 +11,16 @@ from leakwatch.errors import ProcUnavailableError
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import (
     auxv,
+    cgroup_memory,
     dying,
+    flat_keyed,
     host_stat,
+    mappings,
     meminfo,
     pagesize,
     pid_cgroup,
     pid_cmdline,
+    pid_mappings,
     pid_smaps,
     pid_smaps_names,
     pid_stat,
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 Record = TypeVar("Record")
 
+_OOM_KILL = (b"oom_kill",)
 CMDLINE_LIMIT = 16384
 """Bytes of a command line that are read: it may have megabytes, and a report shows a line of it."""
 
@@ -56,8 +61,10 @@ class ProcFS:
         """Look below ``root``; ``sys_root`` defaults to /sys for /proc and to the ``sys`` beside any other root."""
         self.root = root.rstrip("/") or "/"
         self.sys_root = sys_root if sys_root is not None else _sys_beside(self.root)
+        self.host_root = _host_root(self.root)
         self._page_size = page_size
         self.kept = KeptFiles(self.root)
+        self._memory_devices = mappings.MemoryDevices(self.root)
         self.counted = Counted(self.root, self.sys_root)
         self._has_rollup = True
         self._reclaimable: dict[str, bool | Absence] = {}
@@ -120,6 +127,17 @@ class ProcFS:
             # Asked once more: the pid may have been given to a new process between the two reads.
             self._has_rollup = exists(f"{self.root}/{pid}/smaps_rollup")
         return use
+
+    def mappings(self, pid: int, at_most: int | None = None) -> mappings.Mapped | Absence:
+        """Return every mapping with the sums of all; SKIPPED where there are more than ``at_most``.
+
+        The walk of ``memory`` and some microseconds a mapping.
+        """
+        return mappings.read_mappings(self.root, pid, at_most)
+
+    def memory_devices(self, pid: int, found: list[pid_mappings.Mapping]) -> frozenset[str]:
+        """Return the devices among a process's mappings whose files are memory."""
+        return self._memory_devices.among(pid, found)
 
     def memory_by_name(self, pid: int) -> dict[str, pid_smaps_names.NameUse] | Absence:
         """Return the exact memory by what is mapped, from smaps: dearer than ``memory`` by 3 us of kernel a mapping."""
@@ -232,8 +250,42 @@ class ProcFS:
         """Return the smallest memory limit that binds, and the path of the group that sets it; UNSUPPORTED if none."""
         return sysfs.memory_limit_bytes(self.sys_root, cgroup, self.page_size)
 
+    def memory_group(self, cgroup: pid_cgroup.CgroupPaths) -> cgroup_memory.Group | None:
+        """Return where the memory controller has this process; None where it is nowhere, or outside of what we see."""
+        return cgroup_memory.group_of(self.sys_root, cgroup)
+
+    def group_memory(self, group: cgroup_memory.Group) -> cgroup_memory.GroupMemory | Absence:
+        """Return what the memory controller says of a group."""
+        return cgroup_memory.read_memory(group)
+
+    def group_limit_bytes(
+        self, group: cgroup_memory.Group, read: sysfs.Limits | None = None
+    ) -> tuple[int, str] | Absence | None:
+        """Return the smallest limit that binds a group and the path of the group that sets it, None without one.
+
+        ``read`` holds what was read in this round already: most groups lie in a few others.
+        """
+        return sysfs.group_limit_bytes(group, self.page_size, {} if read is None else read)
+
+    def group_oom_kills(self, group: cgroup_memory.Group) -> tuple[int, int] | Absence:
+        """Return a group's inode and its count of OOM kills."""
+        return cgroup_memory.read_oom_count(group)
+
+    def oom_kills(self) -> int | Absence:
+        """Return how many processes the kernel has killed for want of memory since the boot; since Linux 4.13."""
+        found = self._of_host("vmstat", lambda data: flat_keyed.parse(data, _OOM_KILL))
+        if isinstance(found, Absence):
+            return found
+        return found.get("oom_kill", Absence(AbsenceReason.UNSUPPORTED, "vmstat: no oom_kill before Linux 4.13"))
+
     def _of_host(self, name: str, parse: Callable[[bytes], Record]) -> Record | Absence:
         return process.read_host(self.root, name, parse)
+
+
+def _host_root(root: str) -> str | None:
+    """Return what is / to the machine the tree belongs to: of /host/proc it is /host."""
+    above = Path(root).absolute().parent
+    return str(above).rstrip("/") if (above / "var").is_dir() else None
 
 
 def _sys_beside(root: str) -> str | None:

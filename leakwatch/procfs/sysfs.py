@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.model import Absence, AbsenceReason
+from leakwatch.procfs.cgroup_memory import group_of
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, read_file
 from leakwatch.slabnames import PINNED, RECLAIM_ACCOUNTED, WITH_INODES
 
 if TYPE_CHECKING:
+    from leakwatch.procfs.cgroup_memory import Group
     from leakwatch.procfs.pid_cgroup import CgroupPaths
 
+Limits = dict[str, "int | Absence | None"]
+"""What limit files say, by path."""
 _UNRECLAIMABLE_PREFIXES = ("kmalloc-", "dma-kmalloc-", "size-")
 _NO_LIMIT_64 = 1 << 62
 """Version 1 prints "no limit" as LONG_MAX rounded down to a page; half of it is beyond any machine."""
@@ -48,37 +52,37 @@ def _reclaim_account(path: str) -> bool | Absence:
         return absence(path, error, AbsenceReason.UNSUPPORTED)
 
 
+def group_limit_bytes(group: Group, page_size: int, read: Limits) -> tuple[int, str] | Absence | None:
+    """Return the smallest memory limit that binds one group and whose it is, None when nothing limits it.
+
+    It may be that of any group up to the root, the innermost of equal ones; ``read`` holds what need not be read again.
+    """
+    file = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
+    best: tuple[int, str] | None = None
+    for path in _ancestors(group.path):
+        file_path = f"{group.mount}{path.rstrip('/')}/{file}"
+        if file_path not in read:
+            read[file_path] = _limit(file_path, page_size)
+        limit = read[file_path]
+        if isinstance(limit, Absence):
+            return limit
+        if limit is not None and (best is None or limit < best[0]):
+            best = (limit, path)
+    return best
+
+
 def memory_limit_bytes(sys_root: str | None, cgroup: CgroupPaths, page_size: int) -> tuple[int, str] | Absence:
     """Return the smallest memory limit that binds the group and the path of the group that sets it.
 
     Absence: UNSUPPORTED when no group up to the root sets a limit, or none of them can be found below ``sys_root``.
     """
-    nothing = Absence(AbsenceReason.UNSUPPORTED, "cgroup: no memory limit")
-    if sys_root is None:
-        return nothing
-    if cgroup.memory is not None:
-        return _smallest(f"{sys_root}/fs/cgroup/memory", cgroup.memory, "memory.limit_in_bytes", page_size) or nothing
-    if cgroup.unified is not None:
-        return _smallest(f"{sys_root}/fs/cgroup", cgroup.unified, "memory.max", page_size) or nothing
-    return nothing
-
-
-def _smallest(mount: str, path: str, file: str, page_size: int) -> tuple[int, str] | Absence | None:
-    """Return the smallest limit from the group up to the root, the innermost of equal ones."""
-    best: tuple[int, str] | None = None
-    for group in _ancestors(path):
-        limit = _limit(f"{mount}{group.rstrip('/')}/{file}", page_size)
-        if isinstance(limit, Absence):
-            return limit
-        if limit is not None and (best is None or limit < best[0]):
-            best = (limit, group)
-    return best
+    group = group_of(sys_root, cgroup)
+    limit = None if group is None else group_limit_bytes(group, page_size, {})
+    return limit or Absence(AbsenceReason.UNSUPPORTED, "cgroup: no memory limit")
 
 
 def _ancestors(path: str) -> list[str]:
-    """Return the group and those around it, innermost first; nothing for a path outside our cgroup namespace."""
-    if ".." in path.split("/"):
-        return []
+    """Return the group and those around it, innermost first."""
     groups = [posixpath.normpath("/" + path.lstrip("/"))]
     while groups[-1] != "/":
         groups.append(posixpath.dirname(groups[-1]))

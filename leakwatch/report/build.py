@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from leakwatch.incident import Incident
+    from leakwatch.memclass import Growth
+    from leakwatch.report.whose import Kills, Whose
 
 STALE_INTERVALS = 3
 """A last scrape older than this many intervals means that nobody samples."""
@@ -47,6 +49,10 @@ class Row:
     """Whether its newest value was estimated rather than read."""
     too_large: bool = False
     """Whether that is because a full read would make its process wait for too long."""
+    growth: Growth | None = None
+    """What part of it grows, where its mappings were looked into."""
+    whose: Whose | None = None
+    """What is known of its control groups; None of the kernel's own memory and of what has ended."""
 
     def silenced(self, now_ms: int) -> bool:
         """Return whether somebody has silenced it, for now."""
@@ -96,6 +102,8 @@ class Report:
     """Of all findings about what is there, by verdict, before filtering."""
     window_s: int | None = None
     own: Own | None = None
+    kills: Mapping[str, Kills] = field(default_factory=dict)
+    """OOM kills by the service's name, empty of those of nobody known."""
 
     @property
     def loud(self) -> tuple[Row, ...]:
@@ -128,13 +136,14 @@ def build(
     generated_ms: int,
     evaluated_ms: int | None,
     own: Own | None = None,
+    kills: Mapping[str, Kills] | None = None,
 ) -> Report:
     """Return the report. Raises UsageError for a window that is not evaluated."""
     if filters.window_s is not None:
         rows = [_seen_by(row, filters.window_s, host.windows_s) for row in rows]
     chosen = [row for row in rows if _passes(row, filters)]
     ordered = sorted(chosen, key=lambda row: rank(row, generated_ms, host.horizon_s), reverse=True)
-    return Report(generated_ms, evaluated_ms, host, tuple(ordered), dict(counts), filters.window_s, own)
+    return Report(generated_ms, evaluated_ms, host, tuple(ordered), dict(counts), filters.window_s, own, kills or {})
 
 
 def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
-from leakwatch.report import incident_words
+from leakwatch.report import growth_words, incident_words, whose
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def as_object(report: Report) -> dict[str, Any]:
         "self": _own(report),
         "counts": dict(report.counts),
         "findings": [finding(row, report.generated_ms) for row in report.rows],
+        "oom_kills": [
+            {"service": name or None, **(whose.kills_object(kills) or {})} for name, kills in report.kills.items()
+        ],
         "absences": {str(reason): count for reason, count in sorted(report.host.absences.items())},
         "absence_examples": {name: list(notes) for name, notes in report.host.notes.items()},
     }
@@ -103,6 +106,8 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "confidence": finite(found.confidence),
         "reason": found.reason,
         "note": one.note,
+        "growing": growth_words.as_object(row.growth),
+        "whose": whose.as_object(row.whose),
         "incident": row.incident and incident_words.as_object(row.incident, now_ms),
         "windows": [window(trend, found.unit) for trend in found.windows],
         "evidence": [criterion(test) for test in found.evidence],

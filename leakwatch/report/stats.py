@@ -86,7 +86,7 @@ def _parts(stats: Mapping[str, Any]) -> list[str]:
     heading = ("CPU time", f"in {count(stats['rounds'], 'round')}", "a round", "share")
     counted = (
         f"Of all values {stats['estimated']} were estimated and {stats['skipped']} left out, counted by process and"
-        f" round; {count(stats['full_reads'], 'full read')}."
+        f" round; {count(stats['full_reads'], 'full read')}, {stats.get('looks', 0)} of them mapping by mapping."
     )
     return [*aligned([heading, *cells]), counted]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.escape import printable
 from leakwatch.incident import IncidentState
 from leakwatch.model import AbsenceReason, FindingKind, Verdict
-from leakwatch.report import incident_words
+from leakwatch.report import growth_words, incident_words, whose
 from leakwatch.units import format_amount, format_bytes, format_duration, format_growth
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ def why_of(found: Assessment) -> str:
     return f"{sure}{printable(found.reason)}"
 
 
+def grows(row: Row) -> str:
+    """Return what part of it grows; empty where that is not known."""
+    return growth_words.sentence(row.growth)
+
+
 def where(row: Row) -> str:
     """Return what grows and how large it is, what else names it, and its id."""
     one = row.finding
@@ -162,6 +168,11 @@ def made_of(one: Finding) -> str:
         since = incident_words.minute(one.sorted_since_ms)
         text += f"; since {since} {', '.join(f'+{sort.grown} {printable(sort.name)}' for sort in grown)}"
     return text
+
+
+def owner(row: Row) -> str:
+    """Return whose it is, what its control group holds against its limit, and what of it was OOM killed."""
+    return " · ".join(whose.lines(row.whose))
 
 
 def incident(row: Row, now_ms: int) -> str:
@@ -221,10 +232,20 @@ def remarks(report: Report) -> list[str]:
         lines.append(f"{learning} still learning: a first verdict takes {half} of data.")
     if report.window_s is not None:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
-    lines += _irregular(report) + _unread(report) + _own(report)
+    lines += _killed(report) + _irregular(report) + _unread(report) + _own(report)
     if report.leaking:
         lines.append("Why, test by test, and what would change it: leakwatch explain ID")
     return lines
+
+
+def _killed(report: Report) -> list[str]:
+    parts = [
+        f"{printable(name)} {whose.killed(kills)}"
+        if name
+        else f"somebody unknown {whose.killed(replace(kills, certain=True))}"
+        for name, kills in sorted(report.kills.items())
+    ]
+    return [f"Killed by the kernel for want of memory: {'; '.join(parts)}."] if parts else []
 
 
 def _own(report: Report) -> list[str]:

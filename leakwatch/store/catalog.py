@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leakwatch.memclass import process_and_class
+from leakwatch.model import TargetKind
 from leakwatch.store import codec
 from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-    from leakwatch.model import Target, TargetKind
+    from leakwatch.model import Target
     from leakwatch.store.plain import PlainConnection
 
 Row = dict[str, object]
@@ -95,7 +97,14 @@ class Catalog:
 
     def end_all_but(self, connection: PlainConnection, kind: TargetKind, alive: Collection[Target], ts_ms: int) -> None:
         """Note that every other target of this kind has ended."""
-        ended = [target for target in self._targets if target.kind is kind and target not in alive]
+        self._end([one for one in self._targets if one.kind is kind and one not in alive], connection, ts_ms)
+
+    def end_classes_of_all_but(self, connection: PlainConnection, alive: Collection[Target], ts_ms: int) -> None:
+        """Note that the classes of memory of every other process have ended."""
+        classes = [target for target in self._targets if target.kind is TargetKind.MEMORY_CLASS]
+        self._end([one for one in classes if process_and_class(one)[0] not in alive], connection, ts_ms)
+
+    def _end(self, ended: Sequence[Target], connection: PlainConnection, ts_ms: int) -> None:
         for at in range(0, len(ended), 500):  # SQLite takes a bounded number of parameters
             numbers = [self._targets[target] for target in ended[at : at + 500]]
             connection.execute(texts.end_targets(len(numbers)), (ts_ms, *numbers))

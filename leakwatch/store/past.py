@@ -88,7 +88,7 @@ def past_of(connection: Connection, seals: Seals, damage: Damage, series: int) -
     for row in around:
         if row.id in stored:
             seal = seals.of(row)
-            course = _course(stored[row.id], seal, damage, chunks.chunk_number(row.id, series))
+            course = course_of(stored[row.id], seal, damage, chunks.chunk_number(row.id, series))
             if course is not None:
                 whole = len(course.values) == len(seal.times_ms)
                 times_ms.extend(seal.times_ms if whole else compress(seal.times_ms, course.present))
@@ -108,7 +108,8 @@ def past_of(connection: Connection, seals: Seals, damage: Damage, series: int) -
     return SeriesPast(times_ms, values, bytes(estimated))
 
 
-def _course(packed: bytes, seal: Seal, damage: Damage, number: int) -> chunks.Course | None:
+def course_of(packed: bytes, seal: Seal, damage: Damage, number: int) -> chunks.Course | None:
+    """Return a chunk's samples, None where they or the seal's times are damaged."""
     if not seal.numbers:
         return None
     try:
@@ -209,7 +210,7 @@ def _read_seal(
     for row in connection.execute(seal_sql.chunks_of(seal.id)):
         series = chunks.series_of(row.id)
         if wanted is None or series in wanted:
-            course = _course(row.payload, seal, damage, row.id)
+            course = course_of(row.payload, seal, damage, row.id)
             if course is not None:
                 cursors.append(_Cursor(series, course))
     return seal, cursors

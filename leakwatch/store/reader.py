@@ -23,6 +23,7 @@ from leakwatch.store import codec, engine, incidents
 from leakwatch.store.failures import translated
 from leakwatch.store.past import Damage, Seals, past_of, read_round, run_from
 from leakwatch.store.past_blocks import blocks_since
+from leakwatch.store.past_many import pasts_of
 from leakwatch.store.records import CollectorReport, Irregularities, Lifetime, ScrapeHead, StoredFinding
 from leakwatch.store.sql import findings as finding_sql
 from leakwatch.store.sql import incidents as incident_sql
@@ -165,6 +166,17 @@ class Reader:
             number = connection.execute(names.series_by_name(metric, target)).scalar()
             return None if number is None else past_of(connection, self._seals, self.damage, number)
 
+    def series_of(self, metrics: Collection[str]) -> dict[int, tuple[str, Target]]:
+        """Return the series of some metrics by number, of targets that have ended, too."""
+        with self.reading() as connection:
+            rows = connection.execute(names.series_of_metrics(metrics))
+            return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
+
+    def pasts(self, series: Collection[int]) -> dict[int, SeriesPast]:
+        """Return the series of these numbers as arrays, by number."""
+        with self.reading() as connection:
+            return pasts_of(connection, self._seals, self.damage, series)
+
     def living_series(self) -> dict[int, tuple[str, Target]]:
         """Return the series of targets not known to have ended, by number."""
         with self.reading() as connection:
@@ -201,10 +213,7 @@ class Reader:
 
     def history(self, heads: list[ScrapeHead], metrics: Collection[str]) -> Iterator[tuple[ScrapeHead, Named]]:
         """Yield the given scrapes, which must be in order, with the samples of some metrics, of any target."""
-        with self.reading() as connection:
-            rows = connection.execute(names.series_of_metrics(metrics))
-            series = {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
-        yield from self._named(heads, series)
+        yield from self._named(heads, self.series_of(metrics))
 
     def _named(
         self, heads: list[ScrapeHead], series: dict[int, tuple[str, Target]]

@@ -140,6 +140,7 @@ class Writer:
             rows = [_process_row(catalog.target_id(connection, i.identity.target, ts_ms), i) for i in changed]
             connection.execute_many(texts.PUT_PROCESS, rows)
         catalog.end_all_but(connection, TargetKind.PROCESS, alive, ts_ms)
+        catalog.end_classes_of_all_but(connection, alive, ts_ms)
         catalog.end_all_but(connection, TargetKind.SERVICE, services, ts_ms)
         self._infos = alive
 

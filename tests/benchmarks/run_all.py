@@ -21,7 +21,9 @@ from typing import Any
 HERE = Path(__file__).parent
 BENCHMARKS: dict[str, tuple[str, list[str]]] = {
     "sampling_cost": ("One round of sampling, and how far its values are off", []),
+    "maps_cost": ("What looking into the mappings of suspects costs a round", []),
     "kernel_cost": ("One round of the kernel's own files", []),
+    "group_cost": ("What reading the control groups of services costs", []),
     "stall": ("How long a large process waits while it is watched", []),
     "store_size": ("What 30 days take in the store, and what reading them costs", ["--directory"]),
     "store_write": ("What is written to the disk a scrape", ["--directory", "--pages"]),

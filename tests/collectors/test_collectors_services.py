@@ -33,8 +33,22 @@ def of(cgroup: str) -> tuple[ServiceKind, str]:
         ("/system.slice/docker.service", (UNIT, "docker.service")),
         ("/system.slice/containerd.service", (UNIT, "containerd.service")),
         ("/system.slice/system-getty.slice/getty@tty1.service", (UNIT, "getty@tty1.service")),
-        ("/system.slice/system-foo.slice/foo@1.service/worker", (UNIT, "foo@1.service")),
+        ("/system.slice/system-foo.slice/foo@main.service/worker", (UNIT, "foo@main.service")),
         ("/custom.slice/custom-app.slice/app.service", (UNIT, "app.service")),
+        # instances that only count are one service, those that name something that lasts are not
+        ("/system.slice/system-foo.slice/foo@1.service", (UNIT, "foo@.service")),
+        ("/system.slice/system-foo.slice/foo@999.service/worker", (UNIT, "foo@.service")),
+        ("/system.slice/ssh@3-127.0.0.1:22-10.0.0.9:50022.service", (UNIT, "ssh@.service")),
+        ("/system.slice/x@7-1234-1000.service", (UNIT, "x@.service")),
+        ("/system.slice/systemd-coredump@12-3456-0.service", (UNIT, "systemd-coredump@.service")),
+        ("/system.slice/system-redis.slice/redis@6379.service", (UNIT, "redis@6379.service")),
+        ("/system.slice/system-postgresql.slice/postgresql@15-main.service", (UNIT, "postgresql@15-main.service")),
+        ("/system.slice/system-openvpn.slice/openvpn@office.service", (UNIT, "openvpn@office.service")),
+        # what systemd-run numbered itself names nothing
+        ("/system.slice/run-u12.service", THE_PROGRAM),
+        (f"/system.slice/run-r{UID.replace('-', '')}.service", THE_PROGRAM),
+        ("/system.slice/run-p123-i456.service/inner", THE_PROGRAM),
+        ("/system.slice/run-backup.service", (UNIT, "run-backup.service")),
         ("/init.scope", THE_PROGRAM),
         ("/system.slice", THE_PROGRAM),
         ("/", THE_PROGRAM),
@@ -44,7 +58,9 @@ def of(cgroup: str) -> tuple[ServiceKind, str]:
         (f"{USER}/session-3.scope", THE_PROGRAM),
         (f"{USER}/user@1000.service", THE_PROGRAM),
         (f"{USER}/user@1000.service/init.scope", THE_PROGRAM),
-        (f"{USER}/user@1000.service/app.slice/foo.service", (UNIT, "foo.service")),
+        (f"{USER}/user@1000.service/app.slice/foo.service", (UNIT, "user@1000/foo.service")),
+        (f"{USER}/user@1000.service/app.slice/app-firefox@3d9c1f0a9be57d44.service", (
+            UNIT, "user@1000/app-firefox@.service")),
         (f"{USER}/user@1000.service/app.slice/app-gnome-firefox-1234.scope", THE_PROGRAM),
         (f"{USER}/user@1000.service/app.slice/run-u12.scope", THE_PROGRAM),
         ("/system.slice/run-r0123.scope", THE_PROGRAM),
@@ -132,6 +148,14 @@ def test_without_control_groups_it_is_the_program() -> None:
         ("/usr/bin/node", ["node", "--eval", "while(1);"], "node --eval"),
         ("/usr/bin/perl", ["perl", "-w", "/usr/sbin/munin-node"], "perl munin-node"),
         ("/usr/bin/perl", ["perl", "-ne", "print"], "perl -e"),
+        # a title the program gave itself, in place of its arguments
+        ("/usr/bin/python3.11", ["gunicorn: master [app:app]"], "python3.11 gunicorn"),
+        ("/usr/bin/python3.11", ["gunicorn: worker [app:app]"], "python3.11 gunicorn"),
+        ("/usr/bin/python3.11", ["[celeryd: celery@host:MainProcess] -active- (worker)"], "python3.11 celeryd"),
+        ("/usr/bin/python3.11", ["worker-12 idle"], "python3.11 worker"),
+        ("/usr/bin/ruby3.1", ["puma: cluster worker 0: 812 [app]"], "ruby3.1 puma"),
+        ("/usr/bin/ruby3.1", ["sidekiq 6.5.1 app [0 of 5 busy]"], "ruby3.1 sidekiq"),
+        ("/usr/bin/perl", ["/usr/sbin/amavisd-new (ch1-avail)"], "perl amavisd-new"),
         ("/usr/bin/ruby3.1", ["ruby", "bin/rails", "server"], "ruby3.1 rails server"),
         ("/usr/bin/php8.2", ["php", "-d", "x=1", "artisan", "queue"], "php8.2 artisan queue"),
         ("/bin/sh", ["/bin/sh", "-e", "/etc/init.d/thing", "start"], "sh thing start"),
@@ -198,8 +222,8 @@ def test_the_container_we_run_in_tells_no_two_programs_apart() -> None:
     other = pid_cgroup.parse(f"4:memory:/docker/{ID[::-1]}\n".encode())
     # WHEN a process of each is asked about
     # THEN the one beside us goes by its program, the other by its container
-    assert service_of(inside, "prog", "/usr/bin/prog", (), SHORT) == Service(PROGRAM, "prog")
-    assert service_of(other, "prog", "/usr/bin/prog", (), SHORT) == Service(CONTAINER, ID[::-1][:12])
+    assert service_of(inside, "prog", "/usr/bin/prog", (), ID) == Service(PROGRAM, "prog")
+    assert service_of(other, "prog", "/usr/bin/prog", (), ID) == Service(CONTAINER, ID[::-1][:12])
 
 
 def test_a_group_with_a_short_number_is_no_container() -> None:

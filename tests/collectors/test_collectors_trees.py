@@ -10,7 +10,7 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.collectors import kernel
-from leakwatch.collectors.identify import RENEW_EVERY
+from leakwatch.collectors.identify import RENEW_EVERY, SETTLE
 from leakwatch.collectors.limits import CgroupLimits
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
@@ -229,6 +229,25 @@ def test_a_move_to_another_control_group_is_seen_in_time(proc_tree: Trees) -> No
     assert services[0] == "early.service"
     assert services.index("late.service") <= RENEW_EVERY
     assert set(services[RENEW_EVERY:]) == {"late.service"}
+
+
+def test_a_title_a_program_gives_itself_after_its_start_is_seen(proc_tree: Trees) -> None:
+    # GIVEN a worker of an interpreter that was met just after its start
+    root = proc_tree(V515)
+    (root / "5150" / "cgroup").write_text("0::/\n")
+    (root / "5150" / "exe").unlink(missing_ok=True)
+    (root / "5150" / "exe").symlink_to("/usr/bin/python3.11")
+    (root / "5150" / "cmdline").write_bytes(b"/usr/bin/python3\0-m\0celery\0worker\0")
+    collector = ProcessCollector(ProcFS(str(root)), "boot")
+    services = []
+    for _ in range(SETTLE + 1):
+        gathered = Gathered()
+        collector.collect(gathered, slow=False)
+        services.append(next(i.service.name for i in gathered.processes if i.identity.pid == 5150 and i.service))
+        # WHEN it has called itself as its later siblings do
+        (root / "5150" / "cmdline").write_bytes(b"[celeryd: celery@host:MainProcess] -active-\0")
+    # THEN it is the same service as they are
+    assert services == ["python3.11 -m celery worker"] * SETTLE + ["python3.11 celeryd"]
 
 
 def test_a_new_process_is_looked_at_again_once_its_manager_has_moved_it(proc_tree: Trees) -> None:

@@ -13,6 +13,7 @@ from leakwatch.alerting.ledger import Ledger
 from leakwatch.cli.main import main
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.incident import Incident, IncidentState
+from leakwatch.memclass import class_target
 from leakwatch.model import (
     HOST,
     CollectorOutcome,
@@ -83,6 +84,11 @@ def scrape(at: int) -> Scrape:
         info = ProcessInfo(ProcessIdentity("boot", pid, pid * 10), name, f"/usr/bin/{name}", 0, service)
         infos.append(info)
         samples.append(Sample(metrics.PROCESS_USS, info.identity.target, level(at)))
+        if pid == 1 and at % 20 == 0:
+            parts = {"heap": 10 * MIB + at * MIB, "file:/opt/\x1b[1mshop.so": 40 * MIB}
+            samples += [
+                Sample(metrics.CLASS_HELD, class_target(info.identity.target, key), size) for key, size in parts.items()
+            ]
     outcome = CollectorOutcome("processes", 1000, len(infos))
     return Scrape(Tick(START_MS + at * 1000, "boot"), tuple(samples), tuple(infos), (outcome,))
 
@@ -147,6 +153,19 @@ def test_a_leak_is_explained_with_what_would_take_it_back(explain: Callable[...,
     assert "the memory was given back." in out
     assert "evaluated every 5 s." in out
     assert "sudo pmap -X 1 |" in out
+
+
+def test_what_grows_is_told_class_by_class(explain: Callable[..., tuple[int, str, str]]) -> None:
+    _, out, _ = explain("shop.service")
+    table = out.partition("What grows, by 10 looks in 3 min, the last at ")[2].splitlines()[1:4]
+    assert table[0].split()[:3] == ["class", "mappings", "held"]
+    assert table[1].split()[:2] == ["the", "heap"]
+    assert "+3.52 GiB/h" in table[1]
+    assert "100 %" in table[1]
+    assert table[2].split()[:2] == ["file", "/opt/\\x1b[1mshop.so"]
+    told = json.loads(explain("shop.service", "--format", "json")[1])["growing"]
+    assert told["classes"][0]["class"] == "heap"
+    assert "What grows" not in explain("calm")[1]
 
 
 def test_it_is_found_by_every_name_it_has(explain: Callable[..., tuple[int, str, str]], store: Path) -> None:

@@ -67,15 +67,16 @@ def test_it_watches_itself() -> None:
 FINDING_KEYS = {
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",
     "slope_high", "since", "grown_bytes", "current_bytes", "estimated", "limit_bytes", "limit", "exhaustion_at",
-    "ended_at", "evaluated_at", "confidence", "reason", "note", "incident", "windows", "evidence", "unit",
+    "ended_at", "evaluated_at", "confidence", "reason", "note", "growing", "whose", "incident", "windows",
+    "evidence", "unit",
 }  # fmt: skip
 
 
 def test_the_keys_are_those_of_the_contract() -> None:
     found = strict(json_report.render(report()))
     assert set(found) == {
-        "schema", "generated_at", "evaluated_at", "sampling", "host", "self", "counts", "findings", "absences",
-        "absence_examples",
+        "schema", "generated_at", "evaluated_at", "sampling", "host", "self", "counts", "findings", "oom_kills",
+        "absences", "absence_examples",
     }  # fmt: skip
     assert found["schema"] == 1
     assert set(found["host"]) == {

@@ -12,6 +12,8 @@ from leakwatch.store import schema as s
 if TYPE_CHECKING:
     from sqlalchemy import CompoundSelect, Delete, Select
 
+_NEVER_BACK = (TargetKind.PROCESS, TargetKind.MEMORY_CLASS)
+
 
 def scrape_range() -> Select[Any]:
     """The numbers of the oldest and the newest scrape, NULL where there is none."""
@@ -56,7 +58,7 @@ def oldest_block_round(span_s: int) -> Select[Any]:
 
 
 def ended_targets(before_ms: int, count: int, *, processes: bool) -> Select[Any]:
-    """Targets that ended before a time: processes, which never come back, or all others, which may.
+    """Targets that ended before a time: processes and their parts, which never come back, or all others, which may.
 
     Those with the highest numbers stay: the next number given out is one more, and rows of a dropped series may be
     left, which must not become another's.
@@ -66,7 +68,7 @@ def ended_targets(before_ms: int, count: int, *, processes: bool) -> Select[Any]
     return (
         select(number)
         .where(s.target.c.last_ms < before_ms)
-        .where(kind == TargetKind.PROCESS if processes else kind != TargetKind.PROCESS)
+        .where(kind.in_(_NEVER_BACK) if processes else kind.not_in(_NEVER_BACK))
         .where(number < select(func.max(s.target.c.id).label("highest")).scalar_subquery())
         .where(number != func.coalesce(newest_series, 0))
         .limit(count)

@@ -1,0 +1,73 @@
+"""What a store knows of owners, control groups and OOM kills, for a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from leakwatch.model import Target
+    from leakwatch.ownership import PastKill
+    from leakwatch.report.whose import Kills, Whose
+    from leakwatch.store.reader import Reader
+    from leakwatch.store.records import ScrapeHead
+
+
+def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Whose]:
+    """Return what is known of services by their finding's id."""
+    from leakwatch.analysis.findings import finding_id
+    from leakwatch.ownership import kills_of, owners_of
+    from leakwatch.report.whose import Whose
+
+    values, kills = _newest(reader, states.get("evaluation", {}), last), summed(kills_of(states))
+    return {
+        finding_id(service): Whose(owner, values.get(service, {}), kills.get(service))
+        for service, owner in owners_of(states).items()
+    }
+
+
+def read_kills(states: Mapping[str, Any]) -> dict[str, Kills]:
+    """Return the kills kept, by the service's name; those of nobody known by an empty one."""
+    from leakwatch.ownership import kills_of
+
+    return {
+        "" if service is None else service.key.partition(":")[2]: kills
+        for service, kills in summed(kills_of(states)).items()
+    }
+
+
+def summed(kills: Iterable[PastKill]) -> dict[Target | None, Kills]:
+    """Return the kills of each service; None stands for those of nobody known."""
+    from leakwatch.report.whose import Kills
+
+    sums: dict[Target | None, Kills] = {}
+    for past in kills:
+        before = sums.get(past.kill.service)
+        sums[past.kill.service] = Kills(
+            past.kill.count + (before.count if before else 0),
+            before.first_ms if before else past.at_ms,
+            past.at_ms,
+            past.kill.certain and (before is None or before.certain),
+        )
+    return sums
+
+
+def _newest(reader: Reader, evaluation: Mapping[str, Any], last: ScrapeHead) -> dict[Target, dict[str, int]]:
+    """Return what the groups said in the newest round that read them."""
+    from leakwatch.metrics import METRICS
+    from leakwatch.model import TargetKind
+
+    rounds = 2 * evaluation.get("slow_every", 5)
+    since_ms = last.ts_ms - round(rounds * evaluation.get("interval_s", 60.0) * 1000)
+    heads = [head for head in reader.scrapes_since(since_ms) if head.id <= last.id]
+    wanted = [name for name in METRICS if name.startswith("cgroup.")]
+    newest: dict[Target, dict[str, int]] = {}
+    for _, samples in reader.history(heads, wanted):
+        now: dict[Target, dict[str, int]] = {}
+        for (metric, target), value in samples.items():
+            if target.kind is TargetKind.SERVICE:
+                now.setdefault(target, {})[metric] = value
+        newest |= now  # a whole round's values, never of two rounds mixed
+    return newest

@@ -1,0 +1,163 @@
+"""Which class each mapping of a process belongs to. Pure.
+
+Only the addresses tell arenas and thread stacks from other anonymous memory. glibc places an arena's heaps at multiples
+of their largest size, so that a pointer finds its arena (malloc/arena.c, HEAP_MAX_SIZE); what is not used of one yet
+has no permission. A thread's stack lies just above a small guard without permission (nptl/allocatestack.c; musl and the
+JVM do the same).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from leakwatch.memclass import ClassKind, ClassUse, class_key, is_named, others_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from leakwatch.procfs.pid_mappings import Mapping
+
+MIB = 1 << 20
+ARENA_BYTES = 64 * MIB
+"""HEAP_MAX_SIZE of 64-bit glibc: twice the largest threshold from which malloc maps a block of its own."""
+GUARD_MOST_BYTES = MIB
+"""A page by default; four of up to 64 KiB with a JVM's yellow, red and reserved zones."""
+STACK_MOST_BYTES = 64 * MIB
+"""A stack merged by the kernel with another mapping above it is not called a stack for the rest of its life."""
+NAMED_MOST, NAMED_EVER = 8, 16
+"""Classes with names told one by one: the largest of each look, and so many over a process's life."""
+_WITHOUT_PERMISSION = "---p"
+_DELETED = " (deleted)"
+_POSIX_SHM = "/dev/shm/"  # noqa: S108 - compared with, not written to
+_IN_BRACKETS = re.compile(r"\[(anon|anon_shmem):(.*)\]", re.DOTALL)
+_STACK_NAME = re.compile(r"\s*glibc: pthread( user)? stack")
+"""glibc names stacks where it is told to decorate maps (2.39)."""
+_ARENA_NAME = re.compile(r"\s*glibc: malloc arena")
+_SPECIAL = ("[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[vectors]", "[sigpage]", "[uprobes]")
+_KERNELS = {"[heap]": ClassKind.HEAP, "[stack]": ClassKind.STACK} | dict.fromkeys(_SPECIAL, ClassKind.KERNEL)
+
+
+def classified(mappings: Sequence[Mapping], memory_devices: Collection[str] = ()) -> list[str]:
+    """Return the class of each mapping of one process, given in the order of addresses.
+
+    ``memory_devices`` are the devices whose files are memory.
+    """
+    return [_class_of(mappings, at, memory_devices) for at in range(len(mappings))]
+
+
+def _class_of(mappings: Sequence[Mapping], at: int, memory_devices: Collection[str]) -> str:
+    one = mappings[at]
+    if "ht" in one.flags.split() or one.hugetlb:
+        return class_key(ClassKind.HUGETLB)
+    path = one.path.removesuffix(_DELETED)
+    if one.inode:
+        return _of_file(path, one.device in memory_devices)
+    if path.startswith("["):
+        return _in_brackets(path)
+    if one.permissions.endswith("s"):
+        return class_key(ClassKind.SHARED)
+    return class_key(_of_nameless(mappings, at))
+
+
+def _of_file(path: str, is_memory: bool) -> str:
+    if path.startswith("/memfd:"):
+        return class_key(ClassKind.MEMFD, path.removeprefix("/memfd:"))
+    if path.startswith("/SYSV"):
+        return class_key(ClassKind.SYSV, path.removeprefix("/"))
+    if path.startswith(_POSIX_SHM):
+        return class_key(ClassKind.SHM, path)
+    if path == "/dev/zero":
+        return class_key(ClassKind.SHARED)
+    if path.startswith("/anon_hugepage"):
+        return class_key(ClassKind.HUGETLB)
+    return class_key(ClassKind.TMPFS if is_memory else ClassKind.FILE, path)
+
+
+def _in_brackets(path: str) -> str:
+    if path in _KERNELS:
+        return class_key(_KERNELS[path])
+    named = _IN_BRACKETS.fullmatch(path)
+    name = named[2] if named else path
+    if _STACK_NAME.match(name) or path.startswith("[stack:"):  # 3.4 to 4.4 named stacks by their threads' ids
+        return class_key(ClassKind.THREAD_STACKS)
+    if _ARENA_NAME.match(name):
+        return class_key(ClassKind.ARENAS)
+    return class_key(ClassKind.NAMED, name)
+
+
+def _of_nameless(mappings: Sequence[Mapping], at: int) -> ClassKind:
+    one = mappings[at]
+    before = mappings[at - 1] if at else None
+    after = mappings[at + 1] if at + 1 < len(mappings) else None
+    if one.permissions == _WITHOUT_PERMISSION:
+        if before is not None and before.end == one.start and _is_nameless(before) and _is_arena(before, one):
+            return ClassKind.ARENAS
+        above = after is not None and after.start == one.end and _is_nameless(after)
+        return ClassKind.THREAD_STACKS if above and after and _is_stack(one, after) else ClassKind.ANONYMOUS
+    if _is_arena(one, after):
+        return ClassKind.ARENAS
+    if before is not None and _is_stack(before, one):
+        return ClassKind.THREAD_STACKS
+    return ClassKind.ANONYMOUS
+
+
+def _is_nameless(one: Mapping) -> bool:
+    return not one.inode and not one.path and one.permissions.endswith("p")
+
+
+def _is_arena(one: Mapping, after: Mapping | None) -> bool:
+    """Tell whether this is the used part of arena heaps; several that are full and adjacent are one mapping."""
+    if one.start % ARENA_BYTES or not one.permissions.startswith("rw"):
+        return False
+    boundary = -(-one.end // ARENA_BYTES) * ARENA_BYTES
+    if one.end == boundary:
+        return True
+    # The unused rest goes up to the boundary, or beyond it where a guard follows directly.
+    return (
+        after is not None
+        and after.start == one.end
+        and after.permissions == _WITHOUT_PERMISSION
+        and _is_nameless(after)
+        and boundary <= after.end <= boundary + GUARD_MOST_BYTES
+    )
+
+
+def _is_stack(guard: Mapping, one: Mapping) -> bool:
+    """Tell whether one lies above a guard; an arena's unused rest may have been merged with that."""
+    own_guard = min(guard.size, guard.end % ARENA_BYTES or ARENA_BYTES)
+    return (
+        guard.end == one.start
+        and guard.permissions == _WITHOUT_PERMISSION
+        and _is_nameless(guard)
+        and own_guard <= GUARD_MOST_BYTES
+        and one.permissions.startswith("rw")
+        and one.size <= STACK_MOST_BYTES
+    )
+
+
+def summed(mappings: Iterable[Mapping], keys: Iterable[str]) -> dict[str, ClassUse]:
+    """Return what the mappings of each class come to."""
+    sums: dict[str, list[int]] = {}
+    for one, key in zip(mappings, keys, strict=True):
+        added = (1, one.end - one.start, one.rss, one.pss, one.clean, one.dirty + one.hugetlb, one.swap)
+        known = sums.get(key)
+        sums[key] = list(added) if known is None else [a + b for a, b in zip(known, added, strict=True)]
+    return {key: ClassUse(key, *values) for key, values in sums.items()}
+
+
+def bounded(uses: dict[str, ClassUse], told: frozenset[str]) -> tuple[list[ClassUse], frozenset[str]]:
+    """Return the classes with all but the largest named ones summed up by kind, and those told by name up to now.
+
+    What was told by name once goes on being told, so that no series jumps because another class became larger.
+    """
+    named = sorted((use for key, use in uses.items() if is_named(key)), key=lambda use: use.held_bytes, reverse=True)
+    for use in named[:NAMED_MOST]:
+        if len(told) < NAMED_EVER:
+            told |= {use.key}
+    out = {key: use for key, use in uses.items() if not is_named(key) or key in told}
+    for use in named:
+        if use.key not in told:
+            others = others_of(use.key)
+            out[others] = out.get(others, ClassUse(others)).plus(use)
+    return list(out.values()), told

@@ -1,0 +1,120 @@
+"""Which container, and pod, a control group's path names: docker, podman, containerd, cri-o, Kubernetes, lxc, nspawn.
+
+Both of runc's drivers: with cgroupfs a group is called by the id alone (``/docker/ID``,
+``/kubepods/burstable/podUID/ID``), with systemd it is a scope (``docker-ID.scope`` in
+``kubepods-burstable-podUID.slice``, the UID's hyphens as ``_``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leakwatch.procfs.pid_cgroup import CgroupPaths
+
+ID_SHOWN = 12
+"""Digits of an id that docker, podman and crictl print, and take back."""
+_ID = re.compile(r"^(?P<by>.*[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?$")
+"""``ID``, ``docker-ID.scope``, ``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``. All have ids of 64 digits; a
+shorter number may be anybody's group, such as a whole session of unrelated programs."""
+_NOT_INSIDE = re.compile(r"conmon|libpod-payload")
+"""The monitor of a container runs outside of it; ``libpod-payload`` lies in a unit that names the container better."""
+_NAMED = re.compile(
+    r"^(?:lxc\.payload\.(?P<lxc>.+)|machine-(?P<machine>.+)\.scope|systemd-nspawn@(?P<nspawn>.+)\.service)$"
+)
+_POD = re.compile(r"(?:^|-)pod(?P<uid>[0-9a-f][0-9a-f_-]{3,35})(?:\.slice)?(?::|$)")
+"""``podUID``, ``kubepods-burstable-podUID.slice``; a static pod's UID is a hash without hyphens."""
+_PODMAN_POD = re.compile(r"^(?:machine|user)-libpod_pod_(?P<id>[0-9a-f]{64})\.slice$")
+_ENGINES = (
+    ("cri-containerd", "containerd"),
+    ("nerdctl", "containerd"),
+    ("crio", "cri-o"),
+    ("libpod", "podman"),
+    ("docker", "docker"),
+    ("default", "containerd"),  # the name space that ctr and nerdctl use, with cgroupfs
+)
+_QOS = ("burstable", "besteffort")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What a path says of a container."""
+
+    name: str
+    """Its full id, or its name where the engine calls groups by names."""
+    engine: str
+    """``docker``, ``podman``, ``containerd``, ``cri-o``, ``lxc``, ``nspawn``, ``machine``; empty where nobody tells."""
+    group: str
+    """The path of its control group."""
+    inside: str = ""
+    """What follows in the path: not empty where it runs systemd, or makes groups, itself."""
+    pod: str = ""
+    """The pod's UID, or the id of podman's pod."""
+    qos: str = ""
+    """Kubernetes' class, ``guaranteed``, ``burstable`` or ``besteffort``; empty outside of Kubernetes."""
+
+    @property
+    def short(self) -> str:
+        """The name as people use it: of an id the first 12 digits."""
+        return self.name[:ID_SHOWN] if _ID.match(self.name) else self.name
+
+
+def container_among(cgroup: CgroupPaths) -> Container | None:
+    """Return the container the control groups name, None where none does."""
+    return next((found for entry in cgroup.entries if (found := container_of(entry.path))), None)
+
+
+def container_of(path: str) -> Container | None:
+    """Return the innermost container of a path."""
+    parts = path.split("/")
+    for at in reversed(range(len(parts))):
+        named = _named(parts, at)
+        if named is not None:
+            name, engine = named
+            pod, qos = _pod(parts[: at + 1])
+            return Container(name, engine, "/".join(parts[: at + 1]), "/".join(parts[at + 1 :]), pod, qos)
+    return None
+
+
+def _named(parts: Sequence[str], at: int) -> tuple[str, str] | None:
+    part = parts[at]
+    by_id = _ID.match(part)
+    if by_id:
+        if _NOT_INSIDE.search(by_id["by"] or ""):
+            return None
+        hints = (by_id["by"] or "", *reversed(parts[:at]))
+        return by_id["id"], next((engine for hint in hints if (engine := _engine(hint))), "")
+    named = _NAMED.match(part)
+    if named and (named["nspawn"] is None or "payload" in parts[at + 1 :]):
+        engine = next(kind for kind in ("lxc", "machine", "nspawn") if named[kind])
+        return _unescaped(named[engine]), engine
+    return (part, "lxc") if at and parts[at - 1] == "lxc" else None  # of version 1: /lxc/NAME
+
+
+def _engine(hint: str) -> str:
+    """Return the engine that calls groups like this: by the prefix of the name, or the group all of its own are in."""
+    last = hint.rpartition(":")[0].rpartition(":")[2] or hint  # SLICE:cri-containerd:
+    return next((engine for prefix, engine in _ENGINES if last.startswith(prefix) and ".service" not in last), "")
+
+
+def _pod(parts: Sequence[str]) -> tuple[str, str]:
+    if len(parts) > 2 and parts[-3] == "libpod_parent":  # podman with cgroupfs: /libpod_parent/POD/ID
+        return parts[-2], ""
+    for part in reversed(parts):
+        podman = _PODMAN_POD.match(part)
+        if podman:
+            return podman["id"], ""
+        found = _POD.search(part)
+        if found:
+            path = "/".join(parts)
+            return found["uid"].replace("_", "-"), next((qos for qos in _QOS if qos in path), "guaranteed")
+    return "", ""
+
+
+def _unescaped(name: str) -> str:
+    r"""Undo systemd-escape(1): ``\x2d`` is a hyphen."""
+    return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), name)

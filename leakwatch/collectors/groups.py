@@ -1,0 +1,182 @@
+"""The control groups of the services that run: what their memory controller says, and whose they are.
+
+Read in slow rounds, and at once when the machine's count of OOM kills has risen: a unit that is restarted takes its
+group's counts with it. What a process alone holds tells who leaks; the group tells what the kernel holds against the
+service's limit, page cache and its own memory included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.collectors.oom import Count, Known, Look, kills_between
+from leakwatch.collectors.owners import common_owner
+from leakwatch.collectors.services import group_within
+from leakwatch.model import HOST, Absence, AbsenceReason, Sample, ServiceKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.watched import Watched
+    from leakwatch.model import OomKill, Service, Target
+    from leakwatch.procfs.cgroup_memory import Group, GroupMemory, Number
+    from leakwatch.procfs.pid_cgroup import CgroupPaths
+    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.sysfs import Limits
+
+_METRICS: dict[Number, str] = {
+    "current": metrics.GROUP_CURRENT,
+    "swap": metrics.GROUP_SWAP,
+    "anon": metrics.GROUP_ANON,
+    "file": metrics.GROUP_FILE,
+    "shmem": metrics.GROUP_SHMEM,
+    "kernel": metrics.GROUP_KERNEL,
+    "slab_reclaimable": metrics.GROUP_SLAB_RECLAIMABLE,
+    "oom_kills": metrics.GROUP_OOM_KILLS,
+}
+"""What adds up over the groups of a service that has several."""
+_NO_GROUP = AbsenceReason.UNSUPPORTED
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The different paths that a service's processes have, and the groups of its own among them."""
+
+    cgroups: list[CgroupPaths] = field(default_factory=list)
+    groups: dict[str, Group] = field(default_factory=dict)
+    lies_in: dict[str, Group] = field(default_factory=dict)
+    """Of a program: groups that are not its own, such as a login session's."""
+
+
+class GroupCollector:
+    """Reads the groups; knows the counts of the look before."""
+
+    def __init__(self, procfs: ProcFS, home: str | None) -> None:
+        self._procfs = procfs
+        self._home = home
+        self.look: Look | None = None
+        """The counts as last seen, None before the first look; may be set to what was stored."""
+        self._absences: list[Absence] = []
+        self._groups_read = 0
+        self._limits: Limits = {}
+        self._groups: dict[str, Group] = {}
+        """Where the groups of the newest look are."""
+
+    def collect(self, gathered: Gathered, watched: Iterable[Watched], *, slow: bool) -> None:
+        """Sample the groups of these processes' services."""
+        host = self._procfs.oom_kills()
+        if isinstance(host, Absence):
+            gathered.absent(host)
+        else:
+            gathered.samples.append(Sample(metrics.KERNEL_OOM_KILLS, HOST, host))
+        count = None if isinstance(host, Absence) else host
+        if slow or self._has_risen(count):
+            self._read(gathered, _places(self._procfs, watched), count)
+        for absence in self._absences:
+            gathered.absent(absence)
+        gathered.targets_read = self._groups_read
+
+    def _has_risen(self, host: int | None) -> bool:
+        before = None if self.look is None else self.look.host
+        return host is not None and before is not None and host > before
+
+    def _read(self, gathered: Gathered, places: Mapping[Service, _Place], host: int | None) -> None:
+        self._absences, self._groups_read, self._limits = [], 0, {}
+        now = Look(host, {}, {}, {})
+        gathered.owners = {}
+        for service, place in places.items():
+            gathered.owners[service.target] = common_owner(place.cgroups, self._home, tuple(sorted(place.groups)))
+            if not place.groups and service.kind is not ServiceKind.PROGRAM:
+                self._absences.append(Absence(_NO_GROUP, f"{service.name}: no memory control group of its own"))
+            memories = [self._read_group(group, service.target, now) for group in place.groups.values()]
+            read = [memory for memory in memories if memory is not None]
+            self._groups_read += len(read)
+            for group in place.lies_in.values():
+                self._count_around(group, now.around, itself=True)
+            if read and len(read) == len(memories):
+                limits = [now.known[path].limit_bytes for path in place.groups]
+                gathered.samples += _samples(service.target, read, limits)
+        self._look_after_the_left(now)
+        gathered.oom_kills = self._kills(now)
+
+    def _look_after_the_left(self, now: Look) -> None:
+        """Count in groups whose last process is gone, perhaps killed, as long as they are there."""
+        known = {} if self.look is None else self.look.known
+        for path in known.keys() & self._groups.keys() - now.known.keys():
+            count = self._procfs.group_oom_kills(self._groups[path])
+            if not isinstance(count, Absence):
+                now.own[path], now.known[path] = Count(*count), known[path]
+        self._groups = {path: group for path, group in self._groups.items() if path in now.known}
+
+    def _read_group(self, group: Group, service: Target, now: Look) -> GroupMemory | None:
+        memory = self._procfs.group_memory(group)
+        if isinstance(memory, Absence):
+            self._absences.append(memory)
+            return None
+        self._absences += memory.absences
+        self._groups[group.path] = group
+        limit = self._procfs.group_limit_bytes(group, self._limits)
+        now.known[group.path] = Known(service, None if limit is None or isinstance(limit, Absence) else limit[0])
+        if isinstance(limit, Absence):
+            self._absences.append(limit)
+        if "oom_kills" in memory.numbers:
+            now.own[group.path] = Count(memory.inode, memory.numbers["oom_kills"])
+        if group.version == 2:
+            self._count_around(group, now.around)
+        return memory
+
+    def _count_around(self, group: Group, around: dict[str, Count], *, itself: bool = False) -> None:
+        """Take the counts of the groups around it, which count what happens below them."""
+        parts = group.path.split("/")
+        for length in reversed(range(2, len(parts) + itself)):
+            above = "/".join(parts[:length])
+            if above in around:
+                return
+            count = self._procfs.group_oom_kills(group.at(above))
+            if not isinstance(count, Absence):
+                around[above] = Count(*count)
+
+    def _kills(self, now: Look) -> list[OomKill]:
+        if self.look is None:
+            self.look = now
+            return []  # nobody knows when what was counted so far happened
+        kills, told = kills_between(self.look, now)
+        self.look = replace(now, told=told)
+        return kills
+
+
+def _places(procfs: ProcFS, watched: Iterable[Watched]) -> dict[Service, _Place]:
+    """Return the services there are, each with its groups; most processes share the paths of others."""
+    places: dict[Service, _Place] = {}
+    seen: set[tuple[int, Service]] = set()
+    for one in watched:
+        service, cgroup = one.info.service, one.cgroup
+        if service is None or cgroup is None or (id(cgroup), service) in seen:
+            continue
+        seen.add((id(cgroup), service))
+        place = places.setdefault(service, _Place())
+        place.cgroups.append(cgroup)
+        group = procfs.memory_group(cgroup)
+        path = group_within(group.path, service) if group is not None else None
+        if group is not None and path is not None:
+            place.groups.setdefault(path, group.at(path))
+        elif group is not None and group.version == 2 and group.path != "/":
+            place.lies_in[group.path] = group
+    return places
+
+
+def _samples(service: Target, memories: Sequence[GroupMemory], limits: Sequence[int | None]) -> list[Sample]:
+    samples = []
+    for number, metric in _METRICS.items():
+        values = [memory.numbers[number] for memory in memories if number in memory.numbers]
+        if len(values) == len(memories):
+            samples.append(Sample(metric, service, sum(values)))
+    if len(memories) == 1:  # the peaks of several were not reached at one time, and each has a limit of its own
+        if "peak" in memories[0].numbers:
+            samples.append(Sample(metrics.GROUP_PEAK, service, memories[0].numbers["peak"]))
+        if limits[0] is not None:
+            samples.append(Sample(metrics.GROUP_LIMIT, service, limits[0]))
+    return samples

@@ -1,0 +1,140 @@
+"""``/proc/PID/smaps`` mapping by mapping; ``pid_smaps`` has the sums.
+
+A mapping's lines begin with ``START-END PERMS OFFSET DEVICE INODE PATH``; what follows are sizes in kB, more of them
+with every kernel, and ``VmFlags`` (3.8). The text has 700 bytes a mapping, so it is parsed in pieces.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import KIB, text
+from leakwatch.procfs.pid_smaps import MemoryUse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_HEADER = re.compile(
+    rb"\n([0-9a-f]{1,16})-([0-9a-f]{1,16}) ([-rwxsp]{4}) [0-9a-f]+ ([0-9a-f]{1,8}:[0-9a-f]{1,8}) (\d{1,20}) *([^\n]*)"
+)
+_NEEDED = (b"Rss:", b"Pss:", b"Private_Clean:", b"Private_Dirty:")
+_OPTIONAL = (b"Private_Hugetlb:", b"Swap:", b"SwapPss:", b"Anonymous:")
+"""Of later kernels: where a file lacks one, the mappings have 0 and the sums None."""
+_SIZES = {name: re.compile(rb"\n" + name + rb" +([0-9]{1,12}) kB\n") for name in (*_NEEDED, *_OPTIONAL)}
+_FLAGS = re.compile(rb"\nVmFlags:([a-z0-9 ]*)")
+_BEGIN = re.compile(rb"\n[0-9a-f]+-[0-9a-f]+ ")
+_LONGEST = 1 << 14
+"""Bytes one mapping takes at most: a path has 4096, each of which may be escaped by four."""
+_ESCAPED_NEWLINE = b"\\012"
+
+
+class Mapping(NamedTuple):
+    """One mapping; sizes in bytes."""
+
+    start: int
+    end: int
+    permissions: str
+    """``rw-p``: readable, writable, executable, private or shared."""
+    device: str
+    """Of the file's file system, ``fe:00``; ``00:00`` without a file."""
+    inode: int
+    """0 without a file."""
+    path: str
+    """A file's, with `` (deleted)`` behind it when it is gone; a name in brackets; or empty."""
+    flags: str
+    """Two letters each, see proc(5); empty before Linux 3.8."""
+    rss: int
+    pss: int
+    clean: int
+    dirty: int
+    hugetlb: int
+    """``Private_Hugetlb``: in no Rss."""
+    swap: int
+    swap_pss: int
+    anonymous: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of address space."""
+        return self.end - self.start
+
+
+class Piece(NamedTuple):
+    """Some mappings in a row."""
+
+    mappings: list[Mapping]
+    lacking: frozenset[bytes]
+    """Optional fields that this file does not have."""
+
+
+def parse(data: bytes) -> Piece:
+    """Return the mappings of a text that holds all lines of each; raises MalformedError."""
+    data = b"\n" + data
+    headers = _HEADER.findall(data)
+    columns, lacking = [], set[bytes]()
+    for name, pattern in _SIZES.items():
+        numbers = pattern.findall(data)
+        if not numbers and name in _OPTIONAL:
+            lacking.add(name)
+            numbers = [b"0"] * len(headers)
+        if len(numbers) != len(headers):
+            raise MalformedError(f"smaps: {len(numbers)} times {text(name)} in {len(headers)} mappings")
+        columns.append([int(number) * KIB for number in numbers])
+    flags = _FLAGS.findall(data)
+    if len(flags) != len(headers):
+        flags = [b""] * len(headers)
+    known = {raw: _decoded(raw) for raw in {*flags, *(word for words in headers for word in words[2:4] + words[5:])}}
+    found = [
+        Mapping(
+            int(start, 16), int(end, 16), known[permissions], known[device], int(inode), known[path],
+            known[flag], rss, pss, clean, dirty, hugetlb, swap, swap_pss, anonymous,
+        )
+        for (start, end, permissions, device, inode, path), flag, rss, pss, clean, dirty, hugetlb, swap, swap_pss,
+        anonymous in zip(headers, flags, *columns, strict=True)
+    ]  # fmt: skip
+    return Piece(found, frozenset(lacking))
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.replace(_ESCAPED_NEWLINE, b"\n").decode("utf-8", "surrogateescape")
+
+
+def cut(data: bytes) -> tuple[bytes, bytes]:
+    """Cut a text that may end anywhere before its last mapping: what can be parsed, and what is to come before more."""
+    tail = max(0, len(data) - _LONGEST)
+    last = max((found.start() for found in _BEGIN.finditer(data, tail)), default=-1)
+    return data[: last + 1], data[last + 1 :]
+
+
+def total(mappings: Iterable[Mapping], lacking: frozenset[bytes]) -> MemoryUse:
+    """Return the sums, as ``pid_smaps`` does, with an estimate of ``Pss_Anon``, which smaps does not have.
+
+    Pages shared after a fork are told by what Rss exceeds Pss in private mappings without a file; those few that were
+    copied from files and are shared are not seen.
+    """
+    rss = pss = clean = dirty = hugetlb = swap = swap_pss = anonymous = lost = count = 0
+    for one in mappings:
+        count += 1
+        rss += one.rss
+        pss += one.pss
+        clean += one.clean
+        dirty += one.dirty
+        hugetlb += one.hugetlb
+        swap += one.swap
+        swap_pss += one.swap_pss
+        anonymous += one.anonymous
+        if not one.inode and one.permissions[3] == "p" and one.anonymous == one.rss:
+            lost += one.rss - one.pss
+    told = b"Anonymous:" not in lacking
+    return MemoryUse(
+        rss,
+        pss,
+        clean + dirty + hugetlb,
+        None if b"Swap:" in lacking else swap,
+        None if b"SwapPss:" in lacking else swap_pss,
+        anonymous if told else None,
+        anonymous - lost if told else None,
+        count,
+    )

@@ -1,0 +1,109 @@
+"""Owners and OOM kills: what is stored when, what a restart takes up, what the log is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from leakwatch.alerting.journal import OOM_KILLED, journal_fields
+from leakwatch.collectors.oom import Count, Known, Look, kills_between
+from leakwatch.model import OomKill, Owner, Scrape, Target, TargetKind, Tick
+from leakwatch.ownership import KEPT, KILLS, OWNERS, Ownership, kills_of, look_of, owners_of
+
+SHOP = Target(TargetKind.SERVICE, "unit:shop.service")
+AT = "/system.slice/shop.service"
+OWNER = Owner(groups=(AT,), engine="docker", container="web", user_slice="user-1000.slice")
+LOOK = Look(7, {AT: Count(1, 2), "/quiet.service": Count(3, 0)}, {}, {AT: Known(SHOP, None)}, told=1)
+KILL = OomKill(2, SHOP, group=AT, limit_bytes=64 << 20)
+
+
+def scrape(ts_ms: int = 1000, kills: tuple[OomKill, ...] = (), owners: dict[Target, Owner] | None = None) -> Scrape:
+    return Scrape(Tick(ts_ms, "b"), (), (), (), owners=owners, oom_kills=kills)
+
+
+def through_json(states: dict[str, object]) -> dict[str, object]:
+    return json.loads(json.dumps(states))
+
+
+def test_what_is_stored_comes_back_as_it_was() -> None:
+    states = through_json(Ownership({}, "b").take(scrape(5, (KILL,), {SHOP: OWNER}), LOOK))
+    assert owners_of(states) == {SHOP: OWNER}
+    assert [(past.at_ms, past.kill) for past in kills_of(states)] == [(5, KILL)]
+    look = look_of(states, "b")
+    assert look is not None
+    assert (look.host, look.told) == (7, 1)
+    assert look.own == {AT: Count(1, 2)}  # who had counted nothing need not be kept
+
+
+def test_the_state_is_written_when_it_has_changed_only() -> None:
+    ownership = Ownership({}, "b")
+    assert set(ownership.take(scrape(1, (), {SHOP: OWNER}), LOOK)) == {OWNERS, KILLS}
+    assert ownership.take(scrape(2, (), {SHOP: OWNER}), LOOK) == {}
+    assert ownership.take(scrape(3), LOOK) == {}
+    assert set(ownership.take(scrape(4, (KILL,)), LOOK)) == {KILLS}
+    ownership.forget_stored()
+    assert set(ownership.take(scrape(5, (), {SHOP: OWNER}), LOOK)) == {OWNERS, KILLS}
+
+
+def test_a_kill_while_the_daemon_was_down_is_found_at_its_start() -> None:
+    # GIVEN the counts of before the stop
+    states = through_json(Ownership({}, "b").take(scrape(), LOOK))
+    before = Ownership(states, "b").look
+    assert before is not None
+    # WHEN it is back and the group has counted one more
+    kills, _ = kills_between(before, Look(8, {AT: Count(1, 3)}, {}, {AT: Known(SHOP, None)}))
+    # THEN that is told
+    assert [(kill.service, kill.count, kill.certain) for kill in kills] == [(SHOP, 1, True)]
+
+
+def test_counts_of_another_boot_say_nothing_and_kills_stay() -> None:
+    states = through_json(Ownership({}, "b").take(scrape(5, (KILL,)), LOOK))
+    after = Ownership(states, "another")
+    assert after.look is None
+    assert [past.kill for past in kills_of(states)] == [KILL]
+    # and they are still there when the next kill is stored
+    again = through_json(after.take(scrape(6, (KILL,)), LOOK))
+    assert [past.at_ms for past in kills_of(again)] == [5, 6]
+
+
+def test_kills_are_bounded() -> None:
+    ownership, states = Ownership({}, "b"), {}
+    for at in range(KEPT + 5):
+        states = ownership.take(scrape(at, (KILL,)), LOOK)
+    assert [past.at_ms for past in kills_of(through_json(states))] == list(range(5, KEPT + 5))
+
+
+@pytest.mark.parametrize("odd", [
+    None, [], 3, {"kills": [{}, 3, {"service": None}], "boot_id": "b"}, {"boot_id": "b", "counts": [1]},
+    {"boot_id": "b", "counts": [1, {"/a": [1]}, 0]},
+])  # fmt: skip
+def test_a_state_of_another_version_is_no_error(odd: object) -> None:
+    states = {KILLS: odd, OWNERS: odd}
+    assert Ownership(states, "b").look is None
+    assert kills_of(states) == []
+    assert owners_of(states) == {}
+    assert owners_of({OWNERS: {"unit:x": {"groups": [], "unknown": 1}, "unit:y": 3}}) == {}
+
+
+def test_the_log_is_told_with_fields(caplog: pytest.LogCaptureFixture) -> None:
+    inferred = OomKill(1, SHOP, certain=False, group=AT)
+    unknown = OomKill(1, None, certain=False, candidates=("unit:a.service", "unit:b\x1b.service"))
+    with caplog.at_level(logging.WARNING):
+        Ownership({}, "b").take(scrape(1, (KILL, inferred, unknown)), LOOK)
+    assert [record.getMessage() for record in caplog.records] == [
+        "out of memory: the kernel killed 2 processes of shop.service; its control group may take 64.0 MiB",
+        "out of memory: the kernel killed 1 process of shop.service (inferred: its control group was made anew)",
+        "out of memory: the kernel killed 1 process; whose cannot be told, maybe of a.service, b\\x1b.service",
+    ]
+    fields = journal_fields(caplog.records[0])
+    assert fields["MESSAGE_ID"] == OOM_KILLED
+    assert fields["PRIORITY"] == "4"
+    assert {name: value for name, value in fields.items() if name.startswith("LEAKWATCH_")} == {
+        "LEAKWATCH_SERVICE": "shop.service",
+        "LEAKWATCH_COUNT": "2",
+        "LEAKWATCH_CERTAIN": "1",
+        "LEAKWATCH_CGROUP": AT,
+        "LEAKWATCH_LIMIT_BYTES": str(64 << 20),
+    }
