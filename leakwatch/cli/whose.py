@@ -16,15 +16,23 @@ if TYPE_CHECKING:
 
 
 def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Whose]:
-    """Return what is known of services by their finding's id."""
+    """Return what is known of services by their finding's id; by those of findings about counts the owner alone."""
+    from leakwatch.analysis.count_findings import count_target
     from leakwatch.analysis.findings import finding_id
+    from leakwatch.metrics import PROCESS_COUNTS
     from leakwatch.ownership import kills_of, owners_of
     from leakwatch.report.whose import Whose
 
     values, kills = _newest(reader, states.get("evaluation", {}), last), summed(kills_of(states))
-    return {
+    owners = owners_of(states)
+    of_counts = {
+        finding_id(count_target(service, metric)): Whose(owner)
+        for service, owner in owners.items()
+        for metric in PROCESS_COUNTS
+    }
+    return of_counts | {
         finding_id(service): Whose(owner, values.get(service, {}), kills.get(service))
-        for service, owner in owners_of(states).items()
+        for service, owner in owners.items()
     }
 
 

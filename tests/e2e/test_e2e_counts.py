@@ -170,6 +170,7 @@ def test_memory_and_counts_are_findings_of_their_own(run: Run) -> None:
     of_counts = [one for one in about if one["metric"] == "process.fds"]
     assert (len(of_memory), len(of_counts)) == (1, 1)
     assert of_memory[0]["id"] != of_counts[0]["id"]
+    assert (of_counts[0]["whose"] is None) == (of_memory[0]["whose"] is None), "whose it is is told of both"
     assert of_memory[0]["verdict"] != "leak", "a socket takes no memory of its own"
 
 
