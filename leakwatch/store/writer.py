@@ -210,9 +210,9 @@ class Writer:
             return str(connection.execute(texts.QUICK_CHECK).fetchone()[0])
 
     def is_empty(self) -> bool:
-        """Return whether nothing was ever stored; the newest scrape is never purged."""
+        """Return whether there is nothing to remember."""
         with self._transaction() as (connection, _):
-            return connection.execute(texts.ANY_SCRAPE).fetchone() is None
+            return not connection.execute(texts.ANYTHING).fetchone()[0]
 
     def give_back(self, pages: int) -> None:
         """Return free pages to the file system, a transaction of its own."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 TABLE_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
 REVISIONS = "SELECT version_num FROM alembic_version"
 QUICK_CHECK = "PRAGMA quick_check(1)"
-ANY_SCRAPE = "SELECT id FROM scrape LIMIT 1"
+_REMEMBERED = ("scrape", "finding", "incident", "state")
+ANYTHING = f"SELECT {' OR '.join(f'EXISTS (SELECT 1 FROM {table})' for table in _REMEMBERED)} AS found"  # noqa: S608
 
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:
