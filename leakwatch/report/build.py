@@ -46,6 +46,8 @@ class Row:
     """Whether its newest value was estimated rather than read."""
     too_large: bool = False
     """Whether that is because a full read would make its process wait for too long."""
+    next_step: str = ""
+    """The command to try first, empty where there is none."""
 
     def silenced(self, now_ms: int) -> bool:
         """Return whether somebody has silenced it, for now."""

@@ -99,6 +99,7 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "reason": found.reason,
         "note": one.note,
         "incident": row.incident and incident_words.as_object(row.incident, now_ms),
+        "next_step": row.next_step or None,
         "windows": [window(trend) for trend in found.windows],
         "evidence": [criterion(test) for test in found.evidence],
     }

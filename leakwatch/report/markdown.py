@@ -37,7 +37,7 @@ def _table(rows: Sequence[Row], now_ms: int) -> list[str]:
         "|---|---|--:|--:|---|--:|---|",
     ]
     for row in rows:
-        why = (words.why(row), words.limit(row), words.where(row), words.incident(row, now_ms))
+        why = (words.why(row), words.limit(row), words.where(row), words.incident(row, now_ms), words.next_step(row))
         cells = (
             str(row.finding.assessment.verdict),
             words.what(row),

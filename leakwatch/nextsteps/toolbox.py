@@ -1,0 +1,75 @@
+"""Looks which tools are installed: on this machine, or beside the runtime of the process they are for."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+from typing import TYPE_CHECKING
+
+from leakwatch.nextsteps.languages import interpreter_of
+from leakwatch.nextsteps.patient import Patient
+from leakwatch.nextsteps.runtime import Kind, Runtime, detect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from leakwatch.nextsteps.traces import Traces
+    from leakwatch.procfs.root import ProcFS
+
+HERE = (
+    "gdb", "heaptrack", "memleak-bpfcc", "memleak", "bpftrace", "valgrind", "pmap", "slabtop", "curl", "go", "rbtrace",
+    "dotnet-gcdump", "lsof", "ipcs", "bpftool", "numfmt",
+)  # fmt: skip
+"""Tools that work from outside: those of this machine will do."""
+MORE_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/share/bcc/tools")
+"""Looked through besides PATH: a service's may be short, and a user's lacks sbin."""
+
+
+def which(name: str) -> str:
+    """Return where a program of this machine is, empty where it is not."""
+    return shutil.which(name) or shutil.which(name, path=":".join(MORE_PATHS)) or ""
+
+
+def tools_here(find: Callable[[str], str] = which) -> dict[str, str]:
+    """Return this machine's tools by name, empty where one is not installed."""
+    return {name: find(name) for name in HERE}
+
+
+def sudo_of(find: Callable[[str], str] = which) -> str:
+    """Return what begins a command for root: nothing where we are root and there is no sudo."""
+    return "" if os.geteuid() == 0 and not find("sudo") else "sudo "
+
+
+def patient_of(procfs: ProcFS, traces: Traces, find: Callable[[str], str] = which) -> Patient:
+    """Return a process with the tools that fit it."""
+    runtime = detect(traces)
+    live = procfs.root == "/proc"
+    tools = tools_here(find) | _beside(traces, runtime, find) if live else None
+    return Patient(traces, runtime, tools, sudo_of(find))
+
+
+def _beside(traces: Traces, runtime: Runtime, find: Callable[[str], str]) -> dict[str, str]:
+    """Return the tools that must be of the process's own version: those in its own file system come first."""
+    root = f"/proc/{traces.pid}/root"
+    exe = traces.exe.removesuffix(" (deleted)")
+    if runtime.kind is Kind.JVM:
+        # .../bin/java, or .../lib/server/libjvm.so of a program that starts a JVM inside itself
+        homes = (posixpath.dirname(posixpath.dirname(exe)), runtime.where.partition("/lib/")[0])
+        return {"jcmd": _inside(root, [f"{home}/bin/jcmd" for home in homes]) or _ours(traces, "jcmd", find)}
+    if runtime.kind is Kind.NODE:
+        own = exe if posixpath.basename(exe) in ("node", "nodejs") else ""
+        return {"node": own or _ours(traces, "node", find)}
+    if runtime.kind is Kind.CPYTHON:
+        bare = Patient(traces, runtime, None)
+        folder = posixpath.dirname(interpreter_of(bare))
+        return {"memray": _inside(root, [f"{folder}/memray"])}
+    return {}
+
+
+def _ours(traces: Traces, name: str, find: Callable[[str], str]) -> str:
+    return "" if traces.contained else find(name)
+
+
+def _inside(root: str, paths: list[str]) -> str:
+    return next((path for path in paths if path.startswith("/") and os.access(f"{root}{path}", os.X_OK)), "")
