@@ -29,6 +29,7 @@ from leakwatch.errors import (
     StoreCorruptError,
     StoreWriteError,
 )
+from leakwatch.evidence.automatic import EvidenceKeeper
 from leakwatch.judging import JudgingError, in_child
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
@@ -88,6 +89,7 @@ class Daemon:
         self._scraper = Scraper(procfs, boot_id, config.sampling)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits = CgroupLimits(procfs)
+        self._evidence = EvidenceKeeper(config.evidence, config.sampling.max_stall_s, proc_root)
         self._keeper = StoreKeeper(store, self._clock)
         try:
             self._resume()
@@ -173,6 +175,7 @@ class Daemon:
         if self._ready and self._exit_code == EXIT_OK and prompt:
             self._guarded(self._evaluate)()
         self._closing = True
+        self._evidence.end()
         self._keeper.close()
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
@@ -259,6 +262,7 @@ class Daemon:
         began_s = cpu_with_children_s()
         try:
             evaluation = self._verdicts.renew(self._clock.now().wall_ms)
+            self._evidence.gather(self._keeper.path, self._verdicts.confirmed, self._clock.now().wall_ms)
         except JudgingError as error:
             self._judging_failures += 1
             if self._judging_failures >= FAILURES_ALLOWED:

@@ -21,6 +21,7 @@ from leakwatch.cli import (
     db,
     demo,
     doctor,
+    evidence,
     explain,
     incidents,
     report,
@@ -32,7 +33,7 @@ from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (daemon, report, explain, incidents, stats, analyze, backtest, demo, config, db, doctor, service)
+VERBS = (daemon, report, explain, evidence, incidents, stats, analyze, backtest, demo, config, db, doctor, service)
 
 EPILOG = """\
 examples:
@@ -41,6 +42,8 @@ examples:
   sudo leakwatch report                    who leaks, how fast, since when
   leakwatch report --format json --exit-code
   sudo leakwatch explain shop.service      why it is, or is not, called a leak, and what would change that
+  sudo leakwatch explain shop.service --next   what to do about it: the commands, their cost and risk
+  sudo leakwatch evidence shop.service     all that is known of it in one file, to hand on
   sudo leakwatch incidents ack ID          say that you know of one
   leakwatch analyze capture.csv.gz         the same verdicts on series from elsewhere
   leakwatch backtest --since 3d            what would have been alarmed when

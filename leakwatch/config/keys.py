@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, get_args
 
 from leakwatch.config.notation import quoted
 from leakwatch.config.schema import DAY_S, GIB, KIB, MIB, OverrideKind, Sensitivity
-from leakwatch.config.values import Reader, count, duration, one_of, patterns, rate, ratio, size, sqlite_url, windows
+from leakwatch.config.values import (
+    Reader,
+    boolean,
+    count,
+    duration,
+    one_of,
+    patterns,
+    rate,
+    ratio,
+    size,
+    sqlite_url,
+    windows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,6 +83,12 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "min_growth": Key("min_growth_bytes", size(1, LARGEST_BYTES)),
         "min_growth_ratio": Key("min_growth_ratio", ratio),
         "horizon": Key("horizon_s", duration(1, LONGEST_S)),
+    },
+    "evidence": {
+        "when_confirmed": Key("when_confirmed", boolean),
+        "keep": Key("keep_s", duration(1, LONGEST_S)),
+        # 1 MiB: a bundle or two.
+        "max_size": Key("max_size_bytes", size(MIB, LARGEST_STORE_BYTES)),
     },
     "ignore": {
         "services": Key("services", patterns),

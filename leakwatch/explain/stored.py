@@ -77,7 +77,7 @@ def case_of(
     finding = row.finding
     windows_s = host.windows_s or config.analysis.windows_s
     climb, ground = _remembered(finding, suspicions, processes)
-    what = _what(finding)
+    what = what_of(finding)
     return Case(
         name=finding.name,
         what=what,
@@ -96,7 +96,8 @@ def case_of(
     )
 
 
-def _what(finding: Finding) -> What:
+def what_of(finding: Finding) -> What:
+    """Return what kind of memory a finding is about."""
     if finding.kind is not FindingKind.KERNEL:
         return What.PROCESS
     return {"slab": What.SLAB, "vmalloc": What.VMALLOC}.get(finding.metric.partition(".")[0], What.KERNEL)

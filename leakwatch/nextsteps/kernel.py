@@ -116,7 +116,7 @@ def _by_caller(tracepoint: str, facts: Facts) -> Iterator[Step]:
         "Who allocates what is not freed, by kernel stack, for half a minute",
         f"{sudo}memleak-bpfcc -a 30 1",
         Risk.PROBE,
-        "the same, and it holds every allocation made meanwhile",
+        "some 1 µs for every allocation in the kernel, and it holds all those made meanwhile",
         (facts.tool("memleak-bpfcc", "bpfcc-tools and the kernel's headers"),),
         facts.lacks("BPF_EVENTS"),
     )

@@ -158,10 +158,10 @@ def go(patient: Patient) -> Iterator[Step]:
             (patient.tool("curl"),),
         )
         yield Step(
-            "The same, summed up by function",
+            "What holds the heap, summed up by function",
             f"go tool pprof -top -inuse_space '{address}'",
             Risk.ASK,
-            "the same",
+            "a moment; the program may not serve it there",
             (patient.tool("go", "apt-get install golang-go"),),
         )
     else:

@@ -237,7 +237,7 @@ def test_json_has_every_sentence(file: str, capsys: pytest.CaptureFixture[str]) 
 
 def test_text_is_as_wide_as_a_terminal_but_for_commands(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "--file", file, "proc/shop[812]"]) == 0
-    body = capsys.readouterr().out.partition("\n\n")[2]
+    body = capsys.readouterr().out.partition("\n\n")[2].partition("\nNext:\n")[0]
     assert max(map(len, body.splitlines())) <= 120
     assert "\x1b" not in body
 

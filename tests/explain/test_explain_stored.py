@@ -190,7 +190,8 @@ def test_learning_says_how_much_is_missing_and_when(explain: Callable[..., tuple
 def test_a_kernel_cache_and_one_that_is_given_back(explain: Callable[..., tuple[int, str, str]]) -> None:
     _, out, _ = explain("kmalloc-4k")
     assert out.startswith("leak  kmalloc-4k: consistent with a leak")
-    assert "sudo grep -s . /sys/kernel/slab/kmalloc-4k/*" in out
+    assert "grep -s . /sys/kernel/slab/kmalloc-4k/*" in out
+    assert " --next\n" in out
     _, out, _ = explain("dentry")
     assert out.startswith("ok  dentry: ")
     assert "It is never called a leak: the kernel gives this back when memory is asked for." in out

@@ -67,7 +67,7 @@ def test_it_watches_itself() -> None:
 FINDING_KEYS = {
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",
     "slope_high", "since", "grown_bytes", "current_bytes", "estimated", "limit_bytes", "limit", "exhaustion_at",
-    "ended_at", "evaluated_at", "confidence", "reason", "note", "incident", "windows", "evidence",
+    "ended_at", "evaluated_at", "confidence", "reason", "note", "incident", "next_step", "windows", "evidence",
 }  # fmt: skip
 
 
