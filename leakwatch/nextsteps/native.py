@@ -168,8 +168,8 @@ def rebuilt(patient: Patient) -> Iterator[Step]:
             f"{patient.sudo}gdb -nx -batch -p {patient.pid} -ex 'call ((void*(*)(int,void*))signal)({number},"
             f"(void*)__lsan_do_recoverable_leak_check)' && {patient.sudo}kill -{number} {patient.pid}",
             Risk.ATTACH,
-            "gdb stops it for a second to have a signal run the check, which fails under gdb and ends the program; then "
-            "it stands still while all its memory is walked. Should the signal meet a thread within malloc, it "
+            "gdb stops it for a second to have a signal run the check (called by gdb it ends the program); then "
+            "it stands still while all its memory is walked. Should the signal meet a thread in malloc, it "
             f"hangs: for a test{patient.place[1]}",
             (patient.tool("gdb"),),
         )
