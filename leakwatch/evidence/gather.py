@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__
+from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import rfc3339
 from leakwatch.evidence.collect import Subject, collect
 from leakwatch.evidence.entry import Entry
 from leakwatch.evidence.readme import readme
 from leakwatch.evidence.series import series
 from leakwatch.explain import next_text
+from leakwatch.explain.case import Case
+from leakwatch.explain.stored import what_of
 from leakwatch.model import FindingKind
 from leakwatch.nextsteps.kernel_facts import facts_here
 from leakwatch.nextsteps.locate import identity_of, is_alive, patient_or_nobody
@@ -22,7 +26,6 @@ from leakwatch.report.build import Row
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leakwatch.explain.case import Case
     from leakwatch.model import Finding, ProcessInfo
     from leakwatch.procfs.root import ProcFS
     from leakwatch.store.reader import Reader
@@ -89,11 +92,6 @@ def _steps(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> Entry:
 
 def case_for(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> Case:
     """Return the case of a finding as far as the next steps need it."""
-    from leakwatch.analysis.criteria import LeakCriteria  # noqa: PLC0415 - what only the child and the command need
-    from leakwatch.analysis.spans import plan_of  # noqa: PLC0415
-    from leakwatch.explain.case import Case  # noqa: PLC0415
-    from leakwatch.explain.stored import what_of  # noqa: PLC0415
-
     finding = row.finding
     kernel = finding.kind is FindingKind.KERNEL
     return Case(

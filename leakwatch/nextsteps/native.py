@@ -118,14 +118,14 @@ def tracing(patient: Patient) -> Iterator[Step]:
         seen = f"/proc/{pid}/root{path}" if patient.traces.contained else path
         names = _tool_names(patient)
         yield Step(
-            "Which functions allocate what is not freed, for half a minute",
+            "Which native functions allocate what is not freed, for half a minute",
             f"{patient.sudo}{names[0]} -p {pid} -O {shlex.quote(seen)} --top 10 30 1",
             Risk.PROBE,
             "the kernel counts at every malloc and free, some 1 µs each: up to twice as slow where it allocates much",
             (patient.tool(names[0], names[1]),),
         )
         yield Step(
-            "Which functions ask for most memory, freed or not, for half a minute",
+            "Which native functions ask for most memory, freed or not, for half a minute",
             f"{patient.sudo}bpftrace -p {pid} -e 'uprobe:{seen}:malloc {{ @bytes[ustack(8)] = sum(arg0); }} "
             "interval:s:30 { exit(); }'",
             Risk.PROBE,
@@ -147,7 +147,7 @@ def _heaptrack(patient: Patient) -> Step:
     pid = patient.pid
     out = patient.out("heaptrack")
     return Step(
-        "Which functions allocate what is not freed, with file and line, for a minute",
+        "Which native functions allocate what is not freed, with file and line, for a minute",
         f'{patient.sudo}timeout -s INT 60 bash "$(command -v heaptrack)" -o {out} -p {pid}; '
         f"heaptrack_print -l 1 -p 0 -a 0 -T 0 -f {out}.*",
         Risk.ATTACH,

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
 
 SECRET = "hunter2secret"
 FILES = {
-    "README.txt", "finding.json", "series.csv", "steps.txt", "status.txt", "limits.txt", "cgroup.txt",
-    "smaps_rollup.txt", "smaps.txt", "mappings.tsv", "processes.tsv", "meminfo.txt", "slabinfo.txt", "vmallocinfo.txt", "vmstat.txt",
+    "README.txt", "finding.json", "series.csv", "steps.txt", "status.txt", "limits.txt", "cgroup.txt", "smaps.txt",
+    "smaps_rollup.txt", "mappings.tsv", "processes.tsv", "meminfo.txt", "slabinfo.txt", "vmallocinfo.txt", "vmstat.txt",
     "buddyinfo.txt",
 }  # fmt: skip
 ROOTS = {"slabinfo.txt", "vmallocinfo.txt"}
