@@ -14,7 +14,8 @@ In the bundle: the finding with its evidence, its series as CSV, the next steps,
 process, its service's command lines, slabinfo, vmallocinfo, meminfo, and a README.txt that says what each is and what
 is missing. Only you may read it. Command lines are without secrets (values of options and variables named like a
 password or token, passwords in URLs and headers, what looks like a token); there are no environment variables in it and
-no memory. The daemon makes one by itself when a leak is confirmed ([evidence] when_confirmed).
+no memory. While smaps is read the process waits where it maps or frees memory, some 13 ms a GiB. The daemon makes one
+by itself when a leak is confirmed ([evidence] when_confirmed).
 
 examples:
   sudo leakwatch evidence shop.service

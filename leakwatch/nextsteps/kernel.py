@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.escape import printable
-from leakwatch.nextsteps.step import Risk, Step, Tool, in_order
+from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FIELDS = {field: metric.name for field, metric in metrics.MEMINFO.items()}
-_KMALLOC = re.compile(r"(?:dma-|cg-)?kmalloc(?:-[a-z]+)?(?:-[0-9]{1,2})?-(?P<size>[0-9]+)(?P<kilo>k?)$")
+_KMALLOC = re.compile(
+    r"(?:(?:dma-)?kmalloc(?:-[a-z]+)?(?:-[0-9]{1,2})?|msg_msg|memdup_user)-(?P<size>[0-9]+)(?P<kilo>k?)$"
+)
+"""The caches of kmalloc, buckets of its own (6.11) among them."""
 _MOUNT = "mount -t debugfs none /sys/kernel/debug"
 
 
@@ -117,7 +120,7 @@ def _by_caller(tracepoint: str, facts: Facts) -> Iterator[Step]:
         f"{sudo}memleak-bpfcc -a 30 1",
         Risk.PROBE,
         "some 1 µs for every allocation in the kernel, and it holds all those made meanwhile",
-        (facts.tool("memleak-bpfcc", "bpfcc-tools and the kernel's headers"),),
+        (facts.tool("memleak-bpfcc", "bpfcc-tools"), facts.tool(HEADERS, "linux-headers-$(uname -r)")),
         facts.lacks("BPF_EVENTS"),
     )
     yield Step(

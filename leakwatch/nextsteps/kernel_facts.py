@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import platform
+from functools import cache
 from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.kernel import Facts
@@ -36,6 +37,7 @@ def facts_here(cache: str = "", find: Callable[[str], str] = which) -> Facts:
     return Facts(options_here(), files, tools, sudo_of(find))
 
 
+@cache
 def options_here() -> frozenset[str] | None:
     """Return which of ``OPTIONS`` the running kernel was built with, None where nothing tells."""
     for path in ("/proc/config.gz", f"/boot/config-{platform.release()}"):

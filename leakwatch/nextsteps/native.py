@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.runtime import Kind, Libc
-from leakwatch.nextsteps.step import Risk, Step
+from leakwatch.nextsteps.step import HEADERS, Risk, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +122,7 @@ def tracing(patient: Patient) -> Iterator[Step]:
             f"{patient.sudo}{names[0]} -p {pid} -O {shlex.quote(seen)} --top 10 30 1",
             Risk.PROBE,
             "the kernel counts at every malloc and free, some 1 µs each: up to twice as slow where it allocates much",
-            (patient.tool(names[0], names[1]),),
+            (patient.tool(names[0], names[1]), patient.tool(HEADERS, "apt-get install linux-headers-$(uname -r)")),
         )
         yield Step(
             "Which native functions ask for most memory, freed or not, for half a minute",

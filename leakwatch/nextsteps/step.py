@@ -29,6 +29,10 @@ class Risk(IntEnum):
     """The machine has to be started anew."""
 
 
+HEADERS = "kernel headers"
+"""What bcc compiles its programs against; looked for like a tool."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A program a step needs."""

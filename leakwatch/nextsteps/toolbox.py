@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 import posixpath
 import shutil
+from functools import cache
 from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.languages import interpreter_of
 from leakwatch.nextsteps.patient import Patient
 from leakwatch.nextsteps.runtime import Kind, Runtime, detect
+from leakwatch.nextsteps.step import HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,7 @@ MORE_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sb
 """Looked through besides PATH: a service's may be short, and a user's lacks sbin."""
 
 
+@cache
 def which(name: str) -> str:
     """Return where a program of this machine is, empty where it is not."""
     return shutil.which(name) or shutil.which(name, path=":".join(MORE_PATHS)) or ""
@@ -33,7 +37,13 @@ def which(name: str) -> str:
 
 def tools_here(find: Callable[[str], str] = which) -> dict[str, str]:
     """Return this machine's tools by name, empty where one is not installed."""
-    return {name: find(name) for name in HERE}
+    return {name: find(name) for name in HERE} | {HEADERS: _headers()}
+
+
+def _headers() -> str:
+    """Return where the headers of the running kernel are, empty where they are not."""
+    paths = (f"/lib/modules/{platform.release()}/build", "/sys/kernel/kheaders.tar.xz")
+    return next((path for path in paths if os.path.exists(path)), "")  # noqa: PTH110 - as in procfs
 
 
 def sudo_of(find: Callable[[str], str] = which) -> str:

@@ -99,8 +99,10 @@ def step(pid: int, fragment: str) -> Step:
 
 def tried(command: str, cwd: Path, timeout_s: float = 120) -> str:
     """Run a command as an operator copies it, and return what it says."""
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=cwd, capture_output=True, text=True, timeout=timeout_s, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    return done.stdout + done.stderr
+    said = cwd / "tried"
+    with said.open("wb") as out:  # a file, not a pipe: what a tool leaves running would hold a pipe open
+        subprocess.run(
+            ["bash", "-c", command], cwd=cwd, stdout=out, stderr=out, timeout=timeout_s, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    return said.read_text(errors="replace")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from next_tools import PROGRAMS, compiled, need, patient, running, step, tried
 
+from leakwatch.nextsteps import kernel
+from leakwatch.nextsteps.kernel_facts import facts_here
 from leakwatch.nextsteps.programs import steps_for
 from leakwatch.nextsteps.step import Risk
 
@@ -102,6 +107,74 @@ class TestC:
         if "@bytes" not in said:
             pytest.skip(f"this kernel lets bpftrace do nothing: {said.strip()[-150:]}")
         assert "malloc" in said
+
+    @pytest.mark.parametrize(
+        ("library", "statistics"),
+        [
+            ("libjemalloc.so.2", "Begin jemalloc statistics"),
+            ("libtcmalloc_minimal.so.4", ""),
+            ("libmimalloc.so.2", "heap stats"),
+        ],
+    )
+    def test_other_allocators_give_back_what_they_keep_and_tell_what_they_hold(
+        self, work: Path, library: str, statistics: str
+    ) -> None:
+        need("gdb")
+        known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
+        if library not in known:
+            pytest.skip(f"{library} is not installed")
+        with running([str(compiled("keep.c", work))], work, {"LD_PRELOAD": library}) as process:
+            steps = [one for one in steps_for(patient(process.pid)) if "gdb -nx" in one.command]
+            said = [tried(one.command, work) for one in steps]
+            assert process.poll() is None, said
+        after = next(rss_kib(text)[-1] for text in said if "VmRSS" in text)
+        assert after < 20_000  # of 67 MB that were freed
+        assert statistics in (work / "said").read_text()
+
+
+class TestKernel:
+    def test_the_stack_and_the_program_that_fill_a_slab_cache_are_named(self, work: Path) -> None:
+        need("bpftrace", "unshare")
+        script = work / "queues.py"
+        script.write_text(QUEUES)
+        with running([sys.executable, str(script)], work) as process:
+            steps = kernel.of_slab("msg_msg-4k", replace(facts_here(), sudo=""))
+            command = next(one.command for one in steps if "bpftrace" in one.command).replace("s:10", "s:3")
+            mount = "mount -t tracefs none /sys/kernel/tracing"  # in a name space of our own: it is gone afterwards
+            said = tried(f"unshare -m sh -c {shlex.quote(f'{mount}; exec {command}')}", work)
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0  # it has removed its queues
+        if "@[" not in said:
+            pytest.skip(f"this kernel lets bpftrace do nothing: {said.strip()[-150:]}")
+        assert re.search(r"msgsnd.*?, python", said, re.DOTALL), said
+
+    def test_what_needs_nothing_works(self, work: Path) -> None:
+        need("slabtop")
+        for one in kernel.of_slab("kmalloc-4k", facts_here()):
+            if one.risk is Risk.LOOK and one.ready:
+                assert "kmalloc-4k" in tried(one.command, work) or "kernel/slab" in one.command
+
+
+QUEUES = """
+import ctypes, signal, sys, time
+libc = ctypes.CDLL(None)
+message = ctypes.create_string_buffer(bytes([1]) + bytes(7) + b"x" * 3000)
+queues = []
+def end(*_):
+    for queue in queues:
+        libc.msgctl(queue, 0, None)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+for _ in range(500):
+    queue = libc.msgget(0, 0o1600)
+    queues.append(queue)
+    for _ in range(4):
+        libc.msgsnd(queue, message, 3000, 0o4000)
+    time.sleep(0.05)
+end()
+"""
 
 
 class TestPython:

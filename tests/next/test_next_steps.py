@@ -10,10 +10,12 @@ from leakwatch.nextsteps import kernel
 from leakwatch.nextsteps.patient import Patient, nobody
 from leakwatch.nextsteps.programs import steps_for
 from leakwatch.nextsteps.runtime import Kind, Libc, Runtime
-from leakwatch.nextsteps.step import Risk, Step, Tool, first, in_order
+from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, first, in_order
 from leakwatch.nextsteps.traces import Traces
 
-TOOLS = dict.fromkeys(("gdb", "pmap", "heaptrack", "valgrind", "bpftrace", "memleak-bpfcc", "curl", "go"), "/usr/bin/x")
+TOOLS = dict.fromkeys(
+    ("gdb", "pmap", "heaptrack", "valgrind", "bpftrace", "memleak-bpfcc", "curl", "go", HEADERS), "/usr/bin/x"
+)
 
 
 def of(runtime: Runtime, tools: dict[str, str] | None = None, *, sudo: str = "", **values: object) -> Patient:
@@ -140,7 +142,7 @@ class TestKernel:
         dict.fromkeys(
             ("alloc_traces", "kmemleak", "page_owner", "/proc/allocinfo", "/sys/kernel/slab", "tracing"), True
         ),
-        dict.fromkeys(("slabtop", "bpftrace", "memleak-bpfcc", "numfmt"), "/usr/bin/x"),
+        dict.fromkeys(("slabtop", "bpftrace", "memleak-bpfcc", "numfmt", HEADERS), "/usr/bin/x"),
         "",
     )
 
@@ -166,6 +168,7 @@ class TestKernel:
             ("kmalloc-4k", "kmem:kmalloc /args->bytes_alloc == 4096/"),
             ("kmalloc-cg-96", "/args->bytes_alloc == 96/"),
             ("kmalloc-rnd-05-2k", "/args->bytes_alloc == 2048/"),
+            ("msg_msg-4k", "kmem:kmalloc /args->bytes_alloc == 4096/"),
             ("msg_queue", 'kmem_cache_alloc /str(args->name) == "msg_queue"/'),
         ],
     )

@@ -95,6 +95,31 @@ def test_go_by_its_build_information(tmp_path: Path) -> None:
     assert found.version[:2] == "1."
 
 
+def test_a_process_in_a_container_is_seen_to_be_in_one(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root makes name spaces")
+    need("unshare", "chroot")
+    root = tmp_path / "root"
+    (root / "usr").mkdir(parents=True)
+    program = compiled("leak.c", root, "-static")
+    with running(
+        ["unshare", "-m", "-p", "-f", "chroot", str(root), f"/{program.name}"], tmp_path, warm_s=QUICK
+    ) as outer:
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+        found = patient(int(children[0])).traces
+        os.kill(int(children[0]), 9)
+    assert (found.contained, found.inner_pid) == (True, 1)
+
+
+def test_a_service_with_a_mount_name_space_is_no_container(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root makes name spaces")
+    need("unshare")
+    program = compiled("leak.c", tmp_path)
+    with running(["unshare", "-m", str(program)], tmp_path, warm_s=QUICK) as process:  # as PrivateTmp= does
+        assert not patient(process.pid).traces.contained
+
+
 def test_a_process_that_is_gone_has_no_traces() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
