@@ -13,6 +13,7 @@ from leakwatch.nextsteps.languages import interpreter_of
 from leakwatch.nextsteps.patient import Patient
 from leakwatch.nextsteps.runtime import Kind, Runtime, detect
 from leakwatch.nextsteps.step import HEADERS
+from leakwatch.procfs.files import file_stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,4 +83,10 @@ def _ours(traces: Traces, name: str, find: Callable[[str], str]) -> str:
 
 
 def _inside(root: str, paths: list[str]) -> str:
-    return next((path for path in paths if path.startswith("/") and os.access(f"{root}{path}", os.X_OK)), "")
+    return next((path for path in paths if path.startswith("/") and _is_program(f"{root}{path}")), "")
+
+
+def _is_program(path: str) -> bool:
+    """Return whether there is a program: by its mode, as ``access`` does not count a service's capabilities."""
+    found = file_stat(path)
+    return found is not None and bool(found.st_mode & 0o111)

@@ -175,7 +175,7 @@ def test_a_leak_is_never_more_than_consistent_with_one() -> None:
     [
         ("proc/python3[7]", "memray attach --aggregate --duration 60 -o /tmp/leakwatch-7.memray 7"),
         ("proc/java[7]", "jcmd 7 GC.class_histogram"),
-        ("proc/redis-server[7]", "-o /tmp/leakwatch-7.heaptrack -p 7"),
+        ("proc/redis-server[7]", "heaptrack -o /tmp/leakwatch-7.heaptrack -p 7"),
         ("group/shop", "sudo pmap -X PID"),
         ("slab/kmalloc-4k", "/sys/kernel/slab/kmalloc-4k/"),
         ("slab/kmalloc-4k", "kmemleak"),
