@@ -96,7 +96,7 @@ def _read(path: str, name: str, about: str, *, bound: bool = True) -> Entry:
 
 
 def _processes(procfs: ProcFS, pids: Sequence[int]) -> Entry:
-    about = "its service's processes (for the kernel: all), with command lines without secrets and environment"
+    about = "the processes of its service (for the kernel: all of them), command lines without secrets"
     lines = ["pid\tparent\tname\trss_bytes\tthreads\tcommand"]
     for pid in pids[:MOST_PROCESSES]:
         stat, status, arguments = procfs.stat(pid), procfs.status(pid), procfs.cmdline(pid)

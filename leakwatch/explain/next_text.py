@@ -46,10 +46,10 @@ def inside(case: Case) -> list[str]:
     if patient is None:
         return []
     lines = [printable(patient.runtime.sentence)]
-    if not patient.traces.exe and not patient.traces.mapped:
-        lines.append(
-            "its process cannot be looked into (ended, another machine, or it takes root): tools by name alone"
-        )
+    if not patient.known:
+        lines.append("its process is not running here any more: put the number of the one in its place for PID")
+    elif not patient.traces.exe and not patient.traces.mapped:
+        lines.append("its process cannot be looked into: run this as root to have the steps for what runs in it")
     if patient.traces.contained:
         lines.append(f"in a container, where it is process {patient.inner_pid}: paths are those in there")
     return lines

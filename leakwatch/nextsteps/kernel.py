@@ -212,7 +212,7 @@ _TOTALS: dict[str, tuple[Step, ...]] = {
     "kernel.stack_bytes": (_look("A stack a thread: who has many", "ps -eo nlwp,pid,comm --sort=-nlwp | head"),),
     "kernel.page_tables_bytes": (
         _look("Who maps much", "grep -H VmPTE /proc/[0-9]*/status | sort -k2 -n | tail"),
-        _look("Processes that share one large segment each pay for page tables of their own: huge pages help", ""),
+        _look("Processes that share one large segment each pay for page tables of their own: huge pages help", "", ""),
     ),
     "kernel.percpu_bytes": (
         _look("Control groups that are gone and not freed", "grep nr_dying /sys/fs/cgroup/cgroup.stat"),

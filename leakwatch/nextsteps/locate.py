@@ -69,6 +69,6 @@ def brief(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) ->
 
 
 def patient_or_nobody(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) -> Patient:
-    """Return the process of a finding, or what stands for it where it cannot be found."""
+    """Return the process of a finding, or what stands for it where it is gone: its number may be another's by now."""
     patient = patient_for(procfs, identity_of(finding, processes))
-    return patient or nobody(f"{finding.name} {finding.service or ''}".strip(), finding.pid)
+    return patient or nobody(f"{finding.name} {finding.service or ''}".strip(), None)

@@ -146,7 +146,7 @@ def test_a_leak_is_explained_with_what_would_take_it_back(explain: Callable[...,
     assert "It is taken back when it reaches no new high for " in out
     assert "the memory was given back." in out
     assert "evaluated every 5 s." in out
-    assert "sudo pmap -X 1 |" in out
+    assert "sudo pmap -X PID |" in out  # whose number 1 is by now is not known
 
 
 def test_it_is_found_by_every_name_it_has(explain: Callable[..., tuple[int, str, str]], store: Path) -> None:
@@ -196,6 +196,28 @@ def test_a_kernel_cache_and_one_that_is_given_back(explain: Callable[..., tuple[
     assert out.startswith("ok  dentry: ")
     assert "It is never called a leak: the kernel gives this back when memory is asked for." in out
     assert "only while the memory available to all falls with it" in out
+
+
+def test_the_steps_of_a_process_that_is_not_here_have_no_number_that_may_be_anothers(
+    explain: Callable[..., tuple[int, str, str]],
+) -> None:
+    _, out, _ = explain("shop.service", "--next")
+    assert "not running here any more" in out
+    assert "pmap -X PID" in out
+    assert "pmap -X 1 " not in out
+    _, out, _ = explain("shop.service", "--next", "--format", "json")
+    found = json.loads(out)
+    assert (found["schema"], found["verdict"], found["runtime"]["guessed"]) == (1, "leak", False)
+    assert found["steps"][0]["risk"] == "look"
+    assert explain("calm", "--next")[1].endswith(": nothing to do, as nothing grows\n")
+
+
+def test_the_steps_of_a_kernel_cache_say_what_this_kernel_lacks(explain: Callable[..., tuple[int, str, str]]) -> None:
+    _, out, _ = explain("kmalloc-4k", "--next", "--format", "json")
+    found = json.loads(out)
+    assert found["runtime"] is None
+    assert any("/proc/slabinfo" in step["command"] for step in found["steps"])
+    assert all(step["lacks"] for step in found["steps"] if step["risk"] == "reboot")
 
 
 def test_growth_that_has_only_begun_is_told_when_it_can_be_a_leak(explain: Callable[..., tuple[int, str, str]]) -> None:
