@@ -170,6 +170,8 @@ class Daemon:
 
     def _finish(self) -> None:
         """Judge and store once more, so that a report after the end shows the end; then close."""
+        if self._stop.is_set():
+            self._evidence.end()  # whoever stops us need not wait for a bundle
         # A stop does not wait for it where the last is minutes old at most and minutes matter little.
         prompt = self.evaluate_every_s < JUDGED_AT_STOP_S or not self._stop.is_set()
         if self._ready and self._exit_code == EXIT_OK and prompt:

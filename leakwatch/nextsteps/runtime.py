@@ -89,7 +89,7 @@ _LIBRARIES: tuple[tuple[str, Kind], ...] = (
 )
 """What a runtime's library is called."""
 _PROGRAMS: tuple[tuple[str, Kind], ...] = (
-    (r"python[23]?[.0-9]*\w?$|pypy", Kind.CPYTHON),
+    (r"python[23]?[.0-9]*\w?$", Kind.CPYTHON),
     (r"node$|nodejs$", Kind.NODE),
     (r"ruby[.0-9]*$", Kind.RUBY),
     (r"php(-fpm|-cgi)?[.0-9]*$", Kind.PHP),
