@@ -28,7 +28,7 @@ PACKAGES = {
     "gcc": "gcc libc6-dev", "gdb": "gdb", "valgrind": "valgrind", "heaptrack": "heaptrack",
     "javac": "default-jdk-headless",
     "node": "nodejs", "musl-gcc": "musl-tools", "fzf": "fzf", "pmap": "procps", "bpftrace": "bpftrace",
-    "redis-server": "redis-server",
+    "go": "golang-go", "curl": "curl",
 }  # fmt: skip
 INSTALL = os.environ.get("LEAKWATCH_TEST_APT") == "1" and os.geteuid() == 0 and shutil.which("apt-get") is not None
 

@@ -271,3 +271,21 @@ class TestNode:
             time.sleep(5)  # it is written over some seconds
             assert process.poll() is None
         assert largest_class(written[0]) == "LeakedOrder"
+
+
+class TestGo:
+    def test_its_profile_names_the_function_at_the_port_it_listens_on(self, work: Path) -> None:
+        need("go", "curl")
+        program = work / "leakgo"
+        build = ["go", "build", "-o", str(program), str(PROGRAMS / "leak.go")]
+        done = subprocess.run(
+            build, env=os.environ | {"GO111MODULE": "off", "GOCACHE": str(work / "cache")}, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        with running([str(program)], work, warm_s=3) as process:
+            assert patient(process.pid).traces.ports
+            profile = tried(step(process.pid, "curl -s").command, work)
+            top = tried(f"export HOME={work}; {step(process.pid, 'go tool pprof').command}", work)
+        assert "main.leakOneOrder" in profile
+        assert re.search(r"^\s*\S+\s+\d+[.\d]*%.*main\.leakOneOrder$", top, re.MULTILINE), top
