@@ -30,6 +30,7 @@ from leakwatch.errors import (
     StoreCorruptError,
     StoreWriteError,
 )
+from leakwatch.evidence.automatic import EvidenceKeeper
 from leakwatch.judging import JudgingError, in_child
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
@@ -93,6 +94,7 @@ class Daemon:
         self._scraper = Scraper(procfs, boot_id, config.sampling, look_every_s)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits, self._aliases = ProcLimits(procfs), slab_aliases_of(procfs)
+        self._evidence = EvidenceKeeper(config.evidence, config.sampling.max_stall_s, proc_root)
         self._keeper = StoreKeeper(store, self._clock)
         try:
             self._resume()
@@ -178,11 +180,14 @@ class Daemon:
 
     def _finish(self) -> None:
         """Judge and store once more, so that a report after the end shows the end; then close."""
+        if self._stop.is_set():
+            self._evidence.end()  # whoever stops us need not wait for a bundle
         # A stop does not wait for it where the last is minutes old at most and minutes matter little.
         prompt = self.evaluate_every_s < JUDGED_AT_STOP_S or not self._stop.is_set()
         if self._ready and self._exit_code == EXIT_OK and prompt:
             self._guarded(self._evaluate)()
         self._closing = True
+        self._evidence.end()
         self._keeper.close()
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
@@ -274,6 +279,7 @@ class Daemon:
         began_s = cpu_with_children_s()
         try:
             evaluation = self._verdicts.renew(self._clock.now().wall_ms)
+            self._evidence.gather(self._keeper.path, self._verdicts.confirmed, self._clock.now().wall_ms)
         except JudgingError as error:
             self._judging_failures += 1
             if self._judging_failures >= FAILURES_ALLOWED:

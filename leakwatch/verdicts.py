@@ -12,6 +12,7 @@ from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.ledger import Entry, Ledger
 from leakwatch.alerting.pace import Pace
 from leakwatch.clock import cpu_with_children_s
+from leakwatch.incident import EventKind
 from leakwatch.resume import LIVES, SORTS
 from leakwatch.store.incidents import ChangedIncidents
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from leakwatch.alerting.incidents import IncidentChanges
     from leakwatch.alerting.ledger import Changes
     from leakwatch.config import Config
-    from leakwatch.incident import Marks
+    from leakwatch.incident import Incident, Marks
     from leakwatch.keeping import StoreKeeper
     from leakwatch.recall import Said
     from leakwatch.scan import Evaluation, Scan
@@ -38,6 +39,8 @@ class Verdicts:
         pace = Pace(windows_s[0] * 1000, windows_s[-1] * 1000)
         self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in said.findings) if said else Ledger()
         self._incidents = Incidents(pace, said.incidents if said else ())
+        self.confirmed: tuple[Incident, ...] = ()
+        """The incidents that were confirmed at the last evaluation."""
 
     def renew(self, now_ms: int) -> Evaluation:
         """Judge as of now. Raises JudgingError, and nothing has changed then."""
@@ -46,6 +49,8 @@ class Verdicts:
         evaluation = self._scan.evaluate(now_ms)
         changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
         incidents = self._update_incidents(evaluation)
+        now = {event.incident_id for event in incidents.events if event.kind is EventKind.CONFIRMED}
+        self.confirmed = tuple(one for one in incidents.write if one.id in now)
         # Told before it is stored: whoever is killed in between tells it twice rather than never.
         for one in incidents.announce:
             announce(one)

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from leakwatch.explain.case import Case
+    from leakwatch.model import ProcessInfo
+    from leakwatch.report.build import Row
     from leakwatch.store.reader import Reader
 
 EPILOG = """\
 examples:
   sudo leakwatch explain shop.service               why it is, or is not, called a leak; what comes next
+  sudo leakwatch explain shop.service --next        what to do: the commands, what each needs, costs and risks
   sudo leakwatch explain s41b17577 --format json    by the id a report shows; for programs
   leakwatch explain --file capture.csv 'proc/shop[812]'
 
@@ -38,6 +42,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     )
     parser.add_argument("name", nargs="?", metavar="ID|NAME", help="finding; with --file, the series")
     parser.add_argument("--file", metavar="FILE", help="explain a captured series instead: tidy CSV, - for stdin")
+    parser.add_argument("--next", action="store_true", help="what to do next, in full: commands, tools, cost and risk")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser.set_defaults(run=run)
 
@@ -49,11 +54,13 @@ def run(args: argparse.Namespace) -> int:
 
     from leakwatch.clock import SystemClock
     from leakwatch.errors import EXIT_OK
-    from leakwatch.explain import json_text, text
+    from leakwatch.explain import json_text, next_text, text
 
     now_ms = SystemClock().now().wall_ms
     case = _stored(args, now_ms) if args.file is None else _captured(args)
-    if args.format == "json":
+    if args.next:
+        print(next_text.as_json(case, now_ms) if args.format == "json" else next_text.render(case), end="")
+    elif args.format == "json":
         print(json_text.render(case, now_ms), end="")
     else:
         print(text.render(case, now_ms, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")), end="")
@@ -85,15 +92,31 @@ def _stored(args: argparse.Namespace, now_ms: int) -> Case:
     reader: Reader = open_store(config.store.url)
     try:
         report = read_report(reader, Filters(verdicts=frozenset(Verdict)), now_ms)
-        row = find(report.rows, args.name)
-        return case_of(
+        row, processes = find(report.rows, args.name), reader.processes()
+        case = case_of(
             row,
             config,
             report.host,
             suspicions=reader.suspicions(),
-            processes=reader.processes(),
+            processes=processes,
             every_s=reader.states().get("evaluation", {}).get("every_s"),
             alarm=alarm(report),
         )
+        return _looked_into(case, row, processes)
     finally:
         reader.close()
+
+
+def _looked_into(case: Case, row: Row, processes: Sequence[ProcessInfo]) -> Case:
+    """Return the case with what this machine tells about the process or the kernel, for the next steps."""
+    from dataclasses import replace
+
+    from leakwatch.model import FindingKind
+    from leakwatch.nextsteps.kernel_facts import facts_here
+    from leakwatch.nextsteps.locate import patient_or_nobody
+    from leakwatch.procfs.root import ProcFS
+
+    finding = row.finding
+    if finding.kind is FindingKind.KERNEL:
+        return replace(case, facts=facts_here(finding.name.partition("@")[0]))
+    return replace(case, patient=patient_or_nobody(ProcFS(), finding, processes))

@@ -21,6 +21,7 @@ from leakwatch.cli import (
     db,
     demo,
     doctor,
+    evidence,
     explain,
     incidents,
     kernel,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERBS = (
-    daemon, report, explain, maps, incidents, ps, kernel, stats, analyze, backtest, demo, config, db, doctor, service,
+    daemon, report, explain, evidence, maps, incidents, ps, kernel, stats, analyze, backtest, demo, config, db, doctor,
+    service,
 )  # fmt: skip
 
 EPILOG = """\
@@ -46,6 +48,8 @@ examples:
   sudo leakwatch report                    who leaks, how fast, since when
   leakwatch report --format json --exit-code
   sudo leakwatch explain shop.service      why it is, or is not, called a leak, and what would change that
+  sudo leakwatch explain shop.service --next   what to do about it: the commands, their cost and risk
+  sudo leakwatch evidence shop.service     all that is known of it in one file, to hand on
   sudo leakwatch maps 812                  what part of one process's memory grows
   sudo leakwatch incidents ack ID          say that you know of one
   sudo leakwatch ps -k -t                  who holds memory now, the largest last, with totals

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from leakwatch.store.records import ScrapeHead
 
 DAY_MS = 86_400_000
+LOOKED_INTO = 50
+"""Rows whose process is looked into for the next step: a few milliseconds each."""
 FORMATS = ("table", "json", "csv", "markdown")
 
 EPILOG = """\
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     filters = _filters(args)
     reader = open_store(load_config(args.config).store.url)
     try:
-        report = read_report(reader, filters, SystemClock().now().wall_ms)
+        report = with_next_steps(read_report(reader, filters, SystemClock().now().wall_ms), reader)
     finally:
         reader.close()
     print(_render(report, args.format), end="")
@@ -149,6 +151,21 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     )
     grown = growths(reader, [row.finding for row in report.rows if not is_count(row.finding.metric)])
     return replace(report, rows=tuple(replace(row, growth=grown.get(row.finding.id)) for row in report.rows))
+
+
+def with_next_steps(report: Report, reader: Reader) -> Report:
+    """Return the report with what to do first about each that grows, of the most urgent ones."""
+    from dataclasses import replace
+
+    from leakwatch.nextsteps.locate import brief
+    from leakwatch.procfs.root import ProcFS
+
+    procfs, processes = ProcFS(), reader.processes()
+    rows = tuple(
+        replace(row, next_step=brief(procfs, row.finding, processes) if row.ended_ms is None else "")
+        for row in report.rows[:LOOKED_INTO]
+    )
+    return replace(report, rows=rows + report.rows[LOOKED_INTO:])
 
 
 def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:

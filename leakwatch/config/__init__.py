@@ -5,6 +5,7 @@ from leakwatch.config.rendering import default_toml, render_config
 from leakwatch.config.schema import (
     AnalysisConfig,
     Config,
+    EvidenceConfig,
     IgnoreConfig,
     Override,
     OverrideKind,
@@ -19,6 +20,7 @@ __all__ = [
     "ETC",
     "AnalysisConfig",
     "Config",
+    "EvidenceConfig",
     "IgnoreConfig",
     "Override",
     "OverrideKind",

@@ -13,6 +13,7 @@ from leakwatch.config.notation import quoted
 from leakwatch.config.schema import DAY_S, GIB, KIB, MIB, OverrideKind, Sensitivity
 from leakwatch.config.values import (
     Reader,
+    boolean,
     count,
     count_rate,
     duration,
@@ -86,6 +87,12 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "min_count_rate": Key("min_rate_count_per_hour", count_rate(0.001, 1_000_000)),
         "min_count_growth": Key("min_growth_count", count(1, 1_000_000)),
         "horizon": Key("horizon_s", duration(1, LONGEST_S)),
+    },
+    "evidence": {
+        "when_confirmed": Key("when_confirmed", boolean),
+        "keep": Key("keep_s", duration(1, LONGEST_S)),
+        # 1 MiB: a bundle or two.
+        "max_size": Key("max_size_bytes", size(MIB, LARGEST_STORE_BYTES)),
     },
     "ignore": {
         "services": Key("services", patterns),

@@ -12,6 +12,7 @@ from leakwatch.config.rules import Contradiction, contradictions
 from leakwatch.config.schema import (
     AnalysisConfig,
     Config,
+    EvidenceConfig,
     IgnoreConfig,
     Override,
     OverrideKind,
@@ -102,6 +103,7 @@ def _build(settings: Settings, sources: tuple[str, ...]) -> Config:
         thresholds=thresholds,
         overrides=_overrides(settings, thresholds),
         ignore=IgnoreConfig(**_fields(settings, "ignore")),
+        evidence=EvidenceConfig(**_fields(settings, "evidence")),
         sources=sources,
     )
 

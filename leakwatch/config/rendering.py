@@ -44,6 +44,8 @@ def _table(header: str, section: str, values: object) -> str:
 def _value(field: str, value: Any) -> str:
     if isinstance(value, tuple):
         return _list(_value(field, item) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return quoted(value)
     for suffix, exact in _EXACT:

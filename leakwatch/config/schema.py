@@ -98,6 +98,18 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceConfig:
+    """``[evidence]``: what is kept of a leak for whoever looks into it."""
+
+    when_confirmed: bool = True
+    """A bundle of what the machine showed is made, once an incident."""
+    keep_s: float = 30.0 * DAY_S
+    """As long as somebody may come back to it."""
+    max_size_bytes: int = 64 * MIB
+    """Of all bundles: some hundred, measured at 100 to 600 KiB each."""
+
+
+@dataclass(frozen=True, slots=True)
 class IgnoreConfig:
     """``[ignore]``: shell patterns of what is never reported."""
 
@@ -117,6 +129,7 @@ class Config:
     thresholds: Thresholds = Thresholds()
     overrides: tuple[Override, ...] = ()
     ignore: IgnoreConfig = IgnoreConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
     sources: tuple[str, ...] = ()
     """The files read, in the order in which the later overrule the earlier."""
 

@@ -87,6 +87,13 @@ def count(low: int, high: int) -> Reader:
     return read
 
 
+def boolean(raw: object) -> bool:
+    """Read true or false."""
+    if not isinstance(raw, bool):
+        raise _not_a("boolean", raw, "write true or false")
+    return raw
+
+
 def ratio(raw: object) -> float:
     """Read a share above 0, at most 1."""
     if not _is_number(raw):

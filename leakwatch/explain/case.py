@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.ground import Ground
     from leakwatch.analysis.spans import Plan
     from leakwatch.model import Assessment
+    from leakwatch.nextsteps.kernel import Facts
+    from leakwatch.nextsteps.patient import Patient
     from leakwatch.report.build import Row
 
 
@@ -57,6 +59,10 @@ class Case:
     """Seconds between two evaluations; None for a captured series."""
     row: Row | None = None
     """What a report says of it; None for a captured series."""
+    patient: Patient | None = None
+    """The process as it is now, with what runs in it; None for the kernel and for a captured series."""
+    facts: Facts | None = None
+    """What this machine's kernel offers; None for a process and for a captured series."""
     alarm: str = ""
     """What makes all of it worthless unless it is known first."""
 

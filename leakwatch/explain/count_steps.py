@@ -2,62 +2,91 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.escape import printable
+from leakwatch.nextsteps.step import Risk, Step, in_order
 
 if TYPE_CHECKING:
     from leakwatch.explain.case import Case
 
-STEPS: dict[str, tuple[str, ...]] = {
+
+def _look(purpose: str, command: str = "", cost: str = "") -> Step:
+    return Step(purpose, command, Risk.LOOK, cost)
+
+
+STEPS: dict[str, tuple[Step, ...]] = {
     metrics.PROCESS_FDS: (
-        "Which: sudo ls -l /proc/{pid}/fd | sed 's/.*-> //; s/[0-9][0-9]*/N/g' | sort | uniq -c | sort -rn | head",
-        "What it allows itself: grep 'open files' /proc/{pid}/limits",
+        _look(
+            "Which they are",
+            "sudo ls -l /proc/{pid}/fd | sed 's/.*-> //; s/[0-9][0-9]*/N/g' | sort | uniq -c | sort -rn | head",
+        ),
+        _look("What it allows itself", "grep 'open files' /proc/{pid}/limits"),
     ),
     metrics.PROCESS_THREADS: (
-        "Which they are, by name: ps -L -o comm= -p {pid} | sort | uniq -c | sort -rn | head",
-        "Where they wait: sudo gdb -p {pid} -batch -ex 'thread apply all bt 3' (stops it for a moment)",
+        _look("Which they are, by name", "ps -L -o comm= -p {pid} | sort | uniq -c | sort -rn | head"),
+        Step(
+            "Where they wait",
+            "sudo gdb -p {pid} -batch -ex 'thread apply all bt 3'",
+            Risk.ATTACH,
+            "stops it for a moment",
+        ),
     ),
     metrics.PROCESS_MAPPINGS: (
-        "What is mapped how often: sudo awk '{print $2, $6}' /proc/{pid}/maps | sort | uniq -c | sort -rn | head",
-        "What the machine allows: sysctl vm.max_map_count",
+        _look(
+            "What is mapped how often",
+            "sudo awk '{print $2, $6}' /proc/{pid}/maps | sort | uniq -c | sort -rn | head",
+        ),
+        _look("What the machine allows", "sysctl vm.max_map_count"),
     ),
     metrics.PROCESS_CHILDREN: (
-        "Which they are: ps --ppid {pid} -o comm= | sort | uniq -c | sort -rn | head",
-        "How old they are: ps --ppid {pid} -o pid,etime,stat,args --sort=etime | head",
+        _look("Which they are", "ps --ppid {pid} -o comm= | sort | uniq -c | sort -rn | head"),
+        _look("How old they are", "ps --ppid {pid} -o pid,etime,stat,args --sort=etime | head"),
     ),
     metrics.PROCESS_ZOMBIES: (
-        "Which they were: ps --ppid {pid} -o pid,stat,etime,comm | grep -w Z",
-        "They go when pid {pid} waits for them (wait(2), SIGCHLD) or ends; nothing else removes one",
+        _look("Which they were", "ps --ppid {pid} -o pid,stat,etime,comm | grep -w Z"),
+        _look("They go when pid {pid} waits for them (wait(2), SIGCHLD) or ends; nothing else removes one"),
     ),
     metrics.IPC_SHM_ORPHANS: (
-        "Which, with who made them: ipcs -m -p; what each holds: column -t /proc/sysvipc/shm",
-        "To give one back once nobody needs it: ipcrm -m SHMID (its contents are lost)",
+        _look("Which, with who made them", "ipcs -m -p; column -t /proc/sysvipc/shm"),
+        _look("To give one back once nobody needs it", "ipcrm -m SHMID", "its contents are lost"),
     ),
-    metrics.IPC_SHM_SEGMENTS: ("Which, and who made them: ipcs -m -p; by owner: ipcs -m -c",),
-    metrics.IPC_SEM_SETS: ("Which, and whose: ipcs -s -c; to remove one: ipcrm -s SEMID",),
+    metrics.IPC_SHM_SEGMENTS: (_look("Which, and who made them", "ipcs -m -p; ipcs -m -c"),),
+    metrics.IPC_SEM_SETS: (_look("Which, and whose; ipcrm -s SEMID removes one", "ipcs -s -c"),),
     metrics.IPC_MSG_ORPHANS: (
-        "Which, and who sent last: ipcs -q -p; the slab caches msg_msg* hold them",
-        "To give one back once nobody needs it: ipcrm -q MSQID (its messages are lost)",
+        _look("Which, and who sent last; the slab caches msg_msg* hold them", "ipcs -q -p"),
+        _look("To give one back once nobody needs it", "ipcrm -q MSQID", "its messages are lost"),
     ),
-    metrics.IPC_MSG_QUEUES: ("Which, and whose: ipcs -q -c; to remove one: ipcrm -q MSQID",),
+    metrics.IPC_MSG_QUEUES: (_look("Which, and whose; ipcrm -q MSQID removes one", "ipcs -q -c"),),
     metrics.TMPFS_ORPHANS: (
-        "How full each is: df -t tmpfs; the largest files: sudo find /dev/shm /tmp /run -xdev -type f -size +1M -ls",
-        "Who made them: the owner and time above; nobody has them open, so removing one frees it at once",
+        _look("How full each is", "df -t tmpfs"),
+        _look("The largest files", "sudo find /dev/shm /tmp /run -xdev -type f -size +1M -ls"),
+        _look("Who made them: the owner and time above; nobody has them open, so removing one frees it at once"),
     ),
 }
 """By metric."""
 _BY_SORT = {
-    "socket": "Sockets: sudo ss -tunap | grep pid={pid}, ; CLOSE-WAIT: it does not close what the other side did",
-    "pipe": "Pipes: popen() or subprocess without close or wait; sudo lsof -p {pid} | grep -w FIFO",
-    "deleted": "Deleted files it keeps open hold their space on the disk, too: sudo lsof +L1 -p {pid}",
-    "file": "Files, by name: sudo lsof -p {pid} | awk '$5 == \"REG\" {print $NF}' | sort | uniq -c | sort -rn | head",
+    "socket": _look(
+        "Sockets; CLOSE-WAIT: it does not close what the other side did", "sudo ss -tunap | grep pid={pid},"
+    ),
+    "pipe": _look("Pipes: popen() or subprocess without close or wait", "sudo lsof -p {pid} | grep -w FIFO"),
+    "deleted": _look("Deleted files it keeps open, which hold their space on the disk, too", "sudo lsof +L1 -p {pid}"),
+    "file": _look(
+        "Files, by name",
+        "sudo lsof -p {pid} | awk '$5 == \"REG\" {print $NF}' | sort | uniq -c | sort -rn | head",
+    ),
 }
-_OPENED_BY = "Who opens them: sudo strace -f -k -e trace=desc,network -p {pid} (-k shows the callers; slows it down)"
+_OPENED_BY = Step(
+    "Who opens them, with the callers",
+    "sudo strace -f -k -e trace=desc,network -p {pid}",
+    Risk.ATTACH,
+    "stops it at every such call: much slower while it lasts",
+)
 
 
-def count_steps(case: Case) -> tuple[str, ...]:
+def count_steps(case: Case) -> tuple[Step, ...]:
     """Return what to do about a number that grows."""
     pid = str(case.pid) if case.pid is not None else "PID"
     steps = list(STEPS[case.field])
@@ -66,4 +95,7 @@ def count_steps(case: Case) -> tuple[str, ...]:
         most = next((printable(sort.name) for sort in sorts if sort.grown > 0), "")
         steps[1:1] = [_BY_SORT[most]] if most in _BY_SORT else []
         steps.append(_OPENED_BY)
-    return tuple(step.replace("{pid}", pid) for step in steps)
+    return in_order(
+        replace(step, purpose=step.purpose.replace("{pid}", pid), command=step.command.replace("{pid}", pid))
+        for step in steps
+    )

@@ -33,7 +33,7 @@ def render(case: Case, now_ms: int) -> str:
         "would_change": list(comes.changes),
         "earliest_at": time(comes.at_ms),
         "earliest": comes.decides or None,
-        "next_steps": list(next_steps(case)),
+        "next_steps": [step.line for step in next_steps(case)],
     }
     return json.dumps({"schema": SCHEMA, "generated_at": rfc3339(now_ms), **found}, indent=1, allow_nan=False) + "\n"
 

@@ -86,7 +86,7 @@ def case_of(
     finding = row.finding
     windows_s = host.windows_s or config.analysis.windows_s
     climb, ground = _remembered(finding, suspicions, processes)
-    what = _what(finding)
+    what = what_of(finding)
     return Case(
         name=finding.name,
         what=what,
@@ -105,7 +105,8 @@ def case_of(
     )
 
 
-def _what(finding: Finding) -> What:
+def what_of(finding: Finding) -> What:
+    """Return what kind of memory, or that a count, a finding is about."""
     if finding.metric in metrics.PROCESS_COUNTS:
         return What.COUNT
     if finding.kind is not FindingKind.KERNEL:

@@ -37,7 +37,7 @@ def render(case: Case, now_ms: int, *, colour: bool = False) -> str:
         _section("Confirmation", comes.pending),
         _section("What would change it", comes.changes),
         _section("At the earliest", [earliest(case, comes)]),
-        _section("Next", next_steps(case), whole=True),
+        _section("Next", _next(case), whole=True),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -114,6 +114,13 @@ def earliest(case: Case, comes: Outlook) -> str:
         return "the next sample, as each is judged when it comes" if case.sparse else ""
     judged = f"; evaluated every {format_duration(case.every_s)}" if case.every_s else ""
     return f"{rfc3339(comes.at_ms)}: {comes.decides}{judged}."
+
+
+def _next(case: Case) -> list[str]:
+    lines = [step.line for step in next_steps(case)]
+    if lines and case.row is not None:
+        lines.append(f"What each costs, and what is installed: leakwatch explain {case.row.finding.id} --next")
+    return lines
 
 
 def _section(title: str, lines: Iterable[str], *, whole: bool = False) -> str:

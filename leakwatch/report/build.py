@@ -53,6 +53,8 @@ class Row:
     """What part of it grows, where its mappings were looked into."""
     whose: Whose | None = None
     """What is known of its control groups; None of the kernel's own memory and of what has ended."""
+    next_step: str = ""
+    """The command to try first, empty where there is none."""
 
     def silenced(self, now_ms: int) -> bool:
         """Return whether somebody has silenced it, for now."""

@@ -109,6 +109,7 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "growing": growth_words.as_object(row.growth),
         "whose": whose.as_object(row.whose),
         "incident": row.incident and incident_words.as_object(row.incident, now_ms),
+        "next_step": row.next_step or None,
         "windows": [window(trend, found.unit) for trend in found.windows],
         "evidence": [criterion(test) for test in found.evidence],
         **(_count(one) if number else {}),

@@ -44,6 +44,7 @@ def _table(rows: Sequence[Row], now_ms: int) -> list[str]:
             words.where(row),
             words.owner(row),
             words.incident(row, now_ms),
+            words.next_step(row),
         )
         cells = (
             str(row.finding.assessment.verdict),

@@ -46,6 +46,7 @@ def _rows(rows: Sequence[Row], now_ms: int, *, colour: bool) -> list[str]:
             words.where(row),
             words.owner(row),
             words.incident(row, now_ms),
+            words.next_step(row),
         )
         out += [f"    {text}" for text in more if text]
     return out

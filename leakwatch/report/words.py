@@ -186,6 +186,11 @@ def incident(row: Row, now_ms: int) -> str:
     return incident_words.line(one, now_ms)
 
 
+def next_step(row: Row) -> str:
+    """Return the command to try first; empty where there is none."""
+    return f"next: {printable(row.next_step)}" if row.next_step else ""
+
+
 def headline(report: Report) -> str:
     """Return the answer in one line."""
     leaks, watched = _running(report.loud, Verdict.LEAK), _running(report.loud, Verdict.WATCH)
@@ -235,6 +240,8 @@ def remarks(report: Report) -> list[str]:
     lines += _killed(report) + _irregular(report) + _unread(report) + _own(report)
     if report.leaking:
         lines.append("Why, test by test, and what would change it: leakwatch explain ID")
+    if any(row.next_step for row in report.rows):
+        lines.append("What to do next, with costs and risks: leakwatch explain ID --next")
     return lines
 
 

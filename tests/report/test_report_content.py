@@ -68,7 +68,7 @@ FINDING_KEYS = {
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",
     "slope_high", "since", "grown_bytes", "current_bytes", "estimated", "limit_bytes", "limit", "exhaustion_at",
     "ended_at", "evaluated_at", "confidence", "reason", "note", "growing", "whose", "incident", "windows",
-    "evidence", "unit",
+    "evidence", "unit", "next_step",
 }  # fmt: skip
 
 

@@ -148,7 +148,7 @@ def test_sentences_about_counts_name_their_own_thresholds() -> None:
 def test_steps_have_the_pid_and_go_by_what_grows() -> None:
     case = case_of(Row(of_files()), Config(), HOST, suspicions={}, processes=[], every_s=60.0)
     assert case.title == "shop (pid 812): open files"
-    steps = "\n".join(next_steps(case))
+    steps = "\n".join(step.line for step in next_steps(case))
     assert "/proc/812/fd" in steps
     assert "ss -tunap" in steps
     assert "{pid}" not in steps

@@ -1,0 +1,109 @@
+"""``leakwatch evidence``: all that is known of one finding in one bundle, to keep or to hand on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from leakwatch.store.reader import Reader
+
+EPILOG = """\
+In the bundle: the finding with its evidence, its series as CSV, the next steps, smaps, status and limits of the
+process, its service's command lines, slabinfo, vmallocinfo, meminfo, and a README.txt that says what each is and what
+is missing. Only you may read it. Command lines are without secrets (values of options and variables named like a
+password or token, passwords in URLs and headers, what looks like a token); there are no environment variables in it and
+no memory. While smaps is read the process waits where it maps or frees memory, some 13 ms a GiB. The daemon makes one
+by itself when a leak is confirmed ([evidence] when_confirmed).
+
+examples:
+  sudo leakwatch evidence shop.service
+  sudo leakwatch evidence s41b17577 -o /var/tmp/shop          a directory
+  sudo leakwatch evidence --list                              those the daemon has made
+
+exit codes:
+  0 done · 66 no store yet · 67 no such finding · 73 the output is there already · 74 it cannot be written
+  77 a privilege is missing
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    import argparse
+
+    parser = verbs.add_parser(
+        "evidence",
+        parents=[common],
+        help="all that is known of one finding in one file, to hand on",
+        description="Writes a bundle of what the store and the machine tell of one finding.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", metavar="ID|NAME", help="finding, as leakwatch report lists it")
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", help="a directory, packed where it ends in .tar.gz; default: here, packed"
+    )
+    parser.add_argument("--list", action="store_true", help="list the bundles the daemon has made")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the bundle, or list those there are."""
+    from leakwatch.cli.report import open_store
+    from leakwatch.config import load_config
+    from leakwatch.errors import UsageError
+
+    if args.list == (args.name is not None):
+        raise UsageError("evidence: give the id or name of a finding, or --list alone")
+    reader = open_store(load_config(args.config).store.url)
+    try:
+        return _list(reader) if args.list else _write(reader, args.name, args.output)
+    finally:
+        reader.close()
+
+
+def _list(reader: Reader) -> int:
+    from leakwatch.errors import EXIT_OK
+    from leakwatch.escape import printable
+    from leakwatch.evidence.shelf import kept, shelf_of
+    from leakwatch.units import format_bytes
+
+    shelf = shelf_of(reader.path)
+    names = {incident.id: incident.name for incident in reader.incidents()}
+    bundles = kept(shelf)
+    for one in bundles:
+        print(
+            f"{one.path}  {format_bytes(one.size_bytes)}  {printable(names.get(one.incident_id, 'not known any more'))}"
+        )
+    if not bundles:
+        print(f"No evidence yet in {printable(str(shelf))}: a bundle is made when a leak is confirmed.")
+    return EXIT_OK
+
+
+def _write(reader: Reader, name: str, output: str | None) -> int:
+    import os
+    import sys
+    from pathlib import Path
+
+    from leakwatch.clock import SystemClock
+    from leakwatch.errors import EXIT_OK
+    from leakwatch.escape import printable
+    from leakwatch.evidence import bundle, gather
+    from leakwatch.explain.stored import find
+    from leakwatch.procfs.root import ProcFS
+
+    now_ms = SystemClock().now().wall_ms
+    row = find(gather.rows_of(reader), name)
+    path = Path(output or f"leakwatch-evidence-{gather.file_name(row.finding, '', now_ms)}")
+    found = gather.entries(reader, ProcFS(), row, now_ms)
+    bundle.write(found, path, now_ms / 1000)
+    print(
+        f"{printable(str(path))}: {sum(entry.data is not None for entry in found)} files; README.txt says what is what"
+    )
+    for entry in found:
+        if entry.data is None:
+            print(f"leakwatch: {entry.name} is missing: {printable(entry.note)}", file=sys.stderr)
+    if os.geteuid() != 0 and any(entry.data is None for entry in found):
+        print("leakwatch: run it as root to have more of it", file=sys.stderr)
+    return EXIT_OK

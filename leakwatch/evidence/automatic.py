@@ -1,0 +1,104 @@
+"""Makes a bundle when a leak is confirmed, once an incident, in a child that ends; what goes wrong is said and no more.
+
+The daemon imports this module: what the work itself needs, SQLAlchemy and numpy among it, only the child loads.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakwatch.child import Child
+from leakwatch.errors import LeakwatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from leakwatch.config import EvidenceConfig
+    from leakwatch.incident import Incident
+
+TIMEOUT_S = 120
+"""A bundle takes a second or two; a hang must not keep the evaluations waiting for long."""
+MOST_AT_ONCE = 5
+"""Bundles for one evaluation: where more is confirmed in the same minute, it is one cause."""
+LONGEST_S = 3 * 86_400.0
+"""How much of the series is taken: three days at a minute are 4320 scrapes."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Of what, from where, as of when."""
+
+    store: str
+    proc_root: str
+    incidents: tuple[tuple[str, str], ...]
+    """Incident's id and its finding's."""
+    limits: EvidenceConfig
+    max_stall_s: float
+    now_ms: int
+
+
+class EvidenceKeeper:
+    """Has bundles made, one child at a time, and can be told to end it."""
+
+    def __init__(self, limits: EvidenceConfig, max_stall_s: float, proc_root: str) -> None:
+        self._limits, self._max_stall_s, self._proc_root = limits, max_stall_s, proc_root
+        self._child: Child[Task, str] | None = None
+        self._ended = False
+
+    def gather(self, store: Path, confirmed: Sequence[Incident], now_ms: int) -> None:
+        """Make the bundles of incidents that were just confirmed; never raises."""
+        if not confirmed or not self._limits.when_confirmed:
+            return
+        incidents = tuple((one.id, one.finding_id) for one in confirmed[:MOST_AT_ONCE])
+        task = Task(str(store), self._proc_root, incidents, self._limits, self._max_stall_s, now_ms)
+        try:
+            self._child = Child(gathered, task, TIMEOUT_S)
+            if self._ended:  # told so just before there was a child to end
+                self._child.stop()
+            for path in self._child.values():
+                log.info("evidence of incident %s: %s", Path(path).name.partition("-")[0], path)
+        except (LeakwatchError, OSError) as error:
+            if not self._ended:
+                log.warning("no evidence could be kept: %s; by hand: leakwatch evidence ID", error)
+        finally:
+            self._child = None
+
+    def end(self) -> None:
+        """End the child there may be, and start no other."""
+        self._ended = True
+        child = self._child
+        if child is not None:
+            child.stop()
+
+
+def gathered(task: Task) -> Iterator[str]:
+    """Be the child's work: yield the path of each bundle made. Raises the errors of the store and of writing."""
+    from leakwatch.clock import rfc3339  # noqa: PLC0415 - what only the child needs
+    from leakwatch.evidence import bundle, gather, shelf  # noqa: PLC0415
+    from leakwatch.procfs.root import ProcFS  # noqa: PLC0415
+    from leakwatch.store.reader import Reader  # noqa: PLC0415
+
+    store = Path(task.store)
+    where = shelf.shelf_of(store)
+    where.mkdir(mode=0o700, exist_ok=True)
+    limits = gather.Limits(task.max_stall_s, LONGEST_S)
+    reader = Reader(store)
+    try:
+        rows = {row.finding.id: row for row in gather.rows_of(reader)}
+        for incident_id, finding_id in task.incidents:
+            row = rows.get(finding_id)
+            if row is None or incident_id in {one.incident_id for one in shelf.kept(where)}:
+                continue
+            found = gather.entries(reader, ProcFS(task.proc_root), row, task.now_ms, limits)
+            path = where / gather.file_name(row.finding, incident_id, task.now_ms)
+            bundle.write(found, path, task.now_ms / 1000)
+            yield str(path)
+    finally:
+        reader.close()
+        oldest = rfc3339(task.now_ms - round(task.limits.keep_s * 1000)).replace("-", "").replace(":", "")
+        shelf.remove(shelf.surplus(shelf.kept(where), oldest, task.limits.max_size_bytes), where)

@@ -1,0 +1,74 @@
+"""From a finding to its steps on this machine: its process if it is still the same one, this kernel's facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch.errors import ProcUnavailableError
+from leakwatch.model import Absence, FindingKind, Verdict
+from leakwatch.nextsteps import kernel
+from leakwatch.nextsteps.kernel_facts import facts_here
+from leakwatch.nextsteps.patient import Patient, nobody
+from leakwatch.nextsteps.programs import steps_for
+from leakwatch.nextsteps.reading import read_traces
+from leakwatch.nextsteps.step import Step, first
+from leakwatch.nextsteps.toolbox import patient_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leakwatch.model import Finding, ProcessIdentity, ProcessInfo
+    from leakwatch.procfs.root import ProcFS
+
+
+def identity_of(finding: Finding, processes: Sequence[ProcessInfo]) -> ProcessIdentity | None:
+    """Return whose process a finding names, by what was stored of the processes alive at the last scrape."""
+    return next((info.identity for info in processes if info.identity.pid == finding.pid), None)
+
+
+def is_alive(procfs: ProcFS, identity: ProcessIdentity) -> bool:
+    """Return whether this run of this process is there: its number may belong to another one by now."""
+    try:
+        if procfs.boot_id() != identity.boot_id:
+            return False
+    except ProcUnavailableError:
+        return False
+    stat = procfs.stat(identity.pid)
+    return not isinstance(stat, Absence) and stat.start_ticks == identity.start_ticks
+
+
+def patient_for(procfs: ProcFS, identity: ProcessIdentity | None, *, deep: bool = True) -> Patient | None:
+    """Return the process with the tools at hand, None when it is gone or on another machine."""
+    if identity is None or not is_alive(procfs, identity):
+        return None
+    traces = read_traces(procfs, identity.pid, deep=deep)
+    return None if traces is None else patient_of(procfs, traces)
+
+
+def kernel_steps(finding: Finding) -> tuple[Step, ...]:
+    """Return the steps for a finding about the kernel, on this machine."""
+    kind = finding.metric.partition(".")[0]
+    if kind == "slab":
+        reclaimable = finding.note.startswith("reclaimable")
+        return kernel.of_slab(finding.name, facts_here(finding.name.partition("@")[0]), reclaimable=reclaimable)
+    if kind == "vmalloc":
+        return kernel.of_vmalloc(finding.name, facts_here())
+    return kernel.of_total(finding.metric, facts_here())
+
+
+def brief(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) -> str:
+    """Return the first step in one line; empty where there is nothing to be done or nobody to do it to."""
+    if finding.assessment.verdict not in (Verdict.LEAK, Verdict.WATCH):
+        return ""
+    if finding.kind is FindingKind.KERNEL:
+        step = first(kernel_steps(finding))
+    else:
+        patient = patient_for(procfs, identity_of(finding, processes), deep=False)
+        step = None if patient is None else first(steps_for(patient))
+    return step.command if step else ""
+
+
+def patient_or_nobody(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) -> Patient:
+    """Return the process of a finding, or what stands for it where it is gone: its number may be another's by now."""
+    patient = patient_for(procfs, identity_of(finding, processes))
+    return patient or nobody(f"{finding.name} {finding.service or ''}".strip(), None)

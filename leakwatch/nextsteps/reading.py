@@ -1,0 +1,108 @@
+"""Reads of a live or recorded process what tells which runtime it is; keeps no variable but those it decides by."""
+
+# Paths are strings here, as in procfs.
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from leakwatch.model import Absence
+from leakwatch.nextsteps import elf
+from leakwatch.nextsteps.ports import listening
+from leakwatch.nextsteps.traces import ENVIRONMENT, Elf, Traces
+from leakwatch.procfs import mapped_files
+from leakwatch.procfs.files import link_target, read_file
+
+if TYPE_CHECKING:
+    from leakwatch.procfs.root import ProcFS
+
+MOST_MAPS = 8 << 20
+"""Bytes of ``maps`` that are read: libraries come among the first hundred lines but for what is above the heap."""
+MOST_ENVIRONMENT = 1 << 18
+_CAUGHT = re.compile(rb"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
+_INNER = re.compile(rb"^NSpid:\s*(.+)$", re.MULTILINE)
+_NAMES = {name.encode(): name for name in ENVIRONMENT}
+
+
+def read_traces(procfs: ProcFS, pid: int, *, deep: bool = True) -> Traces | None:
+    """Return what can be read of a process, None when it is gone; ``deep``: the texts of its program are searched."""
+    stat = procfs.stat(pid)
+    if isinstance(stat, Absence):
+        return None
+    base = f"{procfs.root}/{pid}"
+    unread: list[str] = []
+    exe, arguments = procfs.exe(pid), procfs.cmdline(pid)
+    if isinstance(exe, Absence):
+        unread.append(exe.detail)
+    maps = _bytes(f"{base}/maps", MOST_MAPS, unread)
+    status = _bytes(f"{base}/status", 1 << 16, unread)
+    caught, inner, found = _CAUGHT.search(status), _INNER.search(status), procfs.status(pid)
+    innermost = int(inner[1].split()[-1]) if inner else pid
+    return Traces(
+        pid=pid,
+        name=stat.comm,
+        exe="" if isinstance(exe, Absence) else exe,
+        arguments=() if isinstance(arguments, Absence) else arguments,
+        directory=_link(f"{base}/cwd"),
+        mapped=mapped_files.parse(maps),
+        elf=_elf(f"{base}/exe", deep=deep),
+        environment=_environment(_bytes(f"{base}/environ", MOST_ENVIRONMENT, unread)),
+        caught=_signals(int(caught[1], 16)) if caught else None,
+        uid=None if isinstance(found, Absence) else found.uid,
+        inner_pid=None if innermost == pid else innermost,
+        contained=_differs(_link(f"{base}/ns/mnt"), _link(f"{procfs.root}/self/ns/mnt")) and _other_root(base),
+        ports=listening(base) if deep else (),
+        unread=tuple(unread),
+    )
+
+
+def _bytes(path: str, limit: int, unread: list[str]) -> bytes:
+    try:
+        return read_file(path, limit=limit)
+    except OSError as error:
+        unread.append(f"{path}: {error.strerror}")
+        return b""
+
+
+def _link(path: str) -> str:
+    try:
+        return link_target(path)
+    except OSError:
+        return ""
+
+
+def _differs(one: str, other: str) -> bool:
+    return bool(one and other) and one != other
+
+
+def _other_root(base: str) -> bool:
+    """Return whether its root is another file system than ours: a service with a private /tmp is no container."""
+    try:
+        its, ours = os.stat(f"{base}/root/usr"), os.stat("/usr")  # noqa: PTH116 - as in procfs
+    except OSError:
+        return True
+    return (its.st_dev, its.st_ino) != (ours.st_dev, ours.st_ino)
+
+
+def _environment(data: bytes) -> dict[str, str]:
+    pairs = (one.partition(b"=") for one in data.split(b"\0"))
+    return {_NAMES[name]: value.decode("utf-8", "replace") for name, _, value in pairs if name in _NAMES}
+
+
+def _signals(mask: int) -> frozenset[int]:
+    return frozenset(bit + 1 for bit in range(64) if mask >> bit & 1)
+
+
+def _elf(path: str, *, deep: bool) -> Elf | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return elf.parse(lambda at, size: os.pread(descriptor, size, at), deep=deep)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
