@@ -6,7 +6,7 @@ The daemon feeds it live; after a restart it is fed from the store, by the same 
 from __future__ import annotations
 
 import threading
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
@@ -16,15 +16,16 @@ from leakwatch.analysis.derive import Key, judged_values
 from leakwatch.analysis.findings import Member, finding_id, kernel_findings, service_finding
 from leakwatch.analysis.judged import Judged
 from leakwatch.analysis.kernel_facts import KernelFacts, no_aliases
-from leakwatch.analysis.lives import Life, Lives
 from leakwatch.analysis.nobodys import told_with_nobodys
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.config import matches
+from leakwatch.evaluation import Evaluation
 from leakwatch.headroom import Headroom
 from leakwatch.judging import in_process
 from leakwatch.knobs import criteria_of, thresholds_for
 from leakwatch.model import HOST, SealedBlock, Target, TargetKind, Verdict
+from leakwatch.pastlives import PastLives
 from leakwatch.proof import Proof
 from leakwatch.roster import Roster
 from leakwatch.tallies import Tallies
@@ -42,33 +43,10 @@ if TYPE_CHECKING:
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
-LIVES_KEPT = 10
-"""Past lives remembered of one program in one service."""
 _SUSPECT = frozenset({Verdict.WATCH, Verdict.LEAK})
 _OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What one evaluation says of everything under watch."""
-
-    now_ms: int
-    findings: tuple[Finding, ...]
-    suspicions: Mapping[Key, str | None]
-    """Frozen forecasts that changed, as JSON; None where one was dropped."""
-    counts: Mapping[Verdict, int] = field(default_factory=dict)
-    suspected: frozenset[str] = frozenset()
-    """Ids of findings with a frozen forecast that waits for new data."""
-    suspects: frozenset[Target] = frozenset()
-    """The processes that look like leaking, themselves or as part of a service: no estimate must decide of them."""
-    fastest_first: tuple[Target, ...] = ()
-    """The suspects in the order in which it is of use to look into them."""
-    lives: Mapping[str, str] = field(default_factory=dict)
-    """The oldest process of each finding about processes, by its id: another one after a restart."""
-    counted: frozenset[Key] = frozenset()
-    """The counts of processes that are judged: to be counted at every tick from now on, and told apart."""
 
 
 class Scan:
@@ -92,9 +70,7 @@ class Scan:
         self._roster = Roster(config.ignore)
         self._facts = KernelFacts(aliases)
         self._written: dict[Key, str] = {}
-        self._whose: dict[Key, str] = {}
-        """Of each process's series: the program within a service whose lives it is one of."""
-        self._lives: dict[str, tuple[Life, ...]] = {}
+        self._lives = PastLives()
         self.tallies = Tallies(self._roster)
         self._largest: dict[str, tuple[str, ...]] = {}
         """Of what belongs to nobody, by metric, as last told."""
@@ -138,9 +114,9 @@ class Scan:
     def _new_series(self, key: Key) -> SeriesState:
         state = self._series[key] = SeriesState(self.plan, self._criteria(key))
         info = self._roster.process(key[1]) if key[1].kind is TargetKind.PROCESS else None
-        if info is not None and info.service is not None:
-            whose = self._whose[key] = f"{info.service.kind}:{info.service.name}/{info.name}/{key[0]}"
-            state.lives = Lives(self._lives.get(whose, ()))
+        lives = self._lives.of_new(key, info)
+        if lives is not None:
+            state.lives = lives
         return state
 
     def _sealed(self, key: Key, level: int, segment_ms: int, block: Block) -> SealedBlock:
@@ -165,28 +141,17 @@ class Scan:
         for key in self._missing.keys() & judged.keys():
             del self._missing[key]
         for key in [key for key, times in self._missing.items() if times >= VANISHED_AFTER]:
-            self._remember_life(key, now_ms)
+            self._lives.remember(key, now_ms, self._series)
             del self._series[key], self._missing[key]
             self._proof.forget([key])
             self.tallies.forget_gone()
             if key[1].kind is TargetKind.PROCESS:  # others may come back, and their forecast must be dropped then
                 self._written.pop(key, None)
 
-    def _remember_life(self, key: Key, now_ms: int) -> None:
-        """Let the other processes of the same program and service learn from one that has ended."""
-        whose = self._whose.pop(key, None)
-        life = self._series[key].life(str(key[1].key), now_ms) if whose is not None else None
-        if whose is None or life is None:
-            return
-        self._lives[whose] = (*self._lives.get(whose, ()), life)[-LIVES_KEPT:]
-        for other, theirs in self._whose.items():
-            if theirs == whose:
-                self._series[other].lives = Lives(self._lives[whose])
-
     def past_lives(self) -> dict[str, list[list[object]]]:
         """Return what past lives taught, as values the store can keep."""
         with self._lock:
-            return {whose: [list(astuple(life)) for life in lives] for whose, lives in self._lives.items()}
+            return self._lives.to_json()
 
     def restore(self, level: int, sealed: Iterable[SealedBlock], segments: Mapping[Key, int]) -> None:
         """Take the stored blocks of one span, oldest first, the coarse ones first.
@@ -205,9 +170,9 @@ class Scan:
 
     def restore_climbs(self, payloads: Mapping[Key, str], lives: Mapping[str, list[list[Any]]]) -> None:
         """Take what was stored of climbs and past lives: a restart makes no leak be announced or awaited again."""
-        self._lives = {whose: tuple(Life(*values) for values in those) for whose, those in lives.items()}
+        self._lives.restore(lives)
         for key, state in self._series.items():
-            state.lives = Lives(self._lives.get(self._whose.get(key, ""), ()))
+            state.lives = self._lives.of(key)
             state.recollect(payloads.get(key))
         self._written = {key: payload for key, payload in payloads.items() if key in self._series}
 

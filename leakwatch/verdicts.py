@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from leakwatch.alerting.incidents import IncidentChanges
     from leakwatch.alerting.ledger import Changes
     from leakwatch.config import Config
+    from leakwatch.evaluation import Evaluation
     from leakwatch.incident import Incident, Marks
     from leakwatch.keeping import StoreKeeper
     from leakwatch.recall import Said
-    from leakwatch.scan import Evaluation, Scan
+    from leakwatch.scan import Scan
     from leakwatch.store.writer import Writer
 
 log = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from leakwatch.scan import Scan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from leakwatch.evaluation import Evaluation
     from leakwatch.model import Finding, SealedBlock
-    from leakwatch.scan import Evaluation
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 START_MS = 1_700_000_000_000 // 86_400_000 * 86_400_000

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from leakwatch.config import Config
+    from leakwatch.evaluation import Evaluation
     from leakwatch.model import Finding, Scrape, Target
-    from leakwatch.scan import Evaluation
 
     Counts = Mapping[tuple[str, Target], Callable[[int], int]]
 

@@ -10,10 +10,11 @@ import pytest
 from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key, leak, only, process, unit
 
 from leakwatch.config import AnalysisConfig, Config
+from leakwatch.evaluation import Evaluation
 from leakwatch.model import SealedBlock, Verdict
 from leakwatch.recall import recall
 from leakwatch.resume import resume
-from leakwatch.scan import Evaluation, Scan
+from leakwatch.scan import Scan
 from leakwatch.store.open import open_writer
 from leakwatch.store.reader import Reader
 
