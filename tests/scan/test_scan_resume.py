@@ -10,7 +10,6 @@ import pytest
 from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key, leak, only, process, unit
 
 from leakwatch.config import AnalysisConfig, Config
-from leakwatch.evaluation import Evaluation
 from leakwatch.model import SealedBlock, Verdict
 from leakwatch.recall import recall
 from leakwatch.resume import resume
@@ -21,6 +20,8 @@ from leakwatch.store.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from leakwatch.evaluation import Evaluation
 
 NGINX = unit("nginx.service")
 HOST = {"kernel.mem_total_bytes": 64 << 30, "kernel.mem_available_bytes": 40 << 30}
