@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from leakwatch.model import AbsenceReason
+    from leakwatch.model import AbsenceReason, ProcessInfo
     from leakwatch.report.build import Filters, Host, Own, Report, Row
     from leakwatch.store.reader import Reader
     from leakwatch.store.records import ScrapeHead
@@ -157,15 +157,35 @@ def with_next_steps(report: Report, reader: Reader) -> Report:
     """Return the report with what to do first about each that grows, of the most urgent ones."""
     from dataclasses import replace
 
+    processes = reader.processes()
+    if not _anybody_to_help(report, processes):
+        return report  # a fifth of what a report costs is finding out what to do
     from leakwatch.nextsteps.locate import brief
     from leakwatch.procfs.root import ProcFS
 
-    procfs, processes = ProcFS(), reader.processes()
+    procfs = ProcFS()
     rows = tuple(
         replace(row, next_step=brief(procfs, row.finding, processes) if row.ended_ms is None else "")
         for row in report.rows[:LOOKED_INTO]
     )
     return replace(report, rows=rows + report.rows[LOOKED_INTO:])
+
+
+def _anybody_to_help(report: Report, processes: list[ProcessInfo]) -> bool:
+    """Tell whether something grows that is still there: the kernel, or a process of this boot."""
+    from contextlib import suppress
+
+    from leakwatch.model import FindingKind, Verdict
+    from leakwatch.procfs.files import read_file
+
+    growing = [row.finding for row in report.rows if row.finding.assessment.verdict in (Verdict.LEAK, Verdict.WATCH)]
+    if any(one.kind is FindingKind.KERNEL for one in growing):
+        return True
+    boot_id = ""
+    with suppress(OSError):
+        boot_id = read_file("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
+    here = {info.identity.pid for info in processes if info.identity.boot_id == boot_id or not boot_id}
+    return any(one.pid in here for one in growing)
 
 
 def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:
