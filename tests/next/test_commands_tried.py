@@ -108,6 +108,7 @@ class TestC:
             pytest.skip(f"this kernel lets bpftrace do nothing: {said.strip()[-150:]}")
         assert "malloc" in said
 
+    @pytest.mark.whole
     @pytest.mark.parametrize(
         ("library", "statistics"),
         [

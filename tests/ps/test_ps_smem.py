@@ -7,6 +7,7 @@ calls VSS counts the page the kernel shows as [vsyscall], which is in no process
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -76,13 +79,36 @@ def ours(capsys: Capture, *options: str) -> list[list[str]]:
     return [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
+@contextlib.contextmanager
+def waiting_smem() -> Iterator[None]:
+    """Have a smem that waits for its input: one that reads maps libraries, of which others then hold less alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "capture"
+        os.mkfifo(source)
+        with subprocess.Popen(["smem", "-S", str(source)], stderr=subprocess.DEVNULL) as process:
+            try:
+                slept = 0
+                while slept < 5:  # it opens what nobody writes to, after everything is loaded
+                    time.sleep(0.03)
+                    state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0]
+                    slept = slept + 1 if state == "S" else 0
+                yield
+            finally:
+                process.kill()
+
+
 def quiet(ask: Callable[[], Answer], other: Callable[[], Answer]) -> tuple[Answer, Answer]:
     """Return two answers to compare: ours was the same before and after, so nothing has changed in between.
 
     Another process that starts or ends changes the PSS and USS of everybody who maps the same libraries.
     """
+
+    def beside_smem() -> Answer:
+        with waiting_smem():
+            return ask()
+
     for _ in range(TRIES):
-        before, theirs, after = ask(), other(), ask()
+        before, theirs, after = beside_smem(), other(), beside_smem()
         if before == after:
             return before, theirs
     pytest.skip(f"processes on this machine come and go so fast that {TRIES} comparisons were disturbed")
