@@ -16,7 +16,7 @@ from leakwatch.evidence.readme import readme
 from leakwatch.evidence.series import series
 from leakwatch.explain import next_text
 from leakwatch.explain.case import Case
-from leakwatch.explain.stored import what_of
+from leakwatch.explain.stored import field_of, what_of
 from leakwatch.model import FindingKind
 from leakwatch.nextsteps.kernel_facts import facts_here
 from leakwatch.nextsteps.locate import identity_of, is_alive, patient_or_nobody
@@ -101,7 +101,7 @@ def case_for(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> Case:
         as_of_ms=finding.evaluated_at_ms,
         plan=plan_of((3600,), 60.0),
         criteria=LeakCriteria(),
-        field=finding.metric if finding.metric.startswith("kernel.") else finding.name,
+        field=field_of(finding),
         pid=finding.pid,
         at_most_watch=finding.note.startswith("reclaimable"),
         row=row,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.explain.case import What
-from leakwatch.explain.count_steps import STEPS, count_steps
 from leakwatch.model import Verdict
-from leakwatch.nextsteps import kernel
+from leakwatch.nextsteps import counts, kernel
 from leakwatch.nextsteps.patient import nobody
 from leakwatch.nextsteps.programs import steps_for
 from leakwatch.nextsteps.step import Risk, Step
@@ -27,8 +26,8 @@ def next_steps(case: Case) -> tuple[Step, ...]:
         return ()
     if case.row is not None and case.row.ended_ms is not None:
         return (Step(ENDED, "", Risk.LOOK),)
-    if case.field in STEPS:
-        return count_steps(case)
+    if case.field in counts.STEPS:
+        return counts.of_count(case.field, _number(case), case.row.finding.sorts if case.row is not None else ())
     facts = case.facts or kernel.Facts()
     match case.what:
         case What.PROCESS:
@@ -42,3 +41,10 @@ def next_steps(case: Case) -> tuple[Step, ...]:
         case _:
             steps = ()
     return steps
+
+
+def _number(case: Case) -> str:
+    """Return the process id for commands; of one that is gone none, as the number may be another's by now."""
+    if case.patient is not None:
+        return case.patient.pid
+    return "PID" if case.pid is None else str(case.pid)

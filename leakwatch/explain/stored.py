@@ -86,15 +86,14 @@ def case_of(
     finding = row.finding
     windows_s = host.windows_s or config.analysis.windows_s
     climb, ground = _remembered(finding, suspicions, processes)
-    what = what_of(finding)
     return Case(
         name=finding.name,
-        what=what,
+        what=what_of(finding),
         assessment=finding.assessment,
         as_of_ms=finding.evaluated_at_ms,
         plan=plan_of(tuple(windows_s), host.interval_s),
         criteria=_criteria(finding, config, processes),
-        field=finding.metric if what in (What.KERNEL, What.COUNT) else finding.name,
+        field=field_of(finding),
         pid=finding.pid,
         climb=climb,
         ground=ground,
@@ -112,6 +111,11 @@ def what_of(finding: Finding) -> What:
     if finding.kind is not FindingKind.KERNEL:
         return What.PROCESS
     return {"slab": What.SLAB, "vmalloc": What.VMALLOC}.get(finding.metric.partition(".")[0], What.KERNEL)
+
+
+def field_of(finding: Finding) -> str:
+    """Return what names it beside its owner: the metric of a count or of the whole machine, else a cache or caller."""
+    return finding.metric if what_of(finding) in (What.KERNEL, What.COUNT) else finding.name
 
 
 def _criteria(finding: Finding, config: Config, processes: Sequence[ProcessInfo]) -> LeakCriteria:

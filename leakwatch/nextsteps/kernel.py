@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.escape import printable
-from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, in_order
+from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, in_order, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -199,37 +199,33 @@ def _filled(step: Step, sudo: str) -> Step:
     return Step(step.purpose, step.command.replace("sudo ", sudo), step.risk, step.cost)
 
 
-def _look(purpose: str, command: str, cost: str = "hardly any") -> Step:
-    return Step(purpose, command, Risk.LOOK, cost)
-
-
 _TOTALS: dict[str, tuple[Step, ...]] = {
     "kernel.shmem_bytes": (
-        _look("Files in memory", "df -t tmpfs; sudo du -x --max-depth=2 /dev/shm /run /tmp"),
-        _look("Files that are deleted and still open", "sudo lsof +L1", "looks through every process: seconds"),
-        _look("Segments of System V", "ipcs -m"),
+        look("Files in memory", "df -t tmpfs; sudo du -x --max-depth=2 /dev/shm /run /tmp"),
+        look("Files that are deleted and still open", "sudo lsof +L1", "looks through every process: seconds"),
+        look("Segments of System V", "ipcs -m"),
     ),
-    "kernel.stack_bytes": (_look("A stack a thread: who has many", "ps -eo nlwp,pid,comm --sort=-nlwp | head"),),
+    "kernel.stack_bytes": (look("A stack a thread: who has many", "ps -eo nlwp,pid,comm --sort=-nlwp | head"),),
     "kernel.page_tables_bytes": (
-        _look("Who maps much", "grep -H VmPTE /proc/[0-9]*/status | sort -k2 -n | tail"),
-        _look("Processes that share one large segment each pay for page tables of their own: huge pages help", "", ""),
+        look("Who maps much", "grep -H VmPTE /proc/[0-9]*/status | sort -k2 -n | tail"),
+        look("Processes that share one large segment each pay for page tables of their own: huge pages help"),
     ),
     "kernel.percpu_bytes": (
-        _look("Control groups that are gone and not freed", "grep nr_dying /sys/fs/cgroup/cgroup.stat"),
-        _look("Network devices and BPF maps, which take per-CPU memory", "ip link | wc -l; sudo bpftool map"),
+        look("Control groups that are gone and not freed", "grep nr_dying /sys/fs/cgroup/cgroup.stat"),
+        look("Network devices and BPF maps, which take per-CPU memory", "ip link | wc -l; sudo bpftool map"),
     ),
     metrics.KERNEL_VMALLOC_USED: (
-        _look("Which caller, of those in /proc/vmallocinfo", "sudo leakwatch report --verdict all"),
+        look("Which caller, of those in /proc/vmallocinfo", "sudo leakwatch report --verdict all"),
     ),
     metrics.KERNEL_SUNRECLAIM: (
-        _look("Which cache", "sudo leakwatch report --verdict all; sudo slabtop -o -s c | head -20"),
+        look("Which cache", "sudo leakwatch report --verdict all; sudo slabtop -o -s c | head -20"),
     ),
     metrics.KERNEL_SOCKET_BYTES: (
-        _look("Whose, by what waits unread (Recv-Q) or unsent (Send-Q)", "sudo ss -atunp | sort -k3 -n | tail"),
-        _look("What each may hold", "sysctl net.ipv4.tcp_mem net.ipv4.tcp_rmem net.ipv4.tcp_wmem"),
+        look("Whose, by what waits unread (Recv-Q) or unsent (Send-Q)", "sudo ss -atunp | sort -k3 -n | tail"),
+        look("What each may hold", "sysctl net.ipv4.tcp_mem net.ipv4.tcp_rmem net.ipv4.tcp_wmem"),
     ),
     metrics.KERNEL_UNACCOUNTED: (
-        _look("Which other part shrank meanwhile", "sudo leakwatch kernel --since '6h ago'"),
-        _look("Pages no counter names are a driver's own: GPU, network rings, a balloon", "lsmod; lspci -k"),
+        look("Which other part shrank meanwhile", "sudo leakwatch kernel --since '6h ago'"),
+        look("Pages no counter names are a driver's own: GPU, network rings, a balloon", "lsmod; lspci -k"),
     ),
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model import Absence, FindingKind, Verdict
-from leakwatch.nextsteps import kernel
+from leakwatch.nextsteps import counts, kernel
 from leakwatch.nextsteps.kernel_facts import facts_here
 from leakwatch.nextsteps.patient import Patient, nobody
 from leakwatch.nextsteps.programs import steps_for
@@ -60,12 +60,21 @@ def brief(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) ->
     """Return the first step in one line; empty where there is nothing to be done or nobody to do it to."""
     if finding.assessment.verdict not in (Verdict.LEAK, Verdict.WATCH):
         return ""
-    if finding.kind is FindingKind.KERNEL:
-        step = first(kernel_steps(finding))
-    else:
-        patient = patient_for(procfs, identity_of(finding, processes), deep=False)
-        step = None if patient is None else first(steps_for(patient))
+    step = first(_steps(procfs, finding, processes))
     return step.command if step else ""
+
+
+def _steps(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) -> tuple[Step, ...]:
+    if finding.kind is FindingKind.KERNEL:
+        if finding.metric in counts.STEPS:
+            return counts.of_count(finding.metric, "", ())
+        return kernel_steps(finding)
+    patient = patient_for(procfs, identity_of(finding, processes), deep=False)
+    if patient is None:
+        return ()
+    if finding.metric in counts.STEPS:
+        return counts.of_count(finding.metric, patient.pid, finding.sorts)
+    return steps_for(patient)
 
 
 def patient_or_nobody(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) -> Patient:

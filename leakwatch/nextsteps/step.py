@@ -75,6 +75,11 @@ class Step:
         return f"{self.purpose}: {self.command}" if self.command else self.purpose
 
 
+def look(purpose: str, command: str = "", cost: str = "hardly any") -> Step:
+    """Return a step that only reads what the kernel shows anyway."""
+    return Step(purpose, command, Risk.LOOK, cost if command else "")
+
+
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
     """Return the steps, safest first, of equally safe ones those that can be done now; else as they were."""
     return tuple(sorted(steps, key=lambda step: (step.risk, not step.ready)))

@@ -16,12 +16,12 @@ from leakwatch.alerting.announce import announce
 from leakwatch.alerting.incidents import Announcement
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.config import Config
-from leakwatch.explain.count_steps import STEPS
 from leakwatch.explain.sentences import purpose, sentence
 from leakwatch.explain.steps import next_steps
 from leakwatch.explain.stored import case_of, find
 from leakwatch.incident import Incident, IncidentState
 from leakwatch.model import Criterion, Finding, FindingKind, Sort, Verdict
+from leakwatch.nextsteps import counts
 from leakwatch.report import csv_report, incidents, json_report, markdown, table
 from leakwatch.report.build import Report, Row, build
 from leakwatch.store.codec import decode_finding, encode_finding
@@ -153,7 +153,7 @@ def test_steps_have_the_pid_and_go_by_what_grows() -> None:
     assert "ss -tunap" in steps
     assert "{pid}" not in steps
     assert "smaps" not in steps
-    assert set(metrics.PROCESS_COUNTS) | set(metrics.IPC_COUNTS) | set(metrics.NOBODYS) == set(STEPS)
+    assert set(metrics.PROCESS_COUNTS) | set(metrics.IPC_COUNTS) | set(metrics.NOBODYS) == set(counts.STEPS)
 
 
 def test_of_a_service_the_worst_is_explained_and_its_memory_where_nothing_grows() -> None:
