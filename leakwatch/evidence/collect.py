@@ -9,6 +9,7 @@ from leakwatch.escape import printable
 from leakwatch.evidence.entry import Entry, bounded
 from leakwatch.evidence.mappings import summary
 from leakwatch.model import Absence
+from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import LARGE, read_file
 from leakwatch.redact import redacted
 
@@ -77,8 +78,12 @@ def _of_process(procfs: ProcFS, pid: int, max_stall_s: float | None) -> Iterator
     whole = _read(f"{base}/smaps", *smaps, bound=False)
     if whole.data is None:
         yield from (whole, Entry(*table, None, whole.note))
-    else:
-        yield from (bounded(*smaps, whole.data), bounded(*table, summary(whole.data)))
+        return
+    yield bounded(*smaps, whole.data)
+    try:
+        yield bounded(*table, summary(whole.data))
+    except MalformedError as error:  # it ended while it was read
+        yield Entry(*table, None, str(error))
 
 
 def _stall_s(procfs: ProcFS, pid: int) -> float:

@@ -81,11 +81,11 @@ def test_mappings_are_summed_up_by_name_largest_first() -> None:
         return f"{head}\nSize: 100 kB\n{sizes}"
 
     smaps = "".join((
-        mapping("7f00-7f01 r-xp 00000000 fe:00 12 /lib/x y.so", 30, 2),
-        mapping("7f01-7f02 rw-p 00000000 fe:00 12 /lib/x y.so", 20, 3),
-        mapping("7f02-7f03 rw-p 00000000 00:00 0 [heap]", 90, 80),
-        mapping("7f03-7f04 rw-p 00000000 00:00 0 ", 5, 4),
-        mapping("7f04-7f05 rw-s 00000000 00:01 9", 5, 0),
+        mapping("100000-119000 r-xp 00000000 fe:00 12 /lib/x y.so", 30, 2),
+        mapping("119000-132000 rw-p 00000000 fe:00 12 /lib/x y.so", 20, 3),
+        mapping("132000-14b000 rw-p 00000000 00:00 0 [heap]", 90, 80),
+        mapping("14b000-164000 rw-p 00000000 00:00 0 ", 5, 4),
+        mapping("164000-17d000 rw-s 00000000 00:01 9", 5, 0),
     ))  # fmt: skip
     rows = [line.split("\t") for line in mappings.summary(smaps.encode()).decode().splitlines()]
     assert tuple(rows[0]) == mappings.COLUMNS

@@ -29,7 +29,8 @@ VmFlags: rd ex
 
 
 def mapping(name: bytes, size_kib: int = 40) -> bytes:
-    return b"b6d6e000-b6ea8000 r-xp 00000000 b3:02 310        " + name + b"\n" + SIZES % size_kib
+    end = b"%x" % (0xB6D6E000 + size_kib * KIB)
+    return b"b6d6e000-" + end + b" r-xp 00000000 b3:02 310        " + name + b"\n" + SIZES % size_kib
 
 
 def test_mappings_of_one_name_are_summed_wherever_they_stand() -> None:
@@ -50,7 +51,7 @@ def test_mappings_of_one_name_are_summed_wherever_they_stand() -> None:
     [
         (b"", ANONYMOUS),
         (b"/tmp/with blanks (deleted)", "/tmp/with blanks (deleted)"),
-        (b"/tmp/forged\\012Pss:   99 kB", "/tmp/forged\\012Pss:   99 kB"),
+        (b"/tmp/forged\\012Pss:   99 kB", "/tmp/forged\nPss:   99 kB"),
         (b"/tmp/\xff", "/tmp/\udcff"),
         (b"[anon:a: 1-2 kB]", "[anon:a: 1-2 kB]"),
     ],
