@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from leakwatch.model import Absence, AbsenceReason
+from leakwatch.procfs import mountinfo
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, exists, file_stat, link_target, read_file
@@ -67,11 +68,8 @@ def _is_whole(proc_root: str, mount: str) -> bool:
     """Return whether the mount shows the root group: in a container it shows the container's own."""
     if link_target(f"{proc_root}/self/ns/cgroup") != FIRST_NAMESPACE:
         return False
-    for line in read_file(f"{proc_root}/self/mountinfo").split(b"\n"):
-        words = line.split()
-        if len(words) > 4 and words[4] == os.fsencode(mount):
-            return words[3] == b"/"
-    return False
+    mounts = mountinfo.parse(read_file(f"{proc_root}/self/mountinfo"))
+    return next((one.root == "/" for one in mounts if one.path == mount), False)
 
 
 def _directories(top: str) -> Iterator[str]:

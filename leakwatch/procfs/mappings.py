@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakwatch.model import Absence, AbsenceReason
-from leakwatch.procfs import pid_mappings, pid_mountinfo, pid_smaps, process
+from leakwatch.procfs import mountinfo, pid_mappings, pid_smaps, process
 from leakwatch.procfs.errors import MalformedError
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ class MemoryDevices:
         """
         devices = {one.device for one in mappings if one.inode and one.device.startswith("00:")}
         if devices - self._known.keys():
-            found = process.read(self._root, pid, "mountinfo", pid_mountinfo.parse)
-            self._known |= {} if isinstance(found, Absence) else found
+            found = process.read(self._root, pid, "mountinfo", mountinfo.parse)
+            mounts = () if isinstance(found, Absence) else found
+            self._known |= {mount.mapped_device: mount.is_memory for mount in mounts}
             for device in devices:
                 self._known.setdefault(device, False)  # the kernel's own: memfd, System V
         return frozenset(device for device in devices if self._known[device])

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import text
 
+_OF_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+_LONGEST = 21
+"""Of a device: two numbers of 32 bits."""
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
@@ -27,6 +30,18 @@ class Mount:
     """Where; undecodable bytes as surrogate escapes."""
     kind: str
     """``tmpfs``, ``ext4``."""
+
+    @property
+    def mapped_device(self) -> str:
+        """The device as ``maps`` and ``smaps`` spell it, in hexadecimal; empty where it makes no sense."""
+        major, _, minor = self.device.partition(":")
+        number = major.isdecimal() and minor.isdecimal() and len(self.device) <= _LONGEST
+        return f"{int(major):02x}:{int(minor):02x}" if number else ""
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether its files are memory."""
+        return self.kind in _OF_MEMORY
 
 
 def parse(data: bytes) -> tuple[Mount, ...]:

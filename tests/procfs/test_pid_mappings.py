@@ -11,7 +11,7 @@ import pytest
 
 from leakwatch.collectors.estimate import full_read
 from leakwatch.model import Absence, AbsenceReason
-from leakwatch.procfs import mappings, pid_mappings, pid_mountinfo, pid_smaps
+from leakwatch.procfs import mappings, mountinfo, pid_mappings, pid_smaps
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.root import ProcFS
 
@@ -140,13 +140,13 @@ def test_our_own_agree_with_the_rollup() -> None:
 MOUNTS = b"""22 27 0:21 / /proc rw,relatime - proc proc rw
 25 24 0:23 / /dev/shm rw,relatime shared:3 master:1 - tmpfs tmpfs rw,size=24684092k
 27 0 254:0 / / rw - ext4 /dev/root rw
-nonsense
 28 27 x:y / /broken rw - tmpfs tmpfs rw
 """
 
 
 def test_devices_that_are_memory() -> None:
-    assert pid_mountinfo.parse(MOUNTS) == {"00:15": False, "00:17": True, "fe:00": False}
+    found = {one.mapped_device: one.is_memory for one in mountinfo.parse(MOUNTS) if one.mapped_device}
+    assert found == {"00:15": False, "00:17": True, "fe:00": False}
 
 
 def test_a_device_is_asked_for_once(tmp_path: Path) -> None:
