@@ -101,6 +101,37 @@ class Child(Generic[Given, Told]):
             raise ChildError(said[-1] if said else f"its process ended with {process.returncode}")
 
 
+class OneChild(Generic[Given, Told]):
+    """Has some work done in children, one at a time, and can be told to end the one there is and let no other work."""
+
+    def __init__(self, work: Callable[[Given], Iterator[Told]], timeout_s: float) -> None:
+        self._work, self._timeout_s = work, timeout_s
+        self._child: Child[Given, Told] | None = None
+        self._ended = False
+
+    def __call__(self, given: Given) -> Iterator[Told]:
+        """Do what the work does. Raises its errors and ChildError."""
+        child = self._child = Child(self._work, given, self._timeout_s)
+        try:
+            if self._ended:  # told so just before there was a child to end
+                child.stop()
+            yield from child.values()
+        finally:
+            self._child = None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it was told to end."""
+        return self._ended
+
+    def end(self) -> None:
+        """End the child there may be, and return when it has; may be called from another thread."""
+        self._ended = True
+        child = self._child
+        if child is not None:
+            child.stop()
+
+
 _END = object()
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from leakwatch.clock import Clock
     from leakwatch.config import Config
+    from leakwatch.evaluation import Evaluation
     from leakwatch.model import Scrape, SealedBlock
 
 FAILURES_ALLOWED = 5
@@ -279,6 +280,7 @@ class Daemon:
         began_s = cpu_with_children_s()
         try:
             evaluation = self._verdicts.renew(self._clock.now().wall_ms)
+            self._heed(evaluation)
             self._evidence.gather(self._keeper.path, self._verdicts.confirmed, self._clock.now().wall_ms)
         except JudgingError as error:
             self._judging_failures += 1
@@ -289,6 +291,9 @@ class Daemon:
         finally:
             self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
         self._judging_failures = 0
+
+    def _heed(self, evaluation: Evaluation) -> None:
+        """Have the next scrapes look closely at whoever is suspected."""
         self._scraper.want_full(evaluation.fastest_first)
         self._scraper.want_counts(evaluation.counted)
         self._leaks, self._watched = (evaluation.counts[verdict] for verdict in (Verdict.LEAK, Verdict.WATCH))

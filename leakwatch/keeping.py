@@ -13,7 +13,7 @@ from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, 
 from leakwatch.store.lock import StoreLock
 from leakwatch.store.open import open_writer
 from leakwatch.store.setaside import set_aside
-from leakwatch.store.upkeep import Failure, Task, Tending
+from leakwatch.store.upkeep import Failure, Task, tending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class StoreKeeper:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
-        self.tend = Tending()
+        self.tend = tending()
         self.generation = 0
         """How many stores were set aside: what a store was told before, the next one does not know."""
         self._clock = clock

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.analysis.spans import FINE_KEPT
-from leakwatch.child import Child
+from leakwatch.child import Child, ChildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -148,7 +148,10 @@ def _of_this_time(heads: list[ScrapeHead], last: ScrapeHead) -> tuple[list[Scrap
 
 def recall_in_child(store: Path, plan: Plan, now_ms: int) -> Iterator[Piece]:
     """Yield what the store at a path remembers. Raises the reader's errors and ChildError."""
-    yield from Child(recalled, Wanted(str(store), plan, now_ms), TIMEOUT_S).values()
+    try:
+        yield from Child(recalled, Wanted(str(store), plan, now_ms), TIMEOUT_S).values()
+    except ChildError as error:
+        raise ChildError(f"what {store} remembers could not be read: {error}; start leakwatch again") from error
 
 
 def recalled(wanted: Wanted) -> Iterator[Piece]:

@@ -140,13 +140,15 @@ class Scan:
             self._missing[key] = self._missing.get(key, 0) + 1
         for key in self._missing.keys() & judged.keys():
             del self._missing[key]
-        for key in [key for key, times in self._missing.items() if times >= VANISHED_AFTER]:
+        vanished = [key for key, times in self._missing.items() if times >= VANISHED_AFTER]
+        for key in vanished:
             self._lives.remember(key, now_ms, self._series)
             del self._series[key], self._missing[key]
-            self._proof.forget([key])
-            self.tallies.forget_gone()
             if key[1].kind is TargetKind.PROCESS:  # others may come back, and their forecast must be dropped then
                 self._written.pop(key, None)
+        if vanished:
+            self._proof.forget(vanished)
+            self.tallies.forget_gone()
 
     def past_lives(self) -> dict[str, list[list[object]]]:
         """Return what past lives taught, as values the store can keep."""

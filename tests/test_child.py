@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.child import Child, ChildError
+from leakwatch.child import Child, ChildError, OneChild
 from leakwatch.errors import StoreCorruptError
 
 if TYPE_CHECKING:
@@ -83,6 +83,17 @@ def test_it_can_be_ended() -> None:
     child.stop()
     with pytest.raises(ChildError, match="ended by signal 9"):
         next(values)
+
+
+def test_who_has_one_child_at_a_time_can_end_it_and_let_no_other_work() -> None:
+    one = OneChild(sleeping, 60)
+    values = one(600.0)
+    assert next(values) == "asleep"
+    one.end()
+    with pytest.raises(ChildError, match="ended by signal 9"):
+        next(values)
+    with pytest.raises(ChildError, match="ended by signal 9"):
+        list(one(0.0))
 
 
 def test_it_ends_after_its_time() -> None:

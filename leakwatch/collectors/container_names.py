@@ -23,6 +23,8 @@ _POD_NAME = re.compile(rf"^(?P<workload>.+?)(?:-[{_RANDOM}]{{8,10}}|-\d{{8}})?-[
 """A Deployment's ``web-7d4b9c6f5-x2x9z``, a DaemonSet's ``proxy-x2x9z``, a CronJob's ``backup-28312345-x2x9z``."""
 _PODMAN_DRIVERS = ("overlay", "btrfs", "zfs", "vfs")
 _LARGEST = 4 << 20
+_MOST_KNOWN = 4096
+"""Names kept: a machine that makes containers all day must not make us grow. Those that are there are read again."""
 
 
 class ContainerNames:
@@ -37,6 +39,8 @@ class ContainerNames:
         if self._root is None:
             return None
         if container.name not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
             if container.qos:
                 self._read_kubernetes()
             elif container.engine == "docker":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakwatch.child import Child
+from leakwatch.child import OneChild
 from leakwatch.errors import LeakwatchError
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class EvidenceKeeper:
 
     def __init__(self, limits: EvidenceConfig, max_stall_s: float, proc_root: str) -> None:
         self._limits, self._max_stall_s, self._proc_root = limits, max_stall_s, proc_root
-        self._child: Child[Task, str] | None = None
-        self._ended = False
+        self._gather = OneChild(gathered, TIMEOUT_S)
 
     def gather(self, store: Path, confirmed: Sequence[Incident], now_ms: int) -> None:
         """Make the bundles of incidents that were just confirmed; never raises."""
@@ -57,23 +56,15 @@ class EvidenceKeeper:
         incidents = tuple((one.id, one.finding_id) for one in confirmed[:MOST_AT_ONCE])
         task = Task(str(store), self._proc_root, incidents, self._limits, self._max_stall_s, now_ms)
         try:
-            self._child = Child(gathered, task, TIMEOUT_S)
-            if self._ended:  # told so just before there was a child to end
-                self._child.stop()
-            for path in self._child.values():
+            for path in self._gather(task):
                 log.info("evidence of incident %s: %s", Path(path).name.partition("-")[0], path)
         except (LeakwatchError, OSError) as error:
-            if not self._ended:
+            if not self._gather.is_ended:
                 log.warning("no evidence could be kept: %s; by hand: leakwatch evidence ID", error)
-        finally:
-            self._child = None
 
     def end(self) -> None:
         """End the child there may be, and start no other."""
-        self._ended = True
-        child = self._child
-        if child is not None:
-            child.stop()
+        self._gather.end()
 
 
 def gathered(task: Task) -> Iterator[str]:

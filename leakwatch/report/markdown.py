@@ -37,15 +37,7 @@ def _table(rows: Sequence[Row], now_ms: int) -> list[str]:
         "|---|---|--:|--:|---|--:|---|",
     ]
     for row in rows:
-        why = (
-            words.why(row),
-            words.grows(row),
-            words.limit(row),
-            words.where(row),
-            words.owner(row),
-            words.incident(row, now_ms),
-            words.next_step(row),
-        )
+        why = words.more(row, now_ms)
         cells = (
             str(row.finding.assessment.verdict),
             words.what(row),

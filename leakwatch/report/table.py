@@ -39,16 +39,7 @@ def _rows(rows: Sequence[Row], now_ms: int, *, colour: bool) -> list[str]:
     out = [heading]
     for row, line in zip(rows, lines, strict=True):
         out.append(coloured(line, row.finding.assessment.verdict) if colour else line)
-        more = (
-            words.why(row),
-            words.grows(row),
-            words.limit(row),
-            words.where(row),
-            words.owner(row),
-            words.incident(row, now_ms),
-            words.next_step(row),
-        )
-        out += [f"    {text}" for text in more if text]
+        out += [f"    {text}" for text in words.more(row, now_ms)]
     return out
 
 

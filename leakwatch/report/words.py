@@ -186,6 +186,12 @@ def incident(row: Row, now_ms: int) -> str:
     return incident_words.line(one, now_ms)
 
 
+def more(row: Row, now_ms: int) -> tuple[str, ...]:
+    """Return the lines below a finding's own: why, what of it grows, its limit, whose it is, and what to do next."""
+    lines = (why(row), grows(row), limit(row), where(row), owner(row), incident(row, now_ms), next_step(row))
+    return tuple(line for line in lines if line)
+
+
 def next_step(row: Row) -> str:
     """Return the command to try first; empty where there is none."""
     return f"next: {printable(row.next_step)}" if row.next_step else ""

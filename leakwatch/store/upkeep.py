@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakwatch.child import Child
+from leakwatch.child import OneChild
 from leakwatch.errors import LeakwatchError
 
 if TYPE_CHECKING:
@@ -45,26 +45,9 @@ class Failure:
     error: LeakwatchError
 
 
-class Tending:
-    """Tends a store in a child, one at a time, and can be told to end it."""
-
-    def __init__(self) -> None:
-        self._child: Child[Task, Failure] | None = None
-        self._ended = False
-
-    def __call__(self, task: Task) -> Iterator[Failure]:
-        """Do what ``tend`` does. Raises its errors and ChildError."""
-        self._child = Child(tend, task, TIMEOUT_S)
-        if self._ended:  # told so just before there was a child to end
-            self._child.stop()
-        yield from self._child.values()
-        self._child = None
-
-    def end(self) -> None:
-        """End the child there may be, now, and start no other that works: nobody may write once the store is closed."""
-        self._ended = True
-        if self._child is not None:
-            self._child.stop()
+def tending() -> OneChild[Task, Failure]:
+    """Return what tends stores in children; told to end, nobody writes to the store from then on."""
+    return OneChild(tend, TIMEOUT_S)
 
 
 def tend(task: Task) -> Iterator[Failure]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, rows, scrape
 
+from leakwatch.child import OneChild
 from leakwatch.clock import Instant
 from leakwatch.config import StoreConfig
 from leakwatch.errors import StoreCorruptError
 from leakwatch.keeping import StoreKeeper
 from leakwatch.store import merging, sealing
-from leakwatch.store.upkeep import Failure, Task, Tending, tend
+from leakwatch.store.upkeep import Failure, Task, tend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ class Stopped:
         return Instant(self.wall_ms, self.wall_ms, 0)
 
 
-class Here(Tending):
+class Here(OneChild[Task, Failure]):
     """Tends in this process, where a test can make seals smaller."""
 
     def __call__(self, task: Task) -> Iterator[Failure]:
@@ -38,7 +39,7 @@ class Here(Tending):
 
 def keeper_of(store: Path, clock: Stopped) -> StoreKeeper:
     keeper = StoreKeeper(store, clock)
-    keeper.tend = Here()
+    keeper.tend = Here(tend, 60)
     return keeper
 
 
@@ -108,7 +109,7 @@ def test_a_store_is_tended_by_a_child(store: Path) -> None:
 def test_damage_a_child_finds_is_acted_on_at_the_next_scrape(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     keeper = StoreKeeper(store, Stopped())
     keeper.write_scrape(scrape(0), [], {})
-    keeper.tend = Damaged()
+    keeper.tend = Damaged(tend, 60)
     keeper.purge(StoreConfig(), 60.0)
     assert keeper.generation == 0
     keeper.write_scrape(scrape(1), [], {})
@@ -126,6 +127,6 @@ def test_a_child_that_is_ended_with_the_store_is_no_error(store: Path, caplog: p
     assert not caplog.records
 
 
-class Damaged(Tending):
+class Damaged(OneChild[Task, Failure]):
     def __call__(self, task: Task) -> Iterator[Failure]:  # noqa: ARG002 - as it is called
         yield Failure("history could not be compressed", StoreCorruptError("page 7 is damaged"))
