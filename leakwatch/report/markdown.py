@@ -37,7 +37,6 @@ def _table(rows: Sequence[Row], now_ms: int) -> list[str]:
         "|---|---|--:|--:|---|--:|---|",
     ]
     for row in rows:
-        why = words.more(row, now_ms)
         cells = (
             str(row.finding.assessment.verdict),
             words.what(row),
@@ -45,7 +44,7 @@ def _table(rows: Sequence[Row], now_ms: int) -> list[str]:
             words.per_day(row),
             words.grown(row),
             words.lasts(row, now_ms),
-            "; ".join(text for text in why if text),
+            "; ".join(words.more(row, now_ms)),
         )
         lines.append("| " + " | ".join(_safe(cell) for cell in cells) + " |")
     return lines
