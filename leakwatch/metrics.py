@@ -50,6 +50,7 @@ FD_SORTS = (
     "fanotify", "io_uring", "bpf", "perf", "pidfd", "userfaultfd", "dmabuf", "other",
 )  # fmt: skip
 """What a descriptor can lead to, by what its link says."""
+FDS_BY_SORT = frozenset(PROCESS_FDS_OF + sort for sort in FD_SORTS)
 PROCESS_USS_SWAP = "process.uss_swap_bytes"
 PROCESS_ANON_SWAP = "process.anon_swap_bytes"
 SERVICE_USS_SWAP = "service.uss_swap_bytes"

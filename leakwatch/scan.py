@@ -124,6 +124,8 @@ class Scan:
 
     def _note(self, values: Mapping[Key, int]) -> None:
         for (metric, target), value in values.items():
+            if target.kind is TargetKind.PROCESS:
+                continue  # most samples, and nothing of them is noted here
             self._facts.note(metric, target, value)
             if target.kind is TargetKind.HOST:
                 self._headroom.note(metric, value)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from leakwatch.roster import Roster
 
 
+_OF_COUNTS = metrics.COUNTS | metrics.FDS_BY_SORT
+"""Few of the samples of a scrape: picked out once."""
+
+
 class Tallies:
     """Knows the counts of whoever is in the roster."""
 
@@ -32,8 +36,9 @@ class Tallies:
         self, ts_ms: int, values: Mapping[Key, int], judged: Mapping[Key, object], least: Callable[[Key], float]
     ) -> dict[Key, int]:
         """Take the samples of one time; return those that are to be judged, see ``CountScreen.risen``."""
-        self._sorts.note(ts_ms, values)
-        known = {key: value for key, value in values.items() if key[0] in metrics.COUNTS and self._is_there(key)}
+        of_counts = {key: value for key, value in values.items() if key[0] in _OF_COUNTS}
+        self._sorts.note(ts_ms, of_counts)
+        known = {key: value for key, value in of_counts.items() if key[0] in metrics.COUNTS and self._is_there(key)}
         return self._screen.risen(known, judged, least) if known else known
 
     def is_only_not_asked_for(self, key: Key) -> bool:

@@ -85,10 +85,10 @@ class Sorts:
         self._made: dict[Key, _Made] = {}
 
     def note(self, ts_ms: int, values: Mapping[Key, int]) -> None:
-        """Take the samples of one time."""
+        """Take the samples of one time that tell sorts of files; others are passed over."""
         seen: dict[Target, dict[str, int]] = {}
         for (metric, target), value in values.items():
-            if metric.startswith(metrics.PROCESS_FDS_OF):
+            if metric in metrics.FDS_BY_SORT:
                 seen.setdefault(target, {})[metric.removeprefix(metrics.PROCESS_FDS_OF)] = value
         for target, now in seen.items():
             self.take(ts_ms, (metrics.PROCESS_FDS, target), now)
