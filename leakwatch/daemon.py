@@ -107,9 +107,9 @@ class Daemon:
         self._begin_anew()
         try:
             now_ms = self._clock.now().wall_ms
-            # A new store has nothing to tell, and a child costs half a second of CPU.
-            new = self._keeper.is_empty()
-            pieces = () if new else recall_in_child(self._keeper.path, self._scan.plan, now_ms)
+            # A new store has nothing to tell or to put away, and a child costs half a second of CPU.
+            self._is_new = self._keeper.is_empty()
+            pieces = () if self._is_new else recall_in_child(self._keeper.path, self._scan.plan, now_ms)
             said, self._unstored = resume(self._scan, pieces, now_ms)
             self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, said)
             self._scraper.spent.totals = Totals.of(said.states.get(STATS, {}))
@@ -151,7 +151,7 @@ class Daemon:
         jobs: list[tuple[Callable[[], None], float, str, datetime | None]] = [
             (self._scrape, interval_s, "default", now),
             (self._evaluate, self.evaluate_every_s, "slow", None),
-            (self._purge, max(PURGE_AT_LEAST_S, PURGE_INTERVALS * interval_s), "slow", now),
+            (self._purge, max(PURGE_AT_LEAST_S, PURGE_INTERVALS * interval_s), "slow", None if self._is_new else now),
         ]
         for job, every_s, executor, first in jobs:
             start = {"next_run_time": first} if first else {}

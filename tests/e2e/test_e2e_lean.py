@@ -14,9 +14,11 @@ def test_the_daemon_loads_nothing_heavy(tmp_path: Path) -> None:
         f'[sampling]\ninterval = "0.2s"\n[analysis]\nwindows = ["12s", "24s"]\n[store]\nurl = "sqlite:///{tmp_path}/store.db"\n'
     )
     argv = [sys.executable, "-m", "leakwatch", "daemon", "--config", str(config)]
+    subprocess.run([*argv, "--for", "1s"], capture_output=True, check=True)  # for a store to read back and to tend
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as daemon:
         try:
             assert daemon.stderr is not None
+            assert "resumed from the store" in daemon.stderr.readline()
             assert "sampling every 0.2 s" in daemon.stderr.readline()
             time.sleep(8)  # scrapes, the first purge, an evaluation
             loaded = Path(f"/proc/{daemon.pid}/maps").read_text()
