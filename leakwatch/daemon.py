@@ -87,6 +87,7 @@ class Daemon:
         self._failures = self._judging_failures = 0
         self._ready = False
         self._unstored: list[SealedBlock] = []
+        self._is_new = False
         self._last_tick_ms = self._clock.now().monotonic_ms
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
