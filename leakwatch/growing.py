@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.memclass import process_and_class
-from leakwatch.model import FindingKind, Verdict, identity_of
+from leakwatch.model import SUSPECT, FindingKind, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,15 +15,13 @@ if TYPE_CHECKING:
     from leakwatch.model import Finding, ProcessInfo, Target
     from leakwatch.store.reader import Reader
 
-_SUSPECT = frozenset({Verdict.WATCH, Verdict.LEAK})
-
 
 def growths(reader: Reader, findings: Sequence[Finding]) -> dict[str, Growth]:
     """Return by finding's id what grows, of those suspects whose mappings were looked into twice at least.
 
     Raises the reader's errors.
     """
-    wanted = [one for one in findings if one.kind is not FindingKind.KERNEL and one.assessment.verdict in _SUSPECT]
+    wanted = [one for one in findings if one.kind is not FindingKind.KERNEL and one.assessment.verdict in SUSPECT]
     series = reader.series_of([metrics.CLASS_HELD, metrics.CLASS_MAPPINGS]) if wanted else {}
     if not series:
         return {}

@@ -59,7 +59,7 @@ class Headroom:
         if SEVERITY[found.verdict] < SEVERITY[Verdict.WATCH] or not (found.slope_bytes_per_hour or 0) > 0:
             return finding
         left: int | None
-        if metrics.is_count(finding.metric):
+        if finding.metric in metrics.COUNTS:
             limit = self._limits.count_limit_of(finding.metric, finding.pid, found.current_bytes)
             left, name = (limit.left, limit.name) if limit else (None, "")
             finding = replace(finding, limit_total=limit.total if limit else None)

@@ -382,19 +382,3 @@ def is_judged(name: str) -> bool:
     """Return whether growth of this metric is judged."""
     metric = METRICS.get(name)
     return metric is not None and metric.judged
-
-
-def is_count(name: str) -> bool:
-    """Return whether what is judged of this metric is a number instead of bytes."""
-    return name in COUNTS
-
-
-BYTES_EACH = {
-    PROCESS_FDS: 1 << 10,
-    PROCESS_THREADS: 32 << 10,
-    PROCESS_MAPPINGS: 1 << 8,
-    PROCESS_CHILDREN: 1 << 20,
-    PROCESS_ZOMBIES: 8 << 10,
-}
-"""What one costs, roughly: a file with its socket or inode, a kernel stack and a piece of its own, a vm_area_struct, a
-small process, a task_struct. Only to rank counts beside memory."""

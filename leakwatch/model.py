@@ -247,6 +247,8 @@ class Verdict(StrEnum):
     LEAK = "leak"
 
 
+SUSPECT = frozenset({Verdict.WATCH, Verdict.LEAK})
+"""What is worth looking into."""
 SEVERITY = {Verdict.OK: 0, Verdict.LEARNING: 1, Verdict.WATCH: 2, Verdict.LEAK: 3}
 
 

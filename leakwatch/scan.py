@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
-from leakwatch.analysis.count_findings import count_target
 from leakwatch.analysis.counts import counted
 from leakwatch.analysis.derive import Key, judged_values
 from leakwatch.analysis.findings import Member, finding_id, kernel_findings, service_finding
@@ -24,14 +23,15 @@ from leakwatch.evaluation import Evaluation
 from leakwatch.headroom import Headroom
 from leakwatch.judging import in_process
 from leakwatch.knobs import criteria_of, thresholds_for
-from leakwatch.model import HOST, SealedBlock, Target, TargetKind, Verdict
+from leakwatch.model import HOST, SealedBlock, TargetKind, Verdict
 from leakwatch.pastlives import PastLives
 from leakwatch.proof import Proof
 from leakwatch.roster import Roster
+from leakwatch.suspects import by_growth, processes_of, suspected_ids, suspects_of
 from leakwatch.tallies import Tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.question import Question
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
-_SUSPECT = frozenset({Verdict.WATCH, Verdict.LEAK})
-_OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
 
@@ -198,8 +196,8 @@ class Scan:
             found = (*of_memory, *self.tallies.findings(judged, of_memory), *self._of_kernel(judged))
             findings = [self._headroom.foretell(finding, now_ms) for finding in found]
             suspicions = self._changed_suspicions()
-            suspected, suspects = self._suspected(), self._suspects()
-            fastest_first = tuple(sorted(suspects, key=self._slope, reverse=True))
+            suspected, suspects = suspected_ids(self._series, self._roster), suspects_of(self._series, self._roster)
+            fastest_first = by_growth(suspects, self._series)
             self._proof.ask(suspects, now_ms)
             lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
             lives |= self.tallies.lives(judged)
@@ -212,7 +210,7 @@ class Scan:
     def _checked(self, key: Key, found: Assessment) -> Assessment:
         if key[0] in metrics.COUNTS:
             return counted(found)
-        return self._proof.checked(key, found, self._processes_of(key[1]))
+        return self._proof.checked(key, found, processes_of(key[1], self._roster))
 
     def _judge_all(self) -> None:
         """Bring every series' assessment up to date; sampling goes on while the questions are answered.
@@ -239,7 +237,9 @@ class Scan:
 
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key
-        members = [info for one in self._processes_of(target) if (info := self._roster.process(one)) is not None]
+        members = [
+            info for one in processes_of(target, self._roster) if (info := self._roster.process(one)) is not None
+        ]
         return criteria_of(
             thresholds_for(self._config, metric, target, members),
             beside_all_memory=metric == metrics.KERNEL_UNAVAILABLE,
@@ -257,45 +257,6 @@ class Scan:
             finding = service_finding(service, those, judged.get((metrics.SERVICE_USS_SWAP, service.target)))
             findings.append(replace(finding, user=self._roster.owner(member.info for member in those)))
         return findings
-
-    def _suspected(self) -> frozenset[str]:
-        return frozenset(
-            finding_id(self._named_target(key)) for key, state in self._series.items() if state.is_suspected
-        )
-
-    def _suspects(self) -> frozenset[Target]:
-        """Return the processes that look like leaking, themselves or as part of their service."""
-        suspects: set[Target] = set()
-        for (metric, target), state in self._series.items():
-            if metric in metrics.COUNTS:
-                continue  # what its memory is said to be does not decide about them
-            if state.is_suspected or (state.assessment and state.assessment.verdict in _SUSPECT):
-                suspects.update(self._processes_of(target))
-        return frozenset(suspects)
-
-    def _slope(self, process: Target) -> float:
-        """Return how fast a process itself grows, as far as that is known."""
-        states = (self._series.get((metric, process)) for metric in _OF_PROCESS)
-        known = (state.assessment.slope_bytes_per_hour for state in states if state and state.assessment)
-        return max((slope for slope in known if slope is not None), default=0.0)
-
-    def _processes_of(self, target: Target) -> Collection[Target]:
-        """Return the processes whose memory a series is about, none for the kernel's."""
-        if target.kind is TargetKind.PROCESS:
-            return (target,)
-        if target.kind is TargetKind.SERVICE:
-            return [info.identity.target for info in self._roster.members(target)]
-        return ()
-
-    def _named_target(self, key: Key) -> Target:
-        """Return the target that the finding a series is part of has its id from."""
-        metric, target = key
-        if target.kind is TargetKind.HOST:
-            return Target(TargetKind.HOST, metric)
-        info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
-        if info is None or info.service is None:
-            return target
-        return count_target(info.service.target, metric) if metric in metrics.COUNTS else info.service.target
 
     def _of_kernel(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         kernel = [

@@ -73,7 +73,7 @@ def _fields(finding: Finding | None, incident: Incident) -> dict[str, object]:
     }
     if finding is None:
         return fields
-    slope = "slope_count_per_hour" if metrics.is_count(finding.metric) else "slope_bytes_per_hour"
+    slope = "slope_count_per_hour" if finding.metric in metrics.COUNTS else "slope_bytes_per_hour"
     return fields | {
         "pid": finding.pid or "",
         "service": finding.service or "",

@@ -37,7 +37,7 @@ def why_over(incident: Incident, pace: Pace) -> tuple[Resolution, str] | None:
         over = done.quiet_ms >= pace.shortest_ms
         return (Resolution.UNCONFIRMED, f"the suspicion did not come back for {quiet}") if over else None
     if done.back_ms >= pace.settle_ms:
-        what = "it" if metrics.is_count(done.metric) else "memory"
+        what = "it" if done.metric in metrics.COUNTS else "memory"
         return Resolution.BACK, f"{what} is back in the range it had before it grew"
     if incident.restarted_ms is not None:
         over = done.quiet_ms > pace.bounded(done.took_ms)

@@ -14,9 +14,9 @@ from math import inf, isfinite, nan
 from statistics import median
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis import climb as climbing
+from leakwatch.analysis import climbing
 from leakwatch.analysis.blocks import FINE, Trail
-from leakwatch.analysis.climb import Climb
+from leakwatch.analysis.climb import Climb, from_values, to_values
 from leakwatch.analysis.ground import Ground, Look, follow, worth_judging
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.question import Held, Question
@@ -221,7 +221,7 @@ class SeriesState:
         climb = self.climb
         if climb.alarm is None and climb.suspicion is None and climb.past is None:
             return None
-        values = {"ground": asdict(self.ground), "climb": climbing.to_values(climb), "settled_ms": self.settled_ms}
+        values = {"ground": asdict(self.ground), "climb": to_values(climb), "settled_ms": self.settled_ms}
         return json.dumps(values)
 
     def recollect(self, payload: str | None) -> None:
@@ -232,7 +232,7 @@ class SeriesState:
         dues = self._dues()
         values = json.loads(payload) if payload is not None else {}
         if "settled_ms" in values:
-            self.ground, self.climb = Ground(**values["ground"]), climbing.from_values(values["climb"])
+            self.ground, self.climb = Ground(**values["ground"]), from_values(values["climb"])
             self.settled_ms = values["settled_ms"]
         else:
             self._follow_coarse()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from leakwatch.analysis import climb as climbing
+from leakwatch.analysis import climbing
 from leakwatch.analysis.climb import Climb
 from leakwatch.analysis.ground import NO_GROUND, Ground, GroundValues, Look, could_hit, least_range, moved
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT

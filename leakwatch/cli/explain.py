@@ -84,7 +84,7 @@ def _stored(args: argparse.Namespace, now_ms: int) -> Case:
     from leakwatch.explain.stored import case_of, find
     from leakwatch.model import Verdict
     from leakwatch.report.build import Filters
-    from leakwatch.report.words import alarm
+    from leakwatch.report.summary import alarm
 
     if args.name is None:
         raise UsageError("explain: which one; give a finding's id or a name, as leakwatch report --verdict all lists")

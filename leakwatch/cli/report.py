@@ -115,7 +115,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     from leakwatch.cli.whose import read_kills, read_whose
     from leakwatch.errors import StoreNotFoundError
     from leakwatch.growing import growths
-    from leakwatch.metrics import is_count
+    from leakwatch.metrics import COUNTS
     from leakwatch.report.build import Row, build
 
     states, last = reader.states(), reader.last_scrape()
@@ -129,7 +129,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     rows = []
     for stored in reader.findings():
         one = stored.finding
-        of_memory = not is_count(one.metric)
+        of_memory = one.metric not in COUNTS
         row = Row(
             one,
             stored.ended_ms,
@@ -149,7 +149,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
         kills=read_kills(states),
         own=_own(rows, states.get("daemon", {}).get("pid"), stats),
     )
-    grown = growths(reader, [row.finding for row in report.rows if not is_count(row.finding.metric)])
+    grown = growths(reader, [row.finding for row in report.rows if row.finding.metric not in COUNTS])
     return replace(report, rows=tuple(replace(row, growth=grown.get(row.finding.id)) for row in report.rows))
 
 
@@ -175,10 +175,10 @@ def _anybody_to_help(report: Report, processes: list[ProcessInfo]) -> bool:
     """Tell whether something grows that is still there: the kernel, or a process of this boot."""
     from contextlib import suppress
 
-    from leakwatch.model import FindingKind, Verdict
+    from leakwatch.model import SUSPECT, FindingKind
     from leakwatch.procfs.files import read_file
 
-    growing = [row.finding for row in report.rows if row.finding.assessment.verdict in (Verdict.LEAK, Verdict.WATCH)]
+    growing = [row.finding for row in report.rows if row.finding.assessment.verdict in SUSPECT]
     if any(one.kind is FindingKind.KERNEL for one in growing):
         return True
     boot_id = ""
@@ -197,9 +197,9 @@ def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:
 
 
 def _is_own(row: Row, pid: int | None) -> bool:
-    from leakwatch.metrics import is_count
+    from leakwatch.metrics import COUNTS
 
-    return row.finding.pid == pid and row.ended_ms is None and not is_count(row.finding.metric)
+    return row.finding.pid == pid and row.ended_ms is None and row.finding.metric not in COUNTS
 
 
 def _read_host(reader: Reader, last: ScrapeHead, evaluation: dict[str, Any], now_ms: int) -> Host:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.explain.case import What
-from leakwatch.model import Verdict
+from leakwatch.model import SUSPECT
 from leakwatch.nextsteps import counts, kernel
 from leakwatch.nextsteps.patient import nobody
 from leakwatch.nextsteps.programs import steps_for
@@ -22,7 +22,7 @@ def next_steps(case: Case) -> tuple[Step, ...]:
 
     Without ``case.patient`` or ``case.facts``, as for a capture, the steps are by name alone.
     """
-    if case.verdict not in (Verdict.LEAK, Verdict.WATCH):
+    if case.verdict not in SUSPECT:
         return ()
     if case.row is not None and case.row.ended_ms is not None:
         return (Step(ENDED, "", Risk.LOOK),)

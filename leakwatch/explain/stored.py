@@ -120,7 +120,7 @@ def field_of(finding: Finding) -> str:
 
 def _criteria(finding: Finding, config: Config, processes: Sequence[ProcessInfo]) -> LeakCriteria:
     """Return the criteria that hold for it, as ``scan`` chooses them."""
-    number = metrics.is_count(finding.metric)
+    number = finding.metric in metrics.COUNTS
     if finding.kind is FindingKind.KERNEL:
         return criteria_of(config.thresholds_for("kernel", finding.name, finding.metric), counted=number)
     chosen = config.thresholds_for("service", finding.service or finding.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.model import Absence, FindingKind, Verdict
+from leakwatch.model import SUSPECT, Absence, FindingKind
 from leakwatch.nextsteps import counts, kernel
 from leakwatch.nextsteps.kernel_facts import facts_here
 from leakwatch.nextsteps.patient import Patient, nobody
@@ -58,7 +58,7 @@ def kernel_steps(finding: Finding) -> tuple[Step, ...]:
 
 def brief(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) -> str:
     """Return the first step in one line; empty where there is nothing to be done or nobody to do it to."""
-    if finding.assessment.verdict not in (Verdict.LEAK, Verdict.WATCH):
+    if finding.assessment.verdict not in SUSPECT:
         return ""
     step = first(_steps(procfs, finding, processes))
     return step.command if step else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from leakwatch.report import words
+from leakwatch.report import summary, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,13 +19,13 @@ _LINK = re.compile(r"\b(https?|ftp|mailto|xmpp)(?=:)|\b(www)(?=\.)", re.IGNORECA
 
 def render(report: Report) -> str:
     """Return the report."""
-    lines = [f"**{_safe(words.headline(report))}**", ""]
-    if words.alarm(report):
-        lines += [f"**{_safe(words.alarm(report))}**", ""]
+    lines = [f"**{_safe(summary.headline(report))}**", ""]
+    if summary.alarm(report):
+        lines += [f"**{_safe(summary.alarm(report))}**", ""]
     lines += _table(report.loud, report.generated_ms)
     if report.silenced:
         lines += ["", "**Silenced:**", "", *_table(report.silenced, report.generated_ms)]
-    lines += ["", *(f"- {_safe(remark)}" for remark in words.remarks(report))]
+    lines += ["", *(f"- {_safe(remark)}" for remark in summary.remarks(report))]
     return "\n".join(lines).rstrip() + "\n"
 
 

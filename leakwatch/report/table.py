@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.report import incident_words, words
+from leakwatch.report import incident_words, summary, words
 from leakwatch.report.columns import WIDEST, aligned, coloured
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ _HEADINGS = ("verdict", "what", "rate (95 % interval)", "per day", "grown", "las
 
 def render(report: Report, *, colour: bool = False) -> str:
     """Return the report as text."""
-    lines = [words.headline(report), *filter(None, [words.alarm(report)]), ""]
+    lines = [summary.headline(report), *filter(None, [summary.alarm(report)]), ""]
     if report.loud:
         lines += [*_rows(report.loud, report.generated_ms, colour=colour), ""]
     if report.silenced:
         lines += ["Silenced:", *_rows(report.silenced, report.generated_ms, colour=False), ""]
-    remarks = words.remarks(report)
+    remarks = summary.remarks(report)
     lines += remarks
     if report.evaluated_ms is not None:
         lines.append(f"Judged {incident_words.minute(report.evaluated_ms)}, {_scrapes(report)}.")

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.escape import printable
 from leakwatch.incident import IncidentState
-from leakwatch.model import AbsenceReason, FindingKind, Verdict
+from leakwatch.model import SUSPECT, FindingKind
 from leakwatch.report import growth_words, incident_words, whose
-from leakwatch.units import format_amount, format_bytes, format_duration, format_growth
+from leakwatch.units import format_amount, format_duration, format_growth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from leakwatch.model import Assessment, Finding, Trend
-    from leakwatch.report.build import Report, Row
+    from leakwatch.report.build import Row
 
 DAY_H = 24
-_LEFT_OUT = {AbsenceReason.NO_ADDRESS_SPACE, AbsenceReason.GONE}
-"""Nothing is lost by these: kernel threads and zombies have no memory, and processes end."""
-_CAUSE = {
-    AbsenceReason.DENIED: "refused by the kernel",
-    AbsenceReason.UNSUPPORTED: "not offered by this kernel",
-    AbsenceReason.MALFORMED: "not in a known format",
-    AbsenceReason.SKIPPED: "not read this time",
-}
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -126,7 +115,7 @@ def why(row: Row) -> str:
 
 def why_of(found: Assessment) -> str:
     """Return how sure an assessment is and why, in one line."""
-    sure = f"sure {found.confidence:.2f}: " if found.verdict in (Verdict.LEAK, Verdict.WATCH) else ""
+    sure = f"sure {found.confidence:.2f}: " if found.verdict in SUSPECT else ""
     return f"{sure}{printable(found.reason)}"
 
 
@@ -195,115 +184,3 @@ def more(row: Row, now_ms: int) -> tuple[str, ...]:
 def next_step(row: Row) -> str:
     """Return the command to try first; empty where there is none."""
     return f"next: {printable(row.next_step)}" if row.next_step else ""
-
-
-def headline(report: Report) -> str:
-    """Return the answer in one line."""
-    leaks, watched = _running(report.loud, Verdict.LEAK), _running(report.loud, Verdict.WATCH)
-    ended = sum(row.ended_ms is not None for row in report.loud)
-    if report.evaluated_ms is None:
-        return f"Nothing judged yet {_among(report)}."
-    found = [count(leaks, "leak")] if leaks else []
-    found += [f"{watched} to watch"] if watched else []
-    found += [f"{count(ended, 'that has', 'that have')} ended"] if ended else []
-    found += [f"{len(report.silenced)} silenced"] if report.silenced else []
-    return f"{', '.join(found) or 'Nothing found that leaks'} {_among(report)}."
-
-
-def _running(rows: Sequence[Row], verdict: Verdict) -> int:
-    return sum(row.finding.assessment.verdict is verdict and row.ended_ms is None for row in rows)
-
-
-def _among(report: Report) -> str:
-    read = report.host.targets_read
-    kinds = {"processes": ("process", "processes"), "slab": ("slab cache", ""), "vmalloc": ("vmalloc caller", "")}
-    parts = [count(read[name], *words) for name, words in kinds.items() if read.get(name)]
-    if not parts:
-        return "and nothing could be read"
-    *head, last = parts
-    return f"among {', '.join(head)} and {last}" if head else f"among {last}"
-
-
-def alarm(report: Report) -> str:
-    """Return what makes the answer worthless unless it is known first, else nothing."""
-    if report.stale_s is None:
-        return ""
-    return (
-        f"Nobody samples: the last scrape is {format_duration(report.stale_s)} old. "
-        "Start the daemon (systemctl start leakwatch)."
-    )
-
-
-def remarks(report: Report) -> list[str]:
-    """Return what limits the answer: what is not shown, too little data, what could not be read and why."""
-    lines = _hidden(report)
-    learning = report.counts.get(Verdict.LEARNING, 0)
-    if learning and report.host.windows_s:
-        half = format_duration(min(report.host.windows_s) / 2)
-        lines.append(f"{learning} still learning: a first verdict takes {half} of data.")
-    if report.window_s is not None:
-        lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
-    lines += _killed(report) + _irregular(report) + _unread(report) + _own(report)
-    if report.leaking:
-        lines.append("Why, test by test, and what would change it: leakwatch explain ID")
-    if any(row.next_step for row in report.rows):
-        lines.append("What to do next, with costs and risks: leakwatch explain ID --next")
-    return lines
-
-
-def _killed(report: Report) -> list[str]:
-    parts = [
-        f"{printable(name)} {whose.killed(kills)}"
-        if name
-        else f"somebody unknown {whose.killed(replace(kills, certain=True))}"
-        for name, kills in sorted(report.kills.items())
-    ]
-    return [f"Killed by the kernel for want of memory: {'; '.join(parts)}."] if parts else []
-
-
-def _own(report: Report) -> list[str]:
-    if report.own is None:
-        return []
-    found = report.own.finding.assessment
-    cpu = "" if report.own.cpu_share is None else f", {100 * report.own.cpu_share:.2f} % of a core"
-    memory = f"{format_bytes(found.current_bytes)}{cpu}"
-    return [f"leakwatch itself takes {memory}; its own verdict: {found.verdict}, {printable(found.reason)}."]
-
-
-def _hidden(report: Report) -> list[str]:
-    """Return that the filters leave out leaks: who asks about one service must not take the rest for healthy."""
-    more = report.counts.get(Verdict.LEAK, 0) - _running(report.rows, Verdict.LEAK)
-    return [f"{count(more, 'more leak')} not shown here: the options leave {'it' if more == 1 else 'them'} out."] * (
-        more > 0 and report.window_s is None
-    )
-
-
-def _irregular(report: Report) -> list[str]:
-    host = report.host
-    parts = []
-    if host.missed:
-        were = "was" if host.missed == 1 else "were"
-        parts.append(f"{host.missed} of {host.scrapes + host.missed} scrapes {were} missed")
-    if host.suspended_ms:
-        parts.append(f"the machine slept for {format_duration(host.suspended_ms / 1000)}")
-    if host.clock_stepped_ms:
-        parts.append(f"the clock was set by {format_duration(host.clock_stepped_ms / 1000)} in all")
-    return [f"In the last day {', '.join(parts)}."] if parts else []
-
-
-def _unread(report: Report) -> list[str]:
-    host = report.host
-    lines = [
-        f"Not read: {count(number, 'value')} {_CAUSE[reason]} ({_examples(report, reason)})."
-        for reason, number in sorted(host.absences.items())
-        if reason not in _LEFT_OUT
-    ]
-    if host.absences.get(AbsenceReason.DENIED):
-        lines.append("What is refused and which privilege it takes: leakwatch doctor.")
-    return lines
-
-
-def _examples(report: Report, reason: AbsenceReason) -> str:
-    prefix = f"{reason}: "
-    found = [note for notes in report.host.notes.values() for note in notes if note.startswith(prefix)]
-    return f"such as {printable(found[0].removeprefix(prefix))}" if found else "no example kept"

@@ -18,13 +18,15 @@ from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection, Container, Iterable, Iterator
     from typing import Any
 
     from sqlalchemy import Connection, Row
 
 NEWEST = 1 << 62
 """Above every scrape's number."""
+CHUNKS_A_QUERY = 500
+"""SQLite takes a bounded number of parameters."""
 
 log = logging.getLogger(__name__)
 
@@ -82,18 +84,10 @@ class Seals:
 def past_of(connection: Connection, seals: Seals, damage: Damage, series: int) -> SeriesPast:
     """Return all samples of one series."""
     times_ms, values, estimated = array("q"), array("q"), bytearray()
-    around = connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all()
-    numbers = [chunks.chunk_number(row.id, series) for row in around]
-    stored = {chunks.seal_of(row.id): row.payload for row in connection.execute(seal_sql.chunks(numbers))}
-    for row in around:
-        if row.id in stored:
-            seal = seals.of(row)
-            course = course_of(stored[row.id], seal, damage, chunks.chunk_number(row.id, series))
-            if course is not None:
-                whole = len(course.values) == len(seal.times_ms)
-                times_ms.extend(seal.times_ms if whole else compress(seal.times_ms, course.present))
-                values.extend(course.values)
-                estimated += course.estimated or bytes(len(course.values))
+    for _, times, course in sealed_courses(connection, seals, damage, (series,)):
+        times_ms.extend(times)
+        values.extend(course.values)
+        estimated += course.estimated or bytes(len(course.values))
     lookup = rounds.Lookup(series)
     for row in connection.execute(round_sql.sample_rounds(0, NEWEST)):
         try:
@@ -106,6 +100,22 @@ def past_of(connection: Connection, seals: Seals, damage: Damage, series: int) -
             values.append(found[0])
             estimated.append(found[1])
     return SeriesPast(times_ms, values, bytes(estimated))
+
+
+def sealed_courses(
+    connection: Connection, seals: Seals, damage: Damage, series: Collection[int]
+) -> Iterator[tuple[int, Iterable[int], chunks.Course]]:
+    """Yield what is sealed of the series of these numbers, oldest first: the number, times in ms, and the course."""
+    for row in connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all():
+        numbers = [chunks.chunk_number(row.id, one) for one in series]
+        for at in range(0, len(numbers), CHUNKS_A_QUERY):
+            for chunk in connection.execute(seal_sql.chunks(numbers[at : at + CHUNKS_A_QUERY])):
+                seal = seals.of(row)
+                course = course_of(chunk.payload, seal, damage, chunk.id)
+                if course is not None:
+                    whole = len(course.values) == len(seal.times_ms)
+                    times = seal.times_ms if whole else compress(seal.times_ms, course.present)
+                    yield chunks.series_of(chunk.id), times, course
 
 
 def course_of(packed: bytes, seal: Seal, damage: Damage, number: int) -> chunks.Course | None:

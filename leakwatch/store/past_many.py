@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from array import array
-from itertools import compress
 from typing import TYPE_CHECKING
 
-from leakwatch.store import chunks, payload
+from leakwatch.store import payload
 from leakwatch.store.integers import Bytes, PayloadError, read_column, take_column
-from leakwatch.store.past import NEWEST, SeriesPast, course_of
+from leakwatch.store.past import NEWEST, SeriesPast, sealed_courses
 from leakwatch.store.sql import rounds as round_sql
-from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from sqlalchemy import Connection
 
     from leakwatch.store.past import Damage, Seals
 
-CHUNKS_A_QUERY = 500
-"""SQLite takes a bounded number of parameters."""
-
 
 def pasts_of(connection: Connection, seals: Seals, damage: Damage, series: Collection[int]) -> dict[int, SeriesPast]:
     """Return all samples of the series of these numbers, oldest first; which were estimated is not looked up."""
     found = {number: SeriesPast(array("q"), array("q"), b"") for number in series}
-    for row in connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all():
-        seal = seals.of(row)
-        for number, packed in _chunks(connection, [chunks.chunk_number(row.id, one) for one in series]):
-            course = course_of(packed, seal, damage, number)
-            if course is not None:
-                past = found[chunks.series_of(number)]
-                past.times_ms.extend(compress(seal.times_ms, course.present))
-                past.values.extend(course.values)
+    for number, times, course in sealed_courses(connection, seals, damage, series):
+        found[number].times_ms.extend(times)
+        found[number].values.extend(course.values)
     finder = _Finder(series)
     for row in connection.execute(round_sql.sample_rounds(0, NEWEST)):
         try:
@@ -45,12 +35,6 @@ def pasts_of(connection: Connection, seals: Seals, damage: Damage, series: Colle
             found[number].times_ms.append(row.ts_ms)
             found[number].values.append(value)
     return {n: SeriesPast(past.times_ms, past.values, bytes(len(past.values))) for n, past in found.items()}
-
-
-def _chunks(connection: Connection, numbers: list[int]) -> Iterator[tuple[int, bytes]]:
-    for at in range(0, len(numbers), CHUNKS_A_QUERY):
-        for row in connection.execute(seal_sql.chunks(numbers[at : at + CHUNKS_A_QUERY])):
-            yield row.id, row.payload
 
 
 class _Finder:

@@ -12,9 +12,9 @@ from analysis_shapes import BASE, CRITERIA, HOUR, MIB, MINUTES, START_MS, settle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.analysis import climb as climbing
 from leakwatch.analysis.blocks import COARSE, FINE
-from leakwatch.analysis.climb import Climb, Mark, from_values, step, to_values
+from leakwatch.analysis.climb import Climb, Mark, from_values, to_values
+from leakwatch.analysis.climbing import step
 from leakwatch.analysis.ground import Ground, Look, follow, worth_judging
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.segments import RESET_FLOOR_BYTES, is_clock_break, is_fall
@@ -475,4 +475,4 @@ def test_climbing_is_pure() -> None:
     # The same looks give the same climb, whatever was asked before.
     one, other = alarmed(), alarmed()
     assert to_values(one) == to_values(other)
-    assert climbing.to_values(climbed(one, 16)) == climbing.to_values(climbed(other, 16))
+    assert to_values(climbed(one, 16)) == to_values(climbed(other, 16))

@@ -10,7 +10,8 @@ import pytest
 
 import leakwatch.analysis
 from leakwatch.analysis.verdict import _BY
-from leakwatch.explain.sentences import FAR, SENTENCES, Style, purpose, sentence, wanted
+from leakwatch.explain.sentences import FAR, purpose, sentence, wanted
+from leakwatch.explain.wordings import SENTENCES, Style
 from leakwatch.model import Criterion
 
 MIB = 1 << 20

@@ -23,7 +23,7 @@ def ourselves(proc: ProcFS) -> ProcessInfo:
 
 
 def finding(metric: str, kind: FindingKind = FindingKind.PROCESS, pid: int | None = None) -> Finding:
-    found = Assessment(Verdict.LEAK, 900, unit="count" if metrics.is_count(metric) else "")
+    found = Assessment(Verdict.LEAK, 900, unit="count" if metric in metrics.COUNTS else "")
     return Finding("s1", kind, "shop", metric, found, pid=pid, sorts=(Sort("socket", 800, 700),))
 
 

@@ -9,7 +9,7 @@ from report_findings import HOUR_MS, NOW_MS, ROWS, report
 
 from leakwatch import metrics
 from leakwatch.model import Owner
-from leakwatch.report import json_report, table, whose, words
+from leakwatch.report import json_report, summary, table, whose
 from leakwatch.report.whose import Kills, Whose
 
 MIB = 1 << 20
@@ -78,7 +78,7 @@ def test_a_report_has_it_below_the_finding_and_kills_at_its_end() -> None:
     assert "    of /system.slice/shop.service · control group: 300 MiB of 512 MiB allowed" in text
     assert (
         "Killed by the kernel for want of memory: somebody unknown once, 2023-11-14 22:13Z; "
-        "shop.service 3 times since 2023-11-14 13:13Z, last 2023-11-14 21:13Z." in words.remarks(one)
+        "shop.service 3 times since 2023-11-14 13:13Z, last 2023-11-14 21:13Z." in summary.remarks(one)
     )
     found = json_report.as_object(one)
     assert [(kill["service"], kill["count"]) for kill in found["oom_kills"]] == [("shop.service", 3), (None, 1)]

@@ -67,7 +67,7 @@ def about(evaluation: Evaluation, metric: str) -> Finding:
 
 
 def memory_of(evaluation: Evaluation) -> Finding:
-    (one,) = [finding for finding in evaluation.findings if not metrics.is_count(finding.metric)]
+    (one,) = [finding for finding in evaluation.findings if finding.metric not in metrics.COUNTS]
     return one
 
 

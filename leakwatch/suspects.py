@@ -1,0 +1,66 @@
+"""Who looks like leaking, of the series under watch: processes to look into, and the findings that will name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.analysis.count_findings import count_target
+from leakwatch.analysis.findings import finding_id
+from leakwatch.model import SUSPECT, Target, TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.state import SeriesState
+    from leakwatch.roster import Roster
+
+_OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
+
+
+def processes_of(target: Target, roster: Roster) -> Collection[Target]:
+    """Return the processes whose memory a series is about, none for the kernel's."""
+    if target.kind is TargetKind.PROCESS:
+        return (target,)
+    if target.kind is TargetKind.SERVICE:
+        return [info.identity.target for info in roster.members(target)]
+    return ()
+
+
+def suspected_ids(series: Mapping[Key, SeriesState], roster: Roster) -> frozenset[str]:
+    """Return the ids of the findings that a series under suspicion is part of."""
+    return frozenset(finding_id(_named(key, roster)) for key, state in series.items() if state.is_suspected)
+
+
+def _named(key: Key, roster: Roster) -> Target:
+    """Return the target that the finding a series is part of has its id from."""
+    metric, target = key
+    if target.kind is TargetKind.HOST:
+        return Target(TargetKind.HOST, metric)
+    info = roster.process(target) if target.kind is TargetKind.PROCESS else None
+    if info is None or info.service is None:
+        return target
+    return count_target(info.service.target, metric) if metric in metrics.COUNTS else info.service.target
+
+
+def suspects_of(series: Mapping[Key, SeriesState], roster: Roster) -> frozenset[Target]:
+    """Return the processes that look like leaking, themselves or as part of their service."""
+    suspects: set[Target] = set()
+    for (metric, target), state in series.items():
+        if metric in metrics.COUNTS:
+            continue  # what its memory is said to be does not decide about them
+        if state.is_suspected or (state.assessment and state.assessment.verdict in SUSPECT):
+            suspects.update(processes_of(target, roster))
+    return frozenset(suspects)
+
+
+def by_growth(suspects: Iterable[Target], series: Mapping[Key, SeriesState]) -> tuple[Target, ...]:
+    """Return processes in order of how fast each itself grows, as far as that is known, the fastest first."""
+
+    def slope(process: Target) -> float:
+        states = (series.get((metric, process)) for metric in _OF_PROCESS)
+        known = (state.assessment.slope_bytes_per_hour for state in states if state and state.assessment)
+        return max((rate for rate in known if rate is not None), default=0.0)
+
+    return tuple(sorted(suspects, key=slope, reverse=True))
