@@ -144,7 +144,7 @@ def _connected(path: Path, mode: str, *, begin: str = "BEGIN") -> Connection:
     with translated(path):
         connection = _engine(lambda: connect(path, mode), begin).connect()
         try:
-            connection.execute(database.TABLE_NAMES).all()  # SQLite opens the file at the first statement
+            connection.execute(database.TABLE_NAMES).all()  # SQLite reads the schema at the first query
             connection.rollback()
         except BaseException:
             disconnect(connection)

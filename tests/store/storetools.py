@@ -33,6 +33,7 @@ from leakwatch.model import (
     Tick,
 )
 from leakwatch.store import engine
+from leakwatch.store.driver import connect_to_write
 from leakwatch.store.reader import Reader
 from leakwatch.store.unsealed import block_rows, sample_rows
 from leakwatch.store.writer import Writer
@@ -229,6 +230,16 @@ def read_all(path: Path) -> None:
     reader.close()
 
 
+def open_often(path: Path) -> None:
+    """Open the store to write, again and again, until the file ``enough`` lies beside it."""
+    opened = 0
+    print("begun", flush=True)
+    while not path.with_name("enough").exists():
+        connect_to_write(path).close()
+        opened += 1
+    print(opened)
+
+
 def as_user(user: int, verb: str, *arguments: str) -> list[str]:
     """Return the command that does this as another user, which need not be able to read checkout or interpreter."""
     return [sys.executable, __file__, f"--as={user}", verb, *arguments]
@@ -275,7 +286,7 @@ def run() -> int:
     try:
         if verb == "leakwatch":
             return leakwatch(*rest)
-        {"write": write_for_ever, "seal": seal_for_ever, "read": read_all}[verb](Path(rest[0]))
+        {"write": write_for_ever, "open": open_often, "seal": seal_for_ever, "read": read_all}[verb](Path(rest[0]))
     except LeakwatchError as error:
         print(error, file=sys.stderr)
         return error.exit_code
