@@ -89,7 +89,7 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
         try:
             page_bytes = driver.execute("PRAGMA page_size").fetchone()[0]  # as it was made, maybe by an earlier version
             driver.execute(f"PRAGMA wal_autocheckpoint={LOG_BYTES // page_bytes}").fetchall()
-            driver.execute("SELECT count(*) FROM sqlite_master").fetchone()  # SQLite reads the schema at the first query
+            driver.execute("SELECT count(*) FROM sqlite_master").fetchone()  # which reads the schema
         except BaseException:
             driver.close()
             raise
