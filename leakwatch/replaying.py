@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.replay import Settings
+from leakwatch.analysis.hosted import Settings
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.knobs import criteria_of
+from leakwatch.metrics import MEMINFO
 
 if TYPE_CHECKING:
     from leakwatch.analysis.criteria import LeakCriteria
@@ -19,12 +20,12 @@ def settings_of(config: Config) -> Settings:
 
     def criteria_for(subject: Subject) -> LeakCriteria:
         if subject.kind in (SubjectKind.SLAB, SubjectKind.KERNEL):
-            chosen = config.thresholds_for("kernel", subject.field, subject.service)
+            metric = MEMINFO[subject.field].name if subject.field in MEMINFO else subject.field
+            chosen = config.thresholds_for("kernel", subject.field, subject.service, metric)
         else:
-            name = subject.service.partition("/")[2] or subject.service
-            chosen = config.thresholds_for("process", name)
+            chosen = config.thresholds_for("process", subject.owner)
             if chosen is config.thresholds:
-                chosen = config.thresholds_for("service", name)
-        return criteria_of(chosen)
+                chosen = config.thresholds_for("service", subject.owner)
+        return criteria_of(chosen, counted=bool(subject.count))
 
     return Settings(config.analysis.windows_s, criteria_for)

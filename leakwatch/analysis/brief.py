@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakwatch.analysis.counts import counted
 from leakwatch.analysis.measure import measure
 from leakwatch.analysis.rules import T95
 from leakwatch.analysis.spans import BLOCKS
@@ -54,13 +55,12 @@ def look_briefly(capture: Capture, found: Assessment, criteria: LeakCriteria) ->
     if not all(test.passed for test in tests):
         return found
     reason = f"grows over {format_duration(window_s)}, which is too short to tell for how long; {found.reason}"
-    grown = max(0, round(growth))
-    since = int(capture.times_ms[0])
-    return replace(
+    watched = replace(
         found,
         verdict=Verdict.WATCH,
         evidence=(*tests, *found.evidence),
         reason=reason,
-        grown_bytes=grown,
-        since_ms=since,
+        grown_bytes=max(0, round(growth)),
+        since_ms=int(capture.times_ms[0]),
     )
+    return counted(watched) if found.unit == "count" else watched

@@ -76,12 +76,9 @@ class _Hit:
     tests: tuple[Criterion, ...]
 
 
-def is_sparse(capture: Capture, windows_s: tuple[int, ...]) -> bool:
-    """Return whether the first samples are too far apart for blocks."""
-    gaps = np.diff(capture.times_ms[: LEAST + 1])
-    gaps = gaps[gaps > 0]
-    unit_s = plan_of(windows_s, 1.0).unit_s
-    return len(gaps) > 0 and float(np.median(gaps)) / 1000 > SPARSE_UNITS * unit_s
+def is_sparse(interval_s: float, windows_s: tuple[int, ...]) -> bool:
+    """Return whether samples are too far apart for blocks."""
+    return interval_s > SPARSE_UNITS * plan_of(windows_s, 1.0).unit_s
 
 
 def replay_sparse(capture: Capture, criteria: LeakCriteria) -> Outcome:

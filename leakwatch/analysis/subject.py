@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from leakwatch import metrics
 from leakwatch.slabnames import gives_back
 
 
@@ -37,9 +38,26 @@ class Subject:
     """True for what the kernel gives back when asked, False for other slab caches, None where it is no question."""
     grows: bool
     """False for fields whose rise is no growth of use: what is free, what there is in all."""
+    quantity: str = ""
+    """What is measured of it, as in ``proc/NAME/pss``; empty for what its kind is measured by."""
+
+    @property
+    def owner(self) -> str:
+        """The process, service or program it is about, as thresholds name it."""
+        whose = self.service.removesuffix(f"/{self.quantity}") if self.quantity else self.service
+        return whose.partition("/")[2] or whose
+
+    @property
+    def count(self) -> str:
+        """The metric of what is counted, one of ``metrics.COUNTS``; empty where the series is of bytes."""
+        metric = self.field if self.kind is SubjectKind.KERNEL else _COUNTED.get(self.quantity.partition(".")[0], "")
+        return metric if metric in metrics.COUNTS else ""
 
 
-_QUANTITY = re.compile(r"/(?:uss|pss|anon)$")
+_COUNTED = {metric.partition(".")[2]: metric for metric in metrics.PROCESS_COUNTS}
+_QUANTITY = re.compile(r"/(uss|pss|anon)$")
+_OF_PROCESS = re.compile(rf"/(uss|pss|anon|(?:{'|'.join(_COUNTED)})(?:\.[a-z0-9_]+)?)$")
+"""Open files by their sort, too: ``/fds.socket``."""
 _LIFETIME = re.compile(r"#([0-9]{1,9})$")
 _PID = re.compile(r"(?<=[^/])\[[0-9]{1,10}\]$")
 _SLAB_PREFIXES = ("slab/", "kernel/slab:")
@@ -63,7 +81,7 @@ _NO_USE_PREFIX = "DirectMap"
 
 def subject_of(name: str) -> Subject:
     """Return what the series of this name is; any text is a name."""
-    quantity = _QUANTITY.search(name)
+    quantity = (_OF_PROCESS if name.startswith("proc/") else _QUANTITY).search(name)
     bare = name[: quantity.start()] if quantity else name
     slab = bare.startswith(_SLAB_PREFIXES)
     numbered = None if slab and _TWIN.search(bare) else _LIFETIME.search(bare)
@@ -73,10 +91,11 @@ def subject_of(name: str) -> Subject:
     whose = _PID.sub("", bare) if process else bare
     service = whose + quantity[0] if quantity else whose
     lifetime = int(numbered[1]) if numbered else 0
+    measured = quantity[1] if quantity else ""
     if process:
-        return Subject(SubjectKind.PROCESS, service, lifetime, "", reclaimable=None, grows=True)
+        return Subject(SubjectKind.PROCESS, service, lifetime, "", reclaimable=None, grows=True, quantity=measured)
     if bare.startswith("group/"):
-        return Subject(SubjectKind.GROUP, service, lifetime, "", reclaimable=None, grows=True)
+        return Subject(SubjectKind.GROUP, service, lifetime, "", reclaimable=None, grows=True, quantity=measured)
     return _of_kernel(bare, service, lifetime)
 
 

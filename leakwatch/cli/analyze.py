@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from leakwatch.analysis.replay import Settings
+    from leakwatch.analysis.hosted import Settings
     from leakwatch.model import Verdict
     from leakwatch.report.judged import Judged
 
@@ -24,6 +24,7 @@ A file has a header and a line a sample, plain or gzip, - for standard input:
 time: seconds since 1970, or RFC 3339 with an offset; in the order of sampling, at any interval.  value: bytes.
 series: proc/NAME[PID], and proc/NAME#1, #2 for successive lives of it; group/NAME for the sum over a service's
 processes; slab/CACHE; kernel/FIELD of meminfo; vmalloc/CALLER; /uss or /pss may follow; or any other name.
+/fds, /threads, /mappings, /children or /zombies after a process: a number instead of bytes.
 
 examples:
   leakwatch analyze capture.csv.gz

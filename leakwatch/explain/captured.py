@@ -6,9 +6,9 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.replay import interval_s, replay
+from leakwatch.analysis.hosted import hosted
+from leakwatch.analysis.replay import replay
 from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.sparse import is_sparse
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.errors import FindingNotFoundError, UsageError
 from leakwatch.escape import printable
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leakwatch.analysis.capture import Capture
-    from leakwatch.analysis.replay import Settings
-    from leakwatch.analysis.subject import Subject
+    from leakwatch.analysis.hosted import Settings
 
 MOST_NAMED = 10
 _PID = re.compile(r"\[([0-9]{1,10})\]")
@@ -38,31 +37,30 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
     Raises FindingNotFoundError where none is called so, UsageError where a name is needed.
     """
     at = _find(captures, named)
-    capture = captures[at]
-    subject = capture.subject
+    name, subject = captures[at].name, captures[at].subject
+    one = hosted(captures, settings)[at]
     outcome = replay(captures, settings)[at]  # with the others: earlier lives and siblings teach it
-    pid = _PID.search(capture.name) if subject.kind is SubjectKind.PROCESS else None
-    sparse = is_sparse(capture, settings.windows_s)
+    pid = _PID.search(name) if subject.kind is SubjectKind.PROCESS else None
     return Case(
-        name=capture.name,
-        what=What.VMALLOC if capture.name.startswith("vmalloc/") else _WHAT[subject.kind],
+        name=name,
+        what=_what_of(captures[at]),
         assessment=outcome.assessment,
-        as_of_ms=int(capture.times_ms[-1]),
-        plan=plan_of(settings.windows_s, interval_s(capture)),
-        criteria=settings.criteria_for(subject),
-        field=subject.field,
+        as_of_ms=int(captures[at].times_ms[-1]),
+        plan=plan_of(settings.windows_s, one.interval_s),
+        criteria=one.criteria,
+        field=subject.count or subject.field,
         pid=int(pid[1]) if pid else None,
         climb=outcome.climb,
         ground=outcome.ground,
-        sparse=sparse,
-        at_most_watch=_at_most_watch(subject, captures),
+        sparse=one.is_sparse,
+        at_most_watch=one.at_most_watch,
     )
 
 
-def _at_most_watch(subject: Subject, captures: Sequence[Capture]) -> bool:
-    """Return whether growth of it is never called a leak, as ``analysis.replay`` has it."""
-    kernel = any(one.name.startswith("kernel/") and one.subject.kind is SubjectKind.KERNEL for one in captures)
-    return not subject.grows or (bool(subject.reclaimable) and kernel)
+def _what_of(capture: Capture) -> What:
+    if capture.subject.count and capture.subject.kind is SubjectKind.PROCESS:
+        return What.COUNT
+    return What.VMALLOC if capture.name.startswith("vmalloc/") else _WHAT[capture.subject.kind]
 
 
 def _find(captures: Sequence[Capture], named: str | None) -> int:

@@ -10,7 +10,7 @@ from leakwatch.escape import printable
 from leakwatch.model import Assessment, Verdict
 from leakwatch.report import incident_words, words
 from leakwatch.report.columns import WIDEST, aligned
-from leakwatch.report.json_values import integer
+from leakwatch.report.json_values import growth
 from leakwatch.report.judged import source, text
 from leakwatch.units import format_duration
 
@@ -60,11 +60,16 @@ def as_object(one: Replayed) -> dict[str, Any]:
         | {
             "series": text(one.series),
             "verdict": str(one.assessment.verdict),
-            "slope_bytes_per_hour": integer(one.assessment.slope_bytes_per_hour),
+            **_slope(one.assessment),
             "first_alert": alerts[0][0] if alerts else None,
             "alerts": alerts,
         }
     )
+
+
+def _slope(found: Assessment) -> dict[str, Any]:
+    """Return a slope without its interval."""
+    return {name: value for name, value in growth(found, found.unit).items() if name.endswith("_per_hour")}
 
 
 def lines(rows: Iterable[Replayed]) -> str:

@@ -11,8 +11,8 @@ from leakwatch.escape import printable
 from leakwatch.model import SEVERITY, Assessment, Verdict
 from leakwatch.report import words
 from leakwatch.report.columns import WIDEST, aligned, coloured
-from leakwatch.report.json_values import criterion, finite, integer, time, window
-from leakwatch.units import format_bytes
+from leakwatch.report.json_values import criterion, finite, growth, time, window
+from leakwatch.units import format_amount
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -34,18 +34,19 @@ class Judged:
 def as_object(one: Judged) -> dict[str, Any]:
     """Return the object of one series."""
     found = one.assessment
+    number = found.unit == "count"
     return source(one.file) | {
         "series": text(one.series),
         "verdict": str(found.verdict),
-        "slope_bytes_per_hour": integer(found.slope_bytes_per_hour),
-        "slope_low": integer(found.slope_low),
-        "slope_high": integer(found.slope_high),
+        "unit": found.unit or "bytes",
+        **growth(found, found.unit),
         "since": time(found.since_ms),
-        "grown_bytes": found.grown_bytes,
-        "current_bytes": found.current_bytes,
+        "grown_bytes": None if number else found.grown_bytes,
+        "current_bytes": None if number else found.current_bytes,
+        **({"grown_count": found.grown_bytes, "current_count": found.current_bytes} if number else {}),
         "confidence": finite(found.confidence),
         "reason": found.reason,
-        "windows": [window(trend) for trend in found.windows],
+        "windows": [window(trend, found.unit) for trend in found.windows],
         "evidence": [criterion(test) for test in found.evidence],
     }
 
@@ -110,7 +111,7 @@ def _cells(row: Judged) -> tuple[str, ...]:
         words.rate_of(found),
         words.per_day_of(found),
         words.grown_of(found),
-        format_bytes(found.current_bytes),
+        format_amount(found.current_bytes, found.unit),
     )
 
 

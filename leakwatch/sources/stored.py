@@ -20,7 +20,7 @@ from leakwatch.roster import Roster
 from leakwatch.sources.series_names import FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from leakwatch.analysis.derive import Key
     from leakwatch.config import IgnoreConfig
@@ -32,9 +32,13 @@ _NEEDED = frozenset({
     metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES,
     metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
     metrics.KERNEL_CPU_LISTS,
-    *(name for name in FIELDS if metrics.is_judged(name)),
+    *(name for name in FIELDS if metrics.is_judged(name)), *metrics.COUNTS,
 })  # fmt: skip
 """What is stored of the series that are judged; the rest of the samples is not read at all."""
+_QUANTITIES = {metric: metric.partition(".")[2] for metric in metrics.PROCESS_COUNTS} | {
+    metrics.PROCESS_ANON_SWAP: "anon"
+}
+"""How the names of a process's series end, but for its USS."""
 
 
 class _Series:
@@ -74,11 +78,18 @@ def stored_captures(
     present = _Present(lifetimes, Roster(ignore))
     found: dict[Key, _Series] = defaultdict(_Series)
     for head, values in reader.history(heads, _NEEDED):
-        for key, value in judged_values(values, present.services(head.ts_ms)).items():
+        services = present.services(head.ts_ms)
+        for key, value in (judged_values(values, services) | _counts(values, services)).items():
             found[key].add(head.ts_ms, value)
     infos = {one.info.identity.target: one.info for one in lifetimes}
     shown = {key: series for key, series in found.items() if not _ignored(key, ignore)}
     return _captures(shown, infos)
+
+
+def _counts(values: Mapping[Key, int], services: Iterable[tuple[Target, Service | None]]) -> dict[Key, int]:
+    """Return the counts of those that were there and watched, and of the machine, as ``tallies`` has them."""
+    there = {target for target, _ in services} | {HOST}
+    return {key: value for key, value in values.items() if key[0] in metrics.COUNTS and key[1] in there}
 
 
 class _Present:
@@ -132,11 +143,11 @@ def _names(key: Key, infos: Mapping[Target, ProcessInfo]) -> tuple[str, str]:
     metric, target = key
     if target.kind is TargetKind.PROCESS:
         info = infos[target]
-        quantity = "/anon" if metric == metrics.PROCESS_ANON_SWAP else ""
+        quantity = f"/{_QUANTITIES[metric]}" if metric in _QUANTITIES else ""
         service = info.service.name if info.service else info.name
         return f"proc/{info.name}[{info.identity.pid}]{quantity}", f"proc/{service}{quantity}"
     if target.kind is TargetKind.SERVICE:
         return f"group/{target.key.partition(':')[2]}", ""
     if target == HOST:
-        return f"kernel/{FIELDS[metric]}", ""
+        return f"kernel/{FIELDS.get(metric, metric)}", ""
     return f"{target.kind}/{target.key}", ""

@@ -8,7 +8,8 @@ from analysis_shapes import CRITERIA, DEFAULT, MIB, START_MS
 
 from leakwatch.analysis.brief import LEAST_SAMPLES, look_briefly
 from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.replay import Settings, replay
+from leakwatch.analysis.hosted import Settings
+from leakwatch.analysis.replay import replay
 from leakwatch.analysis.subject import subject_of
 from leakwatch.model import Assessment, Verdict
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.analysis.capture import Capture
+from leakwatch.analysis.hosted import Settings
 from leakwatch.analysis.measure import measure
-from leakwatch.analysis.replay import Settings, replay
+from leakwatch.analysis.replay import replay
 from leakwatch.analysis.rules import T95
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, plan_of
 from leakwatch.analysis.state import SeriesState

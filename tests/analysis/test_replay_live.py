@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from leakwatch.analysis.assess import answer
 from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.gridding import look_facts, segments_of
-from leakwatch.analysis.replay import Settings, interval_s, replay
+from leakwatch.analysis.hosted import Settings, interval_s
+from leakwatch.analysis.replay import replay
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.sparse import is_sparse
 from leakwatch.analysis.state import SeriesState
@@ -184,7 +185,7 @@ def test_a_replay_says_what_a_live_series_said(kind: Kind, when: str) -> None:
     for seed in range(first, first + kind[3]):
         shape = list(SHAPES)[seed % len(SHAPES)]
         capture = made(shape, when, kind, seed)
-        assert not is_sparse(capture, kind[0])
+        assert not is_sparse(interval_s(capture), kind[0])
         alerts, _, said = said_live(capture, kind[0])
         outcome = replayed(capture, kind[0])
         assert list(outcome.alerts) == alerts, shape
@@ -276,7 +277,7 @@ def test_a_sparse_series_never_looks_ahead(shape: str, seed: int, every_s: int, 
     if uneven:
         t += rng.uniform(0, 0.8, 70) * every_s
     capture = captured("x", t, SHAPES[shape](np.arange(70) * 1.0, rng))
-    assert is_sparse(capture, DEFAULT)
+    assert is_sparse(interval_s(capture), DEFAULT)
     whole, part = replayed(capture, DEFAULT), upto(capture, stop)
     outcome = replayed(part, DEFAULT)
     assert list(outcome.alerts) == cut_at(whole.alerts, int(part.times_ms[-1]))

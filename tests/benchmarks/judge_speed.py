@@ -27,9 +27,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakwatch.analysis import judging
 from leakwatch.analysis import replay as replaying
 from leakwatch.analysis.assess import answer
 from leakwatch.analysis.capture import Capture
+from leakwatch.analysis.hosted import hosted
 from leakwatch.analysis.lives import NO_LIVES
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
@@ -50,7 +52,7 @@ HOURS = np.arange(SAMPLES) / 60
 PARTS = (
     (replaying, "all_segments", "blocks"),
     (replaying, "all_looks", "blocks"),
-    (replaying.Judging, "answers", "windows"),
+    (judging.Judging, "answers", "windows"),
 )
 """Functions of the replay by what they are part of; everything else is the climb: looks, states, verdicts."""
 
@@ -124,10 +126,9 @@ def judge_once(series: list[Capture]) -> None:
     plan = plan_of(settings.windows_s, INTERVAL_S)
     for at in range(0, len(series), 1000):
         part = series[at : at + 1000]
-        criteria = [settings.criteria_for(one.subject) for one in part]
-        cut = replaying.series_of(part, criteria, [NO_LIVES] * len(part), plan)
+        cut = replaying.series_of(hosted(part, settings), [NO_LIVES] * len(part), plan)
         asks = [(i, Ask(0, [len(one.facts[0]) - 1], memory=False, whole=True)) for i, one in enumerate(cut)]
-        replaying.Judging(plan, cut).answers(asks)
+        judging.Judging(plan, cut).answers(asks)
 
 
 def cpu_of(action: Callable[[], object]) -> float:

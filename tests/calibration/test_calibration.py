@@ -18,7 +18,8 @@ from calibration_families import HEALTHY, LEAKS, LIVES, ONSET
 
 from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.replay import Settings, replay
+from leakwatch.analysis.hosted import Settings
+from leakwatch.analysis.replay import replay
 from leakwatch.analysis.subject import subject_of
 from leakwatch.model import Verdict
 

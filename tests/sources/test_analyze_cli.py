@@ -59,7 +59,7 @@ def test_jsonl_has_a_line_a_series_in_the_order_of_the_file(leaky: str, capsys: 
     ]
     leak, _, single = found
     assert set(leak) == {
-        "series", "verdict", "slope_bytes_per_hour", "slope_low", "slope_high", "since", "grown_bytes",
+        "series", "verdict", "unit", "slope_bytes_per_hour", "slope_low", "slope_high", "since", "grown_bytes",
         "current_bytes", "confidence", "reason", "windows", "evidence",
     }  # fmt: skip
     assert leak["slope_low"] <= leak["slope_bytes_per_hour"] <= leak["slope_high"]

@@ -69,6 +69,46 @@ def test_the_table_counts_alarms_and_lists_them_by_time(leaky: str, capsys: pyte
     assert "calm" not in out
 
 
+def test_counts_have_units_and_floors_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # GIVEN files kept open, 20 an hour, beside memory that grows by 20 bytes an hour, and files that come and go
+    leak = [f"{time},proc/web[7]/fds,{40 + (time - START) // 180}" for time in range(START, START + 30 * HOUR, 60)]
+    tiny = [line.replace("/fds", "") for line in leak]
+    busy = [f"{time},proc/web[8]/fds,{40 + time // 60 % 7}" for time in range(START, START + 30 * HOUR, 60)]
+    path = write(tmp_path / "files.csv", leak, tiny, busy)
+    # WHEN both commands judge them
+    assert main(["backtest", "--format", "jsonl", path]) == 0
+    backtested = {one["series"]: one for one in lines(capsys)}
+    assert main(["analyze", "--format", "jsonl", path]) == 0
+    analyzed = {one["series"]: one for one in lines(capsys)}
+    assert main(["analyze", path]) == 0
+    table = capsys.readouterr().out
+    assert main(["explain", "--file", path, "proc/web[7]/fds"]) == 0
+    explained = capsys.readouterr().out
+    # THEN the files leak, counted in files, and nothing else does
+    files = analyzed["proc/web[7]/fds"]
+    assert {name: one["verdict"] for name, one in backtested.items()} == {
+        "proc/web[7]/fds": "leak", "proc/web[7]": "ok", "proc/web[8]/fds": "ok",
+    }  # fmt: skip
+    assert backtested["proc/web[7]/fds"]["slope_count_per_hour"] == pytest.approx(20, rel=0.05)
+    assert backtested["proc/web[7]/fds"]["slope_bytes_per_hour"] is None
+    assert START + 5 * HOUR < backtested["proc/web[7]/fds"]["first_alert"] < START + 12 * HOUR
+    assert (files["verdict"], files["unit"], files["grown_bytes"], files["current_bytes"]) == (
+        "leak",
+        "count",
+        None,
+        None,
+    )
+    assert files["slope_count_per_hour"] == pytest.approx(20, rel=0.05)
+    assert files["current_count"] == 40 + 30 * 20 - 1
+    assert all(not test["unit"].startswith("bytes") for test in files["evidence"])
+    assert "+20/h" in table
+    assert "639" in table
+    assert "KiB" not in table + explained
+    # AND why, with what tells where they are opened
+    assert "open files" in explained
+    assert "strace -f -k -e trace=desc,network -p 7" in explained
+
+
 def test_no_alarm_is_an_answer_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backtest", write(tmp_path / "calm.csv", rows("proc/calm[8]", 10))]) == 0
     assert capsys.readouterr().out == "None of 1 series would have been alarmed in 10 series-hours.\n"

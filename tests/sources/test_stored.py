@@ -70,6 +70,9 @@ def at(minute: int) -> Scrape:
             samples.append(Sample(metric, info.identity.target, 100 * info.identity.pid + minute))
         samples.append(Sample(metrics.PROCESS_SWAP, info.identity.target, 10_000))
         samples.append(Sample(metrics.PROCESS_RSS, info.identity.target, 1))
+        if info is not WORKER and minute % 5 == 0:
+            samples.append(Sample(metrics.PROCESS_FDS, info.identity.target, 10 + minute))
+    samples.append(Sample(metrics.IPC_MSG_QUEUES, HOST, 3))
     tick = Tick(START_MS + minute * MINUTE_MS, "boot")
     return Scrape(tick, tuple(samples), tuple(there), (CollectorOutcome("processes", 1, len(there)),))
 
@@ -105,7 +108,9 @@ def judged_live() -> list[Series]:
     for scrape in SCRAPES:
         roster.update(scrape.processes)
         values = {(sample.metric, sample.target): sample.value for sample in scrape.samples}
-        for key, value in judged_values(values, roster.services()).items():
+        there = {HOST, *(target for target, _ in roster.services())}
+        counts = {key: value for key, value in values.items() if key[0] in metrics.COUNTS and key[1] in there}
+        for key, value in (judged_values(values, roster.services()) | counts).items():
             if key[1].key != "quiet-1":
                 out[key].append((scrape.tick.ts_ms, float(value)))
     return list(out.values())
@@ -119,6 +124,8 @@ def test_names_are_those_of_files(found: dict[str, Capture]) -> None:
     assert set(found) == {
         "proc/nginx[1]", "proc/nginx[2]", "proc/nginx[2]#2", "proc/secret[3]/anon", "proc/\udcff\x1b[4]",
         "group/web.service", "slab/dentry", "vmalloc/alloc+0x1", "kernel/SUnreclaim", "kernel/unavailable",
+        "proc/nginx[1]/fds", "proc/nginx[2]/fds", "proc/secret[3]/fds", "proc/\udcff\x1b[4]/fds",
+        "kernel/ipc.msg_queues",
     }  # fmt: skip
 
 
@@ -128,6 +135,13 @@ def test_subjects_know_the_service_that_the_name_does_not_tell(found: dict[str, 
     assert found["proc/secret[3]/anon"].subject.service == "proc/secret/anon"
     assert found["group/web.service"].subject.kind is SubjectKind.GROUP
     assert found["slab/dentry"].subject.reclaimable is True
+
+
+def test_counts_are_known_as_such(found: dict[str, Capture]) -> None:
+    files, queues = found["proc/nginx[1]/fds"].subject, found["kernel/ipc.msg_queues"].subject
+    assert (files.count, files.service, files.owner) == (metrics.PROCESS_FDS, "proc/web.service/fds", "web.service")
+    assert queues.count == metrics.IPC_MSG_QUEUES
+    assert found["proc/nginx[1]"].subject.count == ""
 
 
 def test_a_sum_is_left_out_when_one_could_not_be_read(found: dict[str, Capture]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leakwatch import metrics
 from leakwatch.analysis.subject import Subject, SubjectKind, subject_of
 from leakwatch.slabnames import gives_back
 
@@ -23,9 +24,6 @@ PROCESS, GROUP, SLAB, KERNEL, OTHER = SubjectKind
         ("proc/a[1][2]", PROCESS, "proc/a[1]", 0),
         ("proc/[12]", PROCESS, "proc/[12]", 0),
         ("proc/kworker/0:1[12]", PROCESS, "proc/kworker/0:1", 0),
-        ("proc/x[1]/uss", PROCESS, "proc/x/uss", 0),
-        ("proc/x[7]/pss", PROCESS, "proc/x/pss", 0),
-        ("proc/x#3/uss", PROCESS, "proc/x/uss", 3),
         ("group/nginx.service", GROUP, "group/nginx.service", 0),
         ("group/nginx#2", GROUP, "group/nginx", 2),
         ("relay-0287862e", OTHER, "relay-0287862e", 0),
@@ -36,6 +34,38 @@ PROCESS, GROUP, SLAB, KERNEL, OTHER = SubjectKind
 )
 def test_processes_groups_and_others(name: str, kind: SubjectKind, service: str, lifetime: int) -> None:
     assert subject_of(name) == Subject(kind, service, lifetime, "", reclaimable=None, grows=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "service", "lifetime", "quantity", "count"),
+    [
+        ("proc/x[1]/uss", PROCESS, "proc/x/uss", 0, "uss", ""),
+        ("proc/x[7]/pss", PROCESS, "proc/x/pss", 0, "pss", ""),
+        ("proc/x#3/uss", PROCESS, "proc/x/uss", 3, "uss", ""),
+        ("group/x.service/uss", GROUP, "group/x.service/uss", 0, "uss", ""),
+        ("proc/x[1]/fds", PROCESS, "proc/x/fds", 0, "fds", metrics.PROCESS_FDS),
+        ("proc/x#2/threads", PROCESS, "proc/x/threads", 2, "threads", metrics.PROCESS_THREADS),
+        ("proc/a/b[1]/mappings", PROCESS, "proc/a/b/mappings", 0, "mappings", metrics.PROCESS_MAPPINGS),
+        ("proc/x[1]/fds.io_uring", PROCESS, "proc/x/fds.io_uring", 0, "fds.io_uring", metrics.PROCESS_FDS),
+        ("proc/x[1]/zombies", PROCESS, "proc/x/zombies", 0, "zombies", metrics.PROCESS_ZOMBIES),
+        ("proc/x[1]/children", PROCESS, "proc/x/children", 0, "children", metrics.PROCESS_CHILDREN),
+    ],
+)
+def test_what_is_measured(name: str, kind: SubjectKind, service: str, lifetime: int, quantity: str, count: str) -> None:
+    found = subject_of(name)
+    assert found == Subject(kind, service, lifetime, "", reclaimable=None, grows=True, quantity=quantity)
+    assert found.count == count
+    assert found.owner == service.partition("/")[2].removesuffix(f"/{quantity}")
+
+
+@pytest.mark.parametrize("name", ["proc/fds[1]", "x/fds", "group/x/fds", "kernel/x/fds", "slab/fds", "proc/x[1]/rss"])
+def test_what_is_no_count(name: str) -> None:
+    assert subject_of(name).count == ""
+
+
+@pytest.mark.parametrize("metric", metrics.IPC_COUNTS)
+def test_what_the_kernel_counts(metric: str) -> None:
+    assert subject_of(f"kernel/{metric}").count == metric
 
 
 @pytest.mark.parametrize(

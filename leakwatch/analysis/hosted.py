@@ -1,0 +1,93 @@
+"""What the series of one host are before any is judged.
+
+How often each is sampled, where the daemon would have begun to judge it, and whether it is ever called a leak: some of
+that the series say of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch.analysis.counts import RISEN_SHARE
+from leakwatch.analysis.criteria import COUNT_RATIO
+from leakwatch.analysis.sparse import is_sparse
+from leakwatch.analysis.subject import SubjectKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.subject import Subject
+
+_FIRST = 9
+"""Samples by which a series' interval is known: no later one is looked at."""
+USUAL_S = 60.0
+"""The interval of a series of one sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What of the configuration a replay needs."""
+
+    windows_s: tuple[int, ...]
+    criteria_for: Callable[[Subject], LeakCriteria]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hosted:
+    """One series of a host, ready to be judged."""
+
+    capture: Capture
+    """Of a count only from where it has risen, maybe nothing: the daemon judges none before."""
+    criteria: LeakCriteria
+    interval_s: float
+    is_sparse: bool
+    """Sampled too slowly for windows of blocks."""
+    at_most_watch: bool
+    """Its growth is never called a leak."""
+
+
+def hosted(captures: Sequence[Capture], settings: Settings) -> list[Hosted]:
+    """Return every series of one host, in the order given."""
+    told = any(one.name.startswith("kernel/") and one.subject.kind is SubjectKind.KERNEL for one in captures)
+    out = []
+    for capture, interval_s in zip(captures, _intervals_s(captures), strict=True):
+        subject, criteria = capture.subject, settings.criteria_for(capture.subject)
+        # Where a capture has the kernel's own counters, growth of what the kernel gives back when asked is held against
+        # available memory, as the daemon does. Slab caches alone leave nothing but their shape to go by.
+        mild = not subject.grows or (bool(subject.reclaimable) and told)
+        judged = _since_risen(capture, criteria) if subject.count else capture
+        out.append(Hosted(judged, criteria, interval_s, is_sparse(interval_s, settings.windows_s), mild))
+    return out
+
+
+def interval_s(capture: Capture) -> float:
+    """Return the usual time between the first samples, in seconds."""
+    gaps = np.diff(capture.times_ms[:_FIRST])
+    gaps = gaps[gaps > 0]
+    return float(np.median(gaps)) / 1000 if len(gaps) else USUAL_S
+
+
+def _intervals_s(captures: Sequence[Capture]) -> list[float]:
+    """Return the interval of each series.
+
+    A count is taken now and then until it has risen, and at every tick some time after: its interval is that of the
+    series beside it, where they are taken more often.
+    """
+    own = [interval_s(capture) for capture in captures]
+    counts = [bool(capture.subject.count) for capture in captures]
+    tick_s = min((found for found, count in zip(own, counts, strict=True) if not count), default=float("inf"))
+    return [min(found, tick_s) if count else found for found, count in zip(own, counts, strict=True)]
+
+
+def _since_risen(capture: Capture, criteria: LeakCriteria) -> Capture:
+    """Return the samples from where the count has risen, as ``counts.CountScreen`` has it."""
+    lowest = np.minimum.accumulate(capture.values)
+    least = RISEN_SHARE * np.maximum(COUNT_RATIO * lowest, criteria.min_growth_bytes)
+    risen = np.flatnonzero(capture.values - lowest >= least)
+    first = int(risen[0]) if len(risen) else len(capture.values)
+    return replace(capture, times_ms=capture.times_ms[first:], values=capture.values[first:])
