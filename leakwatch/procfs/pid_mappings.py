@@ -27,6 +27,8 @@ _FLAGS = re.compile(rb"\nVmFlags:([a-z0-9 ]*)")
 _BEGIN = re.compile(rb"\n[0-9a-f]+-[0-9a-f]+ ")
 _LONGEST = 1 << 14
 """Bytes one mapping takes at most: a path has 4096, each of which may be escaped by four."""
+_LARGEST = 1 << 57
+"""Bytes of the largest address space there is, x86's with five levels of page tables (Documentation/arch/x86)."""
 _ESCAPED_NEWLINE = b"\\012"
 
 
@@ -94,6 +96,8 @@ def parse(data: bytes) -> Piece:
         for (start, end, permissions, device, inode, path), flag, rss, pss, clean, dirty, hugetlb, swap, swap_pss,
         anonymous in zip(headers, flags, *columns, strict=True)
     ]  # fmt: skip
+    if not all(0 < one.end - one.start <= _LARGEST for one in found):
+        raise MalformedError("smaps: a mapping that ends before it begins, or is larger than any address space")
     return Piece(found, frozenset(lacking))
 
 

@@ -70,7 +70,16 @@ def test_given_a_kernel_without_swap_or_hugetlb_lines_swap_is_none_not_zero() ->
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\n", b"nothing of the kind\n", mapping(b"a") + mapping(b"b")[:-60], mapping(b"a")[:90]]
+    "data",
+    [
+        b"",
+        b"\n",
+        b"nothing of the kind\n",
+        mapping(b"a") + mapping(b"b")[:-60],
+        mapping(b"a")[:90],
+        mapping(b"a", -8),
+        mapping(b"a", 1 << 48),
+    ],
 )
 def test_a_file_that_is_none_or_cut_short_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedError):
