@@ -128,6 +128,13 @@ class ProcFS:
             self._has_rollup = exists(f"{self.root}/{pid}/smaps_rollup")
         return use
 
+    def memory_summed(self, pid: int) -> tuple[pid_smaps.MemoryUse, int | None] | Absence:
+        """Return the memory as the sum of smaps and its size, as smem has it; UNSUPPORTED where a tree has no smaps.
+
+        Dearer than ``memory`` by 6 us a mapping, and below its PSS by up to 1 KiB a mapping.
+        """
+        return process.read_smaps(self.root, pid, pid_smaps.parse_sums)
+
     def mappings(self, pid: int, at_most: int | None = None) -> mappings.Mapped | Absence:
         """Return every mapping with the sums of all; SKIPPED where there are more than ``at_most``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pwd
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -97,16 +97,18 @@ def _sums(procfs: ProcFS, stat: PidStat, named: Mapping[str, NameUse], wanted: W
     if wanted.mapping is not None:
         chosen = matching(named, wanted.mapping)
         return of_names(chosen) if chosen else None
-    sums = of_names(named)
-    # The size is as the kernel counts it, without the page it shows as [vsyscall]: the same as where totals are read.
-    return replace(sums, vss_bytes=stat.vsize_bytes) if stat.vsize_bytes else sums
+    return of_names(named)
 
 
 def _totals(procfs: ProcFS, stat: PidStat) -> Sums | Absence:
-    use = procfs.memory(stat.pid)
-    if isinstance(use, Absence):
-        return use
-    vss_bytes = stat.vsize_bytes
+    found = procfs.memory_summed(stat.pid)
+    if isinstance(found, Absence) and found.reason is AbsenceReason.UNSUPPORTED:  # a tree copied without smaps
+        only = procfs.memory(stat.pid)
+        found = only if isinstance(only, Absence) else (only, None)
+    if isinstance(found, Absence):
+        return found
+    use, size_bytes = found
+    vss_bytes = size_bytes or stat.vsize_bytes
     if not vss_bytes:  # its main thread has ended, whose files show zeros
         statm = procfs.statm(stat.pid)
         if isinstance(statm, Absence):
