@@ -23,7 +23,9 @@ class Capture:
     times_ms: NDArray[np.int64]
     """UTC; goes back where the clock was set, and never stays the same from one sample to the next."""
     values: NDArray[np.float64]
-    """Bytes."""
+    """Bytes, or a number where the subject is a count."""
+    array: tuple[int, float] | None = None
+    """Of a cache that the kernel gives back, where known: what ``reclaim.array_of`` says."""
 
     @property
     def sampled_s(self) -> float:

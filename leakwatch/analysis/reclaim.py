@@ -63,13 +63,23 @@ def _milder(judged: Judged, why: str, unavailable: Assessment | None) -> Judged:
     return replace(judged, assessment=replace(found, verdict=Verdict.OK, reason=reason))
 
 
+def array_of(objects: int, object_bytes: int) -> tuple[int, float]:
+    """Return the size of the kmalloc cache that has the arrays of a cache, and their bytes for each byte it grows by.
+
+    ``objects`` fit in one of its slabs.
+    """
+    array = next((known for known in _CLASSES if known >= objects * _POINTER), 0)
+    return array, array / (objects * object_bytes)
+
+
 def _goes_along(judged: Judged, arrays: Mapping[int, float]) -> bool:
-    size = _class_named(judged.target.key)
+    size = class_named(judged.target.key)
     slope = judged.assessment.slope_bytes_per_hour or 0.0
     return size is not None and arrays.get(size, 0.0) >= PART_OF_TOTAL * slope > 0
 
 
-def _class_named(cache: str) -> int | None:
+def class_named(cache: str) -> int | None:
+    """Return the size of the objects of a plain kmalloc cache, None of any other."""
     found = _PLAIN.fullmatch(cache.partition("@")[0])
     return None if found is None else int(found[1]) * (1024 if found[2] else 1)
 
@@ -82,6 +92,6 @@ def _arrays(judged: Sequence[Judged], facts: KernelFacts) -> dict[int, float]:
         objects, size = facts.slab_objects.get(key, 0), facts.object_bytes.get(key, 0)
         if one.target.kind is not TargetKind.SLAB or not facts.reclaimable.get(key) or not objects * size or slope <= 0:
             continue
-        array = next((known for known in _CLASSES if known >= objects * _POINTER), 0)
-        grown[array] = grown.get(array, 0.0) + slope / (objects * size) * array
+        array, share = array_of(objects, size)
+        grown[array] = grown.get(array, 0.0) + slope * share
     return grown

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakwatch.analysis.along import without_alarms_along
 from leakwatch.analysis.counts import RISEN_SHARE, counted
 from leakwatch.analysis.gridding import all_looks, all_segments, segments_of
 from leakwatch.analysis.hosted import Hosted, Settings, hosted
@@ -64,7 +65,9 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
             series = series_of([host[at] for at in those], [lives[at] for at in those], plan)
             _walked(series, plan)
             outcomes |= {at: _outcome(host[at].capture, one) for at, one in zip(those, series, strict=True)}
-        outcomes |= {at: _milder(outcomes[at], capped_to_watch=host[at].at_most_watch) for at in chunk}
+        for at in chunk:
+            milder = _milder(outcomes[at], capped_to_watch=host[at].at_most_watch)
+            outcomes[at] = without_alarms_along(milder, captures[at], captures)
     return [_noticed(_in_units(outcomes[at], one), one.capture, step_s) for at, one in enumerate(host)]
 
 

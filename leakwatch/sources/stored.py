@@ -13,6 +13,8 @@ import numpy as np
 from leakwatch import metrics
 from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.derive import judged_values
+from leakwatch.analysis.kernel_facts import KernelFacts
+from leakwatch.analysis.reclaim import array_of
 from leakwatch.analysis.subject import subject_of
 from leakwatch.config import matches
 from leakwatch.model import HOST, TargetKind
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
 _NEEDED = frozenset({
     metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES,
     metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
-    metrics.KERNEL_CPU_LISTS,
+    metrics.KERNEL_CPU_LISTS, metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.SLAB_OBJECTS,
     *(name for name in FIELDS if metrics.is_judged(name)), *metrics.COUNTS,
 })  # fmt: skip
-"""What is stored of the series that are judged; the rest of the samples is not read at all."""
+"""What is stored of the series that are judged, and of what they are judged by; the rest is not read at all."""
 _QUANTITIES = {metric: metric.partition(".")[2] for metric in metrics.PROCESS_COUNTS} | {
     metrics.PROCESS_ANON_SWAP: "anon"
 }
@@ -77,13 +79,16 @@ def stored_captures(
     lifetimes = reader.lifetimes()
     present = _Present(lifetimes, Roster(ignore))
     found: dict[Key, _Series] = defaultdict(_Series)
+    facts = KernelFacts()
     for head, values in reader.history(heads, _NEEDED):
         services = present.services(head.ts_ms)
+        for (metric, target), value in values.items():
+            facts.note(metric, target, value)
         for key, value in (judged_values(values, services) | _counts(values, services)).items():
             found[key].add(head.ts_ms, value)
     infos = {one.info.identity.target: one.info for one in lifetimes}
     shown = {key: series for key, series in found.items() if not _ignored(key, ignore)}
-    return _captures(shown, infos)
+    return _captures(shown, infos, facts)
 
 
 def _counts(values: Mapping[Key, int], services: Iterable[tuple[Target, Service | None]]) -> dict[Key, int]:
@@ -123,7 +128,7 @@ def _ignored(key: Key, ignore: IgnoreConfig) -> bool:
     return matches(ignore.kernel, target.key, metric, metrics.title(metric))
 
 
-def _captures(found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo]) -> list[Capture]:
+def _captures(found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo], facts: KernelFacts) -> list[Capture]:
     taken: Counter[str] = Counter()
     captures = []
     for key, series in found.items():
@@ -134,8 +139,16 @@ def _captures(found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo])
         subject = subject_of(name)
         if service:
             subject = replace(subject, service=service)
-        captures.append(Capture(name, subject, np.array(series.times_ms), np.array(series.values)))
+        times_ms, values = np.array(series.times_ms), np.array(series.values)
+        captures.append(Capture(name, subject, times_ms, values, _array(key, facts)))
     return captures
+
+
+def _array(key: Key, facts: KernelFacts) -> tuple[int, float] | None:
+    """Return what the kernel notes of a reclaimable cache's objects, None where that is not known."""
+    cache = key[1].key if key[1].kind is TargetKind.SLAB else ""
+    objects, size = facts.slab_objects.get(cache, 0), facts.object_bytes.get(cache, 0)
+    return array_of(objects, size) if facts.reclaimable.get(cache) and objects * size else None
 
 
 def _names(key: Key, infos: Mapping[Target, ProcessInfo]) -> tuple[str, str]:

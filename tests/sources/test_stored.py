@@ -11,6 +11,7 @@ from tidy_files import Series, series
 
 from leakwatch import metrics
 from leakwatch.analysis.derive import judged_values
+from leakwatch.analysis.reclaim import array_of
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.config import IgnoreConfig
 from leakwatch.model import (
@@ -62,6 +63,9 @@ def at(minute: int) -> Scrape:
         Sample(metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "dentry"), minute),
         Sample(metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "quiet-1"), minute),
         Sample(metrics.SLAB_PAGES, Target(TargetKind.SLAB, "dentry"), minute + 1),
+        Sample(metrics.SLAB_RECLAIMABLE, Target(TargetKind.SLAB, "dentry"), 1),
+        Sample(metrics.SLAB_OBJECT, Target(TargetKind.SLAB, "dentry"), 192),
+        Sample(metrics.SLAB_OBJECTS, Target(TargetKind.SLAB, "dentry"), 21),
         Sample(metrics.VMALLOC_BYTES, Target(TargetKind.VMALLOC, "alloc+0x1"), 3 * minute),
     ]
     for info in there:
@@ -135,6 +139,11 @@ def test_subjects_know_the_service_that_the_name_does_not_tell(found: dict[str, 
     assert found["proc/secret[3]/anon"].subject.service == "proc/secret/anon"
     assert found["group/web.service"].subject.kind is SubjectKind.GROUP
     assert found["slab/dentry"].subject.reclaimable is True
+
+
+def test_what_the_kernel_notes_of_reclaimable_objects_is_known(found: dict[str, Capture]) -> None:
+    assert found["slab/dentry"].array == array_of(21, 192)
+    assert found["vmalloc/alloc+0x1"].array is None
 
 
 def test_counts_are_known_as_such(found: dict[str, Capture]) -> None:
