@@ -19,6 +19,8 @@ from leakwatch.analysis.subject import SubjectKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from leakwatch.analysis.capture import Capture
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.subject import Subject
@@ -61,15 +63,20 @@ def hosted(captures: Sequence[Capture], settings: Settings) -> list[Hosted]:
         # available memory, as the daemon does. Slab caches alone leave nothing but their shape to go by.
         mild = not subject.grows or (bool(subject.reclaimable) and told)
         judged = _since_risen(capture, criteria) if subject.count else capture
-        out.append(Hosted(judged, criteria, interval_s, is_sparse(interval_s, settings.windows_s), mild))
+        sparse = bool(len(_gaps_ms(capture))) and is_sparse(interval_s, settings.windows_s)
+        out.append(Hosted(judged, criteria, interval_s, sparse, mild))
     return out
 
 
 def interval_s(capture: Capture) -> float:
     """Return the usual time between the first samples, in seconds."""
-    gaps = np.diff(capture.times_ms[:_FIRST])
-    gaps = gaps[gaps > 0]
-    return float(np.median(gaps)) / 1000 if len(gaps) else USUAL_S
+    gaps_ms = _gaps_ms(capture)
+    return float(np.median(gaps_ms)) / 1000 if len(gaps_ms) else USUAL_S
+
+
+def _gaps_ms(capture: Capture) -> NDArray[np.int64]:
+    gaps_ms = np.diff(capture.times_ms[:_FIRST])
+    return gaps_ms[gaps_ms > 0]  # not where the clock was set back
 
 
 def _intervals_s(captures: Sequence[Capture]) -> list[float]:
