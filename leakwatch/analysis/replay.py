@@ -54,7 +54,7 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
         plans: dict[int, tuple[Plan, list[int]]] = {}
         for at in chunk:
             one = host[at]
-            if captures[at].subject.count and not len(one.capture.values):
+            if len(captures[at].values) and not len(one.capture.values):
                 outcomes[at] = _not_risen(captures[at])
             elif one.is_sparse:
                 outcomes[at] = replay_sparse(one.capture, one.criteria)

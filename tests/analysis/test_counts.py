@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
 from leakwatch import metrics
+from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.count_findings import Sorts, count_target
 from leakwatch.analysis.counts import CountScreen, counted
 from leakwatch.analysis.criteria import COUNT_RATIO
-from leakwatch.config import Thresholds
+from leakwatch.analysis.hosted import Settings, hosted
+from leakwatch.analysis.replay import replay
+from leakwatch.analysis.subject import subject_of
+from leakwatch.config import Config, Thresholds
 from leakwatch.knobs import criteria_of
 from leakwatch.model import Assessment, Criterion, Service, ServiceKind, Sort, Target, TargetKind, Verdict
 
@@ -36,6 +46,38 @@ def test_a_large_count_must_rise_by_a_share_of_itself() -> None:
     assert not risen(screen, 10_000)
     assert not risen(screen, 10_000 + round(0.5 * COUNT_RATIO * 10_000) - 1)
     assert risen(screen, 10_000 + round(0.5 * COUNT_RATIO * 10_000))
+
+
+@given(st.lists(st.integers(0, 400), max_size=40), st.sampled_from([0.0, 4.0, 16.0]))
+def test_a_replay_begins_where_the_daemon_would(values: list[int], least: float) -> None:
+    screen = CountScreen()
+    live = [bool(screen.risen({FDS: value}, {}, lambda _: least)) for value in values]
+    first = live.index(True) if True in live else len(values)
+    criteria = replace(criteria_of(Thresholds(), counted=True), min_growth_bytes=least)
+    times_ms = np.arange(len(values), dtype=np.int64) * 60_000
+    capture = Capture("proc/x[1]/fds", subject_of("proc/x[1]/fds"), times_ms, np.array(values, dtype=np.float64))
+    (one,) = hosted([capture], Settings(Config().analysis.windows_s, lambda _: criteria))
+    assert one.capture.values.tolist() == values[first:]
+    assert one.capture.times_ms.tolist() == times_ms[first:].tolist()
+
+
+def test_a_count_without_samples_or_that_never_rose_has_an_outcome() -> None:
+    subject = subject_of("proc/x[1]/fds")
+    nothing = Capture("proc/x[1]/fds", subject, np.empty(0, np.int64), np.empty(0))
+    flat = Capture("proc/x[1]/fds", subject, np.arange(100, dtype=np.int64) * 60_000, np.full(100, 12.0))
+    settings = Settings(Config().analysis.windows_s, lambda _: criteria_of(Thresholds(), counted=True))
+    empty, quiet = (replay([one], settings)[0].assessment for one in (nothing, flat))
+    assert (empty.verdict, empty.unit) == (Verdict.LEARNING, "count")
+    assert (quiet.verdict, quiet.unit, quiet.current_bytes) == (Verdict.OK, "count", 12)
+    assert quiet.reason == "has never risen by 50% of what is worth telling"
+
+
+def test_the_interval_of_a_count_is_that_of_what_is_sampled_beside_it() -> None:
+    seldom = Capture("a", subject_of("proc/x[1]/fds"), np.arange(9, dtype=np.int64) * 300_000, np.arange(9) * 20.0)
+    every = Capture("b", subject_of("proc/x[1]"), np.arange(9, dtype=np.int64) * 60_000, np.full(9, 1e6))
+    settings = Settings(Config().analysis.windows_s, lambda _: criteria_of(Thresholds()))
+    assert [one.interval_s for one in hosted([seldom, every], settings)] == [60.0, 60.0]
+    assert [one.interval_s for one in hosted([seldom], settings)] == [300.0]
 
 
 def test_what_is_judged_stays_so_and_memory_is_no_count() -> None:
