@@ -106,16 +106,21 @@ def sealed_courses(
     connection: Connection, seals: Seals, damage: Damage, series: Collection[int]
 ) -> Iterator[tuple[int, Iterable[int], chunks.Course]]:
     """Yield what is sealed of the series of these numbers, oldest first: the number, times in ms, and the course."""
-    for row in connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all():
-        numbers = [chunks.chunk_number(row.id, one) for one in series]
-        for at in range(0, len(numbers), CHUNKS_A_QUERY):
-            for chunk in connection.execute(seal_sql.chunks(numbers[at : at + CHUNKS_A_QUERY])):
-                seal = seals.of(row)
-                course = course_of(chunk.payload, seal, damage, chunk.id)
-                if course is not None:
-                    whole = len(course.values) == len(seal.times_ms)
-                    times = seal.times_ms if whole else compress(seal.times_ms, course.present)
-                    yield chunks.series_of(chunk.id), times, course
+    around = connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all()
+    wanted = [(row, chunks.chunk_number(row.id, one)) for row in around for one in series]
+    for at in range(0, len(wanted), CHUNKS_A_QUERY):  # not a query a seal: that took a third of the time
+        part = wanted[at : at + CHUNKS_A_QUERY]
+        found = connection.execute(seal_sql.chunks([number for _, number in part]))
+        stored = {row.id: row.payload for row in found}
+        for row, number in part:
+            if number not in stored:
+                continue
+            seal = seals.of(row)
+            course = course_of(stored[number], seal, damage, number)
+            if course is not None:
+                whole = len(course.values) == len(seal.times_ms)
+                times = seal.times_ms if whole else compress(seal.times_ms, course.present)
+                yield chunks.series_of(number), times, course
 
 
 def course_of(packed: bytes, seal: Seal, damage: Damage, number: int) -> chunks.Course | None:
