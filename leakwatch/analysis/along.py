@@ -1,6 +1,6 @@
 """What ``reclaim`` says of kmalloc caches that grow along with reclaimable ones, over captures.
 
-The daemon compares slopes at each evaluation; here an alarm is held against what has grown in the half day before it.
+The daemon compares slopes at each evaluation; here an alarm is held against what has grown shortly before it.
 """
 
 from __future__ import annotations
@@ -19,29 +19,34 @@ if TYPE_CHECKING:
     from leakwatch.analysis.capture import Capture
     from leakwatch.analysis.outcome import Outcome
 
-SPAN_MS = 12 * 3_600_000
-"""A first ``leak`` comes after 6 to 8 hours of growth: twice that has the growth it is about, and little before."""
+SPAN_UNITS = 12
+"""A first ``leak`` comes after 6 to 8 units of growth (hours, at the default windows): twice that has the growth it is
+about, and little from before."""
 
 
-def without_alarms_along(outcome: Outcome, capture: Capture, captures: Sequence[Capture]) -> Outcome:
-    """Return the outcome of a series without the alarms about what goes along with reclaimable caches."""
+def without_alarms_along(outcome: Outcome, capture: Capture, captures: Sequence[Capture], unit_s: float) -> Outcome:
+    """Return the outcome of a series without the alarms about what goes along with reclaimable caches.
+
+    ``unit_s`` is the plan's: lengths follow the configured windows.
+    """
     size = class_named(capture.subject.field) if outcome.alerts else None
     caches = [one for one in captures if size is not None and one.array is not None and one.array[0] == size]
     if not caches:
         return outcome
-    alerts = tuple(alert for alert in outcome.alerts if not _goes_along(capture, caches, alert[0]))
+    span_ms = round(SPAN_UNITS * unit_s * 1000)
+    alerts = tuple(alert for alert in outcome.alerts if not _goes_along(capture, caches, alert[0], span_ms))
     goes_on = bool(alerts) and alerts[-1][1] is None
     return replace(outcome, alerts=alerts, assessment=outcome.assessment if goes_on else capped(outcome.assessment))
 
 
-def _goes_along(capture: Capture, caches: Sequence[Capture], alarmed_ms: int) -> bool:
-    grown = _grown(capture, alarmed_ms)
-    along = sum(max(0.0, _grown(one, alarmed_ms)) * one.array[1] for one in caches if one.array is not None)
+def _goes_along(capture: Capture, caches: Sequence[Capture], alarmed_ms: int, span_ms: int) -> bool:
+    grown = _grown(capture, alarmed_ms, span_ms)
+    along = sum(max(0.0, _grown(one, alarmed_ms, span_ms)) * one.array[1] for one in caches if one.array is not None)
     return along >= PART_OF_TOTAL * grown > 0
 
 
-def _grown(capture: Capture, until_ms: int) -> float:
+def _grown(capture: Capture, until_ms: int, span_ms: int) -> float:
     """Return by how much it has grown over the span before a time, or as much of it as there is."""
     newest = np.maximum.accumulate(capture.times_ms)  # in order also where the clock was set back
-    first, last = np.searchsorted(newest, [until_ms - SPAN_MS, until_ms], side="right") - 1
+    first, last = np.searchsorted(newest, [until_ms - span_ms, until_ms], side="right") - 1
     return float(capture.values[last] - capture.values[max(0, first)]) if last >= 0 else 0.0

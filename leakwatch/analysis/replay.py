@@ -67,7 +67,8 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
             outcomes |= {at: _outcome(host[at].capture, one) for at, one in zip(those, series, strict=True)}
         for at in chunk:
             milder = _milder(outcomes[at], capped_to_watch=host[at].at_most_watch)
-            outcomes[at] = without_alarms_along(milder, captures[at], captures)
+            unit_s = plan_of(settings.windows_s, host[at].interval_s).unit_s
+            outcomes[at] = without_alarms_along(milder, captures[at], captures, unit_s)
     return [_noticed(_in_units(outcomes[at], one), one.capture, step_s) for at, one in enumerate(host)]
 
 

@@ -187,7 +187,7 @@ def _count_down(left_s: float | None) -> None:
 
 
 def _report(store: Path) -> Report:
-    from leakwatch.cli.report import read_report
+    from leakwatch.cli.report import read_report, with_next_steps
     from leakwatch.clock import SystemClock
     from leakwatch.report import table
     from leakwatch.report.build import Filters
@@ -195,7 +195,7 @@ def _report(store: Path) -> Report:
 
     reader = Reader(store)
     try:
-        report = read_report(reader, Filters(), SystemClock().now().wall_ms)
+        report = with_next_steps(read_report(reader, Filters(), SystemClock().now().wall_ms), reader)
     finally:
         reader.close()
     print("\n$ leakwatch report\n" + table.render(report), flush=True)

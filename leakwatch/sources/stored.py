@@ -22,7 +22,7 @@ from leakwatch.roster import Roster
 from leakwatch.sources.series_names import FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from leakwatch.analysis.derive import Key
     from leakwatch.config import IgnoreConfig
@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     from leakwatch.store.reader import Reader
     from leakwatch.store.records import Lifetime
 
+_FACTS = frozenset({metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.SLAB_OBJECTS})
+"""What caches are judged by."""
+_BESIDE = _FACTS | metrics.COUNTS
+"""Few of the samples of a scrape: picked out once."""
 _NEEDED = frozenset({
     metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES,
     metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
-    metrics.KERNEL_CPU_LISTS, metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.SLAB_OBJECTS,
-    *(name for name in FIELDS if metrics.is_judged(name)), *metrics.COUNTS,
+    metrics.KERNEL_CPU_LISTS,
+    *(name for name in FIELDS if metrics.is_judged(name)), *_BESIDE,
 })  # fmt: skip
 """What is stored of the series that are judged, and of what they are judged by; the rest is not read at all."""
 _QUANTITIES = {metric: metric.partition(".")[2] for metric in metrics.PROCESS_COUNTS} | {
@@ -82,19 +86,18 @@ def stored_captures(
     facts = KernelFacts()
     for head, values in reader.history(heads, _NEEDED):
         services = present.services(head.ts_ms)
-        for (metric, target), value in values.items():
-            facts.note(metric, target, value)
-        for key, value in (judged_values(values, services) | _counts(values, services)).items():
+        there = {HOST, *(target for target, _ in services)}
+        counts: dict[Key, int] = {}
+        for key, value in [(key, value) for key, value in values.items() if key[0] in _BESIDE]:
+            if key[0] in _FACTS:
+                facts.note(*key, value)
+            elif key[1] in there:  # as ``tallies`` has them: of those that are watched, and of the machine
+                counts[key] = value
+        for key, value in (judged_values(values, services) | counts).items():
             found[key].add(head.ts_ms, value)
     infos = {one.info.identity.target: one.info for one in lifetimes}
     shown = {key: series for key, series in found.items() if not _ignored(key, ignore)}
     return _captures(shown, infos, facts)
-
-
-def _counts(values: Mapping[Key, int], services: Iterable[tuple[Target, Service | None]]) -> dict[Key, int]:
-    """Return the counts of those that were there and watched, and of the machine, as ``tallies`` has them."""
-    there = {target for target, _ in services} | {HOST}
-    return {key: value for key, value in values.items() if key[0] in metrics.COUNTS and key[1] in there}
 
 
 class _Present:

@@ -60,6 +60,18 @@ def test_growth_that_dentries_do_not_explain_is_one(other: Capture) -> None:
     assert found.assessment.verdict is Verdict.LEAK
 
 
+def test_what_grew_long_before_explains_nothing() -> None:
+    # GIVEN dentries that grew for six hours, and nothing for a day when the cache begins to grow
+    times_ms = START_MS + (np.arange(60 * 60) * 60_000).astype(np.int64)
+    hours = np.arange(60 * 60) / 60.0
+    walked = 40 * MIB + 2000 * MIB * np.minimum(hours, 6)
+    late = 40 * MIB + MIB * np.maximum(0, hours - 30)
+    cache = Capture("slab/kmalloc-192", subject_of("slab/kmalloc-192"), times_ms, np.round(late))
+    dentries = Capture("slab/dentry", subject_of("slab/dentry"), times_ms, np.round(walked), DENTRY)
+    # THEN its alarm stands
+    assert outcomes(cache, dentries)[0].assessment.verdict is Verdict.LEAK
+
+
 def test_other_caches_go_along_with_nothing() -> None:
     found = outcomes(capture("slab/kmalloc-cg-192", MIB), capture("slab/dentry", 21 * MIB, DENTRY))[0]
     assert found.assessment.verdict is Verdict.LEAK

@@ -106,6 +106,7 @@ def test_it_finds_what_leaks_and_leaves_nothing(whole: dict[str, Demo | str], wh
     assert "Traceback" not in text
     assert code == 0
     assert "As it should be" in text
+    assert "\n    next: leakwatch maps " in text
     if who == "nobody":
         assert "no leak in the kernel this time" in text
     elif os.access("/proc/slabinfo", os.R_OK):
