@@ -23,7 +23,7 @@ examples:
 The letters are smem's: -p is percent, and a process id is --pid. Patterns are regular expressions (Python's) found
 anywhere in the text. Sizes are KiB unless -k or -p is given; JSON has bytes. What could not be read is told on
 standard error. Columns, for -c, -s, --bar and --pie:
-"""
+{columns}"""
 
 
 def add_arguments(
@@ -32,14 +32,22 @@ def add_arguments(
     """Add the verb and return its parser."""
     import argparse
 
+    class Help(argparse.RawDescriptionHelpFormatter):
+        """Names the columns when help is asked for: every command has this parser, and the views take 14 ms to load."""
+
+        def add_text(self, text: str | None) -> None:
+            if text and "{columns}" in text:
+                text = text.replace("{columns}", _columns())
+            super().add_text(text)
+
     parser = verbs.add_parser(
         "ps",
         parents=[common],
         help="who holds memory now: PSS, USS, RSS, VSS and swap by process, user, mapping",
         description="Shows who holds memory now, as smem does: by process, or by user (-u), mapping (-m), whole system "
         "(-w). Needs no daemon and no store.",
-        epilog=EPILOG + _columns(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
+        formatter_class=Help,
     )
     view = parser.add_mutually_exclusive_group()
     view.add_argument("-u", "--users", action="store_true", help="one line a user")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,3 +257,18 @@ def test_a_wrong_argument_is_one_line_and_2(options: list[str], words: str, proc
 def test_a_root_that_is_no_proc_is_69(tmp_path: Path, capsys: Capture) -> None:
     assert main(["ps", "--proc", str(tmp_path)]) == 69
     assert "is it a /proc?" in capsys.readouterr().err
+
+
+def test_the_columns_are_named_by_help_and_loaded_for_it_alone(capsys: Capture) -> None:
+    # Every command builds this parser.
+    code = (
+        "import sys; from leakwatch.cli.main import build_parser; "
+        "build_parser(); print('leakwatch.ps.views' in sys.modules)"
+    )
+    built = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert built.stdout == "False\n"
+    with pytest.raises(SystemExit):
+        main(["ps", "--help"])
+    out = capsys.readouterr().out
+    assert "by process:  pid user name command maps swap uss pss rss vss" in out
+    assert "{columns}" not in out
