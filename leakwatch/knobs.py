@@ -9,14 +9,15 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from leakwatch import metrics
 from leakwatch.analysis.criteria import COUNT_RATIO, LeakCriteria
 from leakwatch.model import TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from leakwatch.config import Config, Sensitivity, Thresholds
-    from leakwatch.model import ProcessInfo, Target
+    from leakwatch.model import Target
 
 SENSITIVITY: dict[Sensitivity, float] = {"low": 1.5, "normal": 1.0, "high": 0.75}
 """What growth must be relative to its noise, as a multiple of the detector's own threshold (6 times the noise, a slope
@@ -24,21 +25,35 @@ SENSITIVITY: dict[Sensitivity, float] = {"low": 1.5, "normal": 1.0, "high": 0.75
 program; a quarter less for whoever would rather look twice than miss one."""
 
 
-def thresholds_for(config: Config, metric: str, target: Target, members: Sequence[ProcessInfo]) -> Thresholds:
-    """Return the thresholds configured for a series; ``members`` are the processes it is about.
+def criteria_for(
+    config: Config, metric: str, target: Target, programs: Collection[str] = (), service: str = ""
+) -> LeakCriteria:
+    """Return the criteria of a series: what the daemon, a replay and an explanation all go by.
+
+    ``programs`` are the names of the processes it is about, ``service`` that of the service they belong to.
+    """
+    return criteria_of(
+        thresholds_for(config, metric, target, programs, service),
+        beside_all_memory=metric == metrics.KERNEL_UNAVAILABLE,
+        counted=metric in metrics.COUNTS,
+    )
+
+
+def thresholds_for(
+    config: Config, metric: str, target: Target, programs: Collection[str] = (), service: str = ""
+) -> Thresholds:
+    """Return the thresholds configured for a series, by what it is of and never by how a report words it.
 
     What is set for a process goes before what is set for its service. A service with nothing of its own has what is set
-    for its processes, where that is the same for all.
+    for its processes, where that is the same for all. The kernel's own totals go by their metric.
     """
+    of_programs = {config.thresholds_for("process", name) for name in programs}
+    own = of_programs.pop() if len(of_programs) == 1 else config.thresholds
     if target.kind is TargetKind.PROCESS:
-        name = members[0].name if members else ""
-        service = members[0].service.name if members and members[0].service else ""
-        chosen = config.thresholds_for("process", name)
-        return config.thresholds_for("service", service) if chosen is config.thresholds else chosen
+        return config.thresholds_for("service", service) if own is config.thresholds else own
     if target.kind is TargetKind.SERVICE:
-        chosen = config.thresholds_for("service", target.key.partition(":")[2])
-        of_members = {config.thresholds_for("process", info.name) for info in members}
-        return of_members.pop() if chosen is config.thresholds and len(of_members) == 1 else chosen
+        chosen = config.thresholds_for("service", service or target.key.partition(":")[2])
+        return own if chosen is config.thresholds else chosen
     return config.thresholds_for("kernel", target.key, metric)
 
 

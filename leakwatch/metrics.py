@@ -382,3 +382,16 @@ def is_judged(name: str) -> bool:
     """Return whether growth of this metric is judged."""
     metric = METRICS.get(name)
     return metric is not None and metric.judged
+
+
+FIELDS = {metric.name: field for field, metric in MEMINFO.items()} | {
+    KERNEL_UNACCOUNTED: "unaccounted",
+    KERNEL_UNCERTAINTY: "unaccounted_uncertainty",
+    KERNEL_UNAVAILABLE: "unavailable",
+    KERNEL_CPU_LISTS: "free_on_cpu_lists",
+    KERNEL_ZSPAGES: "zspages",
+    KERNEL_SOCKET_BYTES: "socket_bytes",
+    KERNEL_SOCKETS: "sockets",
+    KERNEL_DYING_CGROUPS: "dying_cgroups",
+}
+"""Of the host's metrics: the kernel's name, or what leakwatch makes of several of its fields."""

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leakwatch import metrics
 from leakwatch.analysis.hosted import Settings
 from leakwatch.analysis.subject import SubjectKind
-from leakwatch.knobs import criteria_of
-from leakwatch.metrics import MEMINFO
+from leakwatch.knobs import criteria_for
+from leakwatch.model import HOST, Target, TargetKind
 
 if TYPE_CHECKING:
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.subject import Subject
     from leakwatch.config import Config
 
+_METRICS = {field: metric for metric, field in metrics.FIELDS.items()}
+_TARGETS = {SubjectKind.SLAB: TargetKind.SLAB, SubjectKind.GROUP: TargetKind.SERVICE}
+_OF_TARGET = {TargetKind.SLAB: metrics.SLAB_ACTIVE, TargetKind.VMALLOC: metrics.VMALLOC_BYTES}
+
 
 def settings_of(config: Config) -> Settings:
     """Return the settings under which series are judged with this configuration."""
 
-    def criteria_for(subject: Subject) -> LeakCriteria:
-        if subject.kind in (SubjectKind.SLAB, SubjectKind.KERNEL):
-            metric = MEMINFO[subject.field].name if subject.field in MEMINFO else subject.field
-            chosen = config.thresholds_for("kernel", subject.field, subject.service, metric)
-        else:
-            chosen = config.thresholds_for("process", subject.owner)
-            if chosen is config.thresholds:
-                chosen = config.thresholds_for("service", subject.owner)
-        return criteria_of(chosen, counted=bool(subject.count))
+    def for_subject(subject: Subject) -> LeakCriteria:
+        metric, target = series_of(subject)
+        return criteria_for(config, metric, target, subject.programs or (subject.owner,), subject.owner)
 
-    return Settings(config.analysis.windows_s, criteria_for)
+    return Settings(config.analysis.windows_s, for_subject)
+
+
+def series_of(subject: Subject) -> tuple[str, Target]:
+    """Return the metric and the target the daemon would know a captured series by."""
+    if subject.kind is SubjectKind.KERNEL and not subject.service.startswith("vmalloc/"):
+        return subject.count or _METRICS.get(subject.field, subject.field), HOST
+    kind = TargetKind.VMALLOC if subject.kind is SubjectKind.KERNEL else _TARGETS.get(subject.kind, TargetKind.PROCESS)
+    return subject.count or _OF_TARGET.get(kind, ""), Target(kind, subject.field or subject.owner)

@@ -22,7 +22,7 @@ from leakwatch.config import matches
 from leakwatch.evaluation import Evaluation
 from leakwatch.headroom import Headroom
 from leakwatch.judging import in_process
-from leakwatch.knobs import criteria_of, thresholds_for
+from leakwatch.knobs import criteria_for
 from leakwatch.model import HOST, SealedBlock, TargetKind, Verdict
 from leakwatch.pastlives import PastLives
 from leakwatch.proof import Proof
@@ -240,11 +240,8 @@ class Scan:
         members = [
             info for one in processes_of(target, self._roster) if (info := self._roster.process(one)) is not None
         ]
-        return criteria_of(
-            thresholds_for(self._config, metric, target, members),
-            beside_all_memory=metric == metrics.KERNEL_UNAVAILABLE,
-            counted=metric in metrics.COUNTS,
-        )
+        service = members[0].service.name if members and members[0].service else ""
+        return criteria_for(self._config, metric, target, [info.name for info in members], service)
 
     def _of_processes(self, judged: Mapping[Key, Judged]) -> list[Finding]:
         members: dict[Service, list[Member]] = {}

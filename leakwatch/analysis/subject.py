@@ -40,10 +40,12 @@ class Subject:
     """False for fields whose rise is no growth of use: what is free, what there is in all."""
     quantity: str = ""
     """What is measured of it, as in ``proc/NAME/pss``; empty for what its kind is measured by."""
+    programs: tuple[str, ...] = ()
+    """The names of the processes it is about, where the name of its service does not tell."""
 
     @property
     def owner(self) -> str:
-        """The process, service or program it is about, as thresholds name it."""
+        """The service or program it is about, as thresholds name it."""
         whose = self.service.removesuffix(f"/{self.quantity}") if self.quantity else self.service
         return whose.partition("/")[2] or whose
 

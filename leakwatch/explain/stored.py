@@ -13,8 +13,8 @@ from leakwatch.analysis.spans import plan_of
 from leakwatch.errors import FindingNotFoundError
 from leakwatch.escape import printable
 from leakwatch.explain.case import Case, What
-from leakwatch.knobs import criteria_of
-from leakwatch.model import SEVERITY, FindingKind, Target, TargetKind
+from leakwatch.knobs import criteria_for
+from leakwatch.model import HOST, SEVERITY, FindingKind, Target, TargetKind
 from leakwatch.report.words import what as titled
 
 if TYPE_CHECKING:
@@ -119,19 +119,19 @@ def field_of(finding: Finding) -> str:
 
 
 def _criteria(finding: Finding, config: Config, processes: Sequence[ProcessInfo]) -> LeakCriteria:
-    """Return the criteria that hold for it, as ``scan`` chooses them."""
-    number = finding.metric in metrics.COUNTS
+    """Return the criteria in force for the series the finding tells of, as the daemon chooses them."""
     if finding.kind is FindingKind.KERNEL:
-        return criteria_of(config.thresholds_for("kernel", finding.name, finding.metric), counted=number)
-    chosen = config.thresholds_for("service", finding.service or finding.name)
-    members = {info.name for info in processes if info.service is not None and info.service.name == finding.service}
-    own = {config.thresholds_for("process", name) for name in members}
-    if finding.kind is FindingKind.PROCESS:
-        process = config.thresholds_for("process", finding.name)
-        chosen = process if process is not config.thresholds else chosen
-    elif chosen is config.thresholds and len(own) == 1:
-        chosen = own.pop()
-    return criteria_of(chosen, counted=number)
+        kind = {What.SLAB: TargetKind.SLAB, What.VMALLOC: TargetKind.VMALLOC}.get(what_of(finding))
+        return criteria_for(config, finding.metric, HOST if kind is None else Target(kind, finding.name))
+    service = finding.service or ""
+    members = [info for info in processes if info.service is not None and info.service.name == service]
+    if finding.metric == metrics.SERVICE_USS_SWAP:
+        target = Target(TargetKind.SERVICE, f":{service}")
+        return criteria_for(config, finding.metric, target, [info.name for info in members], service)
+    named = [info.name for info in members if finding.pid in (None, info.identity.pid)]
+    if not named and finding.kind is FindingKind.PROCESS:
+        named = [finding.name]  # it has ended
+    return criteria_for(config, finding.metric, Target(TargetKind.PROCESS, finding.name), named, service)
 
 
 def _remembered(

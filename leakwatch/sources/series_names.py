@@ -11,17 +11,6 @@ from leakwatch.model import TargetKind
 if TYPE_CHECKING:
     from leakwatch.model import ProcessInfo, Target
 
-FIELDS = {metric.name: field for field, metric in metrics.MEMINFO.items()} | {
-    metrics.KERNEL_UNACCOUNTED: "unaccounted",
-    metrics.KERNEL_UNCERTAINTY: "unaccounted_uncertainty",
-    metrics.KERNEL_UNAVAILABLE: "unavailable",
-    metrics.KERNEL_CPU_LISTS: "free_on_cpu_lists",
-    metrics.KERNEL_ZSPAGES: "zspages",
-    metrics.KERNEL_SOCKET_BYTES: "socket_bytes",
-    metrics.KERNEL_SOCKETS: "sockets",
-    metrics.KERNEL_DYING_CGROUPS: "dying_cgroups",
-}
-"""Of the host's metrics: the kernel's name, or what leakwatch makes of several of its fields."""
 _PLAIN = frozenset({metrics.PROCESS_USS, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES, metrics.CLASS_HELD})
 """What a series of a process, cache or caller is when its name says no quantity."""
 
@@ -33,7 +22,7 @@ def series_name(metric: str, target: Target, process: ProcessInfo | None) -> str
     known. Two processes of one name and pid have the same name.
     """
     if target.kind is TargetKind.HOST:
-        return f"kernel/{FIELDS.get(metric, metric)}"
+        return f"kernel/{metrics.FIELDS.get(metric, metric)}"
     if target.kind is TargetKind.PROCESS:
         name = f"proc/{_process_name(target, process)}"
     elif target.kind is TargetKind.MEMORY_CLASS:

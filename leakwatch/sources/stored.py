@@ -19,7 +19,6 @@ from leakwatch.analysis.subject import subject_of
 from leakwatch.config import matches
 from leakwatch.model import HOST, TargetKind
 from leakwatch.roster import Roster
-from leakwatch.sources.series_names import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +37,7 @@ _NEEDED = frozenset({
     metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES,
     metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
     metrics.KERNEL_CPU_LISTS,
-    *(name for name in FIELDS if metrics.is_judged(name)), *_BESIDE,
+    *(name for name in metrics.FIELDS if metrics.is_judged(name)), *_BESIDE,
 })  # fmt: skip
 """What is stored of the series that are judged, and of what they are judged by; the rest is not read at all."""
 _QUANTITIES = {metric: metric.partition(".")[2] for metric in metrics.PROCESS_COUNTS} | {
@@ -134,14 +133,20 @@ def _ignored(key: Key, ignore: IgnoreConfig) -> bool:
 def _captures(found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo], facts: KernelFacts) -> list[Capture]:
     taken: Counter[str] = Counter()
     captures = []
+    members: dict[Target, set[str]] = defaultdict(set)
+    for info in infos.values():
+        if info.service is not None:
+            members[info.service.target].add(info.name)
     for key, series in found.items():
         name, service = _names(key, infos)
         taken[name] += 1
         if taken[name] > 1:  # a pid that was given out again to a program of the same name
             name = f"{name}#{taken[name]}"
         subject = subject_of(name)
-        if service:
-            subject = replace(subject, service=service)
+        if key[1].kind is TargetKind.PROCESS:
+            subject = replace(subject, service=service, programs=(infos[key[1]].name,))
+        elif key[1].kind is TargetKind.SERVICE:
+            subject = replace(subject, programs=tuple(sorted(members[key[1]])))
         times_ms, values = np.array(series.times_ms), np.array(series.values)
         captures.append(Capture(name, subject, times_ms, values, _array(key, facts)))
     return captures
@@ -165,5 +170,5 @@ def _names(key: Key, infos: Mapping[Target, ProcessInfo]) -> tuple[str, str]:
     if target.kind is TargetKind.SERVICE:
         return f"group/{target.key.partition(':')[2]}", ""
     if target == HOST:
-        return f"kernel/{FIELDS.get(metric, metric)}", ""
+        return f"kernel/{metrics.FIELDS.get(metric, metric)}", ""
     return f"{target.kind}/{target.key}", ""
