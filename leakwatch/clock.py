@@ -5,7 +5,6 @@ Stamps are UTC milliseconds; durations come from the monotonic clocks, which no 
 
 from __future__ import annotations
 
-import re
 import resource
 import time
 from dataclasses import dataclass
@@ -67,20 +66,3 @@ def rfc3339(ts_ms: int) -> str:
 
 END_S = 253_402_300_800
 """The end of the year 9999, the last that RFC 3339 can name, in seconds since 1970."""
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
-
-
-def parse_rfc3339(text: str) -> int:
-    """Return UTC milliseconds of an RFC 3339 time; a blank may stand for its T.
-
-    Raises ValueError with what is wrong with it, to be read after the text itself.
-    """
-    found = _RFC3339.fullmatch(text)
-    if found is None:
-        raise ValueError("is no time; write seconds since 1970, or RFC 3339 like 2026-11-24T05:19:00Z")
-    if found[1] is None:
-        raise ValueError("leaves its time zone open; append Z for UTC or an offset like +02:00")
-    try:
-        return round(datetime.fromisoformat(text.upper()).timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"is not in the calendar: {error}") from None

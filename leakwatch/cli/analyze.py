@@ -21,7 +21,7 @@ A file has a header and a line a sample, plain or gzip, - for standard input:
   1795500000,proc/redis-server[812],104857600
   2026-11-24T05:21:00Z,slab/kmalloc-4k,33554432
 
-time: seconds since 1970, or RFC 3339 with an offset; in the order of sampling, at any interval.  value: bytes.
+time: seconds since 1970, or ISO 8601 with an offset; in the order of sampling, at any interval.  value: bytes.
 series: proc/NAME[PID], and proc/NAME#1, #2 for successive lives of it; group/NAME for the sum over a service's
 processes; slab/CACHE; kernel/FIELD of meminfo; vmalloc/CALLER; /uss or /pss may follow; or any other name.
 /fds, /threads, /mappings, /children or /zombies after a process: a number instead of bytes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leakwatch.clock import END_S, parse_rfc3339
+from leakwatch.clock import END_S
 from leakwatch.errors import UsageError
 from leakwatch.model import Verdict
 from leakwatch.units import parse_duration
@@ -35,10 +35,12 @@ def verdicts(text: str) -> frozenset[Verdict]:
 
 
 def moment(option: str, text: str | None, now_ms: int) -> int | None:
-    """Return a time in UTC milliseconds: seconds since 1970, RFC 3339, or how long ago ("3d", "1h ago").
+    """Return a time in UTC milliseconds: seconds since 1970, ISO 8601, or how long ago ("3d", "1h ago").
 
     Raises UsageError.
     """
+    from leakwatch.sources.moments import parse_time
+
     if text is None:
         return None
     try:
@@ -52,8 +54,6 @@ def moment(option: str, text: str | None, now_ms: int) -> int | None:
     except ValueError:
         pass
     try:
-        return parse_rfc3339(text)
-    except ValueError:
-        raise UsageError(
-            f"{option}: {text!r} is no time; write how long ago, like 3d, or a time, like 2026-11-24T05:19:00Z"
-        ) from None
+        return parse_time(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {text!r} {error}; or write how long ago, like 3d") from None

@@ -39,7 +39,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
         "--since",
         "--begin",
         metavar="TIME",
-        help='show what changed since: "1h ago", 10m, seconds since 1970 or RFC 3339',
+        help='show what changed since: "1h ago", 10m, seconds since 1970 or ISO 8601',
     )
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="caches and callers to list (default: 10)")

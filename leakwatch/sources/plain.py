@@ -2,7 +2,7 @@
 
 What is not plain is left to ``rows``, which alone knows what is wrong with it; both read a plain line the same way
 (tested against each other). Plain are lines with the header's number of fields, a time and a value of digits with at
-most one point among them, or a time in RFC 3339, and a name without blanks at its ends; a field may stand in quotes.
+most one point among them, or a time as text, and a name without blanks at its ends; a field may stand in quotes.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ import csv
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from leakwatch.clock import END_S, parse_rfc3339
+from leakwatch.clock import END_S
 from leakwatch.sources.layout import Place, shown
+from leakwatch.sources.moments import ACCEPTED, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -91,9 +92,9 @@ def _time_ms(place: Place, text: str, column: int) -> int:
             place.fail(column, f"{shown(text)} lies before 1970; times are seconds since then")
         place.fail(column, f"{shown(text)} lies beyond the year 9999; times are seconds since 1970, not milliseconds")
     try:
-        found = parse_rfc3339(text)
+        found = parse_time(text)
     except ValueError as error:
-        place.fail(column, f"{shown(text)} {error}" if text else "no time; write seconds since 1970 or RFC 3339")
+        place.fail(column, f"{shown(text)} {error}" if text else f"no time; {ACCEPTED}")
     if found < 0:
         place.fail(column, f"{shown(text)} lies before 1970")
     return found

@@ -1,10 +1,11 @@
-"""Times in RFC 3339, many at once: the samples of a scrape share one, so each is read once and then known."""
+"""Times as text, many at once: the samples of a scrape share one, so each is read once and then known."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.clock import parse_rfc3339
+from leakwatch.sources.moments import parse_time
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ class Stamps:
 
     def _read(self, text: bytes) -> int:
         try:
-            found = max(NO_TIME, parse_rfc3339(text.decode("ascii")))
+            found = max(NO_TIME, parse_time(text.decode("ascii")))
         except ValueError:  # UnicodeDecodeError is one, too
             found = NO_TIME
         if len(self._known) >= _MOST_KNOWN:

@@ -1,6 +1,6 @@
 """Tidy CSV: ``time,series,value``, one row a sample, plain or gzip; the exchange format for captured series.
 
-Times are seconds since 1970 or RFC 3339 with an offset, values are bytes; a name says what its series is (see
+Times are seconds since 1970 or ISO 8601 with an offset, values are bytes; a name says what its series is (see
 ``analysis.subject``). The order of rows is the order of sampling and is kept: a time that goes back is a clock that
 was set. Columns may stand in any order, others are ignored, and a header that is repeated is passed over.
 """

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import zlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +17,7 @@ from leakwatch.analysis.subject import SubjectKind
 from leakwatch.errors import CaptureError, CaptureNotFoundError, PermissionNeededError
 from leakwatch.sources.tidy import read_captures
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+CAPTURES = Path(__file__).parents[1] / "data/captures"
 SAMPLES = b"1750000000.775,proc/a[1],4096\n1750000000.775,slab/dentry,8192.5\n1750000060,proc/a[1],4097\n"
 FOUND = {
     "proc/a[1]": [(1750000000775, 4096.0), (1750000060000, 4097.0)],
@@ -93,6 +91,26 @@ def test_columns_stand_in_any_order_and_others_are_ignored() -> None:
 )
 def test_times(text: bytes, ms: int) -> None:
     assert read(HEADER + text + b",x,1\n") == {"x": [(ms, 1.0)]}
+
+
+@pytest.mark.parametrize(
+    ("file", "seconds"),
+    [
+        ("times-offset_nocolon", [1782191047.123, 1782183847.123]),
+        ("times-utc_word", [1782191047, 1782191047]),
+        ("times-noseconds", [1782191040]),
+    ],
+)
+def test_times_as_other_programs_write_them(file: str, seconds: list[float]) -> None:
+    found = read_captures(str(CAPTURES / f"{file}.csv"))
+    assert found[0].name == "proc/app[1]"
+    kept = list(dict.fromkeys(seconds))  # of one moment the last sample counts
+    assert [at / 1000 for at in found[0].times_ms.tolist()] == kept
+
+
+def test_a_day_alone_is_refused_with_what_to_write() -> None:
+    with pytest.raises(CaptureError, match=r":2:1: '2026-06-23' is a day.*T00:00Z"):
+        read_captures(str(CAPTURES / "times-dates.csv"))
 
 
 @pytest.mark.parametrize(
