@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__, sdnotify
@@ -39,6 +38,7 @@ from leakwatch.procfs.root import ProcFS
 from leakwatch.recall import recall_in_child
 from leakwatch.resume import resume
 from leakwatch.scan import Scan
+from leakwatch.schedule import Schedule
 from leakwatch.units import format_duration
 from leakwatch.verdicts import Verdicts
 
@@ -64,8 +64,6 @@ PURGE_AT_LEAST_S = 60.0
 """Sealing and purging start a child: 0.4 s of CPU."""
 JUDGED_AT_STOP_S = 60.0
 """Who judges more often than this watches a test of minutes, and wants its end judged, too."""
-LATE_INTERVALS = 2.5
-"""Without a tick for this long the scheduler, which goes by the wall clock, was left behind by a clock set back."""
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +78,7 @@ class Daemon:
         """
         self._config = config
         self._clock = clock or SystemClock()
-        self._stop = threading.Event()
+        self._schedule = Schedule(self._clock)
         self._evaluating = threading.Lock()
         self._closing = False
         self._exit_code = EXIT_OK
@@ -88,7 +86,6 @@ class Daemon:
         self._ready = False
         self._unstored: list[SealedBlock] = []
         self._is_new = False
-        self._last_tick_ms = self._clock.now().monotonic_ms
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root)
         look_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
@@ -134,58 +131,28 @@ class Daemon:
 
     def stop(self) -> None:
         """Ask for an orderly end; safe in a signal handler."""
-        self._stop.set()
+        self._schedule.stop()
 
     def run(self, duration_s: float | None = None) -> int:
         """Run until stopped or for ``duration_s`` seconds; return the exit code."""
-        from apscheduler.executors.pool import ThreadPoolExecutor
-        from apscheduler.schedulers.background import BackgroundScheduler
-
         interval_s = self._config.sampling.interval_s
-        scheduler = BackgroundScheduler(
-            timezone=UTC,
-            executors={"default": ThreadPoolExecutor(1), "slow": ThreadPoolExecutor(1)},
-            # A late tick is taken late, never dropped; ticks that were missed are taken once.
-            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
-        )
-        now = datetime.now(UTC)
-        jobs: list[tuple[Callable[[], None], float, str, datetime | None]] = [
-            (self._scrape, interval_s, "default", now),
-            (self._evaluate, self.evaluate_every_s, "slow", None),
-            (self._purge, max(PURGE_AT_LEAST_S, PURGE_INTERVALS * interval_s), "slow", None if self._is_new else now),
-        ]
-        for job, every_s, executor, first in jobs:
-            start = {"next_run_time": first} if first else {}
-            guarded = self._guarded(job)
-            scheduler.add_job(guarded, "interval", seconds=every_s, id=job.__name__, executor=executor, **start)
+        purge_every_s = max(PURGE_AT_LEAST_S, PURGE_INTERVALS * interval_s)
+        self._schedule.add(self._guarded(self._scrape), "scrape", interval_s, "sampling", at_once=True)
+        self._schedule.add(self._guarded(self._evaluate), "evaluate", self.evaluate_every_s, "slow")
+        self._schedule.add(self._guarded(self._purge), "purge", purge_every_s, "slow", at_once=not self._is_new)
         log.info("leakwatch %s: sampling every %s into %s", __version__, format_duration(interval_s), self._keeper.path)
         sdnotify.set_watchdog_interval(max(5 * interval_s, sdnotify.watchdog_interval_s() or 0.0))
-        scheduler.start()
-        self._wait(duration_s, lambda: scheduler.modify_job("_scrape", next_run_time=datetime.now(UTC)))
+        self._schedule.run(duration_s)
         sdnotify.stopping("stopping")
-        scheduler.shutdown(wait=False)
         self._finish()
         return self._exit_code
 
-    def _wait(self, duration_s: float | None, reschedule: Callable[[], object]) -> None:
-        began_ms = self._clock.now().monotonic_ms
-        interval_s = self._config.sampling.interval_s
-        while not self._stop.is_set():
-            elapsed_s = (self._clock.now().monotonic_ms - began_ms) / 1000
-            if duration_s is not None and elapsed_s >= duration_s:
-                return
-            left_s = interval_s if duration_s is None else min(interval_s, duration_s - elapsed_s)
-            self._stop.wait(left_s)
-            if self._clock.now().monotonic_ms - self._last_tick_ms > LATE_INTERVALS * interval_s * 1000:
-                self._last_tick_ms = self._clock.now().monotonic_ms
-                reschedule()
-
     def _finish(self) -> None:
         """Judge and store once more, so that a report after the end shows the end; then close."""
-        if self._stop.is_set():
+        if self._schedule.stopped:
             self._evidence.end()  # whoever stops us need not wait for a bundle
         # A stop does not wait for it where the last is minutes old at most and minutes matter little.
-        prompt = self.evaluate_every_s < JUDGED_AT_STOP_S or not self._stop.is_set()
+        prompt = self.evaluate_every_s < JUDGED_AT_STOP_S or not self._schedule.stopped
         if self._ready and self._exit_code == EXIT_OK and prompt:
             self._guarded(self._evaluate)()
         self._closing = True
@@ -212,7 +179,7 @@ class Daemon:
         log.critical("%s; leakwatch stops", message, extra={"message_id": DAEMON_FATAL})
         sdnotify.status(f"failed: {message}")
         self._exit_code = exit_code
-        self._stop.set()
+        self._schedule.stop()
 
     def _scrape(self) -> None:
         now = self._clock.now()

@@ -250,7 +250,7 @@ def become(user: int) -> None:
     import concurrent.futures.thread
     from datetime import UTC
 
-    import apscheduler.triggers.interval  # noqa: F401 - loaded by name when the first job is added
+    import apscheduler.triggers.date  # noqa: F401 - loaded when the first job is added
     from apscheduler.schedulers.background import BackgroundScheduler
 
     import leakwatch
