@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from leakwatch.sources.moments import parse_time
 
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
