@@ -32,6 +32,12 @@ class Headroom:
         self._limits = limits
         self._host: dict[str, int] = {}
 
+    def frozen(self) -> Headroom:
+        """Return a copy that no later sample changes: it reads files, which none does that holds a lock."""
+        copy = Headroom(self._limits)
+        copy._host = dict(self._host)
+        return copy
+
     def note(self, metric: str, value: int) -> None:
         """Take one of the host's samples."""
         self._host[metric] = value

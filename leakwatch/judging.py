@@ -39,6 +39,10 @@ def in_child(questions: Sequence[Question]) -> list[Answer]:
         (answers,) = Child(answered, list(questions), TIMEOUT_S).values()
     except ChildError as error:
         raise JudgingError(f"the series that grow could not be judged: {error}") from error
+    if len(answers) != len(questions):
+        raise JudgingError(
+            f"the series that grow could not be judged: {len(answers)} answers to {len(questions)} questions"
+        )
     return answers
 
 

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 LIVES_KEPT = 10
 """Past lives remembered of one program in one service."""
+KEPT_MS = 35 * 86_400_000
+"""For how long a program that does not run any more is remembered: a job of every month finds its last run."""
+PROGRAMS_KEPT = 2000
+"""Programs remembered: 1.2 MB. Where there are more, as with containers that have a new name each time, those go first
+that came once, then those whose last life ended first."""
+ROOM = 10
+"""One part in this many is forgotten at once, so that not every ended process has all of them looked through."""
 
 
 class PastLives:
@@ -25,6 +32,7 @@ class PastLives:
         self._whose: dict[Key, str] = {}
         """Of each process's series: the program within a service whose lives it is one of."""
         self._lives: dict[str, tuple[Life, ...]] = {}
+        self._unsaved: set[str] = set()
 
     def of_new(self, key: Key, info: ProcessInfo | None) -> Lives | None:
         """Return what is known of the lives a new series is one of, None where it is of no process of a service."""
@@ -44,14 +52,42 @@ class PastLives:
         if whose is None or life is None:
             return
         self._lives[whose] = (*self._lives.get(whose, ()), life)[-LIVES_KEPT:]
+        self._unsaved.add(whose)
         for other, theirs in self._whose.items():
             if theirs == whose:
                 series[other].lives = Lives(self._lives[whose])
+        if len(self._lives) > PROGRAMS_KEPT:
+            self._forget(sorted(self._lives, key=self._use)[: len(self._lives) - PROGRAMS_KEPT + PROGRAMS_KEPT // ROOM])
 
-    def to_json(self) -> dict[str, list[list[object]]]:
-        """Return what past lives taught, as values the store can keep."""
-        return {whose: [list(astuple(life)) for life in lives] for whose, lives in self._lives.items()}
+    def _use(self, whose: str) -> tuple[bool, int]:
+        lives = self._lives[whose]
+        return len(lives) > 1, lives[-1].ended_ms
+
+    def _forget(self, those: list[str]) -> None:
+        for whose in those:
+            del self._lives[whose]
+        self._unsaved.update(those)
+
+    def forget_old(self, now_ms: int) -> None:
+        """Forget the programs that have not run for too long."""
+        running = set(self._whose.values())
+        old = [w for w, lives in self._lives.items() if now_ms - lives[-1].ended_ms > KEPT_MS and w not in running]
+        self._forget(old)
+
+    def changed(self) -> dict[str, list[list[object]] | None]:
+        """Return what is to be stored since the last call, by program: its lives, or None of what is forgotten."""
+        changed, self._unsaved = self._unsaved, set()
+        return {
+            whose: [list(astuple(life)) for life in lives] if (lives := self._lives.get(whose)) else None
+            for whose in sorted(changed)
+        }
+
+    def forget_stored(self) -> None:
+        """Mark everything unsaved."""
+        self._unsaved.update(self._lives)
 
     def restore(self, stored: Mapping[str, list[list[Any]]]) -> None:
-        """Take what ``to_json`` gave."""
-        self._lives = {whose: tuple(Life(*values) for values in those) for whose, those in stored.items()}
+        """Take what ``changed`` gave, of the newest programs where they are too many."""
+        self._lives = {whose: tuple(Life(*values) for values in those) for whose, those in stored.items() if those}
+        if len(self._lives) > PROGRAMS_KEPT:
+            self._forget(sorted(self._lives, key=self._use)[: len(self._lives) - PROGRAMS_KEPT])

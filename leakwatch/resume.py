@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from leakwatch.recall import Piece
     from leakwatch.scan import Scan
 
-LIVES = "lives"
-"""The key of the store's state that holds what past lives taught."""
-SORTS = "sorts"
-"""And the one that holds what counts were made of when that was first looked at."""
-
 log = logging.getLogger(__name__)
 
 
@@ -36,8 +31,7 @@ def resume(scan: Scan, pieces: Iterable[Piece], now_ms: int) -> tuple[Said, list
             case Blocks(level, blocks, segments):
                 scan.restore(level, blocks, segments)
             case Climbs(suspicions):
-                scan.restore_climbs(suspicions, said.states.get(LIVES, {}))
-                scan.tallies.restore(said.states.get(SORTS, []))
+                scan.restore_climbs(suspicions, said.states)
             case Sampled(ts_ms, new_segments, values):
                 if new_segments:
                     scan.end_segments(ts_ms)

@@ -3,25 +3,83 @@
 from __future__ import annotations
 
 import pwd
+import threading
 from typing import TYPE_CHECKING
 
 from leakwatch.config import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Set as AbstractSet
 
     from leakwatch.config import IgnoreConfig
     from leakwatch.model import ProcessInfo, Service, Target
 
 
+ANSWER_S = 2.0
+"""How long a user's name may take: NSS asks LDAP, which may never answer. Until then a user is a number."""
+NAMES_KEPT = 4096
+"""User names remembered: a machine that makes users all day must not make us grow."""
+
+
+class UserNames:
+    """Names of users, looked up once. Asking for them may take time; what is known is there at once."""
+
+    def __init__(self, lookup: Callable[[int], str] | None = None) -> None:
+        self._lookup = lookup or _by_nss
+        self._known: dict[int, str] = {}
+        self._wanted: set[int] = set()
+        self._asking: threading.Thread | None = None
+
+    def known(self, uid: int) -> str | None:
+        """Return the name without asking anybody, None where it is not known yet: it is wanted from then on."""
+        name = self._known.get(uid)
+        if name is None:
+            self._wanted.add(uid)
+        return name
+
+    def name(self, uid: int) -> str:
+        """Return the name, its number where there is none or none is told in time."""
+        self.ask({uid})
+        return self._known.get(uid, str(uid))
+
+    def ask_for_wanted(self) -> None:
+        """Look up the names that were wanted and not known."""
+        wanted, self._wanted = self._wanted, set()
+        self.ask(wanted)
+
+    def ask(self, uids: AbstractSet[int]) -> None:
+        """Look up names, for two seconds at most; while one hangs, no other is asked for."""
+        missing = sorted(uids - self._known.keys())
+        if not missing or (self._asking is not None and self._asking.is_alive()):
+            return
+        if len(self._known) + len(missing) > NAMES_KEPT:
+            self._known = {}
+        self._asking = threading.Thread(target=self._look_up, args=(missing,), name="user names", daemon=True)
+        self._asking.start()
+        self._asking.join(ANSWER_S)
+
+    def _look_up(self, uids: list[int]) -> None:
+        for uid in uids[:NAMES_KEPT]:
+            self._known[uid] = self._lookup(uid)
+
+
+def _by_nss(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OSError):
+        return str(uid)
+
+
 class Roster:
     """The processes of the newest scrape, without those that are to be ignored."""
 
-    def __init__(self, ignore: IgnoreConfig) -> None:
+    def __init__(self, ignore: IgnoreConfig, name_of: Callable[[int], str | None] | None = None) -> None:
+        """``name_of`` tells a user's name; where it does not know one yet, its processes are not ignored by it."""
         self._ignore = ignore
+        self._name_of = name_of or UserNames().name
         self._processes: dict[Target, ProcessInfo] = {}
         self._members: dict[Target, frozenset[Target]] = {}
-        self._users: dict[int, str] = {}
 
     def update(self, processes: Iterable[ProcessInfo]) -> None:
         """Take the processes there are now."""
@@ -63,24 +121,22 @@ class Roster:
         self._members = now
         return changed
 
-    def owner(self, infos: Iterable[ProcessInfo]) -> str | None:
-        """Return the name of the user all of these processes belong to, None where there is no one user."""
-        uids = {info.uid for info in infos}
-        uid = uids.pop() if len(uids) == 1 else None
-        return None if uid is None else self._user(uid)
-
     def _ignored(self, info: ProcessInfo) -> bool:
         names = (info.service.name,) if info.service else ()
         return (
             matches(self._ignore.processes, info.name)
             or matches(self._ignore.services, *names)
-            or (info.uid is not None and matches(self._ignore.users, self._user(info.uid), str(info.uid)))
+            or self._is_of_ignored_user(info.uid)
         )
 
-    def _user(self, uid: int) -> str:
-        if uid not in self._users:
-            try:
-                self._users[uid] = pwd.getpwuid(uid).pw_name
-            except KeyError:
-                self._users[uid] = str(uid)
-        return self._users[uid]
+    def _is_of_ignored_user(self, uid: int | None) -> bool:
+        if uid is None or not self._ignore.users:
+            return False
+        name = self._name_of(uid)
+        return matches(self._ignore.users, str(uid), *(() if name is None else (name,)))
+
+
+def owner_of(infos: Iterable[ProcessInfo]) -> int | None:
+    """Return the id of the user all of these processes belong to, None where there is no one user."""
+    uids = {info.uid for info in infos}
+    return uids.pop() if len(uids) == 1 else None

@@ -6,27 +6,25 @@ The daemon feeds it live; after a restart it is fed from the store, by the same 
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
 from leakwatch.analysis.counts import counted
 from leakwatch.analysis.derive import Key, judged_values
-from leakwatch.analysis.findings import Member, finding_id, kernel_findings, service_finding
+from leakwatch.analysis.findings import Member, finding_id, service_finding
 from leakwatch.analysis.judged import Judged
 from leakwatch.analysis.kernel_facts import KernelFacts, no_aliases
-from leakwatch.analysis.nobodys import told_with_nobodys
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
-from leakwatch.config import matches
 from leakwatch.evaluation import Evaluation
+from leakwatch.found import Found, told
 from leakwatch.headroom import Headroom
 from leakwatch.judging import in_process
 from leakwatch.knobs import criteria_for
-from leakwatch.model import HOST, SealedBlock, TargetKind, Verdict
+from leakwatch.model import HOST, SealedBlock, TargetKind
 from leakwatch.pastlives import PastLives
 from leakwatch.proof import Proof
-from leakwatch.roster import Roster
+from leakwatch.roster import Roster, UserNames, owner_of
 from leakwatch.suspects import by_growth, processes_of, suspected_ids, suspects_of
 from leakwatch.tallies import Tallies
 
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.question import Question
     from leakwatch.analysis.spans import Plan
     from leakwatch.config import Config
     from leakwatch.headroom import Limits
@@ -43,12 +40,21 @@ if TYPE_CHECKING:
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
+_OF_KERNEL = (TargetKind.SLAB, TargetKind.VMALLOC, TargetKind.HOST)
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
 
 
+LIFE = "life/"
+"""How the keys of the store's state begin that hold what past lives taught, one a program."""
+OLD_LIVES = "lives"
+"""The key that held all of them in stores of before."""
+SORTS = "sorts"
+"""The key of the one that holds what counts were made of when that was first looked at."""
+
+
 class Scan:
-    """All series under watch; ``feed`` and ``evaluate`` may be called from two threads."""
+    """All series under watch. Every method may be called from any thread; no file is read while the lock is held."""
 
     def __init__(
         self,
@@ -65,11 +71,18 @@ class Scan:
         self._lock = threading.Lock()
         self._series: dict[Key, SeriesState] = {}
         self._missing: dict[Key, int] = {}
-        self._roster = Roster(config.ignore)
+        self._users = UserNames()
+        self._roster = Roster(config.ignore, self._users.known)
         self._facts = KernelFacts(aliases)
         self._written: dict[Key, str] = {}
+        self._dropped: set[Key] = set()
+        """Series that are gone of which a suspicion is stored."""
+        self._dropping: frozenset[Key] = frozenset()
+        """Those of them the newest evaluation has handed over."""
+        self._old_lives = False
+        self._sorts_written: list[list[object]] | None = None
         self._lives = PastLives()
-        self.tallies = Tallies(self._roster)
+        self._tallies = Tallies(self._roster)
         self._largest: dict[str, tuple[str, ...]] = {}
         """Of what belongs to nobody, by metric, as last told."""
 
@@ -82,10 +95,10 @@ class Scan:
                 self._roster.update(scrape.processes)
                 self._proof.note(scrape)
             self._largest |= scrape.largest
-            self.tallies.note_threads(scrape.tick.ts_ms, scrape.thread_names)
+            self._tallies.note_threads(scrape.tick.ts_ms, scrape.thread_names)
             if scrape.tick.clock_step_ms:
                 self.end_segments(scrape.tick.ts_ms)
-            return self.feed_values(scrape.tick.ts_ms, values)
+            return self._feed_values(scrape.tick.ts_ms, values)
 
     def end_segments(self, ts_ms: int) -> None:
         """Begin new segments everywhere: the clock was set, no line may join before and after."""
@@ -94,8 +107,12 @@ class Scan:
 
     def feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
         """Take the samples of one time, as from the store."""
+        with self._lock:
+            return self._feed_values(ts_ms, values)
+
+    def _feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
         self._note(values)
-        judged = judged_values(values, self._roster.services()) | self.tallies.risen(
+        judged = judged_values(values, self._roster.services()) | self._tallies.risen(
             ts_ms, values, self._series, lambda key: self._criteria(key).min_growth_bytes
         )
         changed = self._roster.changed_services()
@@ -135,7 +152,7 @@ class Scan:
 
     def _forget_vanished(self, judged: Mapping[Key, int], now_ms: int) -> None:
         for key in self._series.keys() - judged.keys():
-            if self.tallies.is_only_not_asked_for(key):
+            if self._tallies.is_only_not_asked_for(key):
                 continue
             self._missing[key] = self._missing.get(key, 0) + 1
         for key in self._missing.keys() & judged.keys():
@@ -144,68 +161,105 @@ class Scan:
         for key in vanished:
             self._lives.remember(key, now_ms, self._series)
             del self._series[key], self._missing[key]
-            if key[1].kind is TargetKind.PROCESS:  # others may come back, and their forecast must be dropped then
-                self._written.pop(key, None)
+            if self._written.pop(key, None) is not None:
+                self._dropped.add(key)
+            if key[1].kind is TargetKind.SLAB:
+                self._facts.forget(key[1].key)
         if vanished:
             self._proof.forget(vanished)
-            self.tallies.forget_gone()
+            self._tallies.forget_gone()
 
-    def past_lives(self) -> dict[str, list[list[object]]]:
-        """Return what past lives taught, as values the store can keep."""
+    def snapshot(self, now_ms: int) -> dict[str, object]:
+        """Return what is to be stored since the last call, by key of the store's state; None of what is to be dropped.
+
+        Past lives are a key a program, and only what has changed is among them: all of them at every evaluation would
+        be most of what a store writes.
+        """
         with self._lock:
-            return self._lives.to_json()
+            self._lives.forget_old(now_ms)
+            changed: dict[str, object] = {f"{LIFE}{whose}": lives for whose, lives in self._lives.changed().items()}
+            if self._old_lives:
+                changed[OLD_LIVES], self._old_lives = None, False
+            sorts = self._tallies.to_values()
+            if sorts != self._sorts_written:
+                changed[SORTS], self._sorts_written = sorts, sorts
+        return changed
 
     def restore(self, level: int, sealed: Iterable[SealedBlock], segments: Mapping[Key, int]) -> None:
         """Take the stored blocks of one span, oldest first, the coarse ones first.
 
         ``segments`` gives when each series' current segment began; older blocks only tell how high it has been.
         """
-        for one in sealed:
-            key = (one.metric, one.target)
-            state = self._series.get(key)
-            if state is None:
-                state = self._new_series(key)
-            if one.segment_ms == segments.get(key):
-                state.restore(level, one.block, one.segment_ms)
-            else:
-                state.remember(one.block.minimum)
+        with self._lock:
+            for one in sealed:
+                key = (one.metric, one.target)
+                state = self._series.get(key)
+                if state is None:
+                    state = self._new_series(key)
+                if one.segment_ms == segments.get(key):
+                    state.restore(level, one.block, one.segment_ms)
+                else:
+                    state.remember(one.block.minimum)
 
-    def restore_climbs(self, payloads: Mapping[Key, str], lives: Mapping[str, list[list[Any]]]) -> None:
-        """Take what was stored of climbs and past lives: a restart makes no leak be announced or awaited again."""
-        self._lives.restore(lives)
-        for key, state in self._series.items():
-            state.lives = self._lives.of(key)
-            state.recollect(payloads.get(key))
-        self._written = {key: payload for key, payload in payloads.items() if key in self._series}
+    def restore_climbs(self, payloads: Mapping[Key, str], states: Mapping[str, Any]) -> None:
+        """Take what was stored of climbs, and what ``snapshot`` gave.
+
+        A restart makes no leak be announced or awaited again.
+        """
+        with self._lock:
+            before = states.get(OLD_LIVES) or {}
+            rows = {key[len(LIFE) :]: those for key, those in states.items() if key.startswith(LIFE)}
+            self._lives.restore({**before, **rows})
+            if before:
+                self._old_lives = True
+                self._lives.forget_stored()
+            self._tallies.restore(states.get(SORTS, []))
+            for key, state in self._series.items():
+                state.lives = self._lives.of(key)
+                state.recollect(payloads.get(key))
+            self._written = {key: payload for key, payload in payloads.items() if key in self._series}
+            self._dropped = payloads.keys() - self._series.keys()
 
     def settle_backlog(self) -> None:
         """Judge what was fed from history when it has become much: every look holds a copy of its blocks until then."""
-        if sum(len(state.questions()) for state in self._series.values()) >= BACKLOG:
+        with self._lock:
+            waiting = sum(len(state.questions()) for state in self._series.values())
+        if waiting >= BACKLOG:
             self._judge_all()
 
     def evaluate(self, now_ms: int) -> Evaluation:
         """Judge every series and return the findings of all services, processes and kernel caches."""
         self._judge_all()
         with self._lock:
-            judged = {
-                key: Judged(*key, self._checked(key, state.assessment))
-                for key, state in self._series.items()
-                if state.assessment is not None
-            }
-            of_memory = self._of_processes(judged)
-            found = (*of_memory, *self.tallies.findings(judged, of_memory), *self._of_kernel(judged))
-            findings = [self._headroom.foretell(finding, now_ms) for finding in found]
-            suspicions = self._changed_suspicions()
-            suspected, suspects = suspected_ids(self._series, self._roster), suspects_of(self._series, self._roster)
-            fastest_first = by_growth(suspects, self._series)
-            self._proof.ask(suspects, now_ms)
-            lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
-            lives |= self.tallies.lives(judged)
-            watched = frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST)
-        counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
-        return Evaluation(
-            now_ms, tuple(findings), suspicions, counts, suspected, suspects, fastest_first, lives, watched
+            found = self._found(now_ms)
+        return told(found, self._users, self._config.ignore)
+
+    def _found(self, now_ms: int) -> Found:
+        judged = {
+            key: Judged(*key, self._checked(key, state.assessment))
+            for key, state in self._series.items()
+            if state.assessment is not None
+        }
+        owners: dict[str, int | None] = {}
+        of_memory = self._of_processes(judged, owners)
+        suspicions = self._changed_suspicions()
+        suspected, suspects = suspected_ids(self._series, self._roster), suspects_of(self._series, self._roster)
+        self._proof.ask(suspects, now_ms)
+        lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
+        evaluation = Evaluation(
+            now_ms,
+            (),
+            suspicions,
+            suspected=suspected,
+            suspects=suspects,
+            fastest_first=by_growth(suspects, self._series),
+            lives=lives | self._tallies.lives(judged),
+            counted=frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST),
         )
+        of_processes = [*of_memory, *self._tallies.findings(judged, of_memory, owners)]
+        kernel = [one for key, one in judged.items() if key[1].kind in _OF_KERNEL]
+        facts, largest, headroom = self._facts.frozen(), dict(self._largest), self._headroom.frozen()
+        return Found(evaluation, of_processes, owners, kernel, facts, largest, headroom)
 
     def _checked(self, key: Key, found: Assessment) -> Assessment:
         if key[0] in metrics.COUNTS:
@@ -218,22 +272,23 @@ class Scan:
         What could not be answered is asked again the next time.
         """
         with self._lock:
-            asked: list[tuple[SeriesState, list[Question]]] = []
             for key, state in self._series.items():
                 state.criteria = self._criteria(key)
-                asked.append((state, state.questions()))
-            rooms = [self._room_of(key, state) for key, state in self._series.items()]
-        answers = iter(self._judge([question for _, questions in asked for question in questions]))
+            # Series that begin meanwhile are settled the next time, those that end meanwhile in vain.
+            states = dict(self._series)
+            asked = [question for state in states.values() for question in state.questions()]
+            wanted = {key: self._whose_room(key, state) for key, state in states.items()}
+            headroom = self._headroom.frozen()
+        answers = dict(zip(asked, self._judge(asked), strict=True))
+        rooms = {key: _room_of(headroom, key[0], *of) for key, of in wanted.items()}
         with self._lock:
-            for (state, questions), room in zip(asked, rooms, strict=True):
-                state.settle([next(answers) for _ in questions], room)
+            for key, state in states.items():
+                state.settle(answers, rooms[key])
 
-    def _room_of(self, key: Key, state: SeriesState) -> int | None:
-        """Return what is left to grow into, None when unknown: no suspect may wait for longer than its limit lasts."""
+    def _whose_room(self, key: Key, state: SeriesState) -> tuple[int | None, tuple[int, float] | None]:
+        """Return the process whose limit matters, of suspects alone, and a series' newest sample."""
         info = self._roster.process(key[1]) if state.is_suspected and key[1].kind is TargetKind.PROCESS else None
-        if key[0] in metrics.COUNTS:
-            return self._headroom.of_count(key[0], info.identity.pid if info else None, state.previous)
-        return self._headroom.of(info.identity.pid if info else None, state.previous[1] if state.previous else 0)[0]
+        return info.identity.pid if info else None, state.previous
 
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key
@@ -243,7 +298,7 @@ class Scan:
         service = members[0].service.name if members and members[0].service else ""
         return criteria_for(self._config, metric, target, [info.name for info in members], service)
 
-    def _of_processes(self, judged: Mapping[Key, Judged]) -> list[Finding]:
+    def _of_processes(self, judged: Mapping[Key, Judged], owners: dict[str, int | None]) -> list[Finding]:
         members: dict[Service, list[Member]] = {}
         for (metric, target), one in judged.items():
             info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
@@ -252,28 +307,21 @@ class Scan:
         findings = []
         for service, those in members.items():
             finding = service_finding(service, those, judged.get((metrics.SERVICE_USS_SWAP, service.target)))
-            findings.append(replace(finding, user=self._roster.owner(member.info for member in those)))
+            owners[finding.id] = owner_of(member.info for member in those)
+            findings.append(finding)
         return findings
 
-    def _of_kernel(self, judged: Mapping[Key, Judged]) -> list[Finding]:
-        kernel = [
-            one
-            for (metric, target), one in judged.items()
-            if target.kind in (TargetKind.SLAB, TargetKind.VMALLOC, TargetKind.HOST)
-            and metric != metrics.KERNEL_UNAVAILABLE
-            and not matches(self._config.ignore.kernel, target.key, metric, metrics.title(metric))
-        ]
-        unavailable = judged.get((metrics.KERNEL_UNAVAILABLE, HOST))
-        found = kernel_findings(kernel, self._facts, unavailable.assessment if unavailable else None)
-        return told_with_nobodys(found, self._largest)
-
     def forget_stored(self) -> None:
-        """Take it that no suspicion is stored: the next evaluation hands over all of them."""
+        """Mark everything unsaved: the next evaluation and snapshot hand over all of it."""
         with self._lock:
             self._written.clear()
+            self._dropped |= self._dropping
+            self._lives.forget_stored()
+            self._sorts_written = None
 
     def _changed_suspicions(self) -> dict[Key, str | None]:
-        changed: dict[Key, str | None] = {}
+        self._dropping, self._dropped = frozenset(self._dropped), set()
+        changed: dict[Key, str | None] = dict.fromkeys(self._dropping)
         for key, state in self._series.items():
             now = state.to_json()
             if now != self._written.get(key):
@@ -283,3 +331,10 @@ class Scan:
                 else:
                     self._written[key] = now
         return changed
+
+
+def _room_of(headroom: Headroom, metric: str, pid: int | None, newest: tuple[int, float] | None) -> int | None:
+    """Return what is left to grow into, None when unknown: no suspect may wait for longer than its limit lasts."""
+    if metric in metrics.COUNTS:
+        return headroom.of_count(metric, pid, newest)
+    return headroom.of(pid, newest[1] if newest else 0)[0]

@@ -10,6 +10,7 @@ from leakwatch.analysis.count_findings import Sorts, count_finding, count_target
 from leakwatch.analysis.counts import CountScreen
 from leakwatch.analysis.findings import Member, finding_id
 from leakwatch.model import HOST, Target, TargetKind
+from leakwatch.roster import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -54,8 +55,10 @@ class Tallies:
         self._screen.keep(there)
         self._sorts.keep(there)
 
-    def findings(self, judged: Mapping[Key, Judged], of_memory: Iterable[Finding]) -> list[Finding]:
-        """Return the findings about counts of processes, beside those about their memory."""
+    def findings(
+        self, judged: Mapping[Key, Judged], of_memory: Iterable[Finding], owners: dict[str, int | None]
+    ) -> list[Finding]:
+        """Return the findings about counts of processes, beside those about their memory; note each one's user."""
         members: dict[tuple[Service, str], list[Member]] = {}
         for (metric, target), one in judged.items():
             info = self._roster.process(target) if metric in metrics.COUNTS else None
@@ -66,14 +69,15 @@ class Tallies:
             self._finding(service, metric, those, memory.get(finding_id(service.target)))
             for (service, metric), those in members.items()
         ]
+        for finding, those in zip(found, members.values(), strict=True):
+            owners[finding.id] = owner_of(member.info for member in those)
         return without_stacks(found)
 
     def _finding(self, service: Service, metric: str, those: list[Member], memory: Finding | None) -> Finding:
         finding = count_finding(service, metric, those, memory)
         lead = next(m.info.identity.target for m in those if m.info.identity.pid == finding.pid)
         sorts, since_ms = self._sorts.of((metric, lead))
-        user = self._roster.owner(member.info for member in those)
-        return replace(finding, user=user, sorts=sorts, sorted_since_ms=since_ms)
+        return replace(finding, sorts=sorts, sorted_since_ms=since_ms)
 
     def lives(self, judged: Iterable[Key]) -> dict[str, str]:
         """Return the oldest process of every service of which a count is judged, by the id of the finding about it."""

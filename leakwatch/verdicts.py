@@ -13,7 +13,6 @@ from leakwatch.alerting.ledger import Entry, Ledger
 from leakwatch.alerting.pace import Pace
 from leakwatch.clock import cpu_with_children_s
 from leakwatch.incident import EventKind
-from leakwatch.resume import LIVES, SORTS
 from leakwatch.store.incidents import ChangedIncidents
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ class Verdicts:
                 "slow_every": self._config.sampling.slow_every,
                 "horizon_s": self._config.thresholds.horizon_s,
             },
-            LIVES: self._scan.past_lives(),
-            SORTS: self._scan.tallies.to_values(),
+            **self._scan.snapshot(evaluation.now_ms),
             "daemon": {"pid": os.getpid(), "version": __version__, "config": list(self._config.sources)},
         }
         entries = [(entry.finding, entry.ended_ms) for entry in changes.write]

@@ -36,6 +36,17 @@ class KernelFacts:
     """Objects of each cache that fit in one of its slabs."""
     host: dict[str, int] = field(default_factory=dict)
 
+    def frozen(self) -> KernelFacts:
+        """Return a copy that no later sample changes."""
+        return KernelFacts(
+            self.aliases, dict(self.reclaimable), dict(self.object_bytes), dict(self.slab_objects), dict(self.host)
+        )
+
+    def forget(self, cache: str) -> None:
+        """Forget a slab cache that is gone."""
+        for known in (self.reclaimable, self.object_bytes, self.slab_objects):
+            known.pop(cache, None)
+
     def note(self, metric: str, target: Target, value: int) -> None:
         """Take one sample."""
         if metric == metrics.SLAB_RECLAIMABLE:

@@ -26,7 +26,7 @@ from leakwatch.analysis.verdict import screened, settled
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.question import Answer
@@ -153,16 +153,18 @@ class SeriesState:
         """Return what has to be judged of the looks taken since the last ``settle``, oldest first."""
         return [pending.question for pending in self._pending if pending.question is not None]
 
-    def settle(self, answers: Sequence[Answer], headroom_bytes: float | None = None) -> None:
-        """Take the answers to ``questions``, in their order; ``headroom_bytes`` is what is left to grow into, if known.
+    def settle(self, answers: Mapping[Question, Answer], headroom_bytes: float | None = None) -> None:
+        """Take the answers to ``questions``; ``headroom_bytes`` is what is left to grow into, if known.
+
+        Each is of the very question that was asked: a look that was dropped or a life that ended meanwhile leaves its
+        answer unused, and a look taken meanwhile waits for the next time.
 
         Afterwards ``assessment`` is the verdict as of the newest look.
         """
-        left = list(answers)
         last: Answer | None = None
-        settled_now = self._pending[: self._reach(len(left))]
+        settled_now = self._pending[: self._reach(answers)]
         for pending in settled_now:
-            last = left.pop(0) if pending.question is not None else None
+            last = answers[pending.question] if pending.question is not None else None
             climbing.step(
                 self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
                 unit_s=self._plan.unit_s, course=partial(self._course, pending.look), headroom_bytes=headroom_bytes,
@@ -177,13 +179,11 @@ class SeriesState:
             self.assessment = replace(self.assessment, current_bytes=current)
         del self._pending[: len(settled_now)]
 
-    def _reach(self, answered: int) -> int:
-        """Return how many pending looks so many answers settle: those taken while they were made wait for the next."""
+    def _reach(self, answers: Mapping[Question, Answer]) -> int:
+        """Return how many pending looks are settled by these: up to the first whose question is not among them."""
         for at, pending in enumerate(self._pending):
-            if pending.question is not None:
-                if not answered:
-                    return at
-                answered -= 1
+            if pending.question is not None and pending.question not in answers:
+                return at
         return len(self._pending)
 
     def _assess(self, answer: Answer | None, current: int) -> Assessment:

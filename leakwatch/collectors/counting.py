@@ -46,6 +46,8 @@ class Counting:
         )
         self._own_pid = os.getpid() if procfs.root == "/proc" else None
         self._wanted: dict[Target, frozenset[str]] = {}
+        self._wanted_next = self._wanted
+        """Replaced as a whole by another thread, and taken once a round."""
         self._parents: dict[str, set[int]] = {metrics.PROCESS_CHILDREN: set(), metrics.PROCESS_ZOMBIES: set()}
         """Who has or had some."""
         self._last_us: int | None = None
@@ -57,7 +59,7 @@ class Counting:
         wanted: dict[Target, set[str]] = {}
         for metric, target in keys:
             wanted.setdefault(target, set()).add(metric)
-        self._wanted = {target: frozenset(names) for target, names in wanted.items()}
+        self._wanted_next = {target: frozenset(names) for target, names in wanted.items()}
 
     def collect(
         self, watched: Mapping[int, Watched], zombies: Mapping[int, int], gathered: Gathered, now_us: int, *, slow: bool
@@ -66,7 +68,7 @@ class Counting:
         if self._last_us is not None:
             self._sorting.earn(now_us - self._last_us)
             self._mapping.earn(now_us - self._last_us)
-        self._last_us = now_us
+        self._last_us, self._wanted = now_us, self._wanted_next
         wanted = [
             one
             for target in self._wanted

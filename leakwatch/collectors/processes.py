@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import queue
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import elapsed_us, thread_cpu_ns
@@ -42,7 +44,9 @@ class ProcessCollector:
         self._relatives = Relatives(procfs, tolerance_pages)
         self._dear = DearReads(procfs, sampling, look_every_s)
         self._counting = Counting(procfs, sampling)
+        self._requests: queue.SimpleQueue[Target] = queue.SimpleQueue()
         self._asked: dict[Target, None] = {}
+        """What was requested and not read yet, in that order; the sampling thread's own."""
         self._read: list[Watched] = []
         self.spent = Spent()
 
@@ -62,7 +66,8 @@ class ProcessCollector:
         For who is suspected of a leak: an estimate must not decide that. The first of them are looked into first. May
         be called from another thread.
         """
-        self._asked = self._asked | dict.fromkeys(targets)
+        for target in targets:
+            self._requests.put(target)
 
     def want_counts(self, keys: Collection[tuple[str, Target]]) -> None:
         """Have these counts taken at every tick, and told of which sort they are; may be called from another thread."""
@@ -100,7 +105,7 @@ class ProcessCollector:
 
     def _read_fully(self, now_us: int) -> None:
         watched = self._lookout.watched
-        asked, self._asked = self._asked, {}
+        asked = self._take_requests()
         self._dear.unreadable = []
         if self._lookout.gone:
             self._relatives.update((), watched)
@@ -110,11 +115,18 @@ class ProcessCollector:
             more = self._dear.read(self._relatives.update(read, watched), (), now_us)
             self._relatives.update(more, watched)
             read += more
-        self._read = read
+        self._read, self._asked = read, {}
         if self._lookout.swap_in_use:
             for one in self._read:
                 self._lookout.read_swap(one)
                 one.since.swap_bytes = 0
+
+    def _take_requests(self) -> dict[Target, None]:
+        """Return what is to be read, what a round that failed has left over first."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._asked.setdefault(self._requests.get_nowait())
+        return self._asked
 
     def _deliver(self, this: Round, gathered: Gathered) -> None:
         page, samples = self._procfs.page_size, gathered.samples

@@ -179,17 +179,17 @@ class Writer:
             incidents.put(connection, changed)
             if findings:
                 connection.execute_many(texts.PUT_FINDING, [_finding_row(*entry) for entry in findings])
-            numbered = {
-                catalog.series_id(connection, metric, target, ts_ms): payload
+            kept = [
+                {"series_id": catalog.series_id(connection, metric, target, ts_ms), "payload": payload}
                 for (metric, target), payload in suspicions.items()
-            }
-            kept = [{"series_id": n, "payload": payload} for n, payload in numbered.items() if payload is not None]
+                if payload is not None
+            ]
             if kept:
                 connection.execute_many(texts.PUT_SUSPICION, kept)
-            dropped = [n for n, payload in numbered.items() if payload is None]
-            for at in range(0, len(dropped), PARAMETERS):
-                some = dropped[at : at + PARAMETERS]
-                connection.execute(texts.drop_suspicions(len(some)), some)
+            # By name: what is dropped is most often gone, and a number would have to be looked up, too.
+            for name in (_series_name(*key) for key, payload in suspicions.items() if payload is None):
+                of_other = name["start_ticks"] is None
+                connection.execute(texts.DROP_SUSPICION_OF_OTHER if of_other else texts.DROP_SUSPICION_OF_PROCESS, name)
             _put_states(connection, states)
 
     def drop_findings(self, ids: Sequence[str]) -> None:
@@ -250,9 +250,17 @@ class Writer:
 
 
 def _put_states(connection: PlainConnection, states: Mapping[str, object]) -> None:
-    rows = [{"key": key, "value": json.dumps(value, separators=(",", ":"))} for key, value in states.items()]
-    if rows:
-        connection.execute_many(texts.PUT_STATE, rows)
+    """Put values by key; None drops one."""
+    texts_of = {key: json.dumps(value, separators=(",", ":")) for key, value in states.items() if value is not None}
+    if texts_of:
+        connection.execute_many(texts.PUT_STATE, [{"key": key, "value": text} for key, text in texts_of.items()])
+    dropped = [{"key": key} for key, value in states.items() if value is None]
+    if dropped:
+        connection.execute_many(texts.DROP_STATE, dropped)
+
+
+def _series_name(metric: str, target: Target) -> dict[str, object]:
+    return {"metric": metric, "kind": target.kind, "start_ticks": codec.start_ticks_of(target), "key": target.key}
 
 
 def _process_row(target_id: int, info: ProcessInfo) -> dict[str, object]:

@@ -37,7 +37,8 @@ def seconds(duration_s: float, interval_s: float = 1.0) -> np.ndarray:
 
 def settle(state: SeriesState, headroom_bytes: float | None = None) -> Assessment:
     """Judge what is to be judged in this process; return the verdict."""
-    state.settle(answer(state.questions()), headroom_bytes)
+    questions = state.questions()
+    state.settle(dict(zip(questions, answer(questions), strict=True)), headroom_bytes)
     assert state.assessment is not None
     return state.assessment
 

@@ -153,7 +153,8 @@ def said_live(capture: Capture, windows_s: tuple[int, ...]) -> tuple[Alerts, Ser
         if is_open and state.segment_ms != segment_ms:
             alerts[-1] = (alerts[-1][0], state.segment_ms)
             is_open = False
-        state.settle(answer(state.questions()))
+        questions = state.questions()
+        state.settle(dict(zip(questions, answer(questions), strict=True)))
         assert state.assessment is not None
         if (state.assessment.verdict is Verdict.LEAK) is not is_open:
             if is_open:

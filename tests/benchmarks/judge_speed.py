@@ -174,9 +174,10 @@ def live(series: list[Capture]) -> tuple[float, float, int]:
         feeding += fed - began
         if number % 15 == 0:
             questions = [state.questions() for state in states]
-            answers = iter(answer([question for of_one in questions for question in of_one]))
-            for state, of_one in zip(states, questions, strict=True):
-                state.settle([next(answers) for _ in of_one])
+            together = [question for of_one in questions for question in of_one]
+            answers = dict(zip(together, answer(together), strict=True))
+            for state in states:
+                state.settle(answers)
             settling += time.process_time() - fed
             asked += sum(map(len, questions))
             evaluations += 1

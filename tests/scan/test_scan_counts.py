@@ -184,7 +184,7 @@ def test_what_files_are_made_of_is_told_and_kept_over_a_restart() -> None:
     assert found.sorted_since_ms == START_MS
     again = Scan(MINUTES, Limits())
     again.set_processes([ONE])
-    again.tallies.restore(scan.tallies.to_values())
+    again.restore_climbs({}, scan.snapshot(START_MS))
     found = about(watch(Machine({ONE: 50 * MIB}), counts, scan=again), metrics.PROCESS_FDS)
     assert found.sorted_since_ms == START_MS
 

@@ -42,7 +42,8 @@ def test_a_child_answers_as_this_process_does() -> None:
 
 def test_what_a_child_answered_settles_a_series() -> None:
     state, _ = asked(400_000)
-    state.settle(in_child(state.questions()))
+    questions = state.questions()
+    state.settle(dict(zip(questions, in_child(questions), strict=True)))
     assert state.assessment is not None
     assert state.assessment.verdict is Verdict.LEAK
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXTS = {name: text for name, text in vars(texts).items() if name.isupper() and isinstance(text, str)}
-ONE_OF = (texts.end_targets(3), texts.drop_findings(3), texts.drop_suspicions(3))
+ONE_OF = (texts.end_targets(3), texts.drop_findings(3))
 
 
 @pytest.mark.parametrize("text", [*TEXTS.values(), *ONE_OF])

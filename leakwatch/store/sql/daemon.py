@@ -67,17 +67,27 @@ def end_targets(count: int) -> str:
 _FINDING = ("kind", "verdict", "evaluated_ms", "payload", "ended_ms")
 PUT_FINDING = _upsert("finding", "id", _FINDING, _FINDING)
 PUT_SUSPICION = _upsert("suspicion", "series_id", ("payload",), ("payload",))
+
+
+def _drop_suspicion(began: str) -> str:
+    """Forget the suspicion of a series by name; ``began`` says by which of two indices its target is found."""
+    return (
+        "DELETE FROM suspicion WHERE series_id IN ("  # noqa: S608 - our own names
+        "SELECT series.id FROM target JOIN series ON series.target_id = target.id "
+        "JOIN metric ON metric.id = series.metric_id AND metric.name = :metric "
+        f"WHERE target.kind = :kind AND target.start_ticks {began} AND target.key = :key)"
+    )
+
+
+DROP_SUSPICION_OF_PROCESS = _drop_suspicion("= :start_ticks")
+DROP_SUSPICION_OF_OTHER = _drop_suspicion("IS NULL")
 PUT_STATE = _upsert("state", "key", ("value",), ("value",))
+DROP_STATE = "DELETE FROM state WHERE key = :key"
 
 
 def drop_findings(count: int) -> str:
     """Forget findings by id."""
     return f"DELETE FROM finding WHERE id IN {_one_of(count)}"  # noqa: S608
-
-
-def drop_suspicions(count: int) -> str:
-    """Forget suspicions that did not hold, by series."""
-    return f"DELETE FROM suspicion WHERE series_id IN {_one_of(count)}"  # noqa: S608
 
 
 # Incidents. What people note is written by commands: the daemon writes it in a new row only.

@@ -1,0 +1,67 @@
+"""What an evaluation takes out of the detector under its lock, and what is told of it afterwards.
+
+Files and names are asked for here, by the evaluating thread alone: sampling never waits for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.analysis.findings import kernel_findings
+from leakwatch.analysis.nobodys import told_with_nobodys
+from leakwatch.config import matches
+from leakwatch.model import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from leakwatch.analysis.judged import Judged
+    from leakwatch.analysis.kernel_facts import KernelFacts
+    from leakwatch.config import IgnoreConfig
+    from leakwatch.evaluation import Evaluation
+    from leakwatch.headroom import Headroom
+    from leakwatch.model import Finding
+    from leakwatch.roster import UserNames
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Values only: nothing in it changes when sampling goes on."""
+
+    evaluation: Evaluation
+    """Without its findings."""
+    of_processes: list[Finding]
+    owners: Mapping[str, int | None]
+    """The user of each of them, by its id."""
+    kernel: list[Judged]
+    facts: KernelFacts
+    largest: Mapping[str, tuple[str, ...]]
+    headroom: Headroom
+
+
+def told(found: Found, users: UserNames, ignore: IgnoreConfig) -> Evaluation:
+    """Return the evaluation with its findings: whose they are, and when memory runs out."""
+    users.ask_for_wanted()
+    users.ask({uid for uid in found.owners.values() if uid is not None})
+    named = [replace(one, user=_user(found.owners.get(one.id), users)) for one in found.of_processes]
+    now_ms = found.evaluation.now_ms
+    findings = [found.headroom.foretell(one, now_ms) for one in (*named, *_of_kernel(found, ignore))]
+    counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
+    return replace(found.evaluation, findings=tuple(findings), counts=counts)
+
+
+def _user(uid: int | None, users: UserNames) -> str | None:
+    return None if uid is None else users.known(uid) or str(uid)
+
+
+def _of_kernel(found: Found, ignore: IgnoreConfig) -> list[Finding]:
+    unavailable = next((one for one in found.kernel if one.metric == metrics.KERNEL_UNAVAILABLE), None)
+    kernel = [
+        one
+        for one in found.kernel
+        if one is not unavailable and not matches(ignore.kernel, one.target.key, one.metric, metrics.title(one.metric))
+    ]
+    findings = kernel_findings(kernel, found.facts, unavailable.assessment if unavailable else None)
+    return told_with_nobodys(findings, found.largest)
