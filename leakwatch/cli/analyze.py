@@ -21,7 +21,8 @@ A file has a header and a line a sample, plain or gzip, - for standard input:
   1795500000,proc/redis-server[812],104857600
   2026-11-24T05:21:00Z,slab/kmalloc-4k,33554432
 
-time: seconds since 1970, or ISO 8601 with an offset; in the order of sampling, at any interval.  value: bytes.
+time: seconds since 1970, or ISO 8601 with an offset; in the order of sampling, at any interval.
+value: bytes; or in the unit of --unit, of a column "unit", of a column's name (rss_kb) or behind the number (12 kB).
 series: proc/NAME[PID], and proc/NAME#1, #2 for successive lives of it; group/NAME for the sum over a service's
 processes; slab/CACHE; kernel/FIELD of meminfo; vmalloc/CALLER; /uss or /pss may follow; or any other name.
 /fds, /threads, /mappings, /children or /zombies after a process: a number instead of bytes.
@@ -37,6 +38,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     """Add the verb."""
     import argparse
 
+    from leakwatch.cli.arguments import add_unit
+
     parser = verbs.add_parser(
         "analyze",
         parents=[common],
@@ -47,6 +50,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="tidy CSV, plain or gzip; - for standard input")
+    add_unit(parser)
     parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
     parser.add_argument(
         "--verdict",
@@ -68,23 +72,23 @@ def run(args: argparse.Namespace) -> int:
 
     default = DEFAULT_VERDICTS if args.format == "table" else frozenset(Verdict)
     shown = verdicts(args.verdict) if args.verdict else default
-    files = _judged(args.files, settings_of(load_config(args.config)))
+    files = _judged(args.files, args.unit, settings_of(load_config(args.config)))
     leaks = _print(files, args.format, shown)
     return EXIT_LEAK if args.exit_code and leaks and Verdict.LEAK in shown else EXIT_OK
 
 
-def _judged(paths: list[str], settings: Settings) -> Iterator[list[Judged]]:
+def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[list[Judged]]:
     """Yield the verdicts on each file's series; nothing of a file that is wrong somewhere."""
     from leakwatch.analysis.brief import look_briefly
     from leakwatch.analysis.replay import replay
+    from leakwatch.cli.arguments import captured
     from leakwatch.report.judged import Judged
-    from leakwatch.sources.tidy import read_captures
 
     for path in paths:
         file = path if len(paths) > 1 else None
-        captures = read_captures(path)
+        captures, doubt = captured(path, unit)
         yield [
-            Judged(one.name, look_briefly(capture, one.assessment, settings.criteria_for(capture.subject)), file)
+            Judged(one.name, look_briefly(capture, one.assessment, settings.criteria_for(capture.subject)), file, doubt)
             for capture, one in zip(captures, replay(captures, settings), strict=True)
         ]
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from leakwatch.clock import END_S
 from leakwatch.errors import UsageError
 from leakwatch.model import Verdict
 from leakwatch.units import parse_duration
+
+if TYPE_CHECKING:
+    import argparse
+
+    from leakwatch.analysis.capture import Capture
 
 EPOCH_FROM_S = 100_000_000
 """A plain number from here on is seconds since 1970 (March 1973), below it a duration."""
@@ -57,3 +64,33 @@ def moment(option: str, text: str | None, now_ms: int) -> int | None:
         return parse_time(text)
     except ValueError as error:
         raise UsageError(f"{option}: {text!r} {error}; or write how long ago, like 3d") from None
+
+
+def add_unit(parser: argparse.ArgumentParser) -> None:
+    """Add what a captured file's values are, where it does not say so itself."""
+    parser.add_argument(
+        "--unit",
+        metavar="UNIT",
+        help="of the file's values: B, kB or KiB (1024 bytes), MiB, GiB, MB, GB (default: B, or what the file says)",
+    )
+
+
+def captured(path: str, unit: str | None) -> tuple[list[Capture], str]:
+    """Return a captured file's series, and what shows that its values are in another unit, empty where nothing does.
+
+    That is said on standard error as well. Raises UsageError and what ``sources.tidy.read_captures`` raises.
+    """
+    import sys
+
+    from leakwatch.escape import printable
+    from leakwatch.sources.scales import ACCEPTED, doubt_of, factor_of
+    from leakwatch.sources.tidy import read_captures
+
+    factor = None if unit is None else factor_of(unit)
+    if unit is not None and factor is None:
+        raise UsageError(f"--unit: {unit!r} is no unit that is known; {ACCEPTED}")
+    captures = read_captures(path, factor)
+    doubt = doubt_of(captures) if factor is None else ""
+    if doubt:
+        print(f"leakwatch: {'stdin' if path == '-' else printable(path)}: {doubt}", file=sys.stderr)
+    return captures, doubt

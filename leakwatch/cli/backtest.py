@@ -33,6 +33,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     """Add the verb."""
     import argparse
 
+    from leakwatch.cli.arguments import add_unit
+
     parser = verbs.add_parser(
         "backtest",
         parents=[common],
@@ -43,6 +45,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="tidy CSV, plain or gzip; - for standard input")
+    add_unit(parser)
     parser.add_argument("--step", metavar="DURATION", help="time between two evaluations (default: as the daemon)")
     parser.add_argument("--compare", nargs=2, metavar=("A.toml", "B.toml"), help="two configurations side by side")
     parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
@@ -57,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.files and (args.since or args.until):
         raise UsageError("--since and --until are for stored history; leave them out, or the files")
+    if args.unit is not None and not args.files:
+        raise UsageError("--unit is for files; stored history is in bytes")
     if args.compare and args.config:
         raise UsageError("--compare takes two configurations; leave out --config")
     configs = _configs(args)
@@ -86,12 +91,12 @@ def _configs(args: argparse.Namespace) -> dict[str | None, Config]:
 
 def _captures(args: argparse.Namespace, config: Config) -> Iterator[tuple[str | None, Sequence[Capture]]]:
     """Yield each source's series, with the file's name where there are several."""
-    from leakwatch.sources.tidy import read_captures
+    from leakwatch.cli.arguments import captured
 
     if not args.files:
         yield None, _history(args, config)
     for path in args.files:
-        yield (path if len(args.files) > 1 else None), read_captures(path)
+        yield (path if len(args.files) > 1 else None), captured(path, args.unit)[0]
 
 
 def _history(args: argparse.Namespace, config: Config) -> list[Capture]:

@@ -30,6 +30,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     """Add the verb."""
     import argparse
 
+    from leakwatch.cli.arguments import add_unit
+
     parser = verbs.add_parser(
         "explain",
         parents=[common],
@@ -42,6 +44,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     )
     parser.add_argument("name", nargs="?", metavar="ID|NAME", help="finding; with --file, the series")
     parser.add_argument("--file", metavar="FILE", help="explain a captured series instead: tidy CSV, - for stdin")
+    add_unit(parser)
     parser.add_argument("--next", action="store_true", help="what to do next, in full: commands, tools, cost and risk")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser.set_defaults(run=run)
@@ -53,9 +56,11 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from leakwatch.clock import SystemClock
-    from leakwatch.errors import EXIT_OK
+    from leakwatch.errors import EXIT_OK, UsageError
     from leakwatch.explain import json_text, next_text, text
 
+    if args.unit is not None and args.file is None:
+        raise UsageError("--unit is for --file; stored history is in bytes")
     now_ms = SystemClock().now().wall_ms
     case = _stored(args, now_ms) if args.file is None else _captured(args)
     if args.next:
@@ -68,13 +73,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _captured(args: argparse.Namespace) -> Case:
+    from leakwatch.cli.arguments import captured
     from leakwatch.config import load_config
     from leakwatch.explain.captured import case_of
     from leakwatch.replaying import settings_of
-    from leakwatch.sources.tidy import read_captures
 
     settings = settings_of(load_config(args.config))
-    return case_of(read_captures(args.file), args.name, settings)
+    return case_of(captured(args.file, args.unit)[0], args.name, settings)
 
 
 def _stored(args: argparse.Namespace, now_ms: int) -> Case:

@@ -29,26 +29,32 @@ class Judged:
     assessment: Assessment
     file: str | None = None
     """None where there is but one source."""
+    doubt: str = ""
+    """What shows that its file's values are in another unit than was taken."""
 
 
 def as_object(one: Judged) -> dict[str, Any]:
     """Return the object of one series."""
     found = one.assessment
     number = found.unit == "count"
-    return source(one.file) | {
-        "series": text(one.series),
-        "verdict": str(found.verdict),
-        "unit": found.unit or "bytes",
-        **growth(found, found.unit),
-        "since": time(found.since_ms),
-        "grown_bytes": None if number else found.grown_bytes,
-        "current_bytes": None if number else found.current_bytes,
-        **({"grown_count": found.grown_bytes, "current_count": found.current_bytes} if number else {}),
-        "confidence": finite(found.confidence),
-        "reason": found.reason,
-        "windows": [window(trend, found.unit) for trend in found.windows],
-        "evidence": [criterion(test) for test in found.evidence],
-    }
+    return (
+        source(one.file)
+        | ({"doubt": one.doubt} if one.doubt else {})
+        | {
+            "series": text(one.series),
+            "verdict": str(found.verdict),
+            "unit": found.unit or "bytes",
+            **growth(found, found.unit),
+            "since": time(found.since_ms),
+            "grown_bytes": None if number else found.grown_bytes,
+            "current_bytes": None if number else found.current_bytes,
+            **({"grown_count": found.grown_bytes, "current_count": found.current_bytes} if number else {}),
+            "confidence": finite(found.confidence),
+            "reason": found.reason,
+            "windows": [window(trend, found.unit) for trend in found.windows],
+            "evidence": [criterion(test) for test in found.evidence],
+        }
+    )
 
 
 def source(file: str | None) -> dict[str, str]:
@@ -78,7 +84,8 @@ def document(rows: Iterable[Judged]) -> str:
 def table(rows: Sequence[Judged], shown: Collection[Verdict], *, colour: bool = False) -> str:
     """Return the answer, the series with the verdicts asked for, the worst first, and how many others there are."""
     counts = Counter(row.assessment.verdict for row in rows)
-    out = [_headline(counts, len(rows)), ""]
+    doubts = dict.fromkeys(f"{_whence(row)}: {row.doubt}".removeprefix(": ") for row in rows if row.doubt)
+    out = [_headline(counts, len(rows)), *map(_sentence, doubts), ""]
     chosen = sorted((row for row in rows if row.assessment.verdict in shown), key=_rank, reverse=True)
     if chosen:
         heading, *body = aligned([_HEADINGS, *map(_cells, chosen)])
@@ -117,6 +124,10 @@ def _cells(row: Judged) -> tuple[str, ...]:
 
 def _whence(row: Judged) -> str:
     return "" if row.file is None else f"in {printable(row.file)}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _remarks(counts: Counter[Verdict], shown: Collection[Verdict]) -> list[str]:

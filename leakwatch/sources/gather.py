@@ -9,6 +9,7 @@ import numpy as np
 from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.subject import subject_of
 from leakwatch.sources.names import Names
+from leakwatch.sources.scales import in_bytes
 
 if TYPE_CHECKING:
     from leakwatch.sources.plain import Floats, Places
@@ -20,8 +21,10 @@ _HALF = 16
 class Gathering:
     """All samples read so far: 20 bytes each, as arrays."""
 
-    def __init__(self) -> None:
+    def __init__(self, factor: int | None = None) -> None:
+        """``factor`` is by what values of memory are to be multiplied; None where nothing tells."""
         self.names = Names()
+        self._factor = factor
         self._series: list[np.ndarray[tuple[int, ...], np.dtype[np.int32]]] = []
         self._times: list[Places] = []
         self._values: list[Floats] = []
@@ -50,15 +53,16 @@ class Gathering:
         ends = [*starts[1:].tolist(), len(series)]
         names = list(self.names)
         found = [
-            _capture(names[number], times[start:end], values[start:end])
+            _capture(names[number], times[start:end], values[start:end], self._factor)
             for number, start, end in zip(series[starts].tolist(), starts.tolist(), ends, strict=True)
         ]
         return [found[at] for at in np.argsort(first).tolist()]
 
 
-def _capture(raw: bytes, times_ms: Places, values: Floats) -> Capture:
+def _capture(raw: bytes, times_ms: Places, values: Floats, factor: int | None) -> Capture:
     name = raw.decode("utf-8", "surrogateescape")
-    return Capture(name, subject_of(name), times_ms, values)
+    subject = subject_of(name)
+    return Capture(name, subject, times_ms, in_bytes(name, subject, values, factor))
 
 
 def _taken(parts: list[np.ndarray]) -> np.ndarray:

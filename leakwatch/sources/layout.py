@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from leakwatch.errors import CaptureError
 from leakwatch.escape import printable
+from leakwatch.sources.scales import ACCEPTED, factor_of, split_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WANTED = ("time", "series", "value")
+UNITS = ("unit", "units")
 _SHOWN = 40
 """Characters of what is wrong that a message shows."""
 
@@ -25,15 +27,22 @@ class Layout:
     time: int
     series: int
     value: int
+    names: tuple[str, ...] = WANTED
+    """Of the wanted columns, as the header has them."""
+    unit: int | None = None
+    """The column that tells each value's unit, if there is one."""
+    factor: int | None = None
+    """What the header, or who gave the file, says a value is to be multiplied by; None where neither does."""
 
     def is_header(self, fields: Sequence[str]) -> bool:
         """Return whether a row is the header again, as ``cat a.csv b.csv`` makes it."""
-        return len(fields) == self.width and [normal(fields[c]) for c in self.columns] == list(WANTED)
+        return len(fields) == self.width and tuple(normal(fields[c]) for c in self.columns) == self.names
 
     @property
-    def columns(self) -> tuple[int, int, int]:
-        """The indices of the wanted columns, in the order of WANTED."""
-        return self.time, self.series, self.value
+    def columns(self) -> tuple[int, ...]:
+        """The indices of the wanted columns, in the order of WANTED; that of units last, if there is one."""
+        wanted = (self.time, self.series, self.value)
+        return wanted if self.unit is None else (*wanted, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +61,17 @@ class Place:
         raise CaptureError(f"{printable(self.file)}:{self.line + line}:{column}: {text}")
 
 
-def layout_of(names: Sequence[str], place: Place) -> Layout:
-    """Return the layout a header describes. Raises CaptureError."""
+def layout_of(names: Sequence[str], place: Place, factor: int | None = None) -> Layout:
+    """Return the layout a header describes; ``factor`` is what else is known of the unit. Raises CaptureError."""
     found = [normal(name) for name in names]
+    said, unit = _said(found, names, place), next((c for c, name in enumerate(found) if name in UNITS), None)
+    header = found.copy()
+    if said is not None:
+        column, own = said
+        found[column] = "value"
+        if own != (factor or own):
+            place.fail(column, f"{shown(names[column])} is of another unit than --unit says; leave --unit out")
+        factor = own
     for wanted in WANTED:
         if found.count(wanted) > 1:
             place.fail(found.index(wanted), f"two columns are named {wanted!r}; name the other one differently")
@@ -62,7 +79,30 @@ def layout_of(names: Sequence[str], place: Place) -> Layout:
     if missing:
         what = " and ".join(f'"{name}"' for name in missing)
         place.fail(0, f"no column {what}; the first line must name the columns, such as time,series,value")
-    return Layout(len(found), *(found.index(wanted) for wanted in WANTED))
+    columns = [found.index(wanted) for wanted in WANTED]
+    wanted = columns if unit is None else [*columns, unit]
+    return Layout(len(found), *columns, tuple(header[c] for c in wanted), unit, factor)
+
+
+def _said(found: Sequence[str], names: Sequence[str], place: Place) -> tuple[int, int] | None:
+    """Return the column of values by a name that ends in a unit, such as ``rss_kb``, and its factor.
+
+    None where a column is called value, or none has a unit.
+    """
+    if "value" in found:
+        return None
+    split = {c: parts for c, name in enumerate(names) if (parts := split_header(name.strip("\ufeff ")))}
+    chosen = [c for c, (base, _) in split.items() if base == "value"]
+    chosen = chosen or [c for c, (_, unit) in split.items() if factor_of(unit)]
+    if len(chosen) > 1:
+        listed = " and ".join(shown(names[c]) for c in chosen)
+        place.fail(chosen[1], f"{listed} both look like the values; name the one that is meant value")
+    if not chosen:
+        return None
+    factor = factor_of(split[chosen[0]][1])
+    if factor is None:
+        place.fail(chosen[0], f"{shown(split[chosen[0]][1])} is no unit that is known; {ACCEPTED}")
+    return chosen[0], factor
 
 
 def normal(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from leakwatch.clock import END_S
+from leakwatch.sources.scales import factor_of
 from leakwatch.sources.stamps import NO_TIME
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ class Cut(NamedTuple):
     """Without the line break."""
     plain: Places
     """The indices of the lines whose fields follow, increasing."""
-    starts: tuple[Places, Places, Places]
-    """Of time, series and value in the chunk, one a plain line."""
-    ends: tuple[Places, Places, Places]
+    starts: tuple[Places, ...]
+    """Of time, series and value, and of the unit if there is one, in the chunk, one a plain line."""
+    ends: tuple[Places, ...]
 
 
 def cut(chunk: bytes, layout: Layout) -> Cut | None:
@@ -58,8 +59,7 @@ def cut(chunk: bytes, layout: Layout) -> Cut | None:
         if chunk.count(b'"') != 2 * stripped:
             return None
     wanted = layout.columns
-    t, s, v = wanted
-    return Cut(line_starts, line_ends, rows, (starts[t], starts[s], starts[v]), (ends[t], ends[s], ends[v]))
+    return Cut(line_starts, line_ends, rows, tuple(starts[c] for c in wanted), tuple(ends[c] for c in wanted))
 
 
 def _of_width(commas: Places, line_starts: Places, breaks: Places, width: int) -> tuple[Places, Places]:
@@ -110,6 +110,17 @@ def times_ms(chunk: bytes, found: Cut, stamps: Stamps) -> tuple[Flags, Places]:
 def values(chunk: bytes, found: Cut) -> tuple[Flags, Floats]:
     """Return which plain lines have a plain value, and the values."""
     return numbers(chunk, found.starts[2], found.ends[2])
+
+
+def factors(chunk: bytes, found: Cut) -> Floats:
+    """Return by what the values of plain lines are to be multiplied, NaN where that is not plain."""
+    fields = zip(found.starts[3].tolist(), found.ends[3].tolist(), strict=True)
+    known: dict[bytes, float] = {}
+    texts = [chunk[start:end] for start, end in fields]
+    for text in set(texts):
+        factor = factor_of(text.decode("ascii", "replace")) if text.strip() else None
+        known[text] = np.nan if factor is None else float(factor)
+    return np.array([known[text] for text in texts])
 
 
 def numbers(chunk: bytes, starts: Places, ends: Places) -> tuple[Flags, Floats]:

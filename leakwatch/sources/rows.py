@@ -6,9 +6,11 @@ import csv
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from leakwatch.analysis.subject import subject_of
 from leakwatch.clock import END_S
+from leakwatch.sources import moments
 from leakwatch.sources.layout import Place, shown
-from leakwatch.sources.moments import ACCEPTED, parse_time
+from leakwatch.sources.scales import ACCEPTED, factor_of, split_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -75,7 +77,7 @@ def sample(place: Place, fields: list[str], layout: Layout) -> Row | None:
     return Row(
         _time_ms(place, fields[layout.time].strip(), layout.time),
         name.encode("utf-8", "surrogateescape"),
-        _bytes(place, fields[layout.value].strip(), layout.value),
+        _in_unit(place, fields, layout, name),
     )
 
 
@@ -92,18 +94,52 @@ def _time_ms(place: Place, text: str, column: int) -> int:
             place.fail(column, f"{shown(text)} lies before 1970; times are seconds since then")
         place.fail(column, f"{shown(text)} lies beyond the year 9999; times are seconds since 1970, not milliseconds")
     try:
-        found = parse_time(text)
+        found = moments.parse_time(text)
     except ValueError as error:
-        place.fail(column, f"{shown(text)} {error}" if text else f"no time; {ACCEPTED}")
+        place.fail(column, f"{shown(text)} {error}" if text else f"no time; {moments.ACCEPTED}")
     if found < 0:
         place.fail(column, f"{shown(text)} lies before 1970")
     return found
 
 
+def _in_unit(place: Place, fields: list[str], layout: Layout, name: str) -> float:
+    """Return the value by the unit in its row, of its column and behind the number, which must not differ."""
+    text = fields[layout.value].strip()
+    split = split_value(text)
+    units = [] if layout.unit is None else [(layout.unit, fields[layout.unit].strip())]
+    units += [(layout.value, split[1])] if split else []
+    value = _bytes(place, split[0] if split else text, layout.value)
+    if not units:
+        _checked(place, value * (layout.factor or 1), text, layout.value)
+        return value
+    counts = bool(subject_of(name).count)
+    said = layout.factor
+    for column, unit in units:
+        own = _factor(place, unit, column, counts=counts)
+        if not counts and said not in (None, own):
+            place.fail(column, f"{shown(unit)} differs from the unit in the header, its column or --unit")
+        said = own
+    scaled = _checked(place, value * float(said or 1), text, layout.value)
+    return value if layout.factor is not None else scaled
+
+
+def _factor(place: Place, unit: str, column: int, *, counts: bool) -> int:
+    factor = 1 if counts and not unit else factor_of(unit)
+    if factor is None:
+        what = f"{shown(unit)} is no unit that is known" if unit else "no unit"
+        place.fail(column, f"{what}; {ACCEPTED}")
+    if counts and factor != 1:
+        place.fail(column, f"{shown(unit)} is a unit of memory, and the series is a number")
+    return factor
+
+
 def _bytes(place: Place, text: str, column: int) -> float:
     if not _NUMBER.fullmatch(text):
         place.fail(column, _not_bytes(text))
-    value = float(text)
+    return _checked(place, float(text), text, column)
+
+
+def _checked(place: Place, value: float, text: str, column: int) -> float:
     if value < 0:
         place.fail(column, f"{shown(text)} is negative; a use of memory is not")
     if value > MOST_BYTES:
@@ -117,5 +153,5 @@ def _not_bytes(text: str) -> str:
     if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
         return f"{shown(text)} is no number of bytes; leave out the rows of what was not read"
     if _WITH_UNIT.fullmatch(text):
-        return f"{shown(text)} has a unit; values are plain bytes, without one"
+        return f"{shown(text)} is no number with a unit that is known; {ACCEPTED}"
     return f"{shown(text)} is no number of bytes"

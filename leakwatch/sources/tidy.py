@@ -12,17 +12,19 @@ import errno
 import sys
 from array import array
 from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakwatch.analysis.subject import subject_of
 from leakwatch.errors import CaptureNotFoundError, PermissionNeededError
 from leakwatch.escape import printable
 from leakwatch.sources.gather import Gathering
 from leakwatch.sources.layout import Layout, Place, layout_of
 from leakwatch.sources.lines import Lines, StreamError
-from leakwatch.sources.plain import cut, properly_named, times_ms, values
-from leakwatch.sources.rows import sample, text_rows
+from leakwatch.sources.plain import cut, factors, properly_named, times_ms, values
+from leakwatch.sources.rows import MOST_BYTES, sample, text_rows
 from leakwatch.sources.stamps import Stamps
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from leakwatch.analysis.capture import Capture
-    from leakwatch.sources.plain import Cut
+    from leakwatch.sources.plain import Cut, Flags, Places
 
 STDIN = "-"
 NO_SAMPLE = -1
@@ -39,18 +41,19 @@ MOSTLY = 0.5
 """Share of a chunk's lines that must be plain: of fewer, cutting them first only costs time."""
 
 
-def read_captures(path: str) -> list[Capture]:
+def read_captures(path: str, factor: int | None = None) -> list[Capture]:
     """Return the series of a file, or of standard input for ``-``, in the order in which they first come.
 
+    ``factor`` is the bytes of the unit its values are said to have, None where only the file itself tells.
     Raises CaptureError with the line and column of the first thing that is wrong, CaptureNotFoundError and
     PermissionNeededError.
     """
     file = "stdin" if path == STDIN else path
     try:
         if path == STDIN:
-            return read_stream(_stdin(), file)
+            return read_stream(_stdin(), file, factor)
         with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - a name, and blocks of our own size
-            return read_stream(stream, file)
+            return read_stream(stream, file, factor)
     except PermissionError:
         raise PermissionNeededError(f"{printable(file)} may not be read; make it readable for this user") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -64,26 +67,30 @@ def _stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def read_stream(stream: BinaryIO, file: str) -> list[Capture]:
+def read_stream(stream: BinaryIO, file: str, factor: int | None = None) -> list[Capture]:
     """Return the series of an open stream; ``file`` names it in errors. Raises CaptureError and OSError."""
-    return _Reading(Lines(stream), file).captures()
+    return _Reading(Lines(stream), file, factor).captures()
 
 
 class _Reading:
     """One file being read."""
 
-    def __init__(self, lines: Lines, file: str) -> None:
+    def __init__(self, lines: Lines, file: str, factor: int | None) -> None:
         self._lines = lines
+        self._factor = factor
         self._file = file
         self._line = 1
         """Number of the next line."""
         self._gathering = Gathering()
         self._stamps = Stamps()
+        self._counts: list[bool] = []
+        """Of each series by its number whether it is a number; known only where units stand in a column."""
 
     def captures(self) -> list[Capture]:
         with self._located():
             header = self._lines.line()
         layout = self._layout(header)
+        self._gathering = Gathering(layout.factor)
         found = False
         while chunk := self._chunk():
             found = self._take(chunk, layout) or found
@@ -96,7 +103,7 @@ class _Reading:
             Place(self._file, 1).fail(0, "empty; the first line must name the columns, such as time,series,value")
         place, names = next(text_rows([header], self._file, 1))
         self._line += 1
-        return layout_of(names, place)
+        return layout_of(names, place, self._factor)
 
     def _chunk(self) -> bytes:
         with self._located():
@@ -123,8 +130,17 @@ class _Reading:
         series, times, amounts = np.full(lines, NO_SAMPLE), np.zeros(lines, np.int64), np.zeros(lines)
         timed, times[fields.plain] = times_ms(chunk, fields, self._stamps)
         valued, amounts[fields.plain] = values(chunk, fields)
+        scales = np.full(len(fields.plain), float(layout.factor or 1))
+        if layout.unit is not None:
+            scales = factors(chunk, fields)
         good = timed & valued & properly_named(chunk, fields)
-        series[fields.plain[good]] = names.numbers(chunk, fields.starts[1][good], fields.ends[1][good])
+        good &= (amounts[fields.plain] * scales <= MOST_BYTES) & (scales == (layout.factor or scales))
+        numbers = names.numbers(chunk, fields.starts[1][good], fields.ends[1][good])
+        if layout.unit is not None:
+            numbers[self._are_counts(numbers) & (scales[good] != 1)] = NO_SAMPLE  # only a row can say what is wrong
+        series[fields.plain[good]] = numbers
+        if layout.factor is None:
+            amounts[fields.plain[good]] *= scales[good]
         for at in np.flatnonzero(series == NO_SAMPLE).tolist():
             raw = chunk[fields.line_starts[at] : fields.line_ends[at]]
             found = next((sample(*row, layout) for row in text_rows([raw], self._file, self._line + at)), None)
@@ -135,6 +151,13 @@ class _Reading:
         kept = series != NO_SAMPLE
         self._gathering.add(series[kept], times[kept], amounts[kept])
         return bool(kept.any())
+
+    def _are_counts(self, numbers: Places) -> Flags:
+        """Return which of these series are numbers of something."""
+        for raw in islice(self._gathering.names, len(self._counts), None):
+            self._counts.append(bool(subject_of(raw.decode("utf-8", "surrogateescape")).count))
+        found: Flags = np.array(self._counts, np.bool_)[numbers]
+        return found
 
     def _take_rows(self, chunk: bytes, layout: Layout) -> bool:
         """Take a chunk row by row, reading on where its last row does not end in it."""

@@ -109,13 +109,13 @@ def test_nothing_is_said_of_a_file_that_is_wrong(
     form: str, leaky: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = tmp_path / "wrong.csv"
-    wrong.write_text(Path(leaky).read_text() + f"{START},proc/calm[8],12 kB\n")
+    wrong.write_text(Path(leaky).read_text() + f"{START},proc/calm[8],12 pages\n")
     assert main(["analyze", "--format", form, str(wrong)]) == 65
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"leakwatch: {wrong}:")
     assert err.count("\n") == 1
-    assert "'12 kB' has a unit" in err
+    assert "'pages' is no unit that is known" in err
 
 
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,10 +24,10 @@ LINES = st.sampled_from([
     b"1750000000,proc/a[1],4096", b"1750000060.5,proc/a[1],4096.25", b"1,b,2", b"1,b,3", b"2,c,0", b"0.001,d,1",
     b'1,"q",5', b'"1","q","6"', b'1,"c,d",5', b'1,"two\nlines",5', b'1,"say ""x""",5', b'1,x"y,5',
     b"2026-11-24T05:19:00Z,r,7", b"2026-11-24 05:19:00.5+01:00,r,8", b"1e3,e,1e3", b" 4 , s , 9 ", b"", b"  ",
-    b"time,series,value", b"3,\xff,1", b"5,x,1\r",
+    b"time,series,value", b"3,\xff,1", b"5,x,1\r", b"6,x,12 kB", b"7,x,1.5MiB",
 ])  # fmt: skip
 WRONG = st.sampled_from([
-    b"1,x,nan", b"1,x,", b"1,x,-1", b"1,x,12 kB", b"1,,1", b"x,x,1", b"1,x", b"1,x,1,1", b'1,"x,1', b"1,\0,1",
+    b"1,x,nan", b"1,x,", b"1,x,-1", b"1,x,12 pages", b"1,,1", b"x,x,1", b"1,x", b"1,x,1,1", b'1,"x,1', b"1,\0,1",
     b"1,a\rb,1",
 ])  # fmt: skip
 NUMBERS = st.one_of(
