@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from leakwatch.model import Scrape, SealedBlock
 
 FAILURES_ALLOWED = 5
-"""Scrapes in a row that may fail to be read or stored: a disk that was full for a moment is forgiven, after that the
-daemon ends, so that its supervisor and its operator see that nothing is watched."""
+"""Scrapes in a row that may fail to be read: after that the daemon ends, so that its supervisor and its operator see
+that nothing is watched. A store that cannot be written ends it at start only, see ``keeping``."""
 EVALUATE_INTERVALS = 5
 """Sampling intervals between two evaluations at least, so that judging costs less than sampling."""
 EVALUATE_AT_LEAST_S = 5.0
@@ -94,7 +94,7 @@ class Daemon:
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits, self._aliases = ProcLimits(procfs), slab_aliases_of(procfs)
         self._evidence = EvidenceKeeper(config.evidence, config.sampling.max_stall_s, proc_root)
-        self._keeper = StoreKeeper(store, self._clock)
+        self._keeper = StoreKeeper(store, self._clock, config.sampling.interval_s)
         try:
             self._resume()
         except BaseException:
@@ -196,8 +196,8 @@ class Daemon:
             stats = {"at_ms": scrape.tick.ts_ms, "interval_s": self._config.sampling.interval_s, **spent.to_json()}
             whose = self._ownership.take(scrape, self._scraper.groups.look)
             generation = self._keeper.generation
-            self._keeper.write_scrape(scrape, blocks, {STATS: stats, **whose})
-            if generation != self._keeper.generation:
+            stored = self._keeper.write_scrape(scrape, blocks, {STATS: stats, **whose})
+            if not stored or generation != self._keeper.generation:
                 self._ownership.forget_stored()
         except (StoreWriteError, StoreBusyError) as problem:
             error = problem
@@ -207,7 +207,7 @@ class Daemon:
             self._count_failure(error)
             return
         if self._failures:
-            log.warning("sampling and storing work again; %d scrapes were lost", self._failures)
+            log.warning("sampling works again; %d scrapes were lost", self._failures)
         self._failures = 0
         self._tell_systemd(scrape)
 
@@ -232,6 +232,7 @@ class Daemon:
     def _tell_systemd(self, scrape: Scrape) -> None:
         processes = sum(o.targets_read for o in scrape.outcomes if o.collector == PROCESSES)
         status = f"watching {processes} processes; {self._leaks} leak, {self._watched} to watch"
+        status += f"; {self._keeper.trouble}" if self._keeper.trouble else ""
         if self._ready:
             sdnotify.status(status)
         else:
@@ -249,7 +250,8 @@ class Daemon:
         try:
             evaluation = self._verdicts.renew(self._clock.now().wall_ms)
             self._heed(evaluation)
-            self._evidence.gather(self._keeper.path, self._verdicts.confirmed, self._clock.now().wall_ms)
+            if not self._keeper.trouble:  # else the incidents stay confirmed until they are stored
+                self._evidence.gather(self._keeper.path, self._verdicts.confirmed, self._clock.now().wall_ms)
         except JudgingError as error:
             self._judging_failures += 1
             if self._judging_failures >= FAILURES_ALLOWED:

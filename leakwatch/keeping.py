@@ -1,4 +1,4 @@
-"""Keeps the daemon's store going: its lock, a writer on it, and a new store in place of a damaged one.
+"""Keeps the daemon's store going: lock and writer, what waits while it cannot be written, a new one for a damaged one.
 
 Sampling, judging and purging use it from two threads. Only sampling replaces a damaged store: the others note the
 damage, which the next scrape acts on, so that nobody closes a writer that somebody else is using.
@@ -7,25 +7,41 @@ damage, which the next scrape acts on, so that nobody closes a writer that someb
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
+from leakwatch.store.backlog import Backlog
+from leakwatch.store.failures import BUSY_TIMEOUT_S, may_need_reopening
 from leakwatch.store.lock import StoreLock
 from leakwatch.store.open import open_writer
+from leakwatch.store.outage import Outage
+from leakwatch.store.records import STORE_NOTES
 from leakwatch.store.setaside import set_aside
 from leakwatch.store.upkeep import Failure, Task, tending
+from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from leakwatch.clock import Clock
     from leakwatch.config import StoreConfig
     from leakwatch.model import Scrape, SealedBlock
-    from leakwatch.store.writer import Writer
 
-PENDING_BLOCKS = 50_000
-"""Blocks kept for a store that cannot be written just now: five failures' worth on a host of thousands of processes."""
+    Waiting = Sequence[tuple[Scrape, Sequence[SealedBlock]]]
+
+BATCH = 20
+"""Scrapes stored in one transaction when they have waited: others wait for its lock for tenths of a second."""
+CATCH_UP = 0.25
+"""Share of the sampling interval that may be spent on storing what has waited, so that no scrape is late for it."""
+PATIENCE = 0.25
+"""And share of it to wait for another's lock: the scrape waits in memory instead. A tenth of a second at least."""
+REOPEN_EVERY = 5
+"""Scrapes that cannot be stored before the file is opened anew: a connection may be stuck, the disk sound again."""
+FLUSH_S = 5.0
+"""At the end: for storing what still waits, and for a scrape that is being stored."""
+NOTES_KEPT = 20
 
 log = logging.getLogger(__name__)
 
@@ -36,59 +52,140 @@ class StoreKeeper:
     Construction raises StoreBusyError, StoreTooNewError or StoreWriteError.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, interval_s: float = 60.0) -> None:
         self.path = path
         self.tend = tending()
         self.generation = 0
         """How many stores were set aside: what a store was told before, the next one does not know."""
-        self._clock = clock
+        self._clock, self._interval_s = clock, interval_s
         self._closing = False
-        self._pending: list[SealedBlock] = []
+        self._storing = threading.Lock()
+        self._stored = False
+        self._backlog = Backlog()
+        self._outage: Outage | None = None
+        self._notes: list[dict[str, object]] = []
         self._damage: tuple[Writer, StoreCorruptError] | None = None
         self._lock = StoreLock(path)
         try:
-            self._writer = open_writer(path, clock.now().wall_ms)
+            self._open()
         except BaseException:
             self._lock.release()
             raise
 
+    def _open(self) -> None:
+        self._writer = open_writer(self.path, self._clock.now().wall_ms)
+        self._writer.be_patient(min(BUSY_TIMEOUT_S, max(0.1, PATIENCE * self._interval_s)))
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the store from being written, in a line; empty while it can be."""
+        return self._outage.in_words(self._backlog) if self._outage is not None and self._outage.told else ""
+
     def start_new(self, damage: StoreCorruptError) -> None:
         """Set the damaged store aside and begin another; what the analysis has in memory goes on."""
         log.error("%s", damage)
+        self._shut()
+        set_aside(self.path, self._clock.now().wall_ms)
+        self.generation += 1
+        self._open()
+
+    def _shut(self) -> None:
         try:
             self._writer.close()
         except LeakwatchError as error:
-            log.debug("closing the damaged store: %s", error)
-        now_ms = self._clock.now().wall_ms
-        set_aside(self.path, now_ms)
-        self.generation += 1
-        self._writer = open_writer(self.path, now_ms)
+            log.debug("closing the store: %s", error)
 
     def is_empty(self) -> bool:
         """Return whether nothing was ever stored. Raises the writer's errors."""
         return self._writer.is_empty()
 
-    def write_scrape(self, scrape: Scrape, blocks: list[SealedBlock], states: Mapping[str, object]) -> None:
-        """Store a scrape and the blocks it completed, with those of scrapes that could not be stored, and ``states``.
+    def write_scrape(self, scrape: Scrape, blocks: list[SealedBlock], states: Mapping[str, object]) -> bool:
+        """Store a scrape and the blocks it completed, or keep them in memory while the store cannot be written.
 
-        Raises StoreWriteError or StoreBusyError; the blocks are then kept for the next scrape.
+        Returns whether ``states`` were stored, which are not kept. Raises StoreWriteError or StoreBusyError where no
+        scrape was stored before: there is nothing to go on with.
         """
-        self._pending += blocks
-        try:
-            self._write(scrape, states)
-        except (StoreWriteError, StoreBusyError):
-            del self._pending[:-PENDING_BLOCKS]
-            raise
-        self._pending = []
+        with self._storing:
+            if self._closing:
+                return False  # the scrape that was being taken when the end came
+            if self._outage is None:
+                try:
+                    self._write([(scrape, blocks)], states)
+                except (StoreWriteError, StoreBusyError) as error:
+                    if not self._stored:
+                        raise
+                    self._keep(scrape, blocks)
+                    self._fail(error)
+                    return False
+                self._stored = True
+                return True
+            self._keep(scrape, blocks)
+            return self._catch_up(states, CATCH_UP * self._interval_s)
 
-    def _write(self, scrape: Scrape, states: Mapping[str, object]) -> None:
+    def _write(self, scrapes: Waiting, states: Mapping[str, object]) -> None:
         try:
             if self._damage is not None and self._damage[0] is self._writer:
                 raise self._damage[1]
-            self._writer.write_scrape(scrape, self._pending, states)
+            self._writer.write_scrapes(scrapes, states)
         except StoreCorruptError as error:
             self.start_new(error)
-            self._writer.write_scrape(scrape, self._pending, states)
+            self._writer.write_scrapes(scrapes, states)
+        self._put_notes()
+
+    def _keep(self, scrape: Scrape, blocks: list[SealedBlock]) -> None:
+        now = self._clock.now()
+        if self._outage is None:
+            self._outage = Outage(now, "")
+        self._backlog.add(now.monotonic_ms, scrape, blocks)
+        self._outage.count(self._backlog)
+
+    def _fail(self, error: LeakwatchError) -> None:
+        assert self._outage is not None
+        self._outage.fail(error)
+        if self._outage.failures % REOPEN_EVERY == 0 and may_need_reopening(error):
+            self._shut()
+            try:
+                self._writer = Writer(self.path)
+            except LeakwatchError as again:
+                log.debug("opening the store anew: %s", again)
+
+    def _catch_up(self, states: Mapping[str, object], within_s: float) -> bool:
+        """Store what waits, oldest first; return whether any of it was stored, and ``states`` with it."""
+        until_ms = self._clock.now().monotonic_ms + within_s * 1000
+        stored = False
+        try:
+            while len(self._backlog):
+                some = self._backlog.first(BATCH if stored else 1)  # one is enough to find that it cannot be written
+                self._write(some, {} if stored else states)
+                self._backlog.forget(len(some))
+                stored = True
+                if self._clock.now().monotonic_ms > until_ms:
+                    return stored
+        except (StoreWriteError, StoreBusyError) as error:
+            self._fail(error)
+            return stored
+        self._end_outage()
+        return stored
+
+    def _end_outage(self, lost: int = 0) -> None:
+        outage, self._outage = self._outage, None
+        note = outage.end(self._clock.now(), lost=lost) if outage is not None else None
+        if note is not None:
+            self._notes.append(note)
+            self._put_notes()
+
+    def _put_notes(self) -> None:
+        """Add what happened to the store to what it remembers of that, for reports."""
+        if not self._notes:
+            return
+        try:
+            known = self._writer.state(STORE_NOTES)
+            notes = [*(known if isinstance(known, list) else ()), *self._notes][-NOTES_KEPT:]
+            self._writer.write_scrapes([], {STORE_NOTES: notes})
+        except (StoreWriteError, StoreBusyError, StoreCorruptError) as error:
+            log.debug("a note about the store waits: %s", error)
+        else:
+            self._notes = []
 
     def attempt(self, what: str, write: Callable[[Writer], None]) -> bool:
         """Let ``write`` use the writer beside sampling; return whether it worked, and say in the log if not."""
@@ -99,10 +196,14 @@ class StoreKeeper:
             self._damage = writer, error
             return False
         except (StoreWriteError, StoreBusyError) as error:
-            if not self._closing and writer is self._writer:  # else it was closed on purpose
-                log.error("%s: %s", what, error)
+            self._tell(writer, what, error)
             return False
         return True
+
+    def _tell(self, writer: Writer, what: str, error: LeakwatchError) -> None:
+        # Not where it was closed on purpose, nor again and again while it is known that it cannot be written.
+        if not self._closing and writer is self._writer and self._outage is None:
+            log.error("%s: %s", what, error)
 
     def purge(self, limits: StoreConfig, interval_s: float) -> None:
         """Put away what is complete and apply the configured limits, in a child that ends."""
@@ -117,15 +218,27 @@ class StoreKeeper:
     def _heed(self, writer: Writer, failure: Failure) -> None:
         if isinstance(failure.error, StoreCorruptError):
             self._damage = writer, failure.error
-        elif not self._closing and writer is self._writer:  # else it was ended on purpose
-            log.error("%s: %s", failure.what, failure.error)
+        else:
+            self._tell(writer, failure.what, failure.error)
 
     def close(self) -> None:
-        """Close the store in order and give it free; what still writes finds it closed and is silent."""
+        """Store what waits, close the store in order and release it; what still writes finds it closed, silently."""
         self._closing = True
         self.tend.end()
+        if self._storing.acquire(timeout=FLUSH_S):
+            try:
+                self._flush()
+            finally:
+                self._storing.release()
         try:
             self._writer.close()
         except LeakwatchError as error:
             log.error("%s", error)
         self._lock.release()
+
+    def _flush(self) -> None:
+        if self._outage is None:
+            return
+        self._catch_up({}, FLUSH_S)
+        if len(self._backlog):
+            log.error("%d scrapes that could not be stored are lost with this end", len(self._backlog))

@@ -141,7 +141,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
         rows.append(row)
     report = build(
         rows,
-        _read_host(reader, last, states.get("evaluation", {}), now_ms),
+        _read_host(reader, last, states, now_ms),
         reader.finding_counts(),
         filters,
         generated_ms=now_ms,
@@ -202,11 +202,13 @@ def _is_own(row: Row, pid: int | None) -> bool:
     return row.finding.pid == pid and row.ended_ms is None and row.finding.metric not in COUNTS
 
 
-def _read_host(reader: Reader, last: ScrapeHead, evaluation: dict[str, Any], now_ms: int) -> Host:
+def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms: int) -> Host:
     from collections import Counter
 
     from leakwatch.report.build import Host
+    from leakwatch.store.records import STORE_NOTES
 
+    evaluation = states.get("evaluation", {})
     collectors = reader.collectors(last.id)
     absences: Counter[AbsenceReason] = Counter()
     for collector in collectors.values():
@@ -227,6 +229,7 @@ def _read_host(reader: Reader, last: ScrapeHead, evaluation: dict[str, Any], now
         clock_stepped_ms=irregular.clock_stepped_ms,
         horizon_s=evaluation.get("horizon_s", 0.0),
         windows_s=tuple(evaluation.get("windows_s", ())),
+        store_notes=tuple(states.get(STORE_NOTES, ())),
     )
 
 

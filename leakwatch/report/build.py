@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
 from leakwatch.errors import UsageError
@@ -90,6 +90,8 @@ class Host:
     """The four over the time the report looks back."""
     horizon_s: float = 0.0
     windows_s: tuple[int, ...] = ()
+    store_notes: Sequence[Mapping[str, Any]] = ()
+    """What happened to the store lately, oldest first, see ``store.outage`` and ``keeping``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ def as_object(report: Report) -> dict[str, Any]:
         ],
         "absences": {str(reason): count for reason, count in sorted(report.host.absences.items())},
         "absence_examples": {name: list(notes) for name, notes in report.host.notes.items()},
+        "store_notes": [
+            {"at": rfc3339(note["at_ms"]), **{name: value for name, value in note.items() if name != "at_ms"}}
+            for note in report.host.store_notes
+        ],
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
 from leakwatch.model import AbsenceReason, Verdict
 from leakwatch.report import whose
@@ -12,10 +13,11 @@ from leakwatch.report.words import count
 from leakwatch.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from leakwatch.report.build import Report, Row
 
+_DAY_MS = 86_400_000
 _LEFT_OUT = {AbsenceReason.NO_ADDRESS_SPACE, AbsenceReason.GONE}
 """Nothing is lost by these: kernel threads and zombies have no memory, and processes end."""
 _CAUSE = {
@@ -72,7 +74,7 @@ def remarks(report: Report) -> list[str]:
         lines.append(f"{learning} still learning: a first verdict takes {half} of data.")
     if report.window_s is not None:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
-    lines += _killed(report) + _irregular(report) + _unread(report) + _own(report)
+    lines += _killed(report) + _irregular(report) + _store(report) + _unread(report) + _own(report)
     if report.leaking:
         lines.append("Why, test by test, and what would change it: leakwatch explain ID")
     if any(row.next_step for row in report.rows):
@@ -118,6 +120,24 @@ def _irregular(report: Report) -> list[str]:
     if host.clock_stepped_ms:
         parts.append(f"the clock was set by {format_duration(host.clock_stepped_ms / 1000)} in all")
     return [f"In the last day {', '.join(parts)}."] if parts else []
+
+
+def _store(report: Report) -> list[str]:
+    """Return what happened to the store in the last day."""
+    since_ms = report.generated_ms - _DAY_MS
+    return [_stored(note) for note in report.host.store_notes if note["at_ms"] >= since_ms]
+
+
+def _stored(note: Mapping[str, Any]) -> str:
+    at, why = rfc3339(note["at_ms"]), printable(note["why"])
+    if note["what"] != "outage":
+        return f"{at}: {why}. What was stored before is not in this store."
+    lost = f"{note['dropped']:,} were lost" if note["dropped"] else "none was lost"
+    lasted = format_duration(max(1.0, note["lasted_s"]))
+    return (
+        f"{at}: the store could not be written for {lasted}; {note['kept']:,} scrapes waited in memory and were "
+        f"stored afterwards, {lost} ({why})."
+    )
 
 
 def _unread(report: Report) -> list[str]:

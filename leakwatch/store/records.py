@@ -59,3 +59,7 @@ class CollectorReport:
     duration_us: int
     targets_read: int
     absences: dict[AbsenceReason, int]
+
+
+STORE_NOTES = "store_notes"
+"""The key of the store's state that holds what happened to it: outages, a store that was lost or set aside."""

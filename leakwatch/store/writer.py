@@ -83,20 +83,33 @@ class Writer:
         self, scrape: Scrape, blocks: Sequence[SealedBlock] = (), states: Mapping[str, object] | None = None
     ) -> None:
         """Store a scrape and the blocks it completed, with JSON values of the daemon's state by key."""
-        ts_ms = scrape.tick.ts_ms
+        self.write_scrapes([(scrape, blocks)], states or {})
+
+    def write_scrapes(
+        self, scrapes: Sequence[tuple[Scrape, Sequence[SealedBlock]]], states: Mapping[str, object]
+    ) -> None:
+        """Store scrapes, oldest first, each with the blocks it completed, in one transaction."""
         with self._transaction() as (connection, catalog):
-            scrape_id = self._put_tick(connection, scrape)
-            self._put_processes(connection, catalog, scrape)
-            samples = {
-                catalog.series_id(connection, sample.metric, sample.target, ts_ms): (sample.value, sample.estimated)
-                for sample in scrape.samples
-                if -MAX_INTEGER <= sample.value <= MAX_INTEGER
-            }
-            if samples:
-                row = {"scrape_id": scrape_id, "n": len(samples), "payload": rounds.encode_round(samples)}
-                connection.execute(texts.ADD_SAMPLE_ROUND, row)
-            self._put_blocks(connection, catalog, blocks, ts_ms)
-            _put_states(connection, states or {})
+            for scrape, blocks in scrapes:
+                self._put_scrape(connection, catalog, scrape)
+                self._put_blocks(connection, catalog, blocks, scrape.tick.ts_ms)
+                catalog.flush(connection)  # what begins in this scrape may end in the next
+            _put_states(connection, states)
+
+    def _put_scrape(self, connection: PlainConnection, catalog: Catalog, scrape: Scrape) -> None:
+        scrape_id = self._put_tick(connection, scrape)
+        self._put_processes(connection, catalog, scrape)
+        samples = {
+            catalog.series_id(connection, sample.metric, sample.target, scrape.tick.ts_ms): (
+                sample.value,
+                sample.estimated,
+            )
+            for sample in scrape.samples
+            if abs(sample.value) <= MAX_INTEGER
+        }
+        if samples:
+            row = {"scrape_id": scrape_id, "n": len(samples), "payload": rounds.encode_round(samples)}
+            connection.execute(texts.ADD_SAMPLE_ROUND, row)
 
     def write_blocks(self, blocks: Sequence[SealedBlock], ts_ms: int) -> None:
         """Store blocks apart from a scrape, as when they are rebuilt from samples."""
@@ -203,6 +216,17 @@ class Writer:
         """Return what people have noted of incidents, by id; those of which nothing is noted are left out."""
         with self._transaction() as (connection, _):
             return incidents.marks(connection)
+
+    def state(self, key: str) -> object:
+        """Return a value of the daemon's state, None where there is none or it cannot be read."""
+        with self._transaction() as (connection, _):
+            row = connection.execute(texts.STATE, (key,)).fetchone()
+        return codec.decode_json(row.value, None) if row else None
+
+    def be_patient(self, seconds: float) -> None:
+        """Wait this long for a lock that another process holds."""
+        with self._lock, translated(self.path):
+            self._connection.driver.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}").fetchall()
 
     def quick_check(self) -> str:
         """Return "ok", or what SQLite says is wrong with the file."""

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_findings import ALL, HOST, HOUR_MS, MIB, NOW_MS, ROWS, finding, of_one, report
 
+from leakwatch.clock import rfc3339
 from leakwatch.errors import UsageError
 from leakwatch.escape import printable
 from leakwatch.model import Criterion, Verdict
-from leakwatch.report import csv_report, json_report, markdown, table
+from leakwatch.report import csv_report, json_report, markdown, summary, table
 from leakwatch.report.build import Filters, Own, Row
 
 HOSTILE = [
@@ -76,7 +77,7 @@ def test_the_keys_are_those_of_the_contract() -> None:
     found = strict(json_report.render(report()))
     assert set(found) == {
         "schema", "generated_at", "evaluated_at", "sampling", "host", "self", "counts", "findings", "oom_kills",
-        "absences", "absence_examples",
+        "absences", "absence_examples", "store_notes",
     }  # fmt: skip
     assert found["schema"] == 1
     assert set(found["host"]) == {
@@ -271,3 +272,27 @@ def test_only_what_runs_and_leaks_is_leaking() -> None:
     assert not report(tuple(row for row in ROWS if row.finding.assessment.verdict is not Verdict.LEAK)).leaking
     assert not report(tuple(replace(row, ended_ms=NOW_MS) for row in ROWS)).leaking
     assert not report(()).leaking
+
+
+def test_what_happened_to_the_store_is_said_for_a_day() -> None:
+    # GIVEN an outage, and a store that was lost, one of them longer ago than a day
+    found = report()
+    at_ms = found.generated_ms - 3_600_000
+    outage = {"what": "outage", "at_ms": at_ms, "lasted_s": 1200.4, "kept": 1195, "dropped": 5, "why": "disk full"}
+    lost = {"what": "lost", "at_ms": at_ms, "why": "/x.db was deleted under the daemon"}
+    notes = ({**lost, "at_ms": at_ms - 86_400_000}, outage, lost)
+    # WHEN a report is made THEN it says both that are of this day
+    found = replace(found, host=replace(found.host, store_notes=notes))
+    said = [line for line in summary.remarks(found) if "store" in line or "deleted" in line]
+    at = rfc3339(at_ms)
+    outlasted = (
+        f"{at}: the store could not be written for 20 min; 1,195 scrapes waited in memory and were stored afterwards, "
+        "5 were lost (disk full)."
+    )
+    assert said == [
+        outlasted,
+        f"{at}: /x.db was deleted under the daemon. What was stored before is not in this store.",
+    ]
+    assert strict(json_report.render(found))["store_notes"][1] == {
+        "at": at, "what": "outage", "lasted_s": 1200.4, "kept": 1195, "dropped": 5, "why": "disk full",
+    }  # fmt: skip

@@ -1,20 +1,26 @@
-"""A disk that is full or may not be written to: a message, lost scrapes counted, exit code 74 when it lasts."""
+"""A disk that is full or may not be written to: exit code 74 at start; later scrapes wait for it in memory."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, NOBODY, Child, all_samples, as_user, beside, rows, scrape
+from storetools import BASE_MS, NOBODY, Child, all_samples, as_user, beside, block, rows, scrape
 
+from leakwatch.clock import Instant
 from leakwatch.errors import StoreWriteError
+from leakwatch.keeping import StoreKeeper
 from leakwatch.store import sealing
+from leakwatch.store.integrity import check
 from leakwatch.store.open import open_writer
+from leakwatch.store.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -22,6 +28,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 FULL = "the disk is full; free space there or lower max_size under [store]"
+
+
+class Stopped:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.ms = BASE_MS
+
+    def now(self) -> Instant:
+        return Instant(self.ms, self.ms, 0)
 
 
 def fill(disk: Path) -> Path:
@@ -101,37 +117,61 @@ def test_on_a_full_disk_nothing_is_sealed_and_nothing_lost(
     writer.close()
 
 
-def test_a_disk_that_is_full_for_good_ends_the_daemon(
-    small_disk: Path, empty_store: Path, tmp_path: Path, proc_tree: Callable[[str], Path]
-) -> None:
-    with Child(tmp_path, store_on(small_disk, empty_store), proc_tree("linux-6.18-x86_64")) as daemon:
-        daemon.stored(3)
-        # WHEN the disk is full and stays it
-        fill(small_disk)
-        # THEN the daemon ends with the code for that, after it has told of each scrape that is lost
-        assert daemon.ended() == 74
-        assert FULL in daemon.log
-        assert [f"({n} of 5 before giving up)" in daemon.log for n in range(1, 6)] == [True] * 4 + [False]
-        assert "leakwatch stops" in daemon.log.splitlines()[-1]
-    assert not beside(daemon.store)
-
-
-def test_a_disk_that_is_full_for_a_while_costs_the_scrapes_of_that_while(
+def test_a_disk_that_is_full_for_a_while_costs_no_scrape(
     small_disk: Path, empty_store: Path, tmp_path: Path, proc_tree: Callable[[str], Path]
 ) -> None:
     store = store_on(small_disk, empty_store)
-    with Child(tmp_path, store, proc_tree("linux-6.18-x86_64"), interval="0.5s") as daemon:
+    with Child(tmp_path, store, proc_tree("linux-6.18-x86_64"), interval="0.2s") as daemon:
         daemon.stored(2)
-        # WHEN the disk is full for two or three scrapes
+        # WHEN the disk is full for many more scrapes than were forgiven once
         filler = fill(small_disk)
-        daemon.logged("2 of 5")
+        daemon.logged(f"{FULL}; samples wait in memory")
+        first_waiting = daemon.scrapes()
+        time.sleep(3)
+        assert daemon.process.poll() is None, daemon.log
+        assert daemon.scrapes() == first_waiting
         filler.unlink()
-        # THEN it goes on and says how many were lost
-        daemon.logged("sampling and storing work again; ")
-        had = daemon.scrapes()
-        daemon.stored(had + 2)
+        # THEN it goes on, and every scrape is there: no two are further apart than one that was late
+        daemon.logged("waited in memory are stored, none was lost")
+        daemon.stored(daemon.scrapes() + 2)
         assert daemon.stop() == 0
+        assert daemon.log.count("the disk is full") == 1
     assert rows(store, "PRAGMA quick_check") == [("ok",)]
+    times = [int(str(row[0])) for row in rows(store, "SELECT ts_ms FROM scrape ORDER BY id")]
+    assert len(times) > first_waiting + 10
+    assert max(b - a for a, b in pairwise(times)) < 1500
+
+
+def test_twenty_minutes_of_a_full_disk_lose_nothing_and_take_a_bounded_memory(
+    small_disk: Path, empty_store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # GIVEN 1-s scrapes of 60 processes on a disk that is full
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    store, clock = store_on(small_disk, empty_store), Stopped()
+    keeper = StoreKeeper(store, clock, interval_s=1.0)
+    keeper.write_scrape(scrape(0, range(60), ts_ms=BASE_MS), [], {})
+    filler = fill(small_disk)
+    took = []
+    for n in range(1, 1700):
+        clock.ms += 1000
+        stored = keeper.write_scrape(scrape(n, range(n % 7, 60 + n % 7), ts_ms=clock.ms), [block(n % 9, clock.ms)], {})
+        took.append(stored)
+    refused = took.index(False)
+    # a log that has room left takes the first; then nothing is stored for 20 minutes at least
+    assert len(took) - refused > 1200
+    assert not any(took[refused:])
+    # WHEN the disk is back
+    filler.unlink()
+    clock.ms += 1000
+    keeper.write_scrape(scrape(1700, range(60), ts_ms=clock.ms), [], {})
+    keeper.close()
+    # THEN every scrape is there once, in order, and the store is sound
+    assert rows(store, "SELECT ts_ms FROM scrape ORDER BY id") == [(BASE_MS + n * 1000,) for n in range(1701)]
+    assert rows(store, "SELECT sum(n) FROM block_round") == [(1699,)]
+    reader = Reader(store)
+    assert check(reader).problems == ()
+    reader.close()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
 def test_a_disk_full_before_the_first_scrape_ends_the_daemon_at_once(

@@ -83,6 +83,7 @@ DROP_SUSPICION_OF_PROCESS = _drop_suspicion("= :start_ticks")
 DROP_SUSPICION_OF_OTHER = _drop_suspicion("IS NULL")
 PUT_STATE = _upsert("state", "key", ("value",), ("value",))
 DROP_STATE = "DELETE FROM state WHERE key = :key"
+STATE = "SELECT value FROM state WHERE key = ?"
 
 
 def drop_findings(count: int) -> str:
