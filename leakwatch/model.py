@@ -25,6 +25,8 @@ class AbsenceReason(StrEnum):
     """The bytes were not what the format says."""
     SKIPPED = "skipped"
     """Not read this time, on purpose."""
+    NO_ANSWER = "no_answer"
+    """The process hangs with its memory map locked: reading it would wait for as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class ProcessInfo:
     uid: int | None
     service: Service | None
     """None for kernel threads."""
+    unanswered: bool = field(default=False, compare=False)
+    """Whether it hung when it was asked for its command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,16 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A process that hangs with its memory map locked, so that nothing can be read of its memory."""
+
+    pid: int
+    name: str
+    for_s: float
+    """Time since it was first asked in vain."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scrape:
     """All samples of one tick, plus each collector's outcome."""
 
@@ -203,6 +217,7 @@ class Scrape:
     duration_us: int = 0
     unreadable: tuple[Target, ...] = ()
     """Processes that were to be read fully for a suspicion and are too large even for that: estimates must do."""
+    unanswered: tuple[Unanswered, ...] = ()
     owners: Mapping[Target, Owner] | None = None
     """Of every service, None where they were not looked at."""
     oom_kills: tuple[OomKill, ...] = ()

@@ -12,7 +12,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.budget import ASIDE, Purse
 from leakwatch.escape import as_text
 from leakwatch.model import Absence, Sample, identity_of
@@ -130,9 +129,9 @@ class Counting:
         for one in sorted(due, key=lambda one: (not self._wants(one, metrics.PROCESS_MAPPINGS), one.mapped_due_us)):
             if self._mapping.left_us <= 0:
                 return
-            began_ns = thread_cpu_ns()
+            began_ns = self._procfs.cpu_ns()
             found = self._procfs.counted.mapping_count(one.identity.pid)
-            cost_us = (thread_cpu_ns() - began_ns) // 1000
+            cost_us = (self._procfs.cpu_ns() - began_ns) // 1000
             self._mapping.spend(cost_us)
             one.mapped_due_us = now_us + REST * cost_us
             if isinstance(found, Absence):
@@ -151,9 +150,9 @@ class Counting:
         for key in sorted(wanted, key=lambda key: due_us[key]):
             if self._sorting.left_us <= 0 or due_us[key] > now_us:
                 break
-            began_ns = thread_cpu_ns()
+            began_ns = self._procfs.cpu_ns()
             told[key[0]](key[1], gathered)
-            cost_us = (thread_cpu_ns() - began_ns) // 1000
+            cost_us = (self._procfs.cpu_ns() - began_ns) // 1000
             self._sorting.spend(cost_us)
             due_us[key] = now_us + REST * cost_us
         self._due_us = due_us

@@ -9,7 +9,7 @@ from leakwatch.collectors.container_names import ContainerNames
 from leakwatch.collectors.containers import container_among
 from leakwatch.collectors.services import service_of
 from leakwatch.escape import as_text
-from leakwatch.model import Absence, ProcessInfo
+from leakwatch.model import Absence, AbsenceReason, ProcessInfo
 
 if TYPE_CHECKING:
     from leakwatch.model import ProcessIdentity
@@ -54,7 +54,7 @@ class Identifier:
     def info(self, identity: ProcessIdentity, comm: str, cgroup: CgroupPaths | None) -> ProcessInfo:
         """Return who a process is."""
         pid = identity.pid
-        status, args, exe = self._procfs.status(pid), self._procfs.cmdline(pid), self._procfs.exe(pid)
+        status, (args, exe) = self._procfs.status(pid), self._procfs.program(pid)
         words = () if isinstance(args, Absence) else args
         program = None if isinstance(exe, Absence) else exe
         service = service_of(cgroup, comm, program, words, self.home, self._names.name_of)
@@ -64,6 +64,7 @@ class Identifier:
             command=as_text(" ".join(words))[:COMMAND_LENGTH],
             uid=None if isinstance(status, Absence) else status.uid,
             service=type(service)(service.kind, as_text(service.name)),
+            unanswered=isinstance(args, Absence) and args.reason is AbsenceReason.NO_ANSWER,
         )
 
 

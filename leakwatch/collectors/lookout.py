@@ -201,13 +201,17 @@ class Lookout:
             settled
             or stat.comm != one.comm
             or one.since.upset
+            or one.info.unanswered
             or self._identifier.cgroup(one.identity.pid) != one.cgroup
         ):
             self._rename(one, stat)
 
     def _rename(self, one: Watched, stat: PidStat) -> None:
-        one.comm, one.cgroup = stat.comm, self._identifier.cgroup(one.identity.pid)
-        one.info = self._identifier.info(one.identity, stat.comm, one.cgroup)
+        cgroup = self._identifier.cgroup(one.identity.pid)
+        info = self._identifier.info(one.identity, stat.comm, cgroup)
+        if info.unanswered and not one.info.unanswered:
+            return  # what was known of it is better, until it answers again
+        one.comm, one.cgroup, one.info = stat.comm, cgroup, info
 
     def read_swap(self, one: Watched) -> None:
         """Ask ``status`` how much of a process is in swap."""

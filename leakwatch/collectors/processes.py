@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
+import time
 from typing import TYPE_CHECKING
 
-from leakwatch.clock import elapsed_us, thread_cpu_ns
+from leakwatch.clock import elapsed_us
 from leakwatch.collectors.counting import Counting
 from leakwatch.collectors.dear import LASTING, DearReads
 from leakwatch.collectors.lookout import Lookout
 from leakwatch.collectors.relatives import Relatives
 from leakwatch.collectors.spent import Round, Spent
 from leakwatch.config import SamplingConfig
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model import Absence, AbsenceReason, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from leakwatch.procfs.root import ProcFS
 
 _SKIPPED = Absence(AbsenceReason.SKIPPED, "new processes: the CPU budget of this round was spent before their turn")
+
+LASTS_S = 2.0
+"""From then on a process that does not answer is reported: one that is swapped in, or forks 100 GiB, is late once."""
 
 
 class ProcessCollector:
@@ -79,25 +83,25 @@ class ProcessCollector:
         Raises ProcUnavailableError when they cannot be listed.
         """
         this, now_us = Round(), elapsed_us()
-        times = [thread_cpu_ns()]
+        times = [self._procfs.cpu_ns()]
         pids = self._procfs.pids()
-        times.append(thread_cpu_ns())
+        times.append(self._procfs.cpu_ns())
         for one in self._read:
             one.read_now, one.outdated = False, True
         self._lookout.look(pids, gathered)
         watched = self._lookout.watched
         self._relatives.follow_faults(watched)
-        times.append(thread_cpu_ns())
+        times.append(self._procfs.cpu_ns())
         self._read_fully(now_us)
         looks = self._dear.looks.made(now_us)
         for samples in looks:
             gathered.samples += samples
         this.looks = len(looks)
-        times.append(thread_cpu_ns())
+        times.append(self._procfs.cpu_ns())
         self._deliver(this, gathered)
         self._counting.collect(watched, self._lookout.zombies, gathered, now_us, slow=slow)
         self.spent.rank(this, watched.values(), self._procfs.page_size)
-        times.append(thread_cpu_ns())
+        times.append(self._procfs.cpu_ns())
         this.listing_ns, this.looking_ns, this.reading_ns, this.delivering_ns = (
             after - before for before, after in itertools.pairwise(times)
         )
@@ -130,6 +134,7 @@ class ProcessCollector:
 
     def _deliver(self, this: Round, gathered: Gathered) -> None:
         page, samples = self._procfs.page_size, gathered.samples
+        silent = {one.pid: one for one in self._procfs.answers.silent()}
         for one in self._lookout.watched.values():
             if one.outdated:
                 one.renew_samples(page)
@@ -137,7 +142,8 @@ class ProcessCollector:
                 samples += one.samples
                 this.estimated += one.is_estimated
             if one.absence is not None:
-                gathered.absent(one.absence)
+                if one.identity.pid not in silent:
+                    gathered.absent(one.absence)
                 if one.absence.reason not in LASTING:
                     one.absence = None  # told once: it is ending, or will be read again
             elif one.samples:
@@ -145,6 +151,14 @@ class ProcessCollector:
             else:
                 this.skipped += 1
                 gathered.absent(_SKIPPED)
+        now_s = time.monotonic()
+        for hung in silent.values():
+            gathered.absent(hung.absence(now_s))
+        gathered.unanswered = [
+            Unanswered(hung.pid, hung.name, now_s - hung.began_s)
+            for hung in silent.values()
+            if now_s - hung.began_s >= LASTS_S
+        ]
         this.full_reads = len(self._read)
         gathered.targets_read = this.processes
         gathered.unreadable = self._dear.unreadable

@@ -15,7 +15,7 @@ from leakwatch.model import Absence, CollectorOutcome, ProcessInfo, Sample, Targ
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leakwatch.model import AbsenceReason, OomKill, Owner
+    from leakwatch.model import AbsenceReason, OomKill, Owner, Unanswered
 
 EXAMPLES = 3
 """Absences named in words, a reason: enough to know what it is about, whatever the number."""
@@ -33,6 +33,7 @@ class Gathered:
     owners: dict[Target, Owner] | None = None
     oom_kills: list[OomKill] = field(default_factory=list)
     targets_read: int = 0
+    unanswered: list[Unanswered] = field(default_factory=list)
     absences: Counter[AbsenceReason] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     largest: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.clock import elapsed_us, thread_cpu_ns
+from leakwatch.clock import elapsed_us
 from leakwatch.collectors.groups import GroupCollector
 from leakwatch.collectors.ipc import collect_ipc
 from leakwatch.collectors.kernel import (
@@ -79,7 +79,7 @@ class Scraper:
         runs = [run_isolated(PROCESSES, lambda gathered: self._processes.collect(gathered, slow=slow))]
         watched = self._processes.watched
         runs.append(run_isolated(GROUPS, lambda gathered: self.groups.collect(gathered, watched, slow=slow)))
-        kernel_ns = thread_cpu_ns()
+        kernel_ns = self._procfs.cpu_ns()
         runs += [
             run_isolated(SLAB, lambda gathered: collect_slab(self._procfs, gathered, slow=slow)),
             run_isolated(VMALLOC, vmalloc),
@@ -93,7 +93,7 @@ class Scraper:
                 run_isolated(IPC, lambda gathered: collect_ipc(self._procfs, gathered)),
                 run_isolated(TMPFS, lambda gathered: self._tmpfs.collect(gathered, began)),
             ]
-        self.spent.totals.kernel_cpu_seconds += (thread_cpu_ns() - kernel_ns) / 1e9
+        self.spent.totals.kernel_cpu_seconds += (self._procfs.cpu_ns() - kernel_ns) / 1e9
         samples = [sample for gathered, outcome in runs for sample in (*gathered.samples, *outcome_samples(outcome))]
         return Scrape(
             tick=tick,
@@ -105,5 +105,6 @@ class Scraper:
             oom_kills=tuple(kill for gathered, _ in runs for kill in gathered.oom_kills),
             largest={metric: named for gathered, _ in runs for metric, named in gathered.largest.items()},
             thread_names={target: names for gathered, _ in runs for target, names in gathered.thread_names.items()},
+            unanswered=tuple(one for gathered, _ in runs for one in gathered.unanswered),
             unreadable=tuple(target for gathered, _ in runs for target in gathered.unreadable),
         )

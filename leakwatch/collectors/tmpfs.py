@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.budget import ASIDE, Purse
 from leakwatch.escape import printable
 from leakwatch.model import HOST, Absence, AbsenceReason, Sample
@@ -85,10 +84,10 @@ class Tmpfs:
 
     def _walk(self, one: _Known, path: str, size: int) -> bool:
         """Look through one; return whether it can be told whose its files are."""
-        began_ns = thread_cpu_ns()
+        began_ns = self._procfs.cpu_ns()
         files, whole = self._procfs.counted.tmpfs_files(path, MOST_ENTRIES)
         held = self._procfs.counted.tmpfs_held(self._procfs.pids(), files)
-        self._purse.spend((thread_cpu_ns() - began_ns) / 1000)
+        self._purse.spend((self._procfs.cpu_ns() - began_ns) / 1000)
         if held is None:
             return False
         orphans = [file for file in files if file.inode not in held]

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from leakwatch.procfs.pid_statm import PidStatm
 
 
+WITHOUT_READ = frozenset({AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED, AbsenceReason.NO_ANSWER})
+"""Where ``statm`` is all there is."""
+
+
 @dataclass(slots=True, eq=False)
 class Watched:
     """A process with an address space, as the collector knows it."""
@@ -135,6 +139,10 @@ class Watched:
         """Take that it could not be read, and why."""
         self.full, self.since, self.absence = None, Since(), why
 
+    def does_not_answer(self, why: Absence) -> None:
+        """Take that it hangs: what was read before goes on by what moves, and it is asked again at the next tick."""
+        self.absence, self.outdated, self.due_us = why, True, 0
+
     def looked_into(self, now_us: int, max_age_s: float) -> None:
         """Take that a full read was made or tried; the next is due at the maximal age, or at once without ``statm``."""
         self.reads += 1
@@ -164,7 +172,7 @@ class Watched:
             self.samples = ()
         elif self.absence is None:
             self._keep(self._by_statm(metrics.PROCESS_USS, page, self.inherited) if self.over_stall else {})
-        elif self.absence.reason in (AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED):
+        elif self.absence.reason in WITHOUT_READ:
             values = self._by_statm(metrics.PROCESS_ANON, page)  # what needs no privilege, and is read, not estimated
             self.samples = tuple(Sample(metric, target, value) for metric, value in values.items())
         else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from leakwatch.procfs import pid_cgroup
+    from leakwatch.procfs.answers import Answers
 
 _NUMBER = re.compile(r"[0-9]+")
 
@@ -25,8 +26,9 @@ _NUMBER = re.compile(r"[0-9]+")
 class Counted:
     """Every reading method returns what it read, or the ``Absence`` that says why there is none, as in ``ProcFS``."""
 
-    def __init__(self, root: str, sys_root: str | None) -> None:
+    def __init__(self, root: str, sys_root: str | None, answers: Answers) -> None:
         self._root = root
+        self._answers = answers
         self._sys_root = sys_root
         self._tmpfs_root = ""
 
@@ -59,7 +61,7 @@ class Counted:
 
         The kernel takes the process's memory lock for a page of lines at a time, some fifty mappings, not for all.
         """
-        return process.read(self._root, pid, "maps", _lines)
+        return self._answers.ask(pid, lambda: process.read(self._root, pid, "maps", _lines))
 
     def limits(self, pid: int) -> pid_limits.PidLimits | Absence:
         """Return the process's own limits; another user's need the permission of ptrace."""
@@ -114,7 +116,7 @@ class Counted:
 
         Looks at all files of all of them: dear.
         """
-        return tmpfs.held(self._root, pids, files) if files else set()
+        return tmpfs.held(self._root, pids, files, self._answers) if files else set()
 
 
 def _lines(data: bytes) -> int:

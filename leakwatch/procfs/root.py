@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from leakwatch.clock import thread_cpu_ns
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import (
@@ -35,6 +36,7 @@ from leakwatch.procfs import (
     zoneinfo,
 )
 from leakwatch.procfs import enumerate as processes
+from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.counted import Counted
 from leakwatch.procfs.files import exists, file_stat, link_target, listed, read_file
 from leakwatch.procfs.kept import KeptFiles, read_kept
@@ -54,7 +56,8 @@ class ProcFS:
 
     Of a process's files, one that is not there means GONE when the process is gone, NO_ADDRESS_SPACE for memory
     files of kernel threads, zombies and processes about to exit, and UNSUPPORTED when the process lives and its
-    kernel has no such file. A host file that is not there is UNSUPPORTED. ``files.absence`` has the rest.
+    kernel has no such file. A host file that is not there is UNSUPPORTED. ``files.absence`` has the rest. What takes
+    the process's mmap lock is asked by way of ``answers``, and NO_ANSWER where it hangs.
     """
 
     def __init__(self, root: str = "/proc", *, sys_root: str | None = None, page_size: int | None = None) -> None:
@@ -64,8 +67,9 @@ class ProcFS:
         self.host_root = _host_root(self.root)
         self._page_size = page_size
         self.kept = KeptFiles(self.root)
+        self.answers = Answers(self.root)
         self._memory_devices = mappings.MemoryDevices(self.root)
-        self.counted = Counted(self.root, self.sys_root)
+        self.counted = Counted(self.root, self.sys_root, self.answers)
         self._has_rollup = True
         self._reclaimable: dict[str, bool | Absence] = {}
 
@@ -73,6 +77,10 @@ class ProcFS:
     def page_size(self) -> int:
         """Bytes a page on the machine the tree belongs to; worked out when first asked for."""
         return self._page_size or pagesize.page_size(self)
+
+    def cpu_ns(self) -> int:
+        """Return the CPU time this thread has taken, with that of the threads that have read for it."""
+        return thread_cpu_ns() + self.answers.cpu_ns
 
     def boot_id(self) -> str:
         """Return what changes at every boot; raises ProcUnavailableError when the tree tells nothing of the kind.
@@ -118,6 +126,9 @@ class ProcFS:
 
         Expensive, and it holds the process's mmap lock. That a tree has no smaps_rollup is remembered.
         """
+        return self.answers.ask(pid, lambda: self._memory(pid))
+
+    def _memory(self, pid: int) -> pid_smaps.MemoryUse | Absence:
         if self._has_rollup:
             use = process.read_memory(self.root, pid, "smaps_rollup", pid_smaps.parse_rollup)
             if not (isinstance(use, Absence) and use.reason is AbsenceReason.UNSUPPORTED):
@@ -133,14 +144,14 @@ class ProcFS:
 
         Dearer than ``memory`` by 6 us a mapping, and below its PSS by up to 1 KiB a mapping.
         """
-        return process.read_smaps(self.root, pid, pid_smaps.parse_sums)
+        return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, pid_smaps.parse_sums))
 
     def mappings(self, pid: int, at_most: int | None = None) -> mappings.Mapped | Absence:
         """Return every mapping with the sums of all; SKIPPED where there are more than ``at_most``.
 
         The walk of ``memory`` and some microseconds a mapping.
         """
-        return mappings.read_mappings(self.root, pid, at_most)
+        return self.answers.ask(pid, lambda: mappings.read_mappings(self.root, pid, at_most))
 
     def memory_devices(self, pid: int, found: list[pid_mappings.Mapping]) -> frozenset[str]:
         """Return the devices among a process's mappings whose files are memory."""
@@ -148,7 +159,7 @@ class ProcFS:
 
     def memory_by_name(self, pid: int) -> dict[str, pid_smaps_names.NameUse] | Absence:
         """Return the exact memory by what is mapped, from smaps: dearer than ``memory`` by 3 us of kernel a mapping."""
-        return process.read_smaps(self.root, pid, pid_smaps_names.parse)
+        return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, pid_smaps_names.parse))
 
     def owner(self, pid: int) -> int | Absence:
         """Return the user id a process works as: the kernel has it as the owner of the process's directory.
@@ -169,13 +180,23 @@ class ProcFS:
 
     def cmdline(self, pid: int) -> tuple[str, ...] | Absence:
         """Return the arguments, at most 16 KiB of them; empty for kernel threads and zombies."""
-        return process.read(self.root, pid, "cmdline", pid_cmdline.parse, limit=CMDLINE_LIMIT)
+        read = partial(process.read, self.root, pid, "cmdline", pid_cmdline.parse, limit=CMDLINE_LIMIT)
+        return self.answers.ask(pid, read)
+
+    def program(self, pid: int) -> tuple[tuple[str, ...] | Absence, str | Absence]:
+        """Return ``cmdline`` and ``exe``."""
+        found = self.answers.ask(pid, lambda: (self.cmdline(pid), self.exe(pid)))
+        return (found, found) if isinstance(found, Absence) else found
 
     def exe(self, pid: int) -> str | Absence:
         """Return the executable's path, with `` (deleted)`` behind it when it was replaced since.
 
-        Needs the permission of ptrace. Kernel threads and zombies answer ENOENT: NO_ADDRESS_SPACE.
+        Needs the permission of ptrace. Kernel threads and zombies answer ENOENT: NO_ADDRESS_SPACE. It took the mmap
+        lock before 4.1.
         """
+        return self.answers.ask(pid, lambda: self._exe(pid))
+
+    def _exe(self, pid: int) -> str | Absence:
         path = f"{self.root}/{pid}/exe"
         try:
             return link_target(path)

@@ -13,12 +13,16 @@ import contextlib
 import os
 import stat
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from leakwatch.model import Absence
 from leakwatch.procfs.files import named_links, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+    from leakwatch.procfs.answers import Answers
 
 BLOCK = 512
 """What st_blocks counts in, whatever the file system (stat(2))."""
@@ -80,7 +84,7 @@ def _take(entry: os.DirEntry[str], device: int, found: dict[Inode, TmpFile], wai
         found[inode] = TmpFile(entry.path, inode, one.st_blocks * BLOCK, one.st_uid)
 
 
-def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile]) -> set[Inode] | None:
+def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile], answers: Answers) -> set[Inode] | None:
     """Return which of these files any of the processes has open or mapped; None where most of them do not let us see.
 
     Only what is called as one of the wanted is looked at closer: that works in any mount namespace, and leaves files on
@@ -100,7 +104,10 @@ def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile]) -> set[Ino
         except OSError:
             continue  # it has ended
         with contextlib.suppress(OSError):
-            data = read_file(f"{root}/{pid}/maps")
+            data = answers.ask(pid, partial(read_file, f"{root}/{pid}/maps"))
+            if isinstance(data, Absence):
+                refused += 1
+                continue
             for name, device in devices.items():
                 if name in data:  # of most processes it is not
                     _mapped_files(data, name, device, found)

@@ -16,6 +16,7 @@ import pytest
 from leakwatch import metrics
 from leakwatch.model import Absence
 from leakwatch.procfs import fd_links, mountinfo, pid_limits, sysvipc
+from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.root import ProcFS
 from leakwatch.procfs.tmpfs import TmpFile, held
@@ -236,12 +237,12 @@ def test_where_most_processes_refuse_nothing_is_said(tmp_path: Path) -> None:
     for pid in (1, 2, 3):
         (tmp_path / str(pid) / "fd").mkdir(parents=True)
         (tmp_path / str(pid) / "maps").write_bytes(b"")
-    assert held(str(tmp_path), [1, 2, 3], wanted) == set()
+    assert held(str(tmp_path), [1, 2, 3], wanted, Answers(str(tmp_path))) == set()
     for pid in (1, 2):
         (tmp_path / str(pid) / "fd").chmod(0)
     ours = os.geteuid()
     try:
         os.seteuid(ours or 65534)  # root is refused nothing
-        assert held(str(tmp_path), [1, 2, 3], wanted) is None
+        assert held(str(tmp_path), [1, 2, 3], wanted, Answers(str(tmp_path))) is None
     finally:
         os.seteuid(ours)
