@@ -1,143 +1,282 @@
-r"""Takes secrets out of command lines, which show them to everybody who may look at /proc.
+r"""Takes secrets out of command lines, which /proc shows to every user of the machine.
 
-How: every argument is looked at on its own and with the one before it. Replaced by ``[redacted]`` is
+A command line is read word by word, as its programs read it; a word with blanks in it (``sh -c "…"``, a title that a
+process wrote over its arguments) is a command line of its own. ``[redacted]`` replaces
 
-- the value of an option or assignment whose name says that it is secret (password, token, secret, credential, API key
-  and the like): ``--db-password=x``, ``--token x``, ``-Dssl.keyStorePassword=x``, ``AWS_SECRET_ACCESS_KEY=x``,
-  ``"api_key": "x"``; not where the name ends in ``file``, ``path`` or ``dir``;
-- the password in a URL, ``user:x@``, and in ``-u user:x`` and ``--user user:x``;
-- ``-px`` of the MySQL clients, ``-a x`` of redis-cli and their like, HTTP's ``Authorization:`` and cookies;
+- the value of an option, assignment, JSON key, header or URL parameter with a secret name (password, token, API key and
+  the like), wherever it stands: ``--db-password=x``, ``--env=DB_PASSWORD=x``, ``{"api_key": "x"}``, ``X-Api-Key: x``;
+  not where the name ends in ``file``, ``path``, ``name`` or the like;
+- the password in a URL or after a user name: ``://user:x@``, ``-u user:x``, ``-Uuser%x``;
+- what ``redact_rules`` knows of single programs: ``mysql -px``, ``unzip -P x``, ``htpasswd -b file user x``;
 - what looks like a secret by itself: tokens of well-known services, JSON web tokens, private keys, and any 24 or more
   characters that mix letters and digits as no words and numbers do.
 
-What it cannot know is a short password that stands alone, as in ``login anna sesame``. A value whose name merely sounds
-secret goes too: better one too many.
+It cannot know a short password that stands alone, as in ``login anna sesame``. A value with a name that only sounds
+secret goes too: better one too many. The patterns are linear in the text, which is chosen by whoever runs the process.
 """
-
-# Every pattern is linear in the text: the text is chosen by whoever runs the process.
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
+from leakwatch import redact_rules as rules
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 REDACTED = "[redacted]"
 
-_SECRET = frozenset({
-    "pass", "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "pw", "secret", "secrets", "token",
-    "tokens",
-    "credential", "credentials", "cred", "creds", "auth", "authorization", "bearer", "cookie", "cookies", "dsn", "otp",
-    "apikey", "accesskey", "secretkey", "privatekey", "keypass", "storepass", "userpass",
-})  # fmt: skip
-"""A name with one of these words in it has a secret value."""
-_ENDS = ("password", "passwd", "passphrase", "secret", "token", "apikey")
-"""So has one with a word that ends in one of these: ``pgpassword``."""
-_KEYS = frozenset({"key", "keys"})
-"""So has one that ends in one of these, unless the value is a path, a number or a word of few letters."""
-_HARMLESS = frozenset(
-    {"file", "files", "path", "dir", "prompt", "stdin", "fd", "mode", "type", "policy", "helper", "length"}
-)
-"""A name that ends in one of these tells where or how, not what."""
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-
-_PAIR = re.compile(
-    r"""(?<![\w.-])(?P<name>[\w.-]++)(?P<sep>["']?\s{0,3}[=:]\s{0,3})(?P<value>"[^"]*+"?|'[^']*+'?|[^\s"'&;,}]++)"""
-)
-_SPACED = re.compile(r"(?<!\S)(?P<name>--?[\w.-]++)(?P<sep>\s{1,3})(?P<value>[^\s-]\S*+)")
-_URL = re.compile(r"(?<=://)(?P<user>[^\s/:@]{0,256}):[^\s/]{1,1024}@")
+_WORD = re.compile(r"""(?:"(?:[^"\\]|\\.)*+"?|'[^']*+'?|[^\s"';|&()<>]++|(?<=\S)[;&](?=[\w.%-]+=))+""", re.DOTALL)
+"""A word of a shell's command line, its quotes with it; ``&`` and ``;`` belong to it before ``name=``."""
+_ENDS_COMMAND = re.compile(r"[;|&()\n]")
+_NAME = re.compile(r"""(?<![\w.@/-])(?P<name>[\w.@/-]++)["'\])]{0,3}\s{0,3}(?:=|%3[Dd]|:(?!//))\s{0,3}""")
+_QUOTED = r""""(?:[^"\\]|\\.)*+"?|'[^']*+'?|"""
+_NEXT_NAME = r"""[&;,]["'\s]{0,2}[\w.%-]+["']?[=:]"""
+_NEXT = re.compile(_NEXT_NAME)
+_VALUE = re.compile(rf"""{_QUOTED}.+?(?={_NEXT_NAME}|[\s"'}}&]|$)""", re.DOTALL)
+_VALUE_OF_WORD = re.compile(rf"{_QUOTED}.+?(?={_NEXT_NAME}|$)", re.DOTALL)
+_ASSIGNED = re.compile(r"(?P<name>-{0,2}[A-Za-z_][\w.-]*+)=(?P<value>.+)", re.DOTALL)
+_AUTHORITY = re.compile(r"^(?P<user>[^\s/:@\[]{0,256}):(?P<secret>\S{1,1024})@")
+_PORT = re.compile(r"\d{1,5}(?:[/?#]|$)")
 _URL_TOKEN = re.compile(r"(?<=://)[^\s/:@]{16,1024}@")
-_HEADER = re.compile(r"(?i)(?P<name>\b(?:authorization|cookie)\s{0,3}:\s{0,3}).+")
-_SCHEME = re.compile(r"(?i)(?P<name>\b(?:bearer|basic|digest|negotiate)\s{1,3})[\w.~+/=-]{8,}+")
-_KNOWN = re.compile(
-    r"\beyJ[\w-]{8,}\.[\w.-]+|\b(?:AKIA|ASIA)[0-9A-Z]{12,}|\bgh[pousr]_\w{10,}|\bgithub_pat_\w{10,}|\bglpat-[\w-]{10,}"
-    r"|\bxox[abeprs]-[\w-]{8,}|\b[rsp]k[-_][\w-]{16,}|\bAIza[\w-]{20,}|\bhvs\.[\w-]{10,}|\bnpm_\w{20,}|\bSG\.[\w.-]{20,}"
-    r"|\bpypi-[\w-]{16,}|\bAGE-SECRET-KEY-\w+"
+_DSN = re.compile(
+    r"(?<!\w)(?<!//)(?P<user>[\w.-]{1,64}):(?!//)(?P<secret>[^\s@/]{1,256})@(?=(?:tcp|udp|unix)\(|(?!sha\d)[\w.-]+(?:[:/,]|$))"
 )
+_NO_USER = frozenset({"mailto", "sip", "sips", "npm", "docker", "oci", "file"})
+_HEADER = re.compile(r"(?i)(?P<name>\b(?:proxy-)?(?:authorization|cookie)[\"']?\s{0,3}:\s{0,3}).+", re.DOTALL)
+_SCHEME = re.compile(r"(?i)(?P<name>(?<![\w-])(?:bearer|basic|digest|negotiate)\s{1,3})[\w.~+/=-]{6,}+")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*", re.DOTALL)
-_LONG = re.compile(r"(?<![\w+/.-])[A-Za-z0-9+/_-]{24,}+={0,2}(?!\w)")
+_PIPED = re.compile(
+    r"(?P<name>\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3})?)[^|]{1,512}?"
+    r"(?P<to>\s{0,3}\|\s{0,3}(?:[^|;\n]{0,128}?(?:sudo\b[^|;\n]{0,64}\s-\w*S|chpasswd|-stdin\b|passphrase-fd|cryptsetup|smbpasswd)))"
+)
+"""``echo x | sudo -S …``: what a command reads a password from."""
+_HERE = re.compile(r"(?P<name><<<\s{0,3})(?:\"[^\"]*\"?|'[^']*'?|\S+)")
+_LONG = re.compile(r"(?<![\w+/.:-])[A-Za-z0-9+/_-]{24,}+={0,2}(?!\w)")
 _PIECE = re.compile(r"[A-Z]?[a-z]*|[A-Z]*|[0-9]{1,8}|[a-z]{1,10}[0-9]{1,3}|[0-9]{1,3}[a-z]{1,10}")
 """What stands between the hyphens of an ordinary name."""
-_GLUED = dict.fromkeys(("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "sshpass"), "-p")
-"""Programs whose short option has the password behind it without a blank."""
-_SHORT = {
-    "redis-cli": ("-a",), "mongo": ("-p",), "mongosh": ("-p",), "mongodump": ("-p",), "ldapsearch": ("-w",),
-    "ldapadd": ("-w",), "ldapmodify": ("-w",), "sshpass": ("-p",), "sqlcmd": ("-P",), "zip": ("-P",), "curl": ("-b",),
-    "openssl": ("-passin", "-passout", "-k", "-K"),
-}  # fmt: skip
-"""Programs with a short option that a secret follows."""
-_WITH_USER = frozenset({"-u", "-U", "--user", "--proxy-user", "--userpass"})
+_UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OPTION = re.compile(r"--[A-Za-z][A-Za-z0-9-]*(?:=.*)?|-[A-Za-z]", re.DOTALL)
+_SWITCHES = re.compile(r"-[A-Za-z]{2,6}")
+"""Options of one letter written as one word; a value follows the last."""
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_PLAIN = re.compile(r"(?i)\d|true|false|yes|no|none|null|on|off|-|\$\{?\w+\}?|\$\(.*|%\w+%")
+"""No secret: a switch, standard input, a variable that a shell fills in."""
+_BLANK = re.compile(r"\s")
+_SHORT = re.compile(r"[\w./-]{0,12}")
+"""Neither a pair nor long enough for a token."""
+_LONG_ENOUGH = "a secret"
+DEEPEST = 3
+"""A command line within a command line within one: as deep as people write them."""
+_PATH = ("/", "./", "~", "@")
 
 
 def redacted(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments of a command line without secrets."""
+    """Return the arguments of a command line without secrets, as many as there were."""
     if len(arguments) == 1 and " " in arguments[0]:  # a title the process wrote over its arguments
-        return (" ".join(_each(arguments[0].split(" "))),)
-    return _each(arguments)
+        return (text(arguments[0]),)
+    return tuple(_walk(arguments))
 
 
-def _each(arguments: Sequence[str]) -> tuple[str, ...]:
-    programs = [one.rpartition("/")[2] for one in arguments[:3]]  # with `sudo` or `env` before it, too
-    follows = {option for program in programs for option in _SHORT.get(program, ())}
-    glued = {_GLUED[program] for program in programs if program in _GLUED}
-    pairs = zip(("", *arguments), arguments, strict=False)
-    return tuple(_one(argument, before, follows, glued) for before, argument in pairs)
-
-
-def _one(argument: str, before: str, follows: set[str], glued: set[str]) -> str:
-    if before in follows:
-        return REDACTED
-    if before.startswith("-") and "=" not in before and not argument.startswith("-") and _is_secret(before, argument):
-        return REDACTED
-    option = next((one for one in glued if argument.startswith(one) and len(argument) > len(one)), None)
-    if option is not None:
-        return f"{option}{REDACTED}"
-    if before in _WITH_USER and ":" in argument and "://" not in argument:
-        return f"{argument.partition(':')[0]}:{REDACTED}"
-    return text(argument)
-
-
-def text(value: str) -> str:
-    """Return a text of any kind without what looks like a secret in it."""
+def text(value: str, depth: int = 0) -> str:
+    """Return a text of any kind, a command line among others, without what looks like a secret in it."""
+    if depth > DEEPEST or not _BLANK.search(value):
+        return value if _SHORT.fullmatch(value) else _alone(value)
     value = _PRIVATE_KEY.sub(REDACTED, value)
     value = _HEADER.sub(rf"\g<name>{REDACTED}", value)
-    value = _URL.sub(rf"\g<user>:{REDACTED}@", value)
-    value = _URL_TOKEN.sub(_unless_redacted, value)
-    value = _PAIR.sub(_pair, value)
-    value = _SPACED.sub(_pair, value)
+    value = _PIPED.sub(rf"\g<name>{REDACTED}\g<to>", value)
+    value = _HERE.sub(rf"\g<name>{REDACTED}", value)
     value = _SCHEME.sub(rf"\g<name>{REDACTED}", value)
-    value = _KNOWN.sub(REDACTED, value)
-    return _LONG.sub(_if_random, value)
+    parts, at, line = [], 0, _Line(depth)
+    for word in _WORD.finditer(value):
+        between = value[at : word.start()]
+        if _ENDS_COMMAND.search(between):
+            line = _Line(depth)
+        parts += [between, _unquoted(word[0], line.take)]
+        at = word.end()
+    return "".join([*parts, value[at:]])
 
 
-def _pair(found: re.Match[str]) -> str:
-    value = found["value"]
-    if not _is_secret(found["name"], value) or REDACTED in value:
+def _unquoted(word: str, redact: Callable[[str], str]) -> str:
+    quote = word[0] if len(word) > 1 and word[0] in "\"'" and word[-1] == word[0] else ""
+    return f"{quote}{redact(word[1:-1] if quote else word)}{quote}"
+
+
+def _walk(words: Iterable[str]) -> Iterable[str]:
+    line = _Line(0)
+    for word in words:
+        yield line.take(word)
+
+
+class _Line:
+    """A command line, word by word: what one word says of those after it."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._program = rules.NO_PROGRAM
+        self._before = self._last_but_one = ""
+        self._seen: set[str] = set()
+        """The words so far, without folders and in lower case."""
+        self._names_secret = False
+        self._positions: list[int] | None = None
+        """How many words that are no options come before each secret one, of a subcommand that takes secrets so."""
+
+    def take(self, word: str) -> str:
+        """Return the next word without secrets."""
+        shown = self._shown(word)
+        base = word.rpartition("/")[2].lower()
+        if base in rules.PROGRAMS and (self._before == "--" or not self._before.startswith("--")):
+            self._program, self._positions = rules.PROGRAMS[base], None
+        positions = rules.POSITIONS.get(base.partition(".")[0])
+        if positions is not None and (not positions.only or positions.only in self._seen):
+            self._positions = list(positions.secret)
+        self._seen.add(base)
+        self._names_secret = self._names_secret or base in ("secret", "secrets") or _names_secret(word)
+        self._last_but_one, self._before = self._before, word
+        return shown
+
+    def _shown(self, word: str) -> str:
+        before, program = self._before, self._program
+        if not word or (before and _PLAIN.fullmatch(word)):
+            return word
+        if self._is_position(word) or self._follows(before, word):
+            return REDACTED
+        if (glued := self._glued(word)) is not None:
+            return glued
+        if (
+            before in rules.WITH_USER
+            or (_SWITCHES.fullmatch(before) and f"-{before[-1]}" in program.glued_user)
+            or before in program.user
+        ) and not program.ids:
+            return self._user(word)
+        if program.slash and (found := rules.SLASHED.fullmatch(word)):
+            return f"{found['user']}/{REDACTED}{found['at'] or ''}"
+        return self._assigned(word)
+
+    def _glued(self, word: str) -> str | None:
+        """Return a word with an option and its value without a blank between them, None where it is none."""
+        if not word.startswith("-") or word.startswith("--"):
+            return None
+        for option in (*self._program.glued, *(("-p",) if "login" in self._seen else ())):
+            if word.startswith(option) and len(word) > len(option):
+                return f"{option}{REDACTED}"
+        for option in self._program.glued_user:  # perhaps behind switches of one letter, as in curl -sSubob:x
+            found = re.match(rf"(-[A-Za-z]{{0,5}}?{option[1:]})([^-=].*[:%,].*)", word, re.DOTALL)
+            if found:
+                return found[1] + self._user(found[2])
+        return None
+
+    def _assigned(self, word: str) -> str:
+        """Return a word that no other announces; what stands behind a ``name=`` at its beginning may have blanks."""
+        found = _ASSIGNED.fullmatch(word)
+        if found is None or self._before == "-c" or not (found["name"].startswith("-") or " " in word):
+            return text(word, self._depth + 1)
+        name, value = found["name"], found["value"]
+        if name in rules.WITH_USER and not self._program.ids:
+            return f"{name}={self._user(value)}"
+        if _is_secret(name, value):
+            return text(word, self._depth + 1) if _is_shown(value) or _NEXT.search(value) else f"{name}={REDACTED}"
+        return f"{name}={text(value, self._depth + 1)}" if name.startswith("-") else text(word, self._depth + 1)
+
+    def _user(self, value: str) -> str:
+        """Return ``user:password`` or its like without the password; two numbers are a user and a group."""
+        found = rules.USER_PASSWORD.fullmatch(value)
+        if found is None or rules.TWO_NUMBERS.fullmatch(value) or "://" in value or value.startswith(_PATH):
+            return text(value, self._depth + 1)
+        return f"{found['user']}{found['sep']}{REDACTED}"
+
+    def _is_position(self, word: str) -> bool:
+        if self._positions is None or word.startswith("-"):
+            return False
+        self._positions = [left - 1 for left in self._positions]
+        return -1 in self._positions
+
+    def _follows(self, before: str, word: str) -> bool:
+        """Tell whether a word is the secret that the word before it announces."""
+        last = f"-{before[-1:]}" if _SWITCHES.fullmatch(before) else before
+        if (
+            before in self._program.secret
+            or last in self._program.secret
+            or (before in ("-p", "-P") and "login" in self._seen)
+        ):
+            return not (word.startswith("--") and _OPTION.fullmatch(word))
+        if before.startswith("-"):
+            if "=" in before or not _is_secret(before, word) or rules.SWITCH.match(before):
+                return before in rules.VALUES and self._names_secret
+            return not _OPTION.fullmatch(word)
+        if before.endswith((":", "=")):
+            name = before if len(before) > 1 else self._last_but_one
+            return _is_secret(name.strip("{[\"':= $"), word.strip("\"',;}"))
+        if before.lower() in rules.BARE and len(self._seen) > 1:
+            return word.lower() not in rules.NOT_AFTER_BARE and not word.startswith(("-", "/"))
+        return not rules.VERBS.isdisjoint(self._seen) and _names_secret(before) and not word.startswith("-")
+
+
+def _names_secret(word: str) -> bool:
+    """Tell whether a word like ``db/password`` or ``aws_secret_access_key`` names a secret that is set."""
+    last = word.rpartition("/")[2]
+    return (last != word or re.search(r"[_.:]|[a-z][A-Z]", last) is not None) and _is_secret(last, _LONG_ENOUGH)
+
+
+def _alone(word: str) -> str:
+    """Return a word without blanks redacted by what it shows itself."""
+    word = "://".join([word.partition("://")[0], *(_AUTHORITY.sub(_userinfo, one, 1) for one in word.split("://")[1:])])
+    word = _URL_TOKEN.sub(lambda found: found[0] if REDACTED in found[0] else f"{REDACTED}@", word)
+    word = _DSN.sub(_dsn, word)
+    word = rules.SLASH_OPTION.sub(rf"\g<name>{REDACTED}", word)
+    word = rules.KNOWN.sub(REDACTED, _pairs(word))
+    return _LONG.sub(_if_random, word)
+
+
+def _userinfo(found: re.Match[str]) -> str:
+    return found[0] if _PORT.match(found["secret"]) else f"{found['user']}:{REDACTED}@"
+
+
+def _dsn(found: re.Match[str]) -> str:
+    if found["user"].lower() in _NO_USER or found["secret"] == REDACTED:
         return found[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    return f"{found['name']}{found['sep']}{quote}{REDACTED}{quote}"
+    return f"{found['user']}:{REDACTED}@"
+
+
+def _pairs(word: str) -> str:
+    """Return a word with the value of every ``name=value`` in it redacted where the name is secret; inner ones too."""
+    parts: list[str] = []
+    at = 0
+    while found := _NAME.search(word, at):
+        parts.append(word[at : found.end()])
+        at = found.end()
+        pattern = _VALUE if found.start() else _VALUE_OF_WORD
+        value = pattern.match(word, at) if _is_secret(found["name"], _LONG_ENOUGH) else None
+        if value is None or not value[0] or not _is_secret(found["name"], value[0].strip("\"'")):
+            continue
+        parts.append(_unquoted(value[0], lambda secret: secret if _is_shown(secret) else REDACTED))
+        at = value.end()
+    return "".join([*parts, word[at:]])
+
+
+def _is_shown(value: str) -> bool:
+    return not value or REDACTED in value or _PLAIN.fullmatch(value) is not None
 
 
 def _is_secret(name: str, value: str) -> bool:
-    words = [word.lower() for word in _WORDS.findall(name[-128:])]
-    if not words or words[-1] in _HARMLESS:
+    words = [word.lower() for word in _CAMEL.findall(name[-128:])]
+    if not words or words[-1] in rules.HARMLESS or rules.HARMLESS_NAME.search(name):
         return False
-    if _SECRET.intersection(words) or any(word.endswith(_ENDS) for word in words):
+    if value.isdecimal() and not rules.COUNTED.isdisjoint(words):
+        return False
+    if words[-1] in rules.SECRET_LAST or not rules.SECRET.isdisjoint(words):
         return True
-    is_plain = value.startswith(("/", "./", "~", "@")) or value.isdecimal() or len(value) < 8
-    return words[-1] in _KEYS and (len(words) > 1 or not is_plain) and not value.startswith(("/", "./", "~"))
-
-
-def _unless_redacted(found: re.Match[str]) -> str:
-    return found[0] if REDACTED in found[0] else f"{REDACTED}@"
+    if any(word.endswith(rules.SECRET_ENDS) and word not in rules.NO_PASS for word in words):
+        return True
+    is_plain = value.startswith(_PATH) or value.isdecimal() or len(value) < 8
+    return words[-1] in rules.KEYS and (len(words) > 1 or not is_plain) and not value.startswith(_PATH[:3])
 
 
 def _if_random(found: re.Match[str]) -> str:
-    """Redact what mixes letters and digits as no name does: hexadecimal, base64; a path is left."""
+    """Redact what mixes letters and digits as no name does: hexadecimal, base64; paths and UUIDs are left."""
     word = found[0]
-    if "/" in word and not word.endswith("="):
+    if ("/" in word and not word.endswith("=")) or _UUID.search(word):
         return word
     plain = all(_PIECE.fullmatch(piece) for piece in re.split(r"[-_+/=]", word))
     return word if plain else REDACTED
