@@ -87,13 +87,13 @@ class Daemon:
         self._unstored: list[SealedBlock] = []
         self._is_new = False
         self._leaks = self._watched = 0
-        procfs = ProcFS(proc_root)
+        procfs = ProcFS(proc_root, command_lines=config.privacy.command_lines)
         look_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
         self._boot_id = boot_id = procfs.boot_id()
         self._scraper = Scraper(procfs, boot_id, config.sampling, look_every_s)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._limits, self._aliases = ProcLimits(procfs), slab_aliases_of(procfs)
-        self._evidence = EvidenceKeeper(config.evidence, config.sampling.max_stall_s, proc_root)
+        self._evidence = EvidenceKeeper(config, proc_root)
         self._keeper = StoreKeeper(store, self._clock, config.sampling.interval_s)
         try:
             self._resume()

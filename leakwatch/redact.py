@@ -18,13 +18,15 @@ secret goes too: better one too many. The patterns are linear in the text, which
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from leakwatch import redact_rules as rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+CommandLines = Literal["redacted", "none", "full"]
+"""``[privacy] command_lines``."""
 REDACTED = "[redacted]"
 
 _WORD = re.compile(r"""(?:"(?:[^"\\]|\\.)*+"?|'[^']*+'?|[^\s"';|&()<>]++|(?<=\S)[;&](?=[\w.%-]+=))+""", re.DOTALL)

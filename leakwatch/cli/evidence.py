@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
+    from leakwatch.config import PrivacyConfig
     from leakwatch.store.reader import Reader
 
 EPILOG = """\
@@ -56,9 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.list == (args.name is not None):
         raise UsageError("evidence: give the id or name of a finding, or --list alone")
-    reader = open_store(load_config(args.config).store.url)
+    config = load_config(args.config)
+    reader = open_store(config.store.url)
     try:
-        return _list(reader) if args.list else _write(reader, args.name, args.output)
+        return _list(reader) if args.list else _write(reader, args.name, args.output, config.privacy)
     finally:
         reader.close()
 
@@ -81,7 +83,7 @@ def _list(reader: Reader) -> int:
     return EXIT_OK
 
 
-def _write(reader: Reader, name: str, output: str | None) -> int:
+def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig) -> int:
     import os
     import sys
     from pathlib import Path
@@ -96,7 +98,7 @@ def _write(reader: Reader, name: str, output: str | None) -> int:
     now_ms = SystemClock().now().wall_ms
     row = find(gather.rows_of(reader), name)
     path = Path(output or f"leakwatch-evidence-{gather.file_name(row.finding, '', now_ms)}")
-    found = gather.entries(reader, ProcFS(), row, now_ms)
+    found = gather.entries(reader, ProcFS(command_lines=privacy.command_lines), row, now_ms)
     bundle.write(found, path, now_ms / 1000)
     print(
         f"{printable(str(path))}: {sum(entry.data is not None for entry in found)} files; README.txt says what is what"

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from leakwatch.config import PrivacyConfig
     from leakwatch.explain.case import Case
     from leakwatch.model import ProcessInfo
     from leakwatch.report.build import Row
@@ -107,12 +108,12 @@ def _stored(args: argparse.Namespace, now_ms: int) -> Case:
             every_s=reader.states().get("evaluation", {}).get("every_s"),
             alarm=alarm(report),
         )
-        return _looked_into(case, row, processes)
+        return _looked_into(case, row, processes, config.privacy)
     finally:
         reader.close()
 
 
-def _looked_into(case: Case, row: Row, processes: Sequence[ProcessInfo]) -> Case:
+def _looked_into(case: Case, row: Row, processes: Sequence[ProcessInfo], privacy: PrivacyConfig) -> Case:
     """Return the case with what this machine tells about the process or the kernel, for the next steps."""
     from dataclasses import replace
 
@@ -124,4 +125,5 @@ def _looked_into(case: Case, row: Row, processes: Sequence[ProcessInfo]) -> Case
     finding = row.finding
     if finding.kind is FindingKind.KERNEL:
         return replace(case, facts=facts_here(finding.name.partition("@")[0]))
-    return replace(case, patient=patient_or_nobody(ProcFS(), finding, processes))
+    procfs = ProcFS(command_lines=privacy.command_lines)
+    return replace(case, patient=patient_or_nobody(procfs, finding, processes))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from leakwatch.ps.reading import Reading, Wanted
     from leakwatch.ps.table import Scale
     from leakwatch.ps.views import Row, View
+    from leakwatch.redact import CommandLines
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -26,11 +27,22 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.procfs.root import ProcFS
 
     if args.source is None:
-        return _run(args, ProcFS(args.proc))
+        return _run(args, ProcFS(args.proc, command_lines=_command_lines()))
     from leakwatch.ps.capture import captured
 
     with captured(args.source) as root:
-        return _run(args, ProcFS(root))
+        return _run(args, ProcFS(root, command_lines=_command_lines()))
+
+
+def _command_lines() -> CommandLines:
+    """Return what is configured; the default where the configuration cannot be read, which ps does without."""
+    from leakwatch.config import Config, load_config
+    from leakwatch.errors import LeakwatchError
+
+    try:
+        return load_config().privacy.command_lines
+    except LeakwatchError:
+        return Config().privacy.command_lines
 
 
 def _run(args: argparse.Namespace, procfs: ProcFS) -> int:

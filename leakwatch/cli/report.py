@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from leakwatch.model import AbsenceReason, ProcessInfo
+    from leakwatch.redact import CommandLines
     from leakwatch.report.build import Filters, Host, Own, Report, Row
     from leakwatch.store.reader import Reader
     from leakwatch.store.records import ScrapeHead
@@ -61,9 +62,11 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.errors import EXIT_LEAK, EXIT_OK
 
     filters = _filters(args)
-    reader = open_store(load_config(args.config).store.url)
+    config = load_config(args.config)
+    reader = open_store(config.store.url)
     try:
-        report = with_next_steps(read_report(reader, filters, SystemClock().now().wall_ms), reader)
+        report = read_report(reader, filters, SystemClock().now().wall_ms)
+        report = with_next_steps(report, reader, config.privacy.command_lines)
     finally:
         reader.close()
     print(_render(report, args.format), end="")
@@ -153,7 +156,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     return replace(report, rows=tuple(replace(row, growth=grown.get(row.finding.id)) for row in report.rows))
 
 
-def with_next_steps(report: Report, reader: Reader) -> Report:
+def with_next_steps(report: Report, reader: Reader, command_lines: CommandLines = "redacted") -> Report:
     """Return the report with what to do first about each that grows, of the most urgent ones."""
     from dataclasses import replace
 
@@ -163,7 +166,7 @@ def with_next_steps(report: Report, reader: Reader) -> Report:
     from leakwatch.nextsteps.locate import brief
     from leakwatch.procfs.root import ProcFS
 
-    procfs = ProcFS()
+    procfs = ProcFS(command_lines=command_lines)
     rows = tuple(
         replace(row, next_step=brief(procfs, row.finding, processes) if row.ended_ms is None else "")
         for row in report.rows[:LOOKED_INTO]

@@ -61,7 +61,7 @@ class Identifier:
         return ProcessInfo(
             identity=identity,
             name=as_text(comm),
-            command=as_text(" ".join(words))[:COMMAND_LENGTH],
+            command=as_text(" ".join(self._procfs.shown(words)))[:COMMAND_LENGTH],
             uid=None if isinstance(status, Absence) else status.uid,
             service=type(service)(service.kind, as_text(service.name)),
             unanswered=isinstance(args, Absence) and args.reason is AbsenceReason.NO_ANSWER,

@@ -25,6 +25,7 @@ from leakwatch.config.values import (
     sqlite_url,
     windows,
 )
+from leakwatch.redact import CommandLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,6 +94,9 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "keep": Key("keep_s", duration(1, LONGEST_S)),
         # 1 MiB: a bundle or two.
         "max_size": Key("max_size_bytes", size(MIB, LARGEST_STORE_BYTES)),
+    },
+    "privacy": {
+        "command_lines": Key("command_lines", one_of(*get_args(CommandLines))),
     },
     "ignore": {
         "services": Key("services", patterns),

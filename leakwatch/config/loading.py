@@ -16,6 +16,7 @@ from leakwatch.config.schema import (
     IgnoreConfig,
     Override,
     OverrideKind,
+    PrivacyConfig,
     SamplingConfig,
     StoreConfig,
     Thresholds,
@@ -104,6 +105,7 @@ def _build(settings: Settings, sources: tuple[str, ...]) -> Config:
         overrides=_overrides(settings, thresholds),
         ignore=IgnoreConfig(**_fields(settings, "ignore")),
         evidence=EvidenceConfig(**_fields(settings, "evidence")),
+        privacy=PrivacyConfig(**_fields(settings, "privacy")),
         sources=sources,
     )
 

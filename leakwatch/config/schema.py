@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from leakwatch.redact import CommandLines
 
 OverrideKind = Literal["service", "process", "kernel"]
 Sensitivity = Literal["low", "normal", "high"]
@@ -110,6 +113,14 @@ class EvidenceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacyConfig:
+    """``[privacy]``: what is kept and shown of other people's command lines."""
+
+    command_lines: CommandLines = "redacted"
+    """Everybody on the machine may read them; a store, a report and a bundle go further."""
+
+
+@dataclass(frozen=True, slots=True)
 class IgnoreConfig:
     """``[ignore]``: shell patterns of what is never reported."""
 
@@ -130,6 +141,7 @@ class Config:
     overrides: tuple[Override, ...] = ()
     ignore: IgnoreConfig = IgnoreConfig()
     evidence: EvidenceConfig = EvidenceConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     sources: tuple[str, ...] = ()
     """The files read, in the order in which the later overrule the earlier."""
 

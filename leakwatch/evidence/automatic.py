@@ -16,8 +16,9 @@ from leakwatch.errors import LeakwatchError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leakwatch.config import EvidenceConfig
+    from leakwatch.config import Config, EvidenceConfig
     from leakwatch.incident import Incident
+    from leakwatch.redact import CommandLines
 
 TIMEOUT_S = 120
 """A bundle takes a second or two; a hang must not keep the evaluations waiting for long."""
@@ -39,14 +40,16 @@ class Task:
     """Incident's id and its finding's."""
     limits: EvidenceConfig
     max_stall_s: float
+    command_lines: CommandLines
     now_ms: int
 
 
 class EvidenceKeeper:
     """Has bundles made, one child at a time, and can be told to end it."""
 
-    def __init__(self, limits: EvidenceConfig, max_stall_s: float, proc_root: str) -> None:
-        self._limits, self._max_stall_s, self._proc_root = limits, max_stall_s, proc_root
+    def __init__(self, config: Config, proc_root: str) -> None:
+        self._limits, self._max_stall_s, self._proc_root = config.evidence, config.sampling.max_stall_s, proc_root
+        self._command_lines = config.privacy.command_lines
         self._gather = OneChild(gathered, TIMEOUT_S)
 
     def gather(self, store: Path, confirmed: Sequence[Incident], now_ms: int) -> None:
@@ -54,7 +57,9 @@ class EvidenceKeeper:
         if not confirmed or not self._limits.when_confirmed:
             return
         incidents = tuple((one.id, one.finding_id) for one in confirmed[:MOST_AT_ONCE])
-        task = Task(str(store), self._proc_root, incidents, self._limits, self._max_stall_s, now_ms)
+        task = Task(
+            str(store), self._proc_root, incidents, self._limits, self._max_stall_s, self._command_lines, now_ms
+        )
         try:
             for path in self._gather(task):
                 log.info("evidence of incident %s: %s", Path(path).name.partition("-")[0], path)
@@ -78,6 +83,7 @@ def gathered(task: Task) -> Iterator[str]:
     where = shelf.shelf_of(store)
     where.mkdir(mode=0o700, exist_ok=True)
     limits = gather.Limits(task.max_stall_s, LONGEST_S)
+    procfs = ProcFS(task.proc_root, command_lines=task.command_lines)
     reader = Reader(store)
     try:
         rows = {row.finding.id: row for row in gather.rows_of(reader)}
@@ -85,7 +91,7 @@ def gathered(task: Task) -> Iterator[str]:
             row = rows.get(finding_id)
             if row is None or incident_id in {one.incident_id for one in shelf.kept(where)}:
                 continue
-            found = gather.entries(reader, ProcFS(task.proc_root), row, task.now_ms, limits)
+            found = gather.entries(reader, procfs, row, task.now_ms, limits)
             path = where / gather.file_name(row.finding, incident_id, task.now_ms)
             bundle.write(found, path, task.now_ms / 1000)
             yield str(path)

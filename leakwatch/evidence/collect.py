@@ -11,7 +11,6 @@ from leakwatch.evidence.mappings import summary
 from leakwatch.model import Absence
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import LARGE, read_file
-from leakwatch.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,7 +106,7 @@ def _processes(procfs: ProcFS, pids: Sequence[int]) -> Entry:
         stat, status, arguments = procfs.stat(pid), procfs.status(pid), procfs.cmdline(pid)
         if isinstance(stat, Absence) or isinstance(status, Absence):
             continue
-        words = () if isinstance(arguments, Absence) else redacted(arguments)
+        words = () if isinstance(arguments, Absence) else procfs.shown(arguments)
         cells = (pid, stat.ppid, stat.comm, status.vm_rss_bytes or 0, status.threads or "", " ".join(words))
         lines.append("\t".join(printable(str(cell)) for cell in cells))
     entry = bounded("processes.tsv", about, ("\n".join(lines) + "\n").encode())

@@ -10,7 +10,6 @@ from leakwatch.escape import printable
 from leakwatch.nextsteps.runtime import Kind, Runtime, guess
 from leakwatch.nextsteps.step import Tool
 from leakwatch.nextsteps.traces import Traces
-from leakwatch.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +51,7 @@ class Patient:
         if not self.traces.arguments:
             return "PROGRAM ARGUMENTS"
         exe = self.traces.exe.removesuffix(" (deleted)") or self.traces.arguments[0]
-        return printable(shlex.join((exe, *redacted(self.traces.arguments)[1:])))
+        return printable(shlex.join((exe, *self.traces.arguments[1:])))
 
     def tool(self, name: str, get: str = "") -> Tool:
         """Return a tool and whether it is there."""

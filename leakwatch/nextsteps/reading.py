@@ -44,7 +44,7 @@ def read_traces(procfs: ProcFS, pid: int, *, deep: bool = True) -> Traces | None
         pid=pid,
         name=stat.comm,
         exe="" if isinstance(exe, Absence) else exe,
-        arguments=() if isinstance(arguments, Absence) else arguments,
+        arguments=() if isinstance(arguments, Absence) else procfs.shown(arguments),
         directory=_link(f"{base}/cwd"),
         mapped=mapped_files.parse(maps),
         elf=_elf(f"{base}/exe", deep=deep),

@@ -40,9 +40,12 @@ from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.counted import Counted
 from leakwatch.procfs.files import exists, file_stat, link_target, listed, read_file
 from leakwatch.procfs.kept import KeptFiles, read_kept
+from leakwatch.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from leakwatch.redact import CommandLines
 
 Record = TypeVar("Record")
 
@@ -60,8 +63,19 @@ class ProcFS:
     the process's mmap lock is asked by way of ``answers``, and NO_ANSWER where it hangs.
     """
 
-    def __init__(self, root: str = "/proc", *, sys_root: str | None = None, page_size: int | None = None) -> None:
-        """Look below ``root``; ``sys_root`` defaults to /sys for /proc and to the ``sys`` beside any other root."""
+    def __init__(
+        self,
+        root: str = "/proc",
+        *,
+        sys_root: str | None = None,
+        page_size: int | None = None,
+        command_lines: CommandLines = "redacted",
+    ) -> None:
+        """Look below ``root``; ``sys_root`` defaults to /sys for /proc and to the ``sys`` beside any other root.
+
+        ``command_lines`` says what ``cmdline`` and ``shown`` give.
+        """
+        self._command_lines = command_lines
         self.root = root.rstrip("/") or "/"
         self.sys_root = sys_root if sys_root is not None else _sys_beside(self.root)
         self.host_root = _host_root(self.root)
@@ -179,7 +193,15 @@ class ProcFS:
         return process.read(self.root, pid, "cgroup", pid_cgroup.parse)
 
     def cmdline(self, pid: int) -> tuple[str, ...] | Absence:
-        """Return the arguments, at most 16 KiB of them; empty for kernel threads and zombies."""
+        """Return the arguments without secrets, at most 16 KiB of them; empty for kernel threads and zombies.
+
+        They are for looking at; what is stored or printed of them goes through ``shown``.
+        """
+        found = self.raw_cmdline(pid)
+        return found if isinstance(found, Absence) else self.clean(found)
+
+    def raw_cmdline(self, pid: int) -> tuple[str, ...] | Absence:
+        """Return the same with secrets: to match patterns against, never to be stored or printed."""
         read = partial(process.read, self.root, pid, "cmdline", pid_cmdline.parse, limit=CMDLINE_LIMIT)
         return self.answers.ask(pid, read)
 
@@ -187,6 +209,14 @@ class ProcFS:
         """Return ``cmdline`` and ``exe``."""
         found = self.answers.ask(pid, lambda: (self.cmdline(pid), self.exe(pid)))
         return (found, found) if isinstance(found, Absence) else found
+
+    def clean(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """Return arguments without secrets, unless "full" is configured."""
+        return arguments if self._command_lines == "full" else redacted(arguments)
+
+    def shown(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what may be stored and printed of arguments without secrets: none where "none" is configured."""
+        return () if self._command_lines == "none" else arguments
 
     def exe(self, pid: int) -> str | Absence:
         """Return the executable's path, with `` (deleted)`` behind it when it was replaced since.

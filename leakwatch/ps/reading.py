@@ -66,18 +66,19 @@ def read(procfs: ProcFS, wanted: Wanted) -> Reading:
 
 def _read_one(found: Reading, procfs: ProcFS, stat: PidStat, wanted: Wanted) -> None:
     pid, name = stat.pid, as_text(stat.comm)
-    args, uid = procfs.cmdline(pid), procfs.owner(pid)
+    args, uid = procfs.raw_cmdline(pid), procfs.owner(pid)
     if isinstance(uid, Absence):
         return
-    command = as_text(" ".join(() if isinstance(args, Absence) else args)) or f"[{name}]"
+    words = () if isinstance(args, Absence) else args
     user = username(uid)
-    if _left_out(wanted.process, name, command) or _left_out(wanted.user, user):
+    if _left_out(wanted.process, name, as_text(" ".join(words)) or f"[{name}]") or _left_out(wanted.user, user):
         return
     named = _by_name(procfs, pid) if wanted.by_mapping or wanted.mapping else {}
     sums = named if isinstance(named, Absence) else _sums(procfs, stat, named, wanted)
     if isinstance(sums, Absence):
         _note(found, procfs, pid, name, sums)
     elif sums is not None and not isinstance(named, Absence):
+        command = as_text(" ".join(procfs.shown(procfs.clean(words)))) or f"[{name}]"
         found.held.append(Held(pid, uid, user, name, command, sums, matching(named, wanted.mapping)))
 
 

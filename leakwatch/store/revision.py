@@ -12,7 +12,7 @@ from leakwatch.store.sql import daemon as texts
 if TYPE_CHECKING:
     from pathlib import Path
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration. Known here so that a start need not load Alembic to see that nothing is to be done."""
 _OUR_TABLES = frozenset({"scrape", "series", "target"})
 _ALEMBIC_TABLE = "alembic_version"
