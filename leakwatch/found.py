@@ -12,6 +12,7 @@ from leakwatch import metrics
 from leakwatch.analysis.findings import kernel_findings
 from leakwatch.analysis.nobodys import told_with_nobodys
 from leakwatch.config import matches
+from leakwatch.headroom import NO_GROWERS
 from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.kernel_facts import KernelFacts
     from leakwatch.config import IgnoreConfig
     from leakwatch.evaluation import Evaluation
-    from leakwatch.headroom import Headroom
+    from leakwatch.headroom import Growers, Headroom
     from leakwatch.model import Finding
     from leakwatch.roster import UserNames
 
@@ -35,6 +36,8 @@ class Found:
     of_processes: list[Finding]
     owners: Mapping[str, int | None]
     """The user of each of them, by its id."""
+    growers: Mapping[str, Growers]
+    """What grows of those about memory, by their id."""
     kernel: list[Judged]
     facts: KernelFacts
     largest: Mapping[str, tuple[str, ...]]
@@ -47,7 +50,10 @@ def told(found: Found, users: UserNames, ignore: IgnoreConfig) -> Evaluation:
     users.ask({uid for uid in found.owners.values() if uid is not None})
     named = [replace(one, user=_user(found.owners.get(one.id), users)) for one in found.of_processes]
     now_ms = found.evaluation.now_ms
-    findings = [found.headroom.foretell(one, now_ms) for one in (*named, *_of_kernel(found, ignore))]
+    findings = [
+        found.headroom.foretell(one, now_ms, found.growers.get(one.id, NO_GROWERS))
+        for one in (*named, *_of_kernel(found, ignore))
+    ]
     counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
     return replace(found.evaluation, findings=tuple(findings), counts=counts)
 

@@ -1,25 +1,47 @@
-"""What is left to grow into: the machine's memory, or less where a process has a limit of its own."""
+"""What is left to grow into: the machine's memory, or less where a control group or a process has a limit."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from leakwatch import metrics
-from leakwatch.model import SEVERITY, Verdict
+from leakwatch.model import SEVERITY, Room, Rooms, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from leakwatch.model import CountLimit, Finding
 
 FAR_FUTURE_MS = 253_402_300_799_000
 """The end of year 9999, the last RFC 3339 can name."""
+GROWERS_READ = 16
+"""Growing processes of a service whose limits are read, the fastest: a dozen files each."""
+SWAPPABLE = frozenset({metrics.KERNEL_SHMEM, metrics.IPC_SHM_ORPHANS, metrics.TMPFS_ORPHANS})
+"""What of the kernel's counters can go to swap: pages of tmpfs and shared memory. All else of the kernel's cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growers:
+    """What of a service grows, in bytes an hour: what limits it is met by all of it together."""
+
+    rate: float = 0.0
+    """Of the whole service, by its sum or by all processes that grow."""
+    processes: tuple[tuple[int, float], ...] = ()
+    """Process ids with their rates, the fastest first; one of rate 0 where the sum alone grows."""
+
+
+NO_GROWERS = Growers()
 
 
 class Limits(Protocol):
     """Tells what a process may grow to."""
 
-    def limit_of(self, pid: int) -> tuple[int, str] | None:
-        """Return the memory limit that binds this process in bytes, and whose it is; None when there is none."""
+    def rooms_of(self, pid: int, free_swap: int) -> Rooms:
+        """Return what the limits on memory leave a process, where so much of the machine's swap is free."""
+
+    def swap_worth(self) -> float:
+        """Return which part of the machine's free swap is memory gained."""
 
     def count_limit_of(self, metric: str, pid: int | None, now: int) -> CountLimit | None:
         """Return the limit that a count which is ``now`` meets first, of a process or the machine; None if unknown."""
@@ -31,6 +53,8 @@ class Headroom:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._host: dict[str, int] = {}
+        self._swap: int | None = None
+        """Free swap as far as it is memory gained; asked for once, of a copy."""
 
     def frozen(self) -> Headroom:
         """Return a copy that no later sample changes: it reads files, which none does that holds a lock."""
@@ -42,38 +66,83 @@ class Headroom:
         """Take one of the host's samples."""
         self._host[metric] = value
 
-    def of(self, pid: int | None, current_bytes: float) -> tuple[int | None, str]:
-        """Return what a process of this size, or the kernel, has left in bytes, None where unknown; and whose it is."""
-        available, name = self._host.get("kernel.mem_available_bytes"), "memory available on this machine"
-        left = None if available is None else available + self._host.get("kernel.swap_free_bytes", 0)
-        limit = self._limits.limit_of(pid) if pid is not None else None
-        if limit is not None:
-            own = max(0, limit[0] - round(current_bytes))
-            if left is None or own < left:
-                return own, limit[1]
-        return left, name
+    def left_of(self, pid: int | None, metric: str) -> int | None:
+        """Return what a process, or what is the kernel's, has left before it meets the nearest limit; None if unknown.
+
+        No rate goes into it, so it is what is left in bytes that counts, not what is met first.
+        """
+        swap = self._free_swap()
+        rooms = self._limits.rooms_of(pid, swap) if pid is not None else Rooms()
+        machine = self._machine(metric, swap, rooms)
+        return min((room.left for room in (*rooms.limits, *machine)), default=None)
+
+    def _free_swap(self) -> int:
+        if self._swap is None:
+            free = self._host.get("kernel.swap_free_bytes", 0)
+            self._swap = round(free * self._limits.swap_worth()) if free else 0
+        return self._swap
+
+    def _machine(self, metric: str, swap: int, rooms: Rooms) -> Iterator[Room]:
+        """Yield what the machine has left: with free swap for what can go there."""
+        available = self._host.get("kernel.mem_available_bytes")
+        if available is None:
+            return
+        if metric.startswith(_OF_KERNEL) and metric not in SWAPPABLE:
+            swap = 0
+        elif rooms.swap_left is not None:
+            swap = min(swap, rooms.swap_left)
+        yield Room(available + swap, f"memory available{' and free swap' if swap else ''} on this machine")
 
     def of_count(self, metric: str, pid: int | None, newest: tuple[int, float] | None) -> int | None:
         """Return how many more there may be of what is counted, None where unknown; ``newest`` is (time, count)."""
         limit = self._limits.count_limit_of(metric, pid, round(newest[1])) if newest else None
         return limit.left if limit else None
 
-    def foretell(self, finding: Finding, now_ms: int) -> Finding:
+    def foretell(self, finding: Finding, now_ms: int, growers: Growers = NO_GROWERS) -> Finding:
         """Add when memory runs out, or a limit on a number is reached, for what grows."""
         found = finding.assessment
         finding = replace(finding, evaluated_at_ms=now_ms)
-        if SEVERITY[found.verdict] < SEVERITY[Verdict.WATCH] or not (found.slope_bytes_per_hour or 0) > 0:
+        rate = found.slope_bytes_per_hour or 0.0
+        if SEVERITY[found.verdict] < SEVERITY[Verdict.WATCH] or rate <= 0:
             return finding
-        left: int | None
         if finding.metric in metrics.COUNTS:
             limit = self._limits.count_limit_of(finding.metric, finding.pid, found.current_bytes)
-            left, name = (limit.left, limit.name) if limit else (None, "")
-            finding = replace(finding, limit_total=limit.total if limit else None)
-        else:
-            left, name = self.of(finding.pid, found.current_bytes)
-        if left is None:
+            if limit is None:
+                return finding
+            return _ending(replace(finding, limit_total=limit.total), limit.left, limit.name, rate)
+        rooms = list(self._rooms(finding, replace(growers, rate=max(growers.rate, rate))))
+        if not rooms:
             return finding
-        at = now_ms + left / (found.slope_bytes_per_hour or 1.0) * 3_600_000
-        return replace(
-            finding, limit_bytes=left, limit_name=name, exhaustion_at_ms=int(at) if at < FAR_FUTURE_MS else None
-        )
+        room, rate = min(rooms, key=lambda one: one[0].left / one[1])
+        return _ending(finding, room.left, room.name, rate)
+
+    def _rooms(self, finding: Finding, growers: Growers) -> Iterator[tuple[Room, float]]:
+        """Yield what is left, each with the rate in bytes an hour at which it is used up."""
+        swap = self._free_swap()
+        read = [(pid, rate, self._limits.rooms_of(pid, swap)) for pid, rate in growers.processes[:GROWERS_READ]]
+        for _, own, rooms in read:
+            for room in rooms.limits:
+                rate = own if room.group is None else _rate_within(room.group, read, growers)
+                if rate > 0:
+                    yield room, rate
+        first = min((rooms for _, _, rooms in read), key=_swap_left, default=Rooms())
+        for room in self._machine(finding.metric, swap, first):
+            yield room, growers.rate
+
+
+_OF_KERNEL = ("kernel.", "slab.", "vmalloc.", "ipc.", "tmpfs.")
+
+
+def _rate_within(group: str, read: Sequence[tuple[int, float, Rooms]], growers: Growers) -> float:
+    """Return how fast what lies in a control group grows: all of the service where all of its growers do."""
+    inside = [rate for _, rate, rooms in read if f"{rooms.group}/".startswith(f"{group.rstrip('/')}/")]
+    return growers.rate if len(inside) == len(read) else sum(inside)
+
+
+def _swap_left(rooms: Rooms) -> float:
+    return float("inf") if rooms.swap_left is None else rooms.swap_left
+
+
+def _ending(finding: Finding, left: int, name: str, rate: float) -> Finding:
+    at = finding.evaluated_at_ms + left / rate * 3_600_000
+    return replace(finding, limit_bytes=left, limit_name=name, exhaustion_at_ms=int(at) if at < FAR_FUTURE_MS else None)

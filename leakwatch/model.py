@@ -331,6 +331,28 @@ class CountLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What a memory limit leaves."""
+
+    left: int
+    """Bytes, with what may go to swap."""
+    name: str
+    group: str | None = None
+    """Path of the control group that is limited with all in it; None for a limit on the process alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What all limits leave one process, the machine's memory apart."""
+
+    limits: tuple[Room, ...] = ()
+    swap_left: int | None = None
+    """What its control groups let go to swap, None where they do not limit it."""
+    group: str = ""
+    """The path of its own control group."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sort:
     """One sort of what a process has many of, such as its sockets among its open files, or its threads of one name."""
 
@@ -361,7 +383,7 @@ class Finding:
     service: str | None = None
     user: str | None = None
     limit_bytes: int | None = None
-    """What is left to grow into: the cgroup's limit or what the host has available, in bytes."""
+    """What is left to grow into, in bytes: below the limit of a control group or of the process, or on the machine."""
     limit_name: str = ""
     exhaustion_at_ms: int | None = None
     evaluated_at_ms: int = 0

@@ -18,14 +18,14 @@ from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.evaluation import Evaluation
 from leakwatch.found import Found, told
-from leakwatch.headroom import Headroom
+from leakwatch.headroom import Growers, Headroom
 from leakwatch.judging import in_process
 from leakwatch.knobs import criteria_for
 from leakwatch.model import HOST, SealedBlock, TargetKind
 from leakwatch.pastlives import PastLives
 from leakwatch.proof import Proof
 from leakwatch.roster import Roster, UserNames, owner_of
-from leakwatch.suspects import by_growth, processes_of, suspected_ids, suspects_of
+from leakwatch.suspects import by_growth, growers_of, processes_of, suspected_ids, suspects_of
 from leakwatch.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -241,7 +241,8 @@ class Scan:
             if state.assessment is not None
         }
         owners: dict[str, int | None] = {}
-        of_memory = self._of_processes(judged, owners)
+        growers: dict[str, Growers] = {}
+        of_memory = self._of_processes(judged, owners, growers)
         suspicions = self._changed_suspicions()
         suspected, suspects = suspected_ids(self._series, self._roster), suspects_of(self._series, self._roster)
         self._proof.ask(suspects, now_ms)
@@ -259,7 +260,7 @@ class Scan:
         of_processes = [*of_memory, *self._tallies.findings(judged, of_memory, owners)]
         kernel = [one for key, one in judged.items() if key[1].kind in _OF_KERNEL]
         facts, largest, headroom = self._facts.frozen(), dict(self._largest), self._headroom.frozen()
-        return Found(evaluation, of_processes, owners, kernel, facts, largest, headroom)
+        return Found(evaluation, of_processes, owners, growers, kernel, facts, largest, headroom)
 
     def _checked(self, key: Key, found: Assessment) -> Assessment:
         if key[0] in metrics.COUNTS:
@@ -287,7 +288,8 @@ class Scan:
 
     def _whose_room(self, key: Key, state: SeriesState) -> tuple[int | None, tuple[int, float] | None]:
         """Return the process whose limit matters, of suspects alone, and a series' newest sample."""
-        info = self._roster.process(key[1]) if state.is_suspected and key[1].kind is TargetKind.PROCESS else None
+        processes = processes_of(key[1], self._roster) if state.is_suspected else ()
+        info = next((info for one in processes if (info := self._roster.process(one)) is not None), None)
         return info.identity.pid if info else None, state.previous
 
     def _criteria(self, key: Key) -> LeakCriteria:
@@ -298,7 +300,9 @@ class Scan:
         service = members[0].service.name if members and members[0].service else ""
         return criteria_for(self._config, metric, target, [info.name for info in members], service)
 
-    def _of_processes(self, judged: Mapping[Key, Judged], owners: dict[str, int | None]) -> list[Finding]:
+    def _of_processes(
+        self, judged: Mapping[Key, Judged], owners: dict[str, int | None], growers: dict[str, Growers]
+    ) -> list[Finding]:
         members: dict[Service, list[Member]] = {}
         for (metric, target), one in judged.items():
             info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
@@ -306,7 +310,9 @@ class Scan:
                 members.setdefault(info.service, []).append(Member(info, one))
         findings = []
         for service, those in members.items():
-            finding = service_finding(service, those, judged.get((metrics.SERVICE_USS_SWAP, service.target)))
+            total = judged.get((metrics.SERVICE_USS_SWAP, service.target))
+            finding = service_finding(service, those, total)
+            growers[finding.id] = growers_of(those, total)
             owners[finding.id] = owner_of(member.info for member in those)
             findings.append(finding)
         return findings
@@ -337,4 +343,4 @@ def _room_of(headroom: Headroom, metric: str, pid: int | None, newest: tuple[int
     """Return what is left to grow into, None when unknown: no suspect may wait for longer than its limit lasts."""
     if metric in metrics.COUNTS:
         return headroom.of_count(metric, pid, newest)
-    return headroom.of(pid, newest[1] if newest else 0)[0]
+    return headroom.left_of(pid, metric)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.analysis.count_findings import count_target
 from leakwatch.analysis.findings import finding_id
+from leakwatch.headroom import Growers
 from leakwatch.model import SUSPECT, Target, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.findings import Member
+    from leakwatch.analysis.judged import Judged
     from leakwatch.analysis.state import SeriesState
     from leakwatch.roster import Roster
 
@@ -53,6 +56,19 @@ def suspects_of(series: Mapping[Key, SeriesState], roster: Roster) -> frozenset[
         if state.is_suspected or (state.assessment and state.assessment.verdict in SUSPECT):
             suspects.update(processes_of(target, roster))
     return frozenset(suspects)
+
+
+def growers_of(members: Sequence[Member], total: Judged | None) -> Growers:
+    """Return what of a service grows: the processes that are suspect, or the sum where it grows in none of them."""
+    rates = [(m.info.identity.pid, _rate(m.judged)) for m in members]
+    growing = sorted((one for one in rates if one[1] > 0), key=lambda one: one[1], reverse=True)
+    together = max(sum(rate for _, rate in growing), _rate(total) if total else 0.0)
+    return Growers(together, tuple(growing) or tuple(rates[:1]))
+
+
+def _rate(judged: Judged) -> float:
+    found = judged.assessment
+    return max(0.0, found.slope_bytes_per_hour or 0.0) if found.verdict in SUSPECT else 0.0
 
 
 def by_growth(suspects: Iterable[Target], series: Mapping[Key, SeriesState]) -> tuple[Target, ...]:

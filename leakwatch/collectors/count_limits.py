@@ -6,7 +6,7 @@ Read only for what grows.
 from __future__ import annotations
 
 from leakwatch import metrics
-from leakwatch.collectors.limits import CgroupLimits
+from leakwatch.collectors.limits import MemoryLimits
 from leakwatch.escape import printable
 from leakwatch.model import Absence, CountLimit
 
@@ -18,7 +18,7 @@ _IPC = {
 """File below /proc/sys and which of its numbers limits how many there may be."""
 
 
-class ProcLimits(CgroupLimits):
+class ProcLimits(MemoryLimits):
     """Reads all limits, on memory and on numbers."""
 
     def count_limit_of(self, metric: str, pid: int | None, now: int) -> CountLimit | None:

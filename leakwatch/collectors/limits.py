@@ -1,30 +1,73 @@
-"""What is read only for what grows: the memory limit of a process's control group, the other names of a slab cache."""
+"""What is read only for what grows: what limits leave a process, the other names of a slab cache."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Absence
+from leakwatch.model import Absence, Room, Rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from leakwatch.procfs.cgroup_room import Level
+    from leakwatch.procfs.pid_status import PidStatus
     from leakwatch.procfs.root import ProcFS
 
+ZRAM_WORTH = 0.5
+"""Of free swap that lies in compressed memory: what goes there takes half as much memory again, or less."""
 
-class CgroupLimits:
-    """Reads limits from the control groups."""
+
+class MemoryLimits:
+    """Reads limits on memory: of control groups and those around them, and of processes (setrlimit(2))."""
 
     def __init__(self, procfs: ProcFS) -> None:
         self._procfs = procfs
 
-    def limit_of(self, pid: int) -> tuple[int, str] | None:
-        """Return the smallest limit that binds the process in bytes and whose it is, None when there is none."""
+    def rooms_of(self, pid: int, free_swap: int) -> Rooms:
+        """Return what the limits leave a process, where so much of the machine's swap is free."""
+        status = self._procfs.status(pid)
+        if isinstance(status, Absence):
+            return Rooms()
+        own = tuple(self._of_process(pid, status))
         cgroup = self._procfs.cgroup(pid)
-        if isinstance(cgroup, Absence):
-            return None
-        limit = self._procfs.memory_limit_bytes(cgroup)
-        return None if isinstance(limit, Absence) else (limit[0], f"memory limit of {limit[1]}")
+        group = None if isinstance(cgroup, Absence) else self._procfs.memory_group(cgroup)
+        if group is None:
+            return Rooms(own)
+        levels = self._procfs.group_levels(group)
+        swaps = [level.swap_left for level in levels if level.swap_left is not None]
+        swap = min([free_swap, *swaps])
+        least = (status.vm_rss_bytes or 0) + (status.vm_swap_bytes or 0)
+        of_groups = [room for level in levels if (room := _of_level(level, swap, least)) is not None]
+        return Rooms((*of_groups, *own), min(swaps, default=None), group.path)
+
+    def _of_process(self, pid: int, status: PidStatus) -> Iterator[Room]:
+        """Yield what setrlimit(2) leaves: of virtual memory, of which nothing can go to swap."""
+        limits = self._procfs.counted.limits(pid)
+        if isinstance(limits, Absence):
+            return
+        if limits.address_space is not None and status.vm_size_bytes is not None:
+            left = limits.address_space - status.vm_size_bytes
+            yield Room(max(0, left), "its limit on address space, RLIMIT_AS")
+        if limits.data is not None and status.vm_data_bytes is not None:
+            yield Room(max(0, limits.data - status.vm_data_bytes), "its limit on data, RLIMIT_DATA")
+
+    def swap_worth(self) -> float:
+        """Return which part of the machine's free swap is memory gained: less than all where it is memory itself."""
+        left = worth = 0
+        for line in (self._procfs.swap_areas() or b"").split(b"\n")[1:]:
+            words = line.split()
+            if len(words) >= 4 and words[-3].isdigit() and words[-2].isdigit():
+                free = max(0, int(words[-3]) - int(words[-2]))
+                left += free
+                worth += round(free * ZRAM_WORTH) if b"zram" in words[0] else free
+        return worth / left if left else 1.0
+
+
+def _of_level(level: Level, swap: int, least: int) -> Room | None:
+    """Return what a group leaves; where it does not say what it holds, that is at ``least`` the process."""
+    left = [] if level.limit is None else [max(0, level.limit - (least if level.held is None else level.held)) + swap]
+    left += [] if level.both_left is None else [level.both_left]
+    return Room(min(left), f"memory limit of {level.path}", level.path) if left else None
 
 
 def slab_aliases_of(procfs: ProcFS) -> Callable[[str], tuple[str, ...]]:

@@ -78,6 +78,18 @@ class GroupMemory:
     """Bytes, but for ``oom_kills``: processes of the group the kernel killed for want of memory."""
     absences: tuple[Absence, ...]
 
+    @property
+    def held_bytes(self) -> int | None:
+        """What the kernel cannot give back just so: all of it without page cache and reclaimable slab."""
+        current, files = self.numbers.get("current"), self.numbers.get("file")
+        return None if current is None or files is None else held(current, files, self.numbers)
+
+
+def held(current: int, files: int, beside: Mapping[Number, int]) -> int:
+    """Return what of a group stays when memory is short; shmem counts as files, but goes to swap at best."""
+    cache = max(0, files - beside.get("shmem", 0))
+    return max(0, current - cache - beside.get("slab_reclaimable", 0))
+
 
 def group_of(sys_root: str | None, cgroup: CgroupPaths) -> Group | None:
     """Return the group in the hierarchy that has the memory controller; None where there is none, or not below ours."""

@@ -38,6 +38,8 @@ class PidStatus:
     """``VmSwap`` (2.6.34): swapped-out anonymous memory, without shared memory."""
     threads: int | None
     """``Threads``: threads in the process."""
+    vm_data_bytes: int | None = None
+    """``VmData``: private writable mappings but stacks, touched or not: what RLIMIT_DATA limits since 4.7."""
 
 
 def parse(data: bytes) -> PidStatus:
@@ -58,6 +60,7 @@ def parse(data: bytes) -> PidStatus:
         rss_shmem_bytes=_size(lines, b"RssShmem"),
         vm_swap_bytes=_size(lines, b"VmSwap"),
         threads=None if threads is None else count(threads.strip()),
+        vm_data_bytes=_size(lines, b"VmData"),
     )
 
 

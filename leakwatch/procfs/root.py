@@ -13,6 +13,7 @@ from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import (
     auxv,
     cgroup_memory,
+    cgroup_room,
     dying,
     flat_keyed,
     host_stat,
@@ -324,6 +325,10 @@ class ProcFS:
         ``read`` holds what was read in this round already: most groups lie in a few others.
         """
         return sysfs.group_limit_bytes(group, self.page_size, {} if read is None else read)
+
+    def group_levels(self, group: cgroup_memory.Group) -> tuple[cgroup_room.Level, ...]:
+        """Return what the limits of a group and of those around it leave, innermost first."""
+        return cgroup_room.levels_of(group, self.page_size)
 
     def group_oom_kills(self, group: cgroup_memory.Group) -> tuple[int, int] | Absence:
         """Return a group's inode and its count of OOM kills."""

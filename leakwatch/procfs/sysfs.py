@@ -59,10 +59,10 @@ def group_limit_bytes(group: Group, page_size: int, read: Limits) -> tuple[int, 
     """
     file = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
     best: tuple[int, str] | None = None
-    for path in _ancestors(group.path):
+    for path in ancestors(group.path):
         file_path = f"{group.mount}{path.rstrip('/')}/{file}"
         if file_path not in read:
-            read[file_path] = _limit(file_path, page_size)
+            read[file_path] = limit_in(file_path, page_size)
         limit = read[file_path]
         if isinstance(limit, Absence):
             return limit
@@ -81,7 +81,7 @@ def memory_limit_bytes(sys_root: str | None, cgroup: CgroupPaths, page_size: int
     return limit or Absence(AbsenceReason.UNSUPPORTED, "cgroup: no memory limit")
 
 
-def _ancestors(path: str) -> list[str]:
+def ancestors(path: str) -> list[str]:
     """Return the group and those around it, innermost first."""
     groups = [posixpath.normpath("/" + path.lstrip("/"))]
     while groups[-1] != "/":
@@ -89,7 +89,7 @@ def _ancestors(path: str) -> list[str]:
     return groups
 
 
-def _limit(path: str, page_size: int) -> int | Absence | None:
+def limit_in(path: str, page_size: int) -> int | Absence | None:
     """Return one group's limit; None when it sets none (version 2: ``max``, or no such file in the root group)."""
     try:
         word = read_file(path).strip()
@@ -123,7 +123,7 @@ def pids_limits(sys_root: str | None, cgroup: CgroupPaths) -> tuple[PidsLimit, .
         return ()
     mount = f"{sys_root}/fs/cgroup/pids" if of_version_1 else f"{sys_root}/fs/cgroup"
     found = []
-    for group in _ancestors(path):
+    for group in ancestors(path):
         limit, now = (_number(f"{mount}{group.rstrip('/')}/pids.{name}") for name in ("max", "current"))
         if limit is not None and now is not None:
             found.append(PidsLimit(limit, now, group))

@@ -11,13 +11,24 @@ import pytest
 from leakwatch import metrics
 from leakwatch.collectors import kernel
 from leakwatch.collectors.identify import RENEW_EVERY, SETTLE
-from leakwatch.collectors.limits import CgroupLimits
+from leakwatch.collectors.limits import MemoryLimits
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.model import HOST, AbsenceReason, ProcessInfo, Scrape, Service, ServiceKind, Target, TargetKind, Tick
+from leakwatch.model import (
+    HOST,
+    AbsenceReason,
+    ProcessInfo,
+    Rooms,
+    Scrape,
+    Service,
+    ServiceKind,
+    Target,
+    TargetKind,
+    Tick,
+)
 from leakwatch.procfs.root import ProcFS
 
 Trees = Callable[[str], Path]
@@ -274,9 +285,13 @@ def test_threads_and_files_are_read_at_slow_rounds_only(proc_tree: Trees) -> Non
 
 
 def test_limits_are_those_of_the_control_group(proc_tree: Trees) -> None:
-    limits = CgroupLimits(ProcFS(str(proc_tree(V618))))
-    assert limits.limit_of(18674) == (512 << 20, "memory limit of /system.slice/http-demo.service")
-    assert limits.limit_of(999_999) is None
+    limits = MemoryLimits(ProcFS(str(proc_tree(V618))))
+    (room,) = limits.rooms_of(18674, 0).limits
+    assert (room.name, room.group) == (
+        "memory limit of /system.slice/http-demo.service",
+        "/system.slice/http-demo.service",
+    )
+    assert limits.rooms_of(999_999, 0) == Rooms()
 
 
 # Isolation

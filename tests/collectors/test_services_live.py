@@ -17,7 +17,7 @@ import pytest
 
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
-from leakwatch.model import Tick
+from leakwatch.model import Rooms, Tick
 from leakwatch.procfs.root import ProcFS
 from leakwatch.scan import Scan
 
@@ -33,8 +33,11 @@ SECONDS = 30.0
 
 
 class NoLimits:
-    def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
-        return None
+    def rooms_of(self, pid: int, free_swap: int) -> Rooms:  # noqa: ARG002 - the protocol's
+        return Rooms()
+
+    def swap_worth(self) -> float:
+        return 1.0
 
 
 class Eye:

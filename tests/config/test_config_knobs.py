@@ -13,7 +13,7 @@ from leakwatch.analysis.subject import subject_of
 from leakwatch.config import Config, Override, Sensitivity, Thresholds, load_config
 from leakwatch.errors import ConfigError
 from leakwatch.knobs import SENSITIVITY, criteria_of
-from leakwatch.model import HOST, Target, TargetKind
+from leakwatch.model import HOST, Rooms, Target, TargetKind
 from leakwatch.replaying import settings_of
 from leakwatch.scan import Scan
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 
 class NoLimits:
-    def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
-        return None
+    def rooms_of(self, pid: int, free_swap: int) -> Rooms:  # noqa: ARG002 - the protocol's
+        return Rooms()
+
+    def swap_worth(self) -> float:
+        return 1.0
 
 
 def live(config: Config, metric: str, target: Target) -> LeakCriteria:

@@ -17,6 +17,7 @@ from leakwatch.model import (
     CollectorOutcome,
     ProcessIdentity,
     ProcessInfo,
+    Rooms,
     Sample,
     Scrape,
     Service,
@@ -49,8 +50,11 @@ OTHER = 77 << 10
 
 
 class NoLimits:
-    def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
-        return None
+    def rooms_of(self, pid: int, free_swap: int) -> Rooms:  # noqa: ARG002 - the protocol's
+        return Rooms()
+
+    def swap_worth(self) -> float:
+        return 1.0
 
 
 def scrape(at: int) -> Scrape:

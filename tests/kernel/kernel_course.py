@@ -18,7 +18,7 @@ from leakwatch.collectors.kernel import (
 from leakwatch.collectors.limits import slab_aliases_of
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import Config, SamplingConfig
-from leakwatch.model import CollectorOutcome, Finding, Scrape, Tick, Verdict
+from leakwatch.model import CollectorOutcome, Finding, Rooms, Scrape, Tick, Verdict
 from leakwatch.procfs.root import ProcFS
 from leakwatch.scan import Scan
 
@@ -34,8 +34,11 @@ KEEPER = Path(__file__).with_name("kernel_keeper.py")
 
 
 class NoLimits:
-    def limit_of(self, _pid: int) -> tuple[int, str] | None:
-        return None
+    def rooms_of(self, pid: int, free_swap: int) -> Rooms:  # noqa: ARG002 - the protocol's
+        return Rooms()
+
+    def swap_worth(self) -> float:
+        return 1.0
 
 
 class Keeper:

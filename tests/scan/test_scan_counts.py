@@ -10,7 +10,7 @@ from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, leak, process, un
 
 from leakwatch import metrics
 from leakwatch.config import IgnoreConfig
-from leakwatch.model import HOST, CountLimit, FindingKind, ProcessInfo, Sample, Sort, Verdict
+from leakwatch.model import HOST, CountLimit, FindingKind, ProcessInfo, Rooms, Sample, Sort, Verdict
 from leakwatch.scan import VANISHED_AFTER, Scan
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ ONE = process(1)
 class Limits:
     """A limit of 1024 on all that is counted."""
 
-    def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
-        return None
+    def rooms_of(self, pid: int, free_swap: int) -> Rooms:  # noqa: ARG002 - the protocol's
+        return Rooms()
+
+    def swap_worth(self) -> float:
+        return 1.0
 
     def count_limit_of(self, metric: str, pid: int | None, now: int) -> CountLimit | None:  # noqa: ARG002
         return CountLimit(1024 - now, 1024, "its limit on open files")

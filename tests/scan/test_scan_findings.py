@@ -23,7 +23,7 @@ from scan_scrapes import (
 
 from leakwatch import metrics
 from leakwatch.config import IgnoreConfig, Override, Thresholds
-from leakwatch.model import FindingKind, Service, ServiceKind, Target, TargetKind, Verdict
+from leakwatch.model import Finding, FindingKind, Room, Rooms, Service, ServiceKind, Target, TargetKind, Verdict
 from leakwatch.scan import VANISHED_AFTER, Scan
 
 
@@ -96,24 +96,87 @@ def test_without_privilege_anonymous_memory_stands_in_and_the_sum_is_left_out() 
 
 def test_a_leak_tells_when_memory_runs_out_by_what_binds_first() -> None:
     class Limited(NoLimits):
-        def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
-            return 300 * MIB, "memory limit of /a.service"
+        def rooms_of(self, pid: int, free_swap: int) -> Rooms:  # noqa: ARG002 - the protocol's
+            return Rooms((Room(100 * MIB, "memory limit of /a.service", "/a.service"),), group="/a.service")
 
     host = {"kernel.mem_available_bytes": 40 * GIB, "kernel.swap_free_bytes": GIB, "kernel.mem_total_bytes": 64 * GIB}
     machine = Machine({process(1): leak()}, host=host)
     (free,) = suspects(watch(machine))
-    assert (free.limit_bytes, free.limit_name) == (41 * GIB, "memory available on this machine")
+    assert (free.limit_bytes, free.limit_name) == (41 * GIB, "memory available and free swap on this machine")
     (bound,) = suspects(watch(machine, scan=Scan(MINUTES, Limited())))
-    used = 50 + 179
-    assert (bound.limit_bytes, bound.limit_name) == ((300 - used) * MIB, "memory limit of /a.service")
+    assert (bound.limit_bytes, bound.limit_name) == (100 * MIB, "memory limit of /a.service")
     assert bound.exhaustion_at_ms is not None
-    assert (bound.exhaustion_at_ms - bound.evaluated_at_ms) / 1000 == pytest.approx(300 - used, rel=0.05)
+    assert (bound.exhaustion_at_ms - bound.evaluated_at_ms) / 1000 == pytest.approx(100, rel=0.05)
+
+
+class _Groups(NoLimits):
+    """What limits leave, by process id."""
+
+    def __init__(self, rooms: dict[int, Rooms]) -> None:
+        self.rooms = rooms
+
+    def rooms_of(self, pid: int, free_swap: int) -> Rooms:  # noqa: ARG002 - the protocol's
+        return self.rooms.get(pid, Rooms())
+
+
+def _seconds_left(finding: Finding) -> float:
+    assert finding.exhaustion_at_ms is not None
+    return (finding.exhaustion_at_ms - finding.evaluated_at_ms) / 1000
+
+
+def test_what_several_of_a_group_add_up_to_meets_its_limit() -> None:
+    # GIVEN three workers that grow by 1, 2 and 3 MiB/s in a group that has 600 MiB left
+    svc = unit("pool.service")
+    workers = {process(pid, "w", svc): leak(pid * MIB) for pid in (1, 2, 3)}
+    rooms = Rooms((Room(600 * MIB, "memory limit of /pool.service", "/pool.service"),), group="/pool.service/w")
+    (finding,) = suspects(watch(Machine(workers), scan=Scan(MINUTES, _Groups(dict.fromkeys((1, 2, 3), rooms)))))
+    assert _seconds_left(finding) == pytest.approx(100, rel=0.05)
+
+
+def test_who_lies_in_another_group_takes_nothing_of_it() -> None:
+    # GIVEN two workers in groups of their own, of which the one that grows faster has no limit
+    svc = unit("pool@.service")
+    workers = {process(pid, "w", svc): leak(pid * MIB) for pid in (1, 3)}
+    rooms = {
+        1: Rooms((Room(600 * MIB, "memory limit of /pool@1", "/pool@1"),), group="/pool@1"),
+        3: Rooms(group="/pool@11"),
+    }
+    (finding,) = suspects(watch(Machine(workers), scan=Scan(MINUTES, _Groups(rooms))))
+    assert _seconds_left(finding) == pytest.approx(600, rel=0.05)
+
+
+def test_a_sum_that_grows_in_no_process_alone_has_its_groups_limit() -> None:
+    pool = unit("pool.service")
+    workers = {process(pid, "w", pool): only(20 * MIB + pid * 2 * MIB, 10 * pid - 40, 10 * pid) for pid in range(1, 40)}
+    rooms = Rooms((Room(100 * MIB, "memory limit of /pool.service", "/pool.service"),), group="/pool.service")
+    evaluation = watch(Machine(workers), 300, scan=Scan(MINUTES, _Groups(dict.fromkeys(range(1, 40), rooms))))
+    (finding,) = evaluation.findings
+    assert (finding.pid, finding.limit_name) == (None, "memory limit of /pool.service")
+
+
+def test_a_limit_of_the_process_is_met_by_its_own_growth() -> None:
+    svc = unit("pool.service")
+    workers = {process(pid, "w", svc): leak(pid * MIB) for pid in (1, 2)}
+    rooms = {1: Rooms((Room(100 * MIB, "its limit on address space, RLIMIT_AS"),))}
+    (finding,) = suspects(watch(Machine(workers), scan=Scan(MINUTES, _Groups(rooms))))
+    assert (finding.limit_name, _seconds_left(finding)) == (
+        "its limit on address space, RLIMIT_AS",
+        pytest.approx(100, rel=0.05),
+    )
+
+
+def test_the_machine_has_no_swap_for_a_group_that_may_use_none_nor_for_the_kernel() -> None:
+    host = {"kernel.mem_available_bytes": GIB, "kernel.swap_free_bytes": 8 * GIB, "kernel.mem_total_bytes": 64 * GIB}
+    machine = Machine({process(1): leak()}, host=host, slab={"kmalloc-4k": leak()})
+    evaluation = watch(machine, scan=Scan(MINUTES, _Groups({1: Rooms(swap_left=0, group="/a")})))
+    left = {finding.name: (finding.limit_bytes, finding.limit_name) for finding in suspects(evaluation)}
+    assert left == dict.fromkeys(("worker", "kmalloc-4k"), (GIB, "memory available on this machine"))
 
 
 def test_a_suspect_near_its_own_limit_is_not_waited_for() -> None:
     class Tight(NoLimits):
-        def limit_of(self, pid: int) -> tuple[int, str] | None:  # noqa: ARG002 - the protocol's
-            return 120 * MIB, "memory limit of /a.service"
+        def rooms_of(self, pid: int, free_swap: int) -> Rooms:  # noqa: ARG002 - the protocol's
+            return Rooms((Room(5 * MIB, "memory limit of /a.service", "/a.service"),), group="/a.service")
 
     machine = Machine({process(1): leak()})
     (free,) = watch(machine, 75).findings

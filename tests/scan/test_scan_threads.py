@@ -13,7 +13,7 @@ from leakwatch import metrics
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.config import IgnoreConfig
 from leakwatch.judging import in_process
-from leakwatch.model import HOST, Target, TargetKind, Verdict
+from leakwatch.model import HOST, Rooms, Target, TargetKind, Verdict
 from leakwatch.procfs.root import ProcFS
 from leakwatch.roster import Roster, UserNames
 from leakwatch.scan import Scan
@@ -123,9 +123,9 @@ def test_no_file_is_read_and_no_name_is_asked_for_under_the_lock() -> None:
         seen.setdefault(what, set()).add(scan._lock.locked())
 
     class Limits(NoLimits):
-        def limit_of(self, pid: int) -> tuple[int, str] | None:
+        def rooms_of(self, pid: int, free_swap: int) -> Rooms:
             note("limit")
-            return super().limit_of(pid)
+            return super().rooms_of(pid, free_swap)
 
     def aliases(_cache: str) -> tuple[str, ...]:
         note("aliases")
