@@ -6,16 +6,20 @@ child's bytes, over pipes that nobody else holds: pickle is safe here and only h
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
+import select
+import signal
+import struct
 import subprocess
 import sys
-import threading
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
-from leakwatch.errors import LeakwatchError
+from leakwatch.errors import EXIT_NO_RESOURCES, LeakwatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +32,10 @@ _LOGGED = "\x1e"
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """numpy starts a thread a core otherwise, each with a buffer, for sums of twelve numbers."""
 
+READ_AT_ONCE = 1 << 20
+_LENGTH = struct.Struct(">Q")
+"""Before each value that the child writes: how many bytes it is."""
+
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +46,8 @@ class ChildError(LeakwatchError):
 class Child(Generic[Given, Told]):
     """A child that does ``work``, a function of a module of ours, on ``given``; started at once.
 
-    Where none can be started (a limit of processes, no right to run Python), the work is done here all the same.
+    Where none can be started (a limit of processes, no right to run Python), the work is done here all the same. Raises
+    ChildError where memory does not suffice.
     """
 
     def __init__(self, work: Callable[[Given], Iterator[Told]], given: Given, timeout_s: float) -> None:
@@ -59,6 +68,8 @@ class Child(Generic[Given, Told]):
                 start_new_session=True,  # a Ctrl-C at the terminal is the daemon's, which ends in order
             )
         except OSError as error:
+            if error.errno == errno.ENOMEM:  # nor is there any for the work here
+                raise ChildError("there is too little memory to start a process for it") from error
             log.warning("a child cannot be started (%s): its work takes up to 30 MB here", error.strerror)
 
     def stop(self) -> None:
@@ -70,35 +81,27 @@ class Child(Generic[Given, Told]):
     def values(self) -> Iterator[Told]:
         """Yield what the work yields, as it comes. Raises its LeakwatchError, or ChildError if it died of another."""
         if self._process is None:
+            os.environ.update(ONE_THREAD)
             yield from self._work(self._given)
         else:
             yield from self._told(self._process)
 
     def _told(self, process: subprocess.Popen[bytes]) -> Iterator[Told]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        late = threading.Timer(self._timeout_s, process.kill)
-        late.daemon = True
-        late.start()
-        said: list[str] = []
-        hearing = threading.Thread(target=_hear, args=(process.stderr, said), daemon=True)
-        hearing.start()
+        talk = _Talk(process, self._given, self._timeout_s)
         try:
-            with suppress(BrokenPipeError), process.stdin:
-                pickle.dump(self._given, process.stdin)
-            while (value := _next(process.stdout)) is not _END:
+            for value in talk.values():
                 if isinstance(value, LeakwatchError):
                     raise value
                 yield value
         finally:
-            process.stdout.close()  # who is not listened to any longer ends at his next word
-            process.wait()
-            late.cancel()
-            hearing.join()
+            talk.end()
+        if talk.is_late:
+            raise ChildError(f"it was not done within {self._timeout_s:g} s and was ended by signal {signal.SIGKILL}")
         if process.returncode < 0:
-            raise ChildError(f"its process was ended by signal {-process.returncode}")
+            short = ", as the kernel does where memory is short" if process.returncode == -signal.SIGKILL else ""
+            raise ChildError(f"its process was ended by signal {-process.returncode}{short}")
         if process.returncode:
-            raise ChildError(said[-1] if said else f"its process ended with {process.returncode}")
+            raise ChildError(talk.said[-1] if talk.said else f"its process ended with {process.returncode}")
 
 
 class OneChild(Generic[Given, Told]):
@@ -132,38 +135,117 @@ class OneChild(Generic[Given, Told]):
             child.stop()
 
 
-_END = object()
+class _Talk:
+    """Gives a child its value and hears both of its outputs, in the caller's thread: another could not be had."""
 
+    def __init__(self, process: subprocess.Popen[bytes], given: object, timeout_s: float) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self._given = memoryview(pickle.dumps(given))
+        self._until_s = time.monotonic() + timeout_s
+        self._files: dict[int, IO[bytes]] = {f.fileno(): f for f in (process.stdin, process.stdout, process.stderr)}
+        self._input, self._output, self._errors = self._files
+        self._poll = select.poll()
+        for number in self._files:
+            os.set_blocking(number, False)
+            self._poll.register(number, select.POLLOUT if number == self._input else select.POLLIN)
+        self._heard = {self._output: bytearray(), self._errors: bytearray()}
+        self.said: list[str] = []
+        """Lines of its standard error that are not for the log."""
+        self.is_late = False
 
-def _next(stream: Any) -> Any:
-    try:
-        return pickle.load(stream)  # noqa: S301 - see above
-    except (EOFError, pickle.UnpicklingError):  # it has ended, and its exit code tells how
-        return _END
+    def values(self) -> Iterator[Any]:
+        """Yield what the child writes, until it ends or its time is over."""
+        while not self.is_late and (self._output in self._files or self._errors in self._files):
+            self._exchange()
+            yield from self._complete()
 
+    def _exchange(self) -> None:
+        """Wait for the child and give or take what it is ready for."""
+        ready = self._poll.poll(max(0.0, self._until_s - time.monotonic()) * 1000)
+        self.is_late = not ready
+        for number, _ in ready:
+            if number == self._input:
+                self._give()
+                continue
+            part = os.read(number, READ_AT_ONCE)
+            self._heard[number] += part
+            if not part:
+                self._close(number)
+        self._log()
 
-def _hear(stream: Any, said: list[str]) -> None:
-    with stream:
-        for raw in stream:
+    def _give(self) -> None:
+        with suppress(BrokenPipeError):
+            self._given = self._given[os.write(self._input, self._given) :]
+            if self._given:
+                return
+        self._close(self._input)
+
+    def _complete(self) -> Iterator[Any]:
+        """Yield the values that have come wholly."""
+        heard = self._heard[self._output]
+        while len(heard) >= _LENGTH.size:
+            end = _LENGTH.size + _LENGTH.unpack_from(heard)[0]
+            if len(heard) < end:
+                return
+            value = pickle.loads(bytes(heard[_LENGTH.size : end]))  # noqa: S301 - see above
+            del heard[:end]
+            yield value
+
+    def _log(self) -> None:
+        *lines, rest = bytes(self._heard[self._errors]).split(b"\n")
+        if self._errors not in self._files:
+            lines, rest = [*lines, rest], b""
+        self._heard[self._errors][:] = rest
+        for raw in lines:
             line = raw.decode(errors="replace").rstrip()
             level, _, message = line.removeprefix(_LOGGED).partition(" ")
             if line.startswith(_LOGGED) and level.isdecimal():
                 log.log(int(level), "%s", message)
             elif line:
-                said.append(line)
+                self.said.append(line)
+
+    def _close(self, number: int) -> None:
+        self._poll.unregister(number)
+        with suppress(BrokenPipeError):
+            self._files.pop(number).close()
+
+    def end(self) -> None:
+        """Close what is open and wait for the child, which is killed unless it has said all."""
+        unheard = self._output in self._files or self._errors in self._files
+        for number in list(self._files):
+            self._close(number)
+        try:
+            if unheard:
+                self._process.kill()
+            self._process.wait(max(0.0, self._until_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def answer(work: Callable[[Any], Iterator[object]]) -> int:
     """Be the child: do ``work`` on what was given and write what it yields; return the exit code."""
     logging.basicConfig(level=logging.INFO, format=f"{_LOGGED}%(levelno)d %(message)s")
-    given = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our parent
-    out = sys.stdout.buffer
     try:
+        given = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our parent
         for value in work(given):
-            pickle.dump(value, out)
-            out.flush()
+            _tell(value)
     except LeakwatchError as error:
-        pickle.dump(error, out)
+        _tell(error)
     except BrokenPipeError:
         return 1  # nobody listens any longer
+    except MemoryError:
+        print("it has too little memory", file=sys.stderr)
+        return EXIT_NO_RESOURCES
     return 0
+
+
+def _tell(value: object) -> None:
+    told = pickle.dumps(value)
+    out = sys.stdout.buffer
+    out.write(_LENGTH.pack(len(told)))
+    out.write(told)
+    out.flush()

@@ -30,26 +30,25 @@ from leakwatch.errors import (
     StoreWriteError,
 )
 from leakwatch.evidence.automatic import EvidenceKeeper
-from leakwatch.judging import JudgingError, in_child
+from leakwatch.judging import in_child
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Verdict
 from leakwatch.ownership import Ownership
 from leakwatch.procfs.root import ProcFS
-from leakwatch.recall import recall_in_child
-from leakwatch.resume import resume
+from leakwatch.readback import READING, ReadBack
 from leakwatch.scan import Scan
 from leakwatch.schedule import Schedule
 from leakwatch.units import format_duration
 from leakwatch.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from leakwatch.clock import Clock
     from leakwatch.config import Config
     from leakwatch.evaluation import Evaluation
-    from leakwatch.model import Scrape, SealedBlock
+    from leakwatch.model import Scrape
 
 FAILURES_ALLOWED = 5
 """Scrapes in a row that may fail to be read: after that the daemon ends, so that its supervisor and its operator see
@@ -62,6 +61,7 @@ LOOKS_A_WINDOW = 4
 PURGE_INTERVALS = 60
 PURGE_AT_LEAST_S = 60.0
 """Sealing and purging start a child: 0.4 s of CPU."""
+LOOKS_UP_S = 0.2
 JUDGED_AT_STOP_S = 60.0
 """Who judges more often than this watches a test of minutes, and wants its end judged, too."""
 
@@ -84,8 +84,8 @@ class Daemon:
         self._exit_code = EXIT_OK
         self._failures = self._judging_failures = 0
         self._ready = False
-        self._unstored: list[SealedBlock] = []
-        self._is_new = False
+        self._verdicts: Verdicts | None = None
+        self._told: Mapping[str, object] = {}
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root, command_lines=config.privacy.command_lines)
         look_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
@@ -102,25 +102,20 @@ class Daemon:
             raise
 
     def _resume(self) -> None:
-        self._begin_anew()
+        now_ms = self._clock.now().wall_ms
         try:
-            now_ms = self._clock.now().wall_ms
-            # A new store has nothing to tell or to put away, and a child costs half a second of CPU.
-            self._is_new = self._keeper.is_empty()
-            pieces = () if self._is_new else recall_in_child(self._keeper.path, self._scan.plan, now_ms)
-            said, self._unstored = resume(self._scan, pieces, now_ms)
-            self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, said)
-            self._scraper.spent.totals = Totals.of(said.states.get(STATS, {}))
-            self._ownership = Ownership(said.states, self._boot_id)
-            self._scraper.groups.look = self._ownership.look
+            self._past = ReadBack(self._keeper, self._new_scan, now_ms)
         except StoreCorruptError as error:
             self._keeper.start_new(error)
-            self._begin_anew()
+            self._past = ReadBack(self._keeper, self._new_scan, now_ms)
+        self._intake = self._past.intake
+        self._scraper.spent.totals = Totals.of(self._past.states.get(STATS, {}))
+        self._ownership = Ownership(self._past.states, self._boot_id)
+        self._scraper.groups.look = self._ownership.look
+        self._history = threading.Thread(target=self._guarded(self._past.run), name="history", daemon=True)
 
-    def _begin_anew(self) -> None:
-        self._scan = Scan(self._config, self._limits, in_child, self._aliases)
-        self._verdicts = Verdicts(self._config, self._scan, self._keeper, self.evaluate_every_s, None)
-        self._ownership = Ownership({}, self._boot_id)
+    def _new_scan(self) -> Scan:
+        return Scan(self._config, self._limits, in_child, self._aliases)
 
     @property
     def evaluate_every_s(self) -> float:
@@ -139,10 +134,15 @@ class Daemon:
         purge_every_s = max(PURGE_AT_LEAST_S, PURGE_INTERVALS * interval_s)
         self._schedule.add(self._guarded(self._scrape), "scrape", interval_s, "sampling", at_once=True)
         self._schedule.add(self._guarded(self._evaluate), "evaluate", self.evaluate_every_s, "slow")
-        self._schedule.add(self._guarded(self._purge), "purge", purge_every_s, "slow", at_once=not self._is_new)
+        self._schedule.add(self._guarded(self._purge), "purge", purge_every_s, "slow", at_once=not self._past.is_new)
         log.info("leakwatch %s: sampling every %s into %s", __version__, format_duration(interval_s), self._keeper.path)
         sdnotify.set_watchdog_interval(max(5 * interval_s, sdnotify.watchdog_interval_s() or 0.0))
+        if not self._intake.is_open:
+            self._past.announce()
+            self._history.start()
         self._schedule.run(duration_s)
+        while self._history.is_alive() and not self._schedule.stopped:
+            self._history.join(LOOKS_UP_S)  # a run of some seconds is to end with verdicts
         sdnotify.stopping("stopping")
         self._finish()
         return self._exit_code
@@ -150,12 +150,14 @@ class Daemon:
     def _finish(self) -> None:
         """Judge and store once more, so that a report after the end shows the end; then close."""
         if self._schedule.stopped:
+            self._past.end()
             self._evidence.end()  # whoever stops us need not wait for a bundle
         # A stop does not wait for it where the last is minutes old at most and minutes matter little.
         prompt = self.evaluate_every_s < JUDGED_AT_STOP_S or not self._schedule.stopped
         if self._ready and self._exit_code == EXIT_OK and prompt:
             self._guarded(self._evaluate)()
         self._closing = True
+        self._past.end()
         self._evidence.end()
         self._keeper.close()
 
@@ -182,12 +184,13 @@ class Daemon:
         self._schedule.stop()
 
     def _scrape(self) -> None:
-        now = self._clock.now()
-        self._last_tick_ms = now.monotonic_ms
-        scrape = self._scraper.scrape(self._ticks.tick(now))
+        with self._intake.scraping():
+            self._scrape_alone()
+
+    def _scrape_alone(self) -> None:
+        scrape = self._scraper.scrape(self._ticks.tick(self._clock.now()))
         self._note_irregular(scrape)
-        blocks = self._unstored + self._scan.feed(scrape)
-        self._unstored = []
+        blocks = self._intake.feed(scrape)
         spent, began_ns = self._scraper.spent, thread_cpu_ns()
         failure = next((o.error for o in scrape.outcomes if o.collector == PROCESSES and o.error), "")
         error: LeakwatchError | None = ProcUnavailableError(failure) if failure else None
@@ -196,9 +199,13 @@ class Daemon:
             stats = {"at_ms": scrape.tick.ts_ms, "interval_s": self._config.sampling.interval_s, **spent.to_json()}
             whose = self._ownership.take(scrape, self._scraper.groups.look)
             generation = self._keeper.generation
-            stored = self._keeper.write_scrape(scrape, blocks, {STATS: stats, **whose})
+            reading = {READING: self._past.reading}
+            news = reading if reading != self._told else {}
+            stored = self._keeper.write_scrape(scrape, blocks, {STATS: stats, **whose, **news})
+            self._told = reading if stored else {}
             if not stored or generation != self._keeper.generation:
                 self._ownership.forget_stored()
+                self._told = {}
         except (StoreWriteError, StoreBusyError) as problem:
             error = problem
             self._ownership.forget_stored()
@@ -232,6 +239,8 @@ class Daemon:
     def _tell_systemd(self, scrape: Scrape) -> None:
         processes = sum(o.targets_read for o in scrape.outcomes if o.collector == PROCESSES)
         status = f"watching {processes} processes; {self._leaks} leak, {self._watched} to watch"
+        if not self._intake.is_open:
+            status = f"watching {processes} processes; history is being read back, verdicts follow"
         status += f"; {self._keeper.trouble}" if self._keeper.trouble else ""
         if self._ready:
             sdnotify.status(status)
@@ -242,25 +251,33 @@ class Daemon:
 
     def _evaluate(self) -> None:
         with self._evaluating:  # the last one, at the end, may meet a scheduled one
-            if not self._closing:
+            if not self._closing and self._intake.is_open:
                 self._evaluate_alone()
 
     def _evaluate_alone(self) -> None:
         began_s = cpu_with_children_s()
         try:
-            evaluation = self._verdicts.renew(self._clock.now().wall_ms)
+            verdicts = self._verdicts = self._verdicts or self._begin_verdicts()
+            evaluation = verdicts.renew(self._clock.now().wall_ms)
             self._heed(evaluation)
             if not self._keeper.trouble:  # else the incidents stay confirmed until they are stored
-                self._evidence.gather(self._keeper.path, self._verdicts.confirmed, self._clock.now().wall_ms)
-        except JudgingError as error:
-            self._judging_failures += 1
-            if self._judging_failures >= FAILURES_ALLOWED:
-                raise
-            log.error("%s; the next evaluation tries again", error)
+                self._evidence.gather(self._keeper.path, verdicts.confirmed, self._clock.now().wall_ms)
+        except (LeakwatchError, MemoryError) as error:
+            self._note_unjudged(error)
             return
         finally:
             self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
         self._judging_failures = 0
+
+    def _begin_verdicts(self) -> Verdicts:
+        return Verdicts(self._config, self._past.scan, self._keeper, self.evaluate_every_s, self._past)
+
+    def _note_unjudged(self, error: Exception) -> None:
+        """Go on sampling: the report says since when there are no verdicts. The log has it at 1, 2, 4, 8 … in a row."""
+        self._judging_failures += 1
+        if self._judging_failures & (self._judging_failures - 1) == 0:
+            why = str(error) or "there is too little memory to judge"
+            log.error("no verdicts (%d in a row): %s; the next evaluation tries again", self._judging_failures, why)
 
     def _heed(self, evaluation: Evaluation) -> None:
         """Have the next scrapes look closely at whoever is suspected."""

@@ -20,6 +20,8 @@ EXIT_UNAVAILABLE = 69
 """What is needed is not there: /proc cannot be read at all, or there is no systemd (EX_UNAVAILABLE)."""
 EXIT_SOFTWARE = 70
 """A defect of leakwatch (EX_SOFTWARE)."""
+EXIT_NO_RESOURCES = 71
+"""Too little memory, or no further thread or process (EX_OSERR)."""
 EXIT_CANNOT_CREATE = 73
 """A file that is there already and was not to be overwritten (EX_CANTCREAT)."""
 EXIT_IO = 74

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
 from leakwatch.store.backlog import Backlog
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from leakwatch.clock import Clock
     from leakwatch.config import StoreConfig
     from leakwatch.model import Scrape, SealedBlock
+    from leakwatch.store.records import Extent
 
     Waiting = Sequence[tuple[Scrape, Sequence[SealedBlock]]]
 
@@ -98,6 +99,14 @@ class StoreKeeper:
     def is_empty(self) -> bool:
         """Return whether nothing was ever stored. Raises the writer's errors."""
         return self._writer.is_empty()
+
+    def remembered(self, keys: Sequence[str]) -> tuple[Extent, dict[str, Any]]:
+        """Return what the store holds by now, and some of the daemon's state. Raises the writer's errors."""
+        return self._writer.extent(), self._writer.states(keys)
+
+    def note_damage(self, damage: StoreCorruptError) -> None:
+        """Have the next scrape set the store aside, whoever found the damage."""
+        self._damage = self._writer, damage
 
     def write_scrape(self, scrape: Scrape, blocks: list[SealedBlock], states: Mapping[str, object]) -> bool:
         """Store a scrape and the blocks it completed, or keep them in memory while the store cannot be written.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.analysis.spans import FINE_KEPT
-from leakwatch.child import Child, ChildError
+from leakwatch.child import OneChild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from leakwatch.incident import Incident
     from leakwatch.model import ProcessInfo, SealedBlock
     from leakwatch.store.reader import Reader
-    from leakwatch.store.records import ScrapeHead, StoredFinding
+    from leakwatch.store.records import Extent, ScrapeHead, StoredFinding
 
 REBUILD_S = 86_400
 """How much history is read sample by sample where no blocks of the configured windows are stored, as after a change of
-the windows: a day of 200 processes takes seconds, all of it minutes, in which nothing would be watched."""
+the windows: a day of 200 processes takes half a minute, all of it many, in which nothing would be judged."""
+REBUILD_SAMPLES = 2_000_000
+"""And at most so many samples: two minutes of work beside sampling."""
 BLOCKS_A_PIECE = 2000
 TIMEOUT_S = 3600
 """A day of thousands of processes on a slow card; a hang must still end."""
@@ -84,6 +86,8 @@ class Wanted:
     store: str
     plan: Plan
     now_ms: int
+    extent: Extent | None = None
+    """What the store held when it was opened, where somebody writes to it meanwhile."""
 
 
 def recall(reader: Reader, plan: Plan, now_ms: int) -> Iterator[Piece]:
@@ -98,9 +102,18 @@ def recall(reader: Reader, plan: Plan, now_ms: int) -> Iterator[Piece]:
     for level in reversed(range(len(plan.levels))):  # the coarse ones first: the fine ones go on from there
         yield from _blocks(reader, plan, level, now_ms, last.ts_ms, segments)
     yield Climbs(reader.suspicions())
-    heads, was_set_back = _of_this_time(reader.scrapes_since(end_ms or now_ms - REBUILD_S * 1000), last)
+    found = reader.scrapes_since(end_ms) if end_ms else _to_rebuild(reader, plan, now_ms)
+    heads, was_set_back = _of_this_time(found, last)
     for head, values in reader.samples_of(heads):
         yield Sampled(head.ts_ms, bool(head.clock_step_ms or (was_set_back and head is heads[0])), values)
+
+
+def _to_rebuild(reader: Reader, plan: Plan, now_ms: int) -> list[ScrapeHead]:
+    """Return the scrapes that windows without blocks are rebuilt from."""
+    span_s = min(REBUILD_S, plan.coarse_kept * plan.coarse_s)
+    return reader.scrapes_since(now_ms - span_s * 1000)[
+        -max(1, REBUILD_SAMPLES // (len(reader.living_series()) or 1)) :
+    ]
 
 
 def _since_ms(plan: Plan, level: int, now_ms: int) -> int:
@@ -146,19 +159,16 @@ def _of_this_time(heads: list[ScrapeHead], last: ScrapeHead) -> tuple[list[Scrap
     return heads[at:], at > 0 and heads[at].id == heads[at - 1].id + 1
 
 
-def recall_in_child(store: Path, plan: Plan, now_ms: int) -> Iterator[Piece]:
-    """Yield what the store at a path remembers. Raises the reader's errors and ChildError."""
-    try:
-        yield from Child(recalled, Wanted(str(store), plan, now_ms), TIMEOUT_S).values()
-    except ChildError as error:
-        raise ChildError(f"what {store} remembers could not be read: {error}; start leakwatch again") from error
+def recalling() -> OneChild[Wanted, Piece]:
+    """Return what reads stores in a child; told to end, it reads no other."""
+    return OneChild(recalled, TIMEOUT_S)
 
 
 def recalled(wanted: Wanted) -> Iterator[Piece]:
     """Do what ``recall`` does, with a reader of its own."""
     from leakwatch.store.reader import Reader  # noqa: PLC0415 - SQLAlchemy
 
-    reader = Reader(Path(wanted.store))
+    reader = Reader(Path(wanted.store), wanted.extent)
     try:
         yield from recall(reader, wanted.plan, wanted.now_ms)
     finally:

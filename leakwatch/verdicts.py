@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from leakwatch.evaluation import Evaluation
     from leakwatch.incident import Incident, Marks
     from leakwatch.keeping import StoreKeeper
-    from leakwatch.recall import Said
+    from leakwatch.readback import ReadBack
     from leakwatch.scan import Scan
     from leakwatch.store.writer import Writer
 
@@ -32,13 +32,14 @@ log = logging.getLogger(__name__)
 class Verdicts:
     """What was said of whom so far, beginning with what the store remembers."""
 
-    def __init__(self, config: Config, scan: Scan, keeper: StoreKeeper, every_s: float, said: Said | None) -> None:
+    def __init__(self, config: Config, scan: Scan, keeper: StoreKeeper, every_s: float, past: ReadBack) -> None:
+        """Raises LeakwatchError where what was said before cannot be read."""
         self._config, self._scan, self._keeper, self._every_s = config, scan, keeper, every_s
-        self._generation = keeper.generation
+        self._generation, said = past.generation, past.recollect()
         windows_s = scan.plan.windows_s
         pace = Pace(windows_s[0] * 1000, windows_s[-1] * 1000)
-        self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in said.findings) if said else Ledger()
-        self._incidents = Incidents(pace, said.incidents if said else ())
+        self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in said.findings)
+        self._incidents = Incidents(pace, said.incidents)
         self.confirmed: tuple[Incident, ...] = ()
         """The incidents that were confirmed at the last evaluation."""
 

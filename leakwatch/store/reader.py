@@ -38,18 +38,26 @@ if TYPE_CHECKING:
 
     from leakwatch.incident import Incident
     from leakwatch.store.past import Scraped, SeriesPast
+    from leakwatch.store.records import Extent
 
 SCRAPES_A_READ = 120
 """Scrapes whose samples are held at once where they are not sealed: bounds the memory of a replay."""
+MAX_NUMBER = 2**63 - 1
+"""Of a row."""
 Named = dict[tuple[str, Target], int]
 """The samples of a scrape, by metric and target."""
 
 
 class Reader:
-    """A read-only view of the store at ``path``; raises the errors of ``engine.connect_reader``."""
+    """A read-only view of the store at ``path``; raises the errors of ``engine.connect_reader``.
 
-    def __init__(self, path: Path) -> None:
+    With ``extent`` scrapes, blocks, suspicions and processes are those of the store as it was then.
+    """
+
+    def __init__(self, path: Path, extent: Extent | None = None) -> None:
         self.path = path
+        self._extent = extent
+        self._last_id = extent.last_id if extent else MAX_NUMBER
         self._connection = engine.connect_reader(path)
         self.damage = Damage()
         """What could not be read so far and was left out."""
@@ -71,7 +79,7 @@ class Reader:
     def last_scrape(self) -> ScrapeHead | None:
         """Return the newest scrape, None when there is none."""
         with self.reading() as connection:
-            row = connection.execute(scrapes.last_scrape()).first()
+            row = connection.execute(scrapes.last_scrape(self._last_id)).first()
         return None if row is None else _head(row)
 
     def first_scrape(self) -> ScrapeHead | None:
@@ -180,7 +188,11 @@ class Reader:
     def living_series(self) -> dict[int, tuple[str, Target]]:
         """Return the series of targets not known to have ended, by number."""
         with self.reading() as connection:
-            return _living_series(connection)
+            return self._living(connection)
+
+    def _living(self, connection: Connection) -> dict[int, tuple[str, Target]]:
+        rows = connection.execute(names.series_among(self._extent.living) if self._extent else names.all_series())
+        return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
 
     def all_series(self) -> dict[int, tuple[str, Target]]:
         """Return every series by number, of targets that have ended, too."""
@@ -191,7 +203,7 @@ class Reader:
     def blocks(self, span_s: int, since_ms: int) -> Iterator[SealedBlock]:
         """Yield the blocks of one span that began at or after a time, oldest first, of living targets."""
         with self.reading() as connection:  # both at the same moment, while a daemon adds series
-            series = _living_series(connection)
+            series = self._living(connection)
             found = blocks_since(connection, self._seals, self.damage, span_s, since_ms, series)
         for start_ms, number, (n, minimum, median, maximum, last, segment_ms) in found:
             block = Block(start_ms, n, minimum, median, maximum, last)
@@ -200,7 +212,7 @@ class Reader:
     def scrapes_since(self, since_ms: int) -> list[ScrapeHead]:
         """Return the scrapes taken at or after a time, oldest first, without their samples."""
         with self.reading() as connection:
-            return [_head(row) for row in connection.execute(scrapes.scrapes_since(since_ms))]
+            return [_head(row) for row in connection.execute(scrapes.scrapes_since(since_ms, self._last_id))]
 
     def scrapes_until(self, ts_ms: int, at_most: int) -> list[ScrapeHead]:
         """Return the last scrapes taken at or before a time, oldest first."""
@@ -236,14 +248,15 @@ class Reader:
     def suspicions(self) -> dict[tuple[str, Target], str]:
         """Return the frozen forecasts by series, as the JSON texts that were stored."""
         with self.reading() as connection:
-            series = _living_series(connection)
+            series = self._living(connection)
             rows = connection.execute(finding_sql.suspicions()).all()
         return {series[row.series_id]: row.payload for row in rows if row.series_id in series}
 
     def processes(self) -> list[ProcessInfo]:
         """Return the processes not known to have ended."""
         with self.reading() as connection:
-            return [_process(row) for row in connection.execute(names.processes_alive())]
+            among = names.processes_among(self._extent.living) if self._extent else names.processes_alive()
+            return [_process(row) for row in connection.execute(among)]
 
     def lifetimes(self) -> list[Lifetime]:
         """Return every process still known, ended ones too, in the order in which they were first seen."""
@@ -251,11 +264,6 @@ class Reader:
             rows = connection.execute(names.processes_ever()).all()
         found = [Lifetime(_process(row), row.first_ms, row.last_ms) for row in rows]
         return sorted(found, key=lambda lifetime: lifetime.first_ms)
-
-
-def _living_series(connection: Connection) -> dict[int, tuple[str, Target]]:
-    rows = connection.execute(names.all_series())
-    return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
 
 
 def _head(row: Row[Any]) -> ScrapeHead:

@@ -18,6 +18,18 @@ class StoredFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """What a store held when a daemon opened it; what that daemon has stored since lies beyond it."""
+
+    last_id: int
+    """The newest scrape, 0 where there is none."""
+    first_ms: int
+    last_ms: int
+    living: frozenset[int]
+    """The numbers of the targets that were not known to have ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScrapeHead:
     """A scrape without its samples."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leakwatch.errors import StoreWriteError
 from leakwatch.model import TargetKind
@@ -15,6 +15,7 @@ from leakwatch.store.driver import connect_to_write
 from leakwatch.store.failures import translated
 from leakwatch.store.incidents import NO_INCIDENTS, ChangedIncidents
 from leakwatch.store.plain import PlainConnection
+from leakwatch.store.records import Extent
 from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
@@ -237,6 +238,20 @@ class Writer:
         """Return whether there is nothing to remember."""
         with self._transaction() as (connection, _):
             return not connection.execute(texts.ANYTHING).fetchone()[0]
+
+    def extent(self) -> Extent:
+        """Return what the store holds by now."""
+        with self._transaction() as (connection, _):
+            row = connection.execute(texts.EXTENT).fetchone()
+            living = frozenset(row.id for row in connection.execute(texts.LIVING_NUMBERS))
+            return Extent(row.last_id, row.first_ms or 0, row.last_ms or 0, living)
+
+    def states(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Return some of the daemon's state by key; what is no JSON is left out."""
+        with self._transaction() as (connection, _):
+            rows = connection.execute(texts.states_of(len(keys)), keys).fetchall()
+        found = ((row.key, codec.decode_json(row.value, None)) for row in rows)
+        return {key: value for key, value in found if value is not None}
 
     def give_back(self, pages: int) -> None:
         """Return free pages to the file system, a transaction of its own."""

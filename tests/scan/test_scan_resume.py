@@ -12,7 +12,7 @@ from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key,
 from leakwatch.config import AnalysisConfig, Config
 from leakwatch.model import SealedBlock, Verdict
 from leakwatch.recall import recall
-from leakwatch.resume import resume
+from leakwatch.resume import Intake, resume
 from leakwatch.scan import Scan
 from leakwatch.store.open import open_writer
 from leakwatch.store.reader import Reader
@@ -62,19 +62,32 @@ class Run:
     sealed: list[SealedBlock] = field(default_factory=list)
     said: dict[int, Evaluation] = field(default_factory=dict)
 
-    def go(self, what: Machine, first: int, last: int, *, shift: Callable[[int], int] = lambda _: 0) -> Run:
-        """Open the store, resume, scrape from one second to before another, close."""
+    def go(
+        self, what: Machine, first: int, last: int, *, shift: Callable[[int], int] = lambda _: 0, beside: int = 0
+    ) -> Run:
+        """Open the store, resume, scrape from one second to before another, close.
+
+        The first ``beside`` scrapes are taken and stored before the past is read.
+        """
         writer = open_writer(self.store, START_MS)
+        extent = writer.extent()
         scan = Scan(self.config, NoLimits())
+        intake = Intake(scan)
         now_ms = START_MS + (first + shift(first)) * 1000
-        reader = Reader(self.store)
+        for at in range(first, first + beside):
+            scrape = what.scrape(at, ts_ms=START_MS + at * 1000)
+            assert intake.feed(scrape) == []
+            writer.write_scrape(scrape)
+        reader = Reader(self.store, extent)
         _, pending = resume(scan, recall(reader, scan.plan, now_ms), now_ms)
         reader.close()
-        for at in range(first, last):
+        intake.take_up(scan, pending)
+        pending = []
+        for at in range(first + beside, last):
             ts_ms = START_MS + (at + shift(at)) * 1000
             stepped = 1000 * (shift(at) - shift(at - 1)) if at > first else 0
             scrape = what.scrape(at, ts_ms=ts_ms, clock_step_ms=stepped)
-            pending += scan.feed(scrape)
+            pending += intake.feed(scrape)
             writer.write_scrape(scrape, pending)
             self.sealed += pending
             pending = []
@@ -124,6 +137,32 @@ def test_verdicts_and_blocks_after_restarts_are_those_without_one(
     for at, evaluation in straight.said.items():
         assert findings(again.said[at]) == findings(evaluation), f"at second {at}"
     assert Verdict.LEAK in {f.assessment.verdict for f in straight.said[299].findings}
+
+
+@pytest.mark.parametrize("beside", [1, 4, 40])
+def test_a_past_read_beside_sampling_comes_to_the_same(run: Callable[..., Run], straight: Run, beside: int) -> None:
+    # GIVEN a restart after which some scrapes are taken, and processes end and begin, before the past is read
+    again = run().go(machine(), 0, 85).go(machine(), 85, 300, beside=beside)
+    # THEN each block is there once, the same, and so is all that is said from then on
+    assert by_key(again.sealed) == by_key(straight.sealed)
+    assert len(again.sealed) == len(straight.sealed)
+    for at in range(85 + beside + 4, 300, 5):
+        at -= (at + 1) % 5  # noqa: PLW2901 - the seconds that were judged
+        assert findings(again.said[at]) == findings(straight.said[at]), f"at second {at}"
+
+
+def test_samples_beyond_the_bound_are_left_out_the_oldest_first(caplog: pytest.LogCaptureFixture) -> None:
+    scan = Scan(MINUTES, NoLimits())
+    scrapes = [machine().scrape(at, ts_ms=START_MS + at * 1000) for at in range(20)]
+    intake = Intake(scan, most=5 * max(len(scrape.samples) for scrape in scrapes))
+    for scrape in scrapes:
+        intake.feed(scrape)
+    intake.take_up(scan, [])
+    assert "scrapes were stored and not judged" in caplog.text
+    seen = Scan(MINUTES, NoLimits())
+    for scrape in scrapes[-5:]:
+        seen.feed(scrape)
+    assert findings(scan.evaluate(START_MS)) == findings(seen.evaluate(START_MS))
 
 
 def test_a_confirmed_leak_is_one_at_the_first_look_after_a_restart(run: Callable[..., Run]) -> None:

@@ -63,6 +63,13 @@ def end_targets(count: int) -> str:
     return f"UPDATE target SET last_ms = ? WHERE id IN {_one_of(count)}"  # noqa: S608
 
 
+EXTENT = (
+    "SELECT coalesce(max(id), 0) AS last_id, "
+    "(SELECT ts_ms FROM scrape ORDER BY id LIMIT 1) AS first_ms, "
+    "(SELECT ts_ms FROM scrape ORDER BY id DESC LIMIT 1) AS last_ms FROM scrape"
+)
+LIVING_NUMBERS = "SELECT id FROM target WHERE last_ms IS NULL"
+
 # What the analysis says
 _FINDING = ("kind", "verdict", "evaluated_ms", "payload", "ended_ms")
 PUT_FINDING = _upsert("finding", "id", _FINDING, _FINDING)
@@ -84,6 +91,11 @@ DROP_SUSPICION_OF_OTHER = _drop_suspicion("IS NULL")
 PUT_STATE = _upsert("state", "key", ("value",), ("value",))
 DROP_STATE = "DELETE FROM state WHERE key = :key"
 STATE = "SELECT value FROM state WHERE key = ?"
+
+
+def states_of(count: int) -> str:
+    """Read some of the daemon's state by key."""
+    return f"SELECT key, value FROM state WHERE key IN {_one_of(count)}"  # noqa: S608
 
 
 def drop_findings(count: int) -> str:

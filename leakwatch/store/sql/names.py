@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from leakwatch.store import schema as s
 from leakwatch.store.codec import start_ticks_of
@@ -35,6 +36,21 @@ def series_ever() -> Select[Any]:
 def all_series() -> Select[Any]:
     """Every series whose target lives, with its target."""
     return series_ever().where(s.target.c.last_ms.is_(None))
+
+
+def series_among(targets: Iterable[int]) -> Select[Any]:
+    """Every series of the targets of these numbers."""
+    return series_ever().where(s.target.c.id.in_(_each_of(targets)))
+
+
+def processes_among(targets: Iterable[int]) -> Select[Any]:
+    """The processes among the targets of these numbers."""
+    return select(s.process).where(s.process.c.target_id.in_(_each_of(targets)))
+
+
+def _each_of(numbers: Iterable[int]) -> Select[Any]:
+    """Thousands of numbers as one parameter: SQLite takes a bounded number of them."""
+    return select(func.json_each(json.dumps(sorted(numbers))).table_valued("value").c.value)
 
 
 def series_of_metrics(names: Iterable[str]) -> Select[Any]:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
 
 
-def last_scrape() -> Select[Any]:
-    """The newest scrape."""
-    return select(s.scrape).order_by(s.scrape.c.id.desc()).limit(1)
+def last_scrape(last_id: int) -> Select[Any]:
+    """The newest scrape up to a number."""
+    return select(s.scrape).where(s.scrape.c.id <= last_id).order_by(s.scrape.c.id.desc()).limit(1)
 
 
 def first_scrape() -> Select[Any]:
@@ -22,9 +22,9 @@ def first_scrape() -> Select[Any]:
     return select(s.scrape).order_by(s.scrape.c.id).limit(1)
 
 
-def scrapes_since(ts_ms: int) -> Select[Any]:
-    """Scrapes taken at or after a time, oldest first."""
-    return select(s.scrape).where(s.scrape.c.ts_ms >= ts_ms).order_by(s.scrape.c.id)
+def scrapes_since(ts_ms: int, last_id: int) -> Select[Any]:
+    """Scrapes taken at or after a time, up to a number, oldest first."""
+    return select(s.scrape).where(s.scrape.c.ts_ms >= ts_ms, s.scrape.c.id <= last_id).order_by(s.scrape.c.id)
 
 
 def scrapes_until(ts_ms: int, at_most: int) -> Select[Any]:

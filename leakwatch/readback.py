@@ -1,0 +1,126 @@
+"""Has the store's history read back beside sampling.
+
+A history that cannot be read costs itself: the scan begins anew with what is sampled. What was said before, findings
+and incidents, is small and read apart if need be: without it nothing is judged, as what is stored must neither be said
+twice nor written over.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from leakwatch.collectors.spent import STATS
+from leakwatch.errors import LeakwatchError, StoreCorruptError
+from leakwatch.ownership import KILLS, OWNERS
+from leakwatch.recall import Said, Wanted, recalling
+from leakwatch.resume import Intake, resume
+from leakwatch.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from leakwatch.keeping import StoreKeeper
+    from leakwatch.model import SealedBlock
+    from leakwatch.recall import Piece
+    from leakwatch.scan import Scan
+    from leakwatch.store.records import Extent
+
+READING = "reading"
+"""The key of the store's state that says since when history is being read back; empty when it is not."""
+NOTHING = Said([], [], {})
+
+log = logging.getLogger(__name__)
+
+
+class ReadBack:
+    """What the store held when it was opened, and how far the scan has taken it up; raises StoreCorruptError.
+
+    ``run`` may be called in a thread of its own; ``intake`` is the scraping thread's.
+    """
+
+    def __init__(self, keeper: StoreKeeper, new_scan: Callable[[], Scan], now_ms: int) -> None:
+        self._keeper, self._new_scan, self._now_ms = keeper, new_scan, now_ms
+        self.generation = keeper.generation
+        self._recall = recalling()
+        self._store: Path = keeper.path
+        self.scan = new_scan()
+        self.intake = Intake(self.scan)
+        self.said: Said | None = None
+        """What was said before, None until it is known."""
+        self.states: dict[str, Any] = {}
+        """Of the daemon's state what the first scrape needs."""
+        self._extent: Extent | None = None
+        self._unstored: list[SealedBlock] = []
+        self.is_new = keeper.is_empty()
+        if self.is_new:
+            self.said = NOTHING
+            self.intake.take_up(self.scan, [])
+        else:
+            self._extent, self.states = keeper.remembered((STATS, OWNERS, KILLS))
+
+    @property
+    def reading(self) -> dict[str, int]:
+        """Since when history is being read back, for reports; empty when it is not."""
+        return {} if self.intake.is_open else {"since_ms": self._now_ms}
+
+    def announce(self) -> None:
+        """Tell the log what is about to be read."""
+        if self._extent is not None and self._extent.last_id:
+            plan = self.scan.plan
+            held_s = (self._extent.last_ms - self._extent.first_ms) / 1000
+            span = format_duration(max(0.0, min(held_s, plan.coarse_kept * plan.coarse_s)))
+            log.info("reading %s of history back beside sampling; verdicts follow", span)
+
+    def run(self) -> None:
+        """Read the history, then let the scan take what was sampled meanwhile."""
+        sealed: list[SealedBlock] = []
+        try:
+            _, sealed = resume(self.scan, self._pieces(), self._now_ms, self._put)
+        except (LeakwatchError, MemoryError) as error:
+            if self._recall.is_ended:
+                return
+            self._give_up(error)
+        self.intake.take_up(self.scan, self._unstored + sealed)
+        self._unstored = []
+
+    def _pieces(self) -> Iterator[Piece]:
+        """Yield what the store remembers, none of it while a scrape is taken."""
+        for piece in self.intake.paced(self._recalled()):
+            if isinstance(piece, Said):
+                self.said = piece
+            yield piece
+
+    def _recalled(self) -> Iterable[Piece]:
+        return self._recall(Wanted(str(self._store), self.scan.plan, self._now_ms, self._extent))
+
+    def _put(self, sealed: list[SealedBlock]) -> None:
+        """Store blocks of the past; those of a store that cannot be written are left to the next scrape."""
+        if not self._keeper.attempt(
+            "blocks could not be stored", lambda writer: writer.write_blocks(sealed, self._now_ms)
+        ):
+            self._unstored += sealed
+
+    def _give_up(self, error: Exception) -> None:
+        why = error if isinstance(error, LeakwatchError) else "there is too little memory for it"
+        log.error("history could not be read back, trends begin anew; incidents stay as they are: %s", why)
+        self.scan = self._new_scan()
+        if isinstance(error, StoreCorruptError):
+            self._keeper.note_damage(error)
+            self.said = self.said or NOTHING
+        if self.said is not None:
+            self.scan.restore_climbs({}, self.said.states)
+
+    def recollect(self) -> Said:
+        """Return what was said before, read apart where it is not known yet. Raises LeakwatchError."""
+        if self.said is None:
+            for piece in self._recalled():
+                if isinstance(piece, Said):
+                    self.said = piece
+                    break
+        return self.said or NOTHING
+
+    def end(self) -> None:
+        """End the reading there may be, and let no other begin."""
+        self._recall.end()
