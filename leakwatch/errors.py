@@ -25,7 +25,7 @@ EXIT_NO_RESOURCES = 71
 EXIT_CANNOT_CREATE = 73
 """A file that is there already and was not to be overwritten (EX_CANTCREAT)."""
 EXIT_IO = 74
-"""The store cannot be written: disk full, read-only, failing (EX_IOERR)."""
+"""The store or an output cannot be written: disk full, read-only, failing, closed (EX_IOERR)."""
 EXIT_BUSY = 75
 """Another daemon holds the store (EX_TEMPFAIL)."""
 EXIT_NO_PERMISSION = 77
@@ -36,6 +36,11 @@ class LeakwatchError(Exception):
     """An error whose message is one line that says what to do; the command ends with ``exit_code``."""
 
     exit_code = EXIT_SOFTWARE
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message line by line: a name in it may hold line ends, so the text cannot be split at these."""
+        return (str(self),)
 
 
 class UsageError(LeakwatchError):
@@ -52,6 +57,11 @@ class ConfigError(LeakwatchError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line a problem."""
+        return self.problems
 
 
 class ProcUnavailableError(LeakwatchError):
@@ -118,6 +128,10 @@ class StoreWriteError(LeakwatchError):
     """The store cannot be written: disk full, read-only, failing."""
 
     exit_code = EXIT_IO
+
+
+class OutputWriteError(StoreWriteError):
+    """What was asked for cannot be written where it was to go: disk full, no directory, closed standard output."""
 
 
 class StoreBusyError(LeakwatchError):

@@ -1,10 +1,15 @@
-r"""Makes text of unknown origin safe to print: process names are chosen by whoever runs the process.
+r"""Makes text of unknown origin safe: process names are chosen by the user who runs the process.
 
 A name may hold newlines that forge log lines, escape sequences that drive the terminal, and bidirectional overrides
-that make it read as another name.
+that make it read as another name. There is one function a medium: ``printable`` and ``printable_lines`` for text,
+``csv_cell``, ``markdown``, ``json_text``.
 """
 
 from __future__ import annotations
+
+import json
+import re
+from typing import Any
 
 _UNDECODABLE = range(0xDC80, 0xDD00)
 """The surrogates that stand for one byte that was not UTF-8 (PEP 383, ``errors="surrogateescape"``)."""
@@ -22,9 +27,62 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
 
 
+_OUR_COLOURS = re.compile("(\x1b\\[(?:1;31|33|0)m)")
+"""What ``report.columns`` colours a verdict with, and nothing else."""
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""A cell that begins so, or with the wide form of it, is a formula to a spreadsheet (OWASP, CSV injection)."""
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~!&@])")
+_LINK = re.compile(r"\b(https?|ftp|mailto|xmpp)(?=:)|\b(www)(?=\.)", re.IGNORECASE)
+"""What GitHub and others turn into a link without any brackets."""
+
+
+def printable_lines(text: str, *, colour: bool = False) -> str:
+    """Return text of several lines as ``printable`` makes it, line by line; CR LF ends a line, too."""
+    if colour:
+        parts = _OUR_COLOURS.split(text)  # every other one is a colour
+        return "".join(part if at % 2 else printable_lines(part) for at, part in enumerate(parts))
+    if text.replace("\n", "").isprintable():
+        return text
+    return "\n".join(_printable_line(line) for line in text.split("\n"))
+
+
+def _printable_line(line: str) -> str:
+    return printable(line[:-1]) + "\r" if line.endswith("\r") else printable(line)
+
+
+def csv_cell(value: object) -> object:
+    """Return a value as a CSV cell: text printable and never a formula, None empty, numbers as they are."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def markdown(text: str) -> str:
+    """Return text in which nothing is markup, HTML or a link."""
+    return _LINK.sub(r"\g<0>\\", _MARKUP.sub(r"\\\1", printable(text)))
+
+
+def json_text(value: Any, *, indent: int | None = None, compact: bool = False) -> str:
+    """Return a value as JSON in ASCII, with a line end behind it; any text comes back as it was.
+
+    Names are ``as_text`` where they are read, so that no lone surrogate, which strict readers refuse, is among them.
+    Raises ValueError for numbers that are not finite.
+    """
+    separators = (",", ":") if compact else None
+    return json.dumps(value, indent=indent, separators=separators, allow_nan=False) + "\n"
+
+
 def as_text(name: str) -> str:
-    r"""Return a name in which every byte that is no UTF-8 is spelled out as ``\xNN``: any encoder takes it."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    r"""Return a name in which bytes that were not UTF-8 are spelled out as ``\xNN``: any encoder takes it.
+
+    Other surrogates, which no byte stands for, become ``\uNNNN``.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "".join(_escaped(ord(char)) if "\ud800" <= char <= "\udfff" else char for char in name)
+    return name
 
 
 def _escaped(code: int) -> str:

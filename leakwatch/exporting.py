@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.config import matches
+from leakwatch.escape import printable
 from leakwatch.memclass import process_of
 from leakwatch.sources.series_names import series_name
 
@@ -49,7 +50,7 @@ def _chosen(reader: Reader, choice: Choice) -> dict[int, Named]:
     chosen: dict[int, Named] = {}
     for number, (metric, target) in sorted(reader.all_series().items()):
         process = processes.get(process_of(target))
-        name = series_name(metric, target, process)
+        name = printable(series_name(metric, target, process))
         taken[name] += 1
         if taken[name] > 1:  # a pid that was given out again to a program of the same name
             name = f"{name}#{taken[name]}"

@@ -95,20 +95,17 @@ def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[
 
 def _print(files: Iterator[list[Judged]], form: str, shown: frozenset[Verdict]) -> bool:
     """Print all files' series, as each is judged where lines can be; return whether any leaks."""
-    import os
-    import sys
-
+    from leakwatch.cli.output import emit, shows_colours
     from leakwatch.model import Verdict
     from leakwatch.report import judged
 
     rows: list[Judged] = []
     for found in files:
         if form == "jsonl":
-            print(judged.lines(row for row in found if row.assessment.verdict in shown), end="", flush=True)
+            emit(judged.lines(row for row in found if row.assessment.verdict in shown))
         rows += found
     if form == "json":
-        print(judged.document(row for row in rows if row.assessment.verdict in shown), end="")
+        emit(judged.document(row for row in rows if row.assessment.verdict in shown))
     elif form == "table":
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        print(judged.table(rows, shown, colour=colour), end="")
+        emit(judged.table(rows, shown, colour=shows_colours()), colour=shows_colours())
     return any(row.assessment.verdict is Verdict.LEAK for row in rows)

@@ -145,12 +145,14 @@ def _replayed(
 
 
 def _print_lines(found: list[Replayed]) -> None:
+    from leakwatch.cli.output import emit
     from leakwatch.report import alarms
 
-    print(alarms.lines(found), end="", flush=True)
+    emit(alarms.lines(found))
 
 
 def _print_table(runs: list[list[Replayed]]) -> None:
+    from leakwatch.cli.output import emit
     from leakwatch.report import alarms
 
-    print(alarms.table(runs[0]) if len(runs) == 1 else alarms.comparison(*runs), end="")
+    emit(alarms.table(runs[0]) if len(runs) == 1 else alarms.comparison(*runs))

@@ -45,8 +45,10 @@ def add_parser(verbs: argparse._SubParsersAction[Any], common: argparse.Argument
 
 def run(args: argparse.Namespace) -> int:
     """Run one action; a wrong configuration raises ConfigError, which the command reports with exit code 2."""
+    from leakwatch.cli.output import emit
+
     actions: dict[str, Callable[[argparse.Namespace], str]] = {"check": _check, "show": _show, "default": _default}
-    print(actions[args.action](args), end="")
+    emit(actions[args.action](args))
     return 0
 
 

@@ -42,7 +42,6 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.lean import without_openssl
 
     without_openssl()
-    _occupy_standard_files()
     from leakwatch.cli.arguments import duration
     from leakwatch.config import load_config
 
@@ -76,19 +75,3 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def _occupy_standard_files() -> None:
-    """Open /dev/null for a standard file that was closed at start, as some init scripts do.
-
-    Else the store or its lock is given that number, and whoever writes to "standard output" writes into it.
-    """
-    import os
-    import sys
-
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(number, True)
-    os.close(number)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - open until the end

@@ -84,6 +84,7 @@ def _open(args: argparse.Namespace) -> Reader:
 def run_stats(args: argparse.Namespace) -> int:
     """Print what is in the store."""
     from leakwatch.cli import db_words
+    from leakwatch.cli.output import emit
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK
     from leakwatch.store import growth, inventory
@@ -96,13 +97,15 @@ def run_stats(args: argparse.Namespace) -> int:
     finally:
         reader.close()
     render = db_words.as_json if args.format == "json" else db_words.as_table
-    print(render(reader.path, found, limits, growth.outlook(found, limits)), end="")
+    emit(render(reader.path, found, limits, growth.outlook(found, limits)))
     return EXIT_OK
 
 
 def run_check(args: argparse.Namespace) -> int:
     """Print whether the store is sound; return 65 where it is not."""
+    from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_DATA, EXIT_OK
+    from leakwatch.escape import printable
     from leakwatch.store.integrity import check
 
     reader = _open(args)
@@ -111,15 +114,19 @@ def run_check(args: argparse.Namespace) -> int:
     finally:
         reader.close()
     held = f"{found.samples:,} samples and {found.blocks:,} blocks"
+    path = printable(str(reader.path))
     if not found.problems:
-        print(f"{reader.path} is sound: {held}, each read and there once.")
+        emit(f"{path} is sound: {held}, each read and there once.\n")
         return EXIT_OK
-    print(f"{reader.path} is damaged: {len(found.problems)} problems; {held} are in it.\n")
-    for problem in found.problems[:SHOWN]:
-        print(f"  {problem}")
+    lines = [f"{path} is damaged: {len(found.problems)} problems; {held} are in it.", ""]
+    lines += [f"  {printable(problem)}" for problem in found.problems[:SHOWN]]
     if len(found.problems) > SHOWN:
-        print(f"  and {len(found.problems) - SHOWN} more")
-    print("\nReports and exports leave out what is damaged and use the rest. Keep a copy: leakwatch db backup FILE")
+        lines.append(f"  and {len(found.problems) - SHOWN} more")
+    lines += [
+        "",
+        "Reports and exports leave out what is damaged and use the rest. Keep a copy: leakwatch db backup FILE",
+    ]
+    emit("\n".join(lines) + "\n")
     return EXIT_DATA
 
 
@@ -127,7 +134,9 @@ def run_backup(args: argparse.Namespace) -> int:
     """Copy the store."""
     from pathlib import Path
 
+    from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
+    from leakwatch.escape import printable
     from leakwatch.store.copying import back_up
     from leakwatch.units import format_bytes
 
@@ -136,33 +145,39 @@ def run_backup(args: argparse.Namespace) -> int:
         size = back_up(reader, Path(args.file), force=args.force)
     finally:
         reader.close()
-    print(f"{args.file}: {format_bytes(size)}, checked; to go back to it, stop the daemon and copy it to {reader.path}")
+    told = (
+        f"{format_bytes(size)}, checked; to go back to it, stop the daemon and copy it to {printable(str(reader.path))}"
+    )
+    emit(f"{printable(args.file)}: {told}\n")
     return EXIT_OK
 
 
 def run_vacuum(args: argparse.Namespace) -> int:
     """Give room back."""
+    from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
+    from leakwatch.escape import printable
     from leakwatch.store.copying import vacuum
     from leakwatch.units import format_bytes
 
     reader = _open(args)
     reader.close()
     before, after = vacuum(reader.path)
-    print(f"{reader.path}: {format_bytes(before)} before, {format_bytes(after)} now")
+    emit(f"{printable(str(reader.path))}: {format_bytes(before)} before, {format_bytes(after)} now\n")
     return EXIT_OK
 
 
 def run_export(args: argparse.Namespace) -> int:
     """Write samples; return 65 where some could not be read."""
-    import sys
+    from pathlib import Path
 
     from leakwatch.cli.arguments import moment
-    from leakwatch.cli.output import written
+    from leakwatch.cli.output import STDOUT, remark, written
     from leakwatch.clock import SystemClock
     from leakwatch.errors import EXIT_DATA, EXIT_OK
     from leakwatch.exporting import Choice, exported
     from leakwatch.report import export
+    from leakwatch.store.copying import refuse_own_files
 
     now_ms = SystemClock().now().wall_ms
     choice = Choice(
@@ -173,6 +188,8 @@ def run_export(args: argparse.Namespace) -> int:
     )
     reader = _open(args)
     try:
+        if args.output != STDOUT:
+            refuse_own_files(reader.path, Path(args.output))
         samples = exported(reader, choice)
         with written(args.output, binary=args.format == "parquet", force=args.force) as (text, raw):
             if args.format == "parquet":
@@ -184,5 +201,5 @@ def run_export(args: argparse.Namespace) -> int:
     lost = len(reader.damage.found)
     if args.output != "-" or not count or lost:
         left_out = f"; {lost} damaged parts were left out, see: leakwatch db check" if lost else ""
-        print(f"{count:,} samples exported{left_out}", file=sys.stderr)
+        remark(f"{count:,} samples exported{left_out}")
     return EXIT_DATA if lost else EXIT_OK

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import rfc3339
+from leakwatch.escape import json_text, printable
 from leakwatch.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ DAY_S = 86_400
 def as_table(path: Path, found: Inventory, limits: Limits, outlook: Outlook) -> str:
     """Return the answer first, then what takes the room, largest first, then how far back it reaches."""
     free = f", {format_bytes(found.free_bytes)} free within it" if found.free_bytes else ""
+    size = f"{format_bytes(found.file_bytes)}{free}"
     lines = [
-        f"{path}: {format_bytes(found.file_bytes)}{free}, {format_bytes(limits.max_size_bytes)} allowed (max_size).",
+        f"{printable(str(path))}: {size}, {format_bytes(limits.max_size_bytes)} allowed (max_size).",
         _prospect(outlook),
         "",
     ]
@@ -87,7 +88,7 @@ def as_json(path: Path, found: Inventory, limits: Limits, outlook: Outlook) -> s
             for part in found.parts
         ],
     }
-    return json.dumps(body, indent=1) + "\n"
+    return json_text(body, indent=1)
 
 
 def _kind(kind: Kind) -> dict[str, Any]:

@@ -83,8 +83,14 @@ def _run_in(directory: Path, started: ExitStack) -> int:
         return 1
     report = _report(store)
     for line in _remarks(report, processes, daemon):
-        print(line)
+        _say(line)
     return _conclude(report, processes)
+
+
+def _say(text: str) -> None:
+    from leakwatch.cli.output import emit
+
+    emit(f"{text}\n")
 
 
 def _start(name: str, started: ExitStack, processes: dict[str, subprocess.Popen[bytes]]) -> str:
@@ -150,13 +156,13 @@ def _introduce(processes: Processes, refused: str) -> None:
     from leakwatch.units import format_rate
 
     rate = format_rate(LEAK_BYTES_PER_S * 3600).removeprefix("+")
-    print(f"demo-leak (pid {processes['leak'].pid}) keeps {rate} that it never frees;")
-    print("demo-sawtooth fills and frees 20 MiB; demo-idle does nothing;")
+    _say(f"demo-leak (pid {processes['leak'].pid}) keeps {rate} that it never frees;")
+    _say("demo-sawtooth fills and frees 20 MiB; demo-idle does nothing;")
     if refused:
-        print(f"no leak in the kernel this time: {refused}.")
+        _say(f"no leak in the kernel this time: {refused}.")
     else:
         rate = format_rate(MESSAGES_PER_S * 4096 * 3600).removeprefix("+")
-        print(f"demo-messages has the kernel keep {rate} of System V messages that nobody receives.")
+        _say(f"demo-messages has the kernel keep {rate} of System V messages that nobody receives.")
 
 
 def _watch(config: Path, started: ExitStack) -> int | None:
@@ -165,8 +171,10 @@ def _watch(config: Path, started: ExitStack) -> int | None:
     import sys
     import time
 
+    from leakwatch.escape import printable
+
     argv = [sys.executable, "-m", "leakwatch", "daemon", "--config", str(config), "--for", f"{SECONDS}s"]
-    print(f"\n$ leakwatch daemon --config {config} --for {SECONDS}s", flush=True)
+    _say(f"\n$ leakwatch daemon --config {printable(str(config))} --for {SECONDS}s")
     with _ctrl_c_ignored():
         daemon = subprocess.Popen(argv)
         started.callback(_end, daemon)
@@ -179,11 +187,9 @@ def _watch(config: Path, started: ExitStack) -> int | None:
 
 
 def _count_down(left_s: float | None) -> None:
-    import sys
+    from leakwatch.cli.output import progress
 
-    if sys.stderr.isatty():
-        text = " " * 12 + "\r" if left_s is None else f"{max(0, left_s):3.0f} s left "
-        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+    progress(" " * 12 if left_s is None else f"{max(0, left_s):3.0f} s left ")
 
 
 def _report(store: Path) -> Report:
@@ -198,7 +204,7 @@ def _report(store: Path) -> Report:
         report = with_next_steps(read_report(reader, Filters(), SystemClock().now().wall_ms), reader)
     finally:
         reader.close()
-    print("\n$ leakwatch report\n" + table.render(report), flush=True)
+    _say("\n$ leakwatch report\n" + table.render(report))
     return report
 
 
@@ -229,11 +235,11 @@ def _conclude(report: Report, processes: Processes) -> int:
     if "messages" in processes and not any(finding.name in SLAB_CACHES for finding in leaks):
         problems.append("the leak in the kernel was not found")
     if problems:
-        print("This went wrong: " + "; ".join(problems) + ".")
+        _say("This went wrong: " + "; ".join(problems) + ".")
         return 1
     found = "demo-leak and the leak in the kernel were" if "messages" in processes else "demo-leak was"
-    print(f"As it should be: {found} found; demo-sawtooth and demo-idle were not called leaks.")
-    print(f"Next, to watch this machine: sudo {command_path()} service install")
+    _say(f"As it should be: {found} found; demo-sawtooth and demo-idle were not called leaks.")
+    _say(f"Next, to watch this machine: sudo {command_path()} service install")
     return 0
 
 

@@ -52,9 +52,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(lines: Iterable[Line]) -> list[Line]:
     """Print each line as it comes: reading thousands of processes takes seconds."""
+    from leakwatch.cli.output import emit
+    from leakwatch.escape import printable
+
     done = []
     for line in lines:
-        print(f"{line.state:<8} {line.text}".rstrip(), flush=True)
+        emit(f"{line.state:<8} {printable(line.text)}".rstrip() + "\n")
         done.append(line)
     return done
 

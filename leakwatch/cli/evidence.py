@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(reader: Reader) -> int:
+    from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
     from leakwatch.escape import printable
     from leakwatch.evidence.shelf import kept, shelf_of
@@ -75,19 +76,18 @@ def _list(reader: Reader) -> int:
     names = {incident.id: incident.name for incident in reader.incidents()}
     bundles = kept(shelf)
     for one in bundles:
-        print(
-            f"{one.path}  {format_bytes(one.size_bytes)}  {printable(names.get(one.incident_id, 'not known any more'))}"
-        )
+        name = printable(names.get(one.incident_id, "not known any more"))
+        emit(f"{printable(str(one.path))}  {format_bytes(one.size_bytes)}  {name}\n")
     if not bundles:
-        print(f"No evidence yet in {printable(str(shelf))}: a bundle is made when a leak is confirmed.")
+        emit(f"No evidence yet in {printable(str(shelf))}: a bundle is made when a leak is confirmed.\n")
     return EXIT_OK
 
 
 def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig) -> int:
     import os
-    import sys
     from pathlib import Path
 
+    from leakwatch.cli.output import complain, emit
     from leakwatch.clock import SystemClock
     from leakwatch.errors import EXIT_OK
     from leakwatch.escape import printable
@@ -100,12 +100,11 @@ def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig
     path = Path(output or f"leakwatch-evidence-{gather.file_name(row.finding, '', now_ms)}")
     found = gather.entries(reader, ProcFS(command_lines=privacy.command_lines), row, now_ms)
     bundle.write(found, path, now_ms / 1000)
-    print(
-        f"{printable(str(path))}: {sum(entry.data is not None for entry in found)} files; README.txt says what is what"
-    )
+    there = sum(entry.data is not None for entry in found)
+    emit(f"{printable(str(path))}: {there} files; README.txt says what is what\n")
     for entry in found:
         if entry.data is None:
-            print(f"leakwatch: {entry.name} is missing: {printable(entry.note)}", file=sys.stderr)
+            complain(f"{entry.name} is missing: {entry.note}")
     if os.geteuid() != 0 and any(entry.data is None for entry in found):
-        print("leakwatch: run it as root to have more of it", file=sys.stderr)
+        complain("run it as root to have more of it")
     return EXIT_OK

@@ -53,9 +53,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the explanation."""
-    import os
-    import sys
-
+    from leakwatch.cli.output import emit, shows_colours
     from leakwatch.clock import SystemClock
     from leakwatch.errors import EXIT_OK, UsageError
     from leakwatch.explain import json_text, next_text, text
@@ -65,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
     now_ms = SystemClock().now().wall_ms
     case = _stored(args, now_ms) if args.file is None else _captured(args)
     if args.next:
-        print(next_text.as_json(case, now_ms) if args.format == "json" else next_text.render(case), end="")
+        emit(next_text.as_json(case, now_ms) if args.format == "json" else next_text.render(case))
     elif args.format == "json":
-        print(json_text.render(case, now_ms), end="")
+        emit(json_text.render(case, now_ms))
     else:
-        print(text.render(case, now_ms, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")), end="")
+        emit(text.render(case, now_ms, colour=shows_colours()), colour=shows_colours())
     return EXIT_OK
 
 

@@ -74,6 +74,7 @@ def _add_action(
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the list."""
+    from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
     from leakwatch.report import incidents
 
@@ -84,15 +85,16 @@ def run_list(args: argparse.Namespace) -> int:
         reader.close()
     shown = incidents.select(known, now_ms, everything=args.all, names=args.name)
     if args.format == "json":
-        print(incidents.as_json(shown, now_ms), end="")
+        emit(incidents.as_json(shown, now_ms))
     else:
         resolved = len(incidents.select(known, now_ms, everything=True, names=args.name)) - len(shown)
-        print(incidents.table(shown, now_ms, resolved=resolved), end="")
+        emit(incidents.table(shown, now_ms, resolved=resolved))
     return EXIT_OK
 
 
 def run_show(args: argparse.Namespace) -> int:
     """Print one incident's history."""
+    from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
     from leakwatch.report import incidents
 
@@ -103,7 +105,7 @@ def run_show(args: argparse.Namespace) -> int:
     finally:
         reader.close()
     render = incidents.history_json if args.format == "json" else incidents.history
-    print(render(entry, events, _now_ms()), end="")
+    emit(render(entry, events, _now_ms()))
     return EXIT_OK
 
 
@@ -125,7 +127,7 @@ def run_ack(args: argparse.Namespace) -> int:
         marker.acknowledge(incident.id, given)
     finally:
         marker.close()
-    print(f"{_title(entry)} is acknowledged: it is not announced again unless it comes back after it was resolved.")
+    _say(f"{_title(entry)} is acknowledged: it is not announced again unless it comes back after it was resolved.")
     return EXIT_OK
 
 
@@ -154,7 +156,7 @@ def run_silence(args: argparse.Namespace) -> int:
         marker.silence(entry.incident.id, given, f"{told}; {reason}" if reason else told)
     finally:
         marker.close()
-    print(f"{_title(entry)} is silenced {told}; it is announced again after that if it still leaks.")
+    _say(f"{_title(entry)} is silenced {told}; it is announced again after that if it still leaks.")
     return EXIT_OK
 
 
@@ -166,14 +168,14 @@ def run_unsilence(args: argparse.Namespace) -> int:
     path, entry = _find(args)
     now_ms = _now_ms()
     if entry.incident.silenced(now_ms) is None:
-        print(f"{_title(entry)} is not silenced.")
+        _say(f"{_title(entry)} is not silenced.")
         return EXIT_OK
     marker = Marker(path)
     try:
         marker.unsilence(entry.incident.id, now_ms, _user())
     finally:
         marker.close()
-    print(f"{_title(entry)} is silenced no more.")
+    _say(f"{_title(entry)} is silenced no more.")
     return EXIT_OK
 
 
@@ -209,6 +211,12 @@ def _reason(args: argparse.Namespace) -> str:
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"--reason: {len(reason)} characters; write at most {LONGEST_REASON}")
     return reason
+
+
+def _say(line: str) -> None:
+    from leakwatch.cli.output import emit
+
+    emit(f"{line}\n")
 
 
 def _title(entry: Entry) -> str:

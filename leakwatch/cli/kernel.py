@@ -50,6 +50,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 def run(args: argparse.Namespace) -> int:
     """Print the account."""
     from leakwatch.cli.arguments import moment
+    from leakwatch.cli.output import emit
     from leakwatch.clock import SystemClock
     from leakwatch.collectors.kernel_now import kernel_now
     from leakwatch.config import load_config
@@ -65,16 +66,15 @@ def run(args: argparse.Namespace) -> int:
     then = None if since_ms is None else _then(load_config(args.config), since_ms)
     now = kernel_now(ProcFS(args.proc), now_ms)
     if args.format == "json":
-        print(kernel_json.render(now, then), end="")
+        emit(kernel_json.render(now, then))
     else:
-        print(kernel_text.render(now, then, args.top), end="")
+        emit(kernel_text.render(now, then, args.top))
     return EXIT_OK
 
 
 def _then(config: Config, since_ms: int) -> KernelView | None:
     """Return what the store knows of the time; without a store or with an empty one say so and return None."""
-    import sys
-
+    from leakwatch.cli.output import complain
     from leakwatch.cli.report import open_store
     from leakwatch.errors import StoreNotFoundError
     from leakwatch.kernel_past import kernel_then
@@ -82,14 +82,14 @@ def _then(config: Config, since_ms: int) -> KernelView | None:
     try:
         reader = open_store(config.store.url)
     except StoreNotFoundError as error:
-        print(f"leakwatch: this shows now only: {error}", file=sys.stderr)
+        complain(f"this shows now only: {error}")
         return None
     try:
         found = kernel_then(reader, since_ms, config.sampling.slow_every)
     finally:
         reader.close()
     if found is None:
-        print(f"leakwatch: this shows now only: {reader.path} does not tell where RAM was", file=sys.stderr)
+        complain(f"this shows now only: {reader.path} does not tell where RAM was")
     elif found.at_ms > since_ms:
-        print(f"leakwatch: {reader.path} begins later than that; compared with its first scrape", file=sys.stderr)
+        complain(f"{reader.path} begins later than that; compared with its first scrape")
     return found

@@ -7,10 +7,9 @@ import nothing heavy at the top, so that ``--help`` and completion answer at onc
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from leakwatch import __version__
 from leakwatch.cli import (
@@ -21,17 +20,20 @@ from leakwatch.cli import (
     db,
     demo,
     doctor,
+    ending,
     evidence,
     explain,
     incidents,
     kernel,
     maps,
+    output,
     ps,
     report,
     service,
     stats,
 )
-from leakwatch.errors import EXIT_SOFTWARE, LeakwatchError
+from leakwatch.errors import EXIT_OK, EXIT_SOFTWARE, LeakwatchError
+from leakwatch.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +82,7 @@ def common_options() -> argparse.ArgumentParser:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the whole command line's grammar."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="leakwatch",
         description="Watches memory for days and tells which process, service or kernel cache leaks, how fast, "
         "since when, and why it is believed.",
@@ -95,40 +97,46 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what it has to say through the gate; the parsers of verbs are of this class, too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.color = False  # since Python 3.14 it colours its help
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, what was typed made printable, and end with 2."""
+        super().error(printable(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            output.emit(message)
+            return
+        for line in message.splitlines():
+            output.remark(line)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: one of the three places that catch what they do not know."""
-    _make_output_safe()
-    args = build_parser().parse_args(argv)
+    output.prepare()
     try:
-        code: int = args.run(args)
-        sys.stdout.flush()
+        with ending.in_order():
+            args = build_parser().parse_args(argv)
+            code: int = args.run(args)
     except LeakwatchError as error:
-        for line in str(error).splitlines():
-            print(f"leakwatch: {line}", file=sys.stderr)
+        for line in error.lines:
+            output.complain(line)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone: not an error, and nothing may be printed at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return EXIT_OK  # the reader of our output (head, less) has gone
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if os.environ.get("LEAKWATCH_DEBUG"):
             raise
-        print(
-            f"leakwatch: internal error: {type(error).__name__}: {error}; "
-            "run again with LEAKWATCH_DEBUG=1 for a traceback and report it",
-            file=sys.stderr,
+        output.complain(
+            f"internal error: {type(error).__name__}: {error}; "
+            "run again with LEAKWATCH_DEBUG=1 for a traceback and report it"
         )
         return EXIT_SOFTWARE
     return code
-
-
-def _make_output_safe() -> None:
-    """Let nothing we print fail: streams that are closed go nowhere, what the terminal cannot show is escaped."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the process's life
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     import time
 
     from leakwatch.cli.arguments import duration
+    from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK, UsageError
     from leakwatch.procfs.root import ProcFS
     from leakwatch.report import maps
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         apart_s = apart_s or APART_S
         time.sleep(apart_s)
     looked = _compared(procfs, args.pid, first, apart_s, every=args.all)
-    print((maps.as_json if args.format == "json" else maps.table)(looked), end="")
+    emit((maps.as_json if args.format == "json" else maps.table)(looked))
     return EXIT_OK
 
 

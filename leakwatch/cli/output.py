@@ -1,9 +1,18 @@
-"""Where a command writes what it was asked for: standard output or a file, packed by gzip where its name says so."""
+"""Where a command writes: everything it says passes ``emit`` or ``remark``, every file it makes ``written``.
+
+The gate for text is here: nothing but line ends, and our own colours on a terminal, acts on whatever shows it. Names
+must have passed ``escape.printable`` before: a line end within one cannot be told from ours.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import sys
 from typing import TYPE_CHECKING
+
+from leakwatch.escape import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,43 +21,122 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
+def prepare() -> None:
+    """Let a standard stream that was closed fail when it is used, and no file of ours take its number.
+
+    Standard output and input refuse every use then; messages for a closed standard error go nowhere.
+    """
+    for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):  # the first two the wrong way round
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, flags), True)  # the lowest number that is free is this one
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            stream = open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
+            setattr(sys, name, stream)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def emit(text: str, *, colour: bool = False) -> None:
+    """Write lines to standard output. A reader that has closed it is no error: the rest goes nowhere.
+
+    Raises OutputWriteError where it cannot be written.
+    """
+    with contextlib.suppress(BrokenPipeError), _standard_output():
+        sys.stdout.write(printable_lines(text, colour=colour))
+        sys.stdout.flush()
+
+
+def shows_colours() -> bool:
+    """Return whether standard output is a terminal whose user wants colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def remark(line: str) -> None:
+    """Write one line to standard error, safe to print; that it cannot be written is no error."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{printable(line)}\n")
+        sys.stderr.flush()
+
+
+def complain(line: str) -> None:
+    """Write one line about what went wrong."""
+    remark(f"leakwatch: {line}")
+
+
+def progress(text: str) -> None:
+    """Show a line that the next one replaces, where a person watches."""
+    if sys.stderr.isatty():
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"\r{printable(text)}\r")
+            sys.stderr.flush()
+
+
 @contextlib.contextmanager
 def written(path: str, *, binary: bool, force: bool) -> Iterator[tuple[TextIO, BinaryIO]]:
-    """Yield a text stream and the binary one below it; the file is complete when it ends without an error.
+    """Yield a text stream and the binary one below it; the file has its name when the block ends without an error.
 
-    Text is UTF-8 with the bytes of names that are none as they were. Raises OutputExistsError where the file is there
-    already and ``force`` is not given, UsageError for binary data on a terminal, StoreWriteError.
+    Packed by gzip where the name says so. Raises OutputExistsError where the file is there already and ``force`` is
+    not given, UsageError for binary data on a terminal, OutputWriteError; BrokenPipeError where nobody reads any more.
     """
     import gzip
     import io
-    import sys
 
-    from leakwatch.errors import OutputExistsError, StoreWriteError, UsageError
+    with _raw(path, binary=binary, force=force) as raw:
+        packed = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) if path.endswith(".gz") and not binary else raw
+        text = io.TextIOWrapper(packed, encoding="utf-8", errors="backslashreplace", newline="")
+        try:
+            yield text, raw
+            text.flush()
+            if packed is not raw:
+                packed.close()
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                text.detach()  # else it would close standard output with itself
+            if packed is not raw:
+                with contextlib.suppress(OSError, ValueError):
+                    packed.close()
+
+
+@contextlib.contextmanager
+def _raw(path: str, *, binary: bool, force: bool) -> Iterator[BinaryIO]:
+    from pathlib import Path
+
+    from leakwatch import outfile
+    from leakwatch.errors import UsageError
 
     if path == STDOUT:
         if binary and sys.stdout.isatty():
             raise UsageError("this format is not for a terminal; give a file with -o FILE")
-        raw: BinaryIO = sys.stdout.buffer
+        with _standard_output():
+            yield sys.stdout.buffer
+            sys.stdout.flush()
     else:
-        try:
-            raw = open(path, "wb" if force else "xb")  # noqa: PTH123, SIM115 - closed below, or by the process
-        except FileExistsError:
-            raise OutputExistsError(f"{path} is there already; give another name, or --force to replace it") from None
-        except OSError as error:
-            raise StoreWriteError(f"{path} cannot be written: {error.strerror}") from None
-    packed = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) if path.endswith(".gz") and not binary else raw
-    text = io.TextIOWrapper(packed, encoding="utf-8", errors="surrogateescape", newline="")
+        with outfile.file(Path(path), replace=force) as stream:
+            yield stream
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[None]:
+    """Turn errors of standard output into ours and let nothing be written to it any more, at exit neither."""
+    from leakwatch.errors import OutputWriteError
+
     try:
-        yield text, raw
-        text.flush()
+        yield
     except BrokenPipeError:
+        _give_up()
         raise
     except OSError as error:
-        raise StoreWriteError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            text.detach()  # else it would close standard output with itself
-        if path != STDOUT:
-            if packed is not raw:
-                packed.close()
-            raw.close()
+        _give_up()
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror or error
+        raise OutputWriteError(f"standard output cannot be written: {why}") from None
+
+
+def _give_up() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -149,10 +149,11 @@ def _scale(args: argparse.Namespace, procfs: ProcFS) -> Scale:
 
 
 def _print(args: argparse.Namespace, view: View, rows: list[Row], named: tuple[str, ...], scale: Scale) -> None:
+    from leakwatch.cli.output import emit
     from leakwatch.ps import table
 
     if args.format == "json":
-        print(table.as_json(view, rows, named or view.json), end="")
+        emit(table.as_json(view, rows, named or view.json))
         return
     text = table.render(
         view,
@@ -163,7 +164,7 @@ def _print(args: argparse.Namespace, view: View, rows: list[Row], named: tuple[s
         totals=args.totals,
         terminal_width=_terminal_width(),
     )
-    print(text, end="")
+    emit(text)
 
 
 def _terminal_width() -> int | None:
@@ -197,7 +198,7 @@ def _draw(
     """Draw the sort column or, as bars, the numbers among the columns chosen."""
     import sys
 
-    from leakwatch.cli.output import written
+    from leakwatch.cli.output import emit, written
     from leakwatch.errors import UsageError
     from leakwatch.ps import bars, chart, figure
     from leakwatch.ps.views import Kind
@@ -210,7 +211,7 @@ def _draw(
         drawing = chart.bars(view, rows, label, several or (sort,), scale)
     if not args.output:
         plain = not _shows_blocks(sys.stdout.encoding)
-        print(bars.draw(drawing, _terminal_width(), plain=plain, header=not args.no_header), end="")
+        emit(bars.draw(drawing, _terminal_width(), plain=plain, header=not args.no_header))
         return
     if not any(map(any, drawing.values)):
         raise UsageError(f"there is nothing to draw: {sort} is 0 everywhere, or nothing matches")
@@ -232,12 +233,13 @@ def _remark(args: argparse.Namespace, wanted: Wanted, reading: Reading, found: b
     """Tell on standard error what is missing and, on a terminal, what the numbers are."""
     import sys
 
+    from leakwatch.cli.output import remark
     from leakwatch.ps.remarks import remarks
 
     if args.format == "table" and sys.stdout.isatty() and found and not (args.abbreviate or args.percent):
         chart = args.bar is not None or args.pie is not None
         if not chart:
-            print("Sizes in KiB; -k shows units.", file=sys.stderr)
+            remark("Sizes in KiB; -k shows units.")
     filtered = bool(wanted.pids or wanted.process or wanted.user or wanted.mapping)
     for line in remarks(reading, filtered=filtered):
-        print(line, file=sys.stderr)
+        remark(line)

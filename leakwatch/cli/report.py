@@ -57,6 +57,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; return 0, or 1 with ``--exit-code`` when something leaks."""
+    from leakwatch.cli.output import emit, shows_colours
     from leakwatch.clock import SystemClock
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_LEAK, EXIT_OK
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         report = with_next_steps(report, reader, config.privacy.command_lines)
     finally:
         reader.close()
-    print(_render(report, args.format), end="")
+    emit(_render(report, args.format), colour=args.format == "table" and shows_colours())
     return EXIT_LEAK if args.exit_code and report.leaking else EXIT_OK
 
 
@@ -237,13 +238,11 @@ def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms:
 
 
 def _render(report: Report, form: str) -> str:
-    import os
-    import sys
-
     if form == "table":
+        from leakwatch.cli.output import shows_colours
         from leakwatch.report import table
 
-        return table.render(report, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+        return table.render(report, colour=shows_colours())
     if form == "json":
         from leakwatch.report import json_report
 

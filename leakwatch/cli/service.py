@@ -93,4 +93,7 @@ def _require_root(action: str) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    from leakwatch.cli.output import emit
+    from leakwatch.escape import printable
+
+    emit(f"{printable(line)}\n")

@@ -36,6 +36,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the statistics the daemon stored with its newest scrape."""
+    from leakwatch.cli.output import emit
     from leakwatch.cli.report import open_store
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK, StoreNotFoundError
@@ -50,5 +51,5 @@ def run(args: argparse.Namespace) -> int:
         raise StoreNotFoundError(
             f"{reader.path} holds no statistics; the daemon of this version stores them with its first scrape"
         )
-    print((stats.as_json if args.format == "json" else stats.table)(stored), end="")
+    emit((stats.as_json if args.format == "json" else stats.table)(stored))
     return EXIT_OK

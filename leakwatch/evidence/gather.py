@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from leakwatch import __version__
 from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import rfc3339
+from leakwatch.escape import json_text
 from leakwatch.evidence.collect import Subject, collect
 from leakwatch.evidence.entry import Entry
 from leakwatch.evidence.readme import readme
@@ -82,7 +82,7 @@ def _subject(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> tuple[Su
 
 def _json(row: Row, now_ms: int) -> bytes:
     found = {"schema": json_report.SCHEMA, "generated_at": rfc3339(now_ms), **json_report.finding(row, now_ms)}
-    return (json.dumps(found, indent=1, allow_nan=False) + "\n").encode()
+    return json_text(found, indent=1).encode()
 
 
 def _steps(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> Entry:

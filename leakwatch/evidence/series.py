@@ -41,7 +41,7 @@ def series(
     choice = Choice(targets=tuple(glob.escape(one.key) for one in targets), since_ms=max(began_ms, now_ms - most_ms))
     text = io.StringIO()
     count = write_csv(_chosen(exported(reader, choice), finding, targets), text)
-    data = text.getvalue().encode("utf-8", "surrogateescape")
+    data = text.getvalue().encode()
     if not count:
         return Entry("series.csv", ABOUT, None, "no samples of it are stored for that time")
     return bounded("series.csv", ABOUT, data)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.evidence.bundle import PART
+from leakwatch import outfile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 DIRECTORY = "evidence"
 MOST = 100
 """Bundles, however small."""
+_INTERRUPTED = ".part"
+"""Behind the name of a bundle that an earlier version did not finish."""
 _NAME = re.compile(r"(?P<incident>[a-z][0-9a-f]{8})-(?P<stamp>[0-9]{8}T[0-9]{6}Z)\.tar\.gz")
 
 
@@ -66,5 +68,7 @@ def surplus(bundles: Sequence[Kept], oldest_stamp: str, max_bytes: int, most: in
 
 def remove(bundles: Sequence[Kept], shelf: Path) -> None:
     """Remove bundles, and what a bundle that was interrupted has left."""
-    for path in [one.path for one in bundles] + list(shelf.glob(f"*{PART}")):
+    outfile.clear(shelf)
+    left = [path for path in shelf.glob(f"*{_INTERRUPTED}") if _NAME.fullmatch(path.name.removesuffix(_INTERRUPTED))]
+    for path in [one.path for one in bundles] + left:
         path.unlink(missing_ok=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
+from leakwatch.escape import json_text
 from leakwatch.explain import sentences
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
@@ -35,7 +35,7 @@ def render(case: Case, now_ms: int) -> str:
         "earliest": comes.decides or None,
         "next_steps": [step.line for step in next_steps(case)],
     }
-    return json.dumps({"schema": SCHEMA, "generated_at": rfc3339(now_ms), **found}, indent=1, allow_nan=False) + "\n"
+    return json_text({"schema": SCHEMA, "generated_at": rfc3339(now_ms), **found}, indent=1)
 
 
 def _test(test: Criterion) -> dict[str, Any]:

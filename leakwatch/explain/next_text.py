@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
+from leakwatch.escape import json_text, printable
 from leakwatch.explain.steps import next_steps
 from leakwatch.nextsteps.step import Risk
 
@@ -94,7 +93,7 @@ def as_json(case: Case, now_ms: int) -> str:
         "runtime": None if patient is None else _runtime(case),
         "steps": [_object(step) for step in next_steps(case)],
     }
-    return json.dumps(found, indent=1, allow_nan=False) + "\n"
+    return json_text(found, indent=1)
 
 
 def _runtime(case: Case) -> dict[str, Any]:

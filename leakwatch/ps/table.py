@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
-from leakwatch.escape import printable
+from leakwatch.escape import json_text, printable
 from leakwatch.ps.views import Kind, total_row
 from leakwatch.report.columns import GAP, aligned, cut, cut_front, width
 
@@ -141,4 +140,4 @@ def _fit(cells: list[list[str]], columns: Sequence[str], terminal_width: int | N
 def as_json(view: View, rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Return one array of objects; sizes are whole bytes, null is what could not be known."""
     keys = {name: f"{name}_bytes" if view.columns[name].kind is Kind.SIZE else name for name in columns}
-    return json.dumps([{key: row[name] for name, key in keys.items()} for row in rows], indent=1) + "\n"
+    return json_text([{key: row[name] for name, key in keys.items()} for row in rows], indent=1)

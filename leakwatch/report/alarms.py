@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.escape import printable
+from leakwatch.escape import json_text, printable
 from leakwatch.model import Assessment, Verdict
 from leakwatch.report import incident_words, words
 from leakwatch.report.columns import WIDEST, aligned
@@ -74,7 +73,7 @@ def _slope(found: Assessment) -> dict[str, Any]:
 
 def lines(rows: Iterable[Replayed]) -> str:
     """Return one JSON object a line."""
-    return "".join(f"{json.dumps(as_object(row), allow_nan=False)}\n" for row in rows)
+    return "".join(json_text(as_object(row)) for row in rows)
 
 
 def table(rows: Sequence[Replayed]) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.escape import printable
+from leakwatch.escape import csv_cell
 from leakwatch.report import json_report
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ COLUMNS = (
     "reason", "incident", "incident_state", "acknowledged_by", "silenced_until", "slope_count_per_hour", "grown_count",
     "current_count", "left_count", "limit_count",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@")
-"""A cell that begins so is a formula to a spreadsheet, and a process may be named ``=HYPERLINK(…)`` (OWASP)."""
 
 
 def render(report: Report) -> str:
@@ -30,7 +28,7 @@ def render(report: Report) -> str:
     for row in report.rows:
         one = json_report.finding(row, report.generated_ms)
         one |= _incident(one["incident"])
-        writer.writerow([_cell(one.get(column)) for column in COLUMNS])
+        writer.writerow([csv_cell(one.get(column)) for column in COLUMNS])
     return out.getvalue()
 
 
@@ -43,10 +41,3 @@ def _incident(one: dict[str, Any] | None) -> dict[str, Any]:
         "acknowledged_by": (one["acknowledged"] or {}).get("by"),
         "silenced_until": (one["silenced"] or {}).get("until"),
     }
-
-
-def _cell(value: object) -> object:
-    if not isinstance(value, str):
-        return "" if value is None else value
-    text = printable(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
+from leakwatch.escape import as_text, csv_cell, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,20 +24,21 @@ ROWS_A_GROUP = 250_000
 def write_csv(samples: Iterable[Exported], out: TextIO) -> int:
     """Write tidy CSV, which ``leakwatch analyze`` reads; return how many samples.
 
-    A column more than it needs says which values were estimated. Bytes of a name that are no UTF-8 are written as
-    they are.
+    A column more than it needs says which values were estimated. Names are printable: a line is a sample, always.
     """
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(("time", "series", "value", "estimated"))
     count = 0
+    cells: dict[str, object] = {}
     for ts_ms, (_, _, _, name), value, estimated in samples:
-        rows.writerow((f"{ts_ms // 1000}.{ts_ms % 1000:03}", name, value, int(estimated)))
+        cell = cells.get(name) or cells.setdefault(name, csv_cell(name))
+        rows.writerow((f"{ts_ms // 1000}.{ts_ms % 1000:03}", cell, value, int(estimated)))
         count += 1
     return count
 
 
 def write_jsonl(samples: Iterable[Exported], out: TextIO) -> int:
-    """Write an object a line; return how many. Names are escaped as JSON does it, undecodable bytes as surrogates."""
+    """Write an object a line; return how many. Names are escaped as JSON does it."""
     count = 0
     for ts_ms, (metric, kind, key, name), value, estimated in samples:
         row = {
@@ -45,11 +46,11 @@ def write_jsonl(samples: Iterable[Exported], out: TextIO) -> int:
             "series": name,
             "metric": metric,
             "kind": kind,
-            "target": key,
+            "target": as_text(key),
             "value": value,
             "estimated": estimated,
         }
-        out.write(json.dumps(row, separators=(",", ":")) + "\n")
+        out.write(json_text(row, compact=True))
         count += 1
     return count
 
@@ -66,7 +67,7 @@ def write_parquet(samples: Iterable[Exported], out: BinaryIO) -> int:
     columns: tuple[list[Any], ...] = tuple([] for _ in schema)
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for ts_ms, (metric, kind, key, name), value, estimated in samples:
-            row = (ts_ms, _encodable(name), metric, kind, _encodable(key), value, estimated)
+            row = (ts_ms, as_text(name), metric, kind, as_text(key), value, estimated)
             for column, cell in zip(columns, row, strict=True):
                 column.append(cell)
             count += 1
@@ -81,11 +82,6 @@ def _flush(pa: Any, writer: Any, schema: Any, columns: tuple[list[Any], ...]) ->
     writer.write_table(pa.table(arrays, schema=schema))
     for column in columns:
         column.clear()
-
-
-def _encodable(name: str) -> str:
-    r"""Return a name in which bytes that are no UTF-8 are spelled ``\xNN``: Parquet's strings are UTF-8."""
-    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _pyarrow() -> tuple[Any, Any]:

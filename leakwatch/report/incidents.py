@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from leakwatch import metrics
 from leakwatch.clock import rfc3339
 from leakwatch.errors import IncidentNotFoundError
-from leakwatch.escape import printable
+from leakwatch.escape import json_text, printable
 from leakwatch.incident import IncidentState
 from leakwatch.report import incident_words
 from leakwatch.report.columns import aligned
@@ -185,4 +184,4 @@ def history_json(entry: Entry, events: Sequence[IncidentEvent], now_ms: int) -> 
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+    return json_text(value, indent=1)

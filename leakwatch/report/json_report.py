@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
+from leakwatch.escape import json_text
 from leakwatch.metrics import KERNEL_UNACCOUNTED
 from leakwatch.report import growth_words, incident_words, whose
 from leakwatch.report.json_values import criterion, finite, growth, time, window
@@ -19,7 +19,7 @@ SCHEMA = 1
 
 def render(report: Report) -> str:
     """Return the object as indented JSON."""
-    return json.dumps(as_object(report), indent=1, allow_nan=False) + "\n"
+    return json_text(as_object(report), indent=1)
 
 
 def as_object(report: Report) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.escape import printable
+from leakwatch.escape import as_text, json_text, printable
 from leakwatch.model import SEVERITY, Assessment, Verdict
 from leakwatch.report import words
 from leakwatch.report.columns import WIDEST, aligned, coloured
@@ -63,22 +62,18 @@ def source(file: str | None) -> dict[str, str]:
 
 
 def text(name: str) -> str:
-    """Return a name as JSON carries it: escaped where it is not UTF-8, which strict readers of JSON refuse."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return printable(name)
-    return name
+    """Return a name of a captured file as JSON carries it: escaped where it is not UTF-8."""
+    return name if as_text(name) == name else printable(name)
 
 
 def lines(rows: Iterable[Judged]) -> str:
     """Return one JSON object a line."""
-    return "".join(f"{json.dumps(as_object(row), allow_nan=False)}\n" for row in rows)
+    return "".join(json_text(as_object(row)) for row in rows)
 
 
 def document(rows: Iterable[Judged]) -> str:
     """Return one JSON object with all series."""
-    return json.dumps({"schema": SCHEMA, "series": [as_object(row) for row in rows]}, indent=1, allow_nan=False) + "\n"
+    return json_text({"schema": SCHEMA, "series": [as_object(row) for row in rows]}, indent=1)
 
 
 def table(rows: Sequence[Judged], shown: Collection[Verdict], *, colour: bool = False) -> str:

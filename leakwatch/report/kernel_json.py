@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
+from leakwatch.escape import json_text, printable
 from leakwatch.kernelview import part_changes, sizes
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def render(now: KernelView, then: KernelView | None) -> str:
         "since": None if then is None else _since(now, then),
         "absences": [printable(text) for text in now.absences],
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return json_text(content, indent=1)
 
 
 def _by_size(uses: tuple[Use, ...]) -> list[Use]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
+from leakwatch.escape import json_text, printable
 from leakwatch.memclass import ClassUse, title
 from leakwatch.report.columns import aligned
 from leakwatch.report.growth_words import in_json, short_title
@@ -164,7 +163,7 @@ def as_json(looked: Looked) -> str:
         "classes": _objects(looked.classes),
         "mappings": _objects(looked.mappings),
     }
-    return json.dumps(body, indent=1, allow_nan=False) + "\n"
+    return json_text(body, indent=1)
 
 
 def _objects(lines: Sequence[Line]) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from leakwatch.escape import markdown
 from leakwatch.report import summary, words
 
 if TYPE_CHECKING:
@@ -12,20 +12,16 @@ if TYPE_CHECKING:
 
     from leakwatch.report.build import Report, Row
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&@])")
-_LINK = re.compile(r"\b(https?|ftp|mailto|xmpp)(?=:)|\b(www)(?=\.)", re.IGNORECASE)
-"""What GitHub and others turn into a link without any brackets."""
-
 
 def render(report: Report) -> str:
     """Return the report."""
-    lines = [f"**{_safe(summary.headline(report))}**", ""]
+    lines = [f"**{markdown(summary.headline(report))}**", ""]
     if summary.alarm(report):
-        lines += [f"**{_safe(summary.alarm(report))}**", ""]
+        lines += [f"**{markdown(summary.alarm(report))}**", ""]
     lines += _table(report.loud, report.generated_ms)
     if report.silenced:
         lines += ["", "**Silenced:**", "", *_table(report.silenced, report.generated_ms)]
-    lines += ["", *(f"- {_safe(remark)}" for remark in summary.remarks(report))]
+    lines += ["", *(f"- {markdown(remark)}" for remark in summary.remarks(report))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -46,10 +42,5 @@ def _table(rows: Sequence[Row], now_ms: int) -> list[str]:
             words.lasts(row, now_ms),
             "; ".join(words.more(row, now_ms)),
         )
-        lines.append("| " + " | ".join(_safe(cell) for cell in cells) + " |")
+        lines.append("| " + " | ".join(markdown(cell) for cell in cells) + " |")
     return lines
-
-
-def _safe(text: str) -> str:
-    """Escape what Markdown or the HTML in it would act on: a process may be named like markup."""
-    return _LINK.sub(r"\g<0>\\", _SPECIAL.sub(r"\\\1", text))

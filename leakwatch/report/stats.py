@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
+from leakwatch.escape import json_text, printable
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.words import count, short
 from leakwatch.units import format_bytes
@@ -39,7 +38,7 @@ def as_json(stats: Mapping[str, Any]) -> str:
     """Return the stored statistics as one JSON object: cumulative, seconds of CPU and plain counts."""
     rest = {name: value for name, value in stats.items() if name != "at_ms"}
     body = {"schema": SCHEMA, "at": rfc3339(stats["at_ms"]), **rest}
-    return json.dumps(body, indent=1, allow_nan=False) + "\n"
+    return json_text(body, indent=1)
 
 
 def cpu_share(stats: Mapping[str, Any]) -> float | None:

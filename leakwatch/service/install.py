@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import leakwatch
+from leakwatch import outfile
 from leakwatch.errors import UsageError
 from leakwatch.service.environment import command_path
 from leakwatch.service.systemctl import UNIT, Manager, ServiceManagerError
@@ -129,12 +131,18 @@ def write_config(layout: Layout, say: Callable[[str], None]) -> None:
 def replace_config(layout: Layout, source: Path, say: Callable[[str], None]) -> None:
     """Make a file the service's configuration; the one before it is kept beside it."""
     text = source.read_text("utf-8")
-    if layout.config.exists() and layout.config.read_text("utf-8") != text:
-        old = layout.config.with_name(layout.config.name + ".old")
-        layout.config.replace(old)
+    if layout.config.exists() and (before := layout.config.read_text("utf-8")) != text:
+        old = _free_name(layout.config.with_name(layout.config.name + ".old"))
+        _write(old, before)
         say(f"Kept the configuration so far as {old}")
     _write(layout.config, text)
     say(f"Wrote {layout.config} from {source}")
+
+
+def _free_name(path: Path) -> Path:
+    """Return the path, or with a number behind it where something is there: what was kept before stays kept."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], numbered) if not os.path.lexists(one))
 
 
 def uninstall(layout: Layout, manager: Manager, *, purge: bool, say: Callable[[str], None]) -> None:
@@ -159,12 +167,10 @@ def _start(manager: Manager) -> None:
     try:
         manager.call("restart", UNIT)
     except ServiceManagerError as error:
-        lines = [
+        raise ServiceManagerError(
             "the service does not start; systemd keeps trying unless only you can help. It says:",
-            *(f"    {line}" for line in manager.tail() or [str(error)]),
-            "more: journalctl -u leakwatch -n 30",
-        ]
-        raise ServiceManagerError("\n".join(lines)) from error
+            (*(f"    {line}" for line in manager.tail() or [str(error)]), "more: journalctl -u leakwatch -n 30"),
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:
@@ -172,11 +178,8 @@ def _write(path: Path, text: str) -> None:
     if not path.parent.exists():
         path.parent.mkdir(parents=True)
         path.parent.chmod(0o755)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-        file.write(text)
-    new = Path(file.name)
-    new.chmod(0o644)
-    new.replace(path)
+    with outfile.file(path, replace=True, mode=0o644) as file:
+        file.write(text.encode())
 
 
 def _remove(paths: tuple[Path, ...], say: Callable[[str], None]) -> None:

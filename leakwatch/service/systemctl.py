@@ -20,9 +20,18 @@ _TAIL_OPTIONS = ("--lines=3", "--output=cat", "--quiet", "--no-pager")
 
 
 class ServiceManagerError(LeakwatchError):
-    """There is no systemd, or it did not do what was asked."""
+    """There is no systemd, or it did not do what was asked; ``more`` is what it said, line by line."""
 
     exit_code = EXIT_UNAVAILABLE
+
+    def __init__(self, message: str, more: tuple[str, ...] = ()) -> None:
+        super().__init__("\n".join([message, *more]))
+        self._lines = (message, *more)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What happened, then what systemd said."""
+        return self._lines
 
 
 class Manager(Protocol):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from leakwatch.errors import OutputExistsError, StoreCorruptError, StoreWriteError
+from leakwatch import outfile
+from leakwatch.errors import OutputExistsError, StoreCorruptError
 from leakwatch.store import engine
 from leakwatch.store.driver import PAGE_BYTES
-from leakwatch.store.failures import translated
+from leakwatch.store.failures import result_codes, translated
 from leakwatch.store.lock import StoreLock
 from leakwatch.store.reader import Reader
 from leakwatch.store.sql import database
@@ -18,6 +20,15 @@ from leakwatch.store.sql import database
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+OWN_SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
+"""Behind the store's name: the files that belong to it."""
+_SYSTEM_ERRORS = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+}
 
 
 def back_up(reader: Reader, into: Path, *, force: bool = False) -> int:
@@ -27,42 +38,33 @@ def back_up(reader: Reader, into: Path, *, force: bool = False) -> int:
     is checked and on the disk before it gets its name; it can be read by its owner alone. Raises OutputExistsError,
     StoreWriteError, StoreCorruptError.
     """
-    if into.exists() and not force:
-        raise OutputExistsError(f"{into} is there already; give another name, or --force to replace it")
-    if into.exists() and into.samefile(reader.path):
-        raise OutputExistsError(f"{into} is the store itself; give another name")
-    part = into.with_name(f".{into.name}.part-{os.getpid()}")
-    with _written(part, into):
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with translated(part), contextlib.closing(sqlite3.connect(part)) as copy:
-            with reader.reading() as connection:
-                engine.driver_of(connection).backup(copy)
+    refuse_own_files(reader.path, into)
+    with outfile.path_of(into, replace=force) as part:
+        part.touch(outfile.OWNER_ONLY)
+        part.chmod(outfile.OWNER_ONLY)  # whatever the umask
+        with reader.reading() as store, _as_system_errors(), contextlib.closing(sqlite3.connect(part)) as copy:
+            engine.driver_of(store).backup(copy)
             copy.execute(database.ONE_FILE).fetchall()
         _verify(part)
-        _sync(part)
-        if force:
-            part.replace(into)
-        else:
-            os.link(part, into)  # fails where somebody else was faster, as a rename would not
-            part.unlink()
-        _sync(into.parent)
     return into.stat().st_size
 
 
+def refuse_own_files(store: Path, into: Path) -> None:
+    """Raise OutputExistsError where an output would take the place of the store or of a file that belongs to it."""
+    own = {store.resolve().with_name(store.resolve().name + suffix) for suffix in OWN_SUFFIXES}
+    if into.resolve() in own or (into.exists() and into.samefile(store)):
+        raise OutputExistsError(f"{into} is the store itself; give another name")
+
+
 @contextlib.contextmanager
-def _written(part: Path, into: Path) -> Iterator[None]:
-    """Turn errors of the file system into ours, and leave nothing half done."""
+def _as_system_errors() -> Iterator[None]:
+    """Turn SQLite's errors about the copy's disk into the operating system's; the store's own stay as they are."""
     try:
         yield
-    except FileExistsError:
-        raise OutputExistsError(f"{into} is there already; give another name, or --force to replace it") from None
-    except OSError as error:
-        raise StoreWriteError(
-            f"{into} cannot be written ({error.strerror}); give a place that is writable and has room"
-        ) from error
-    finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            part.with_name(part.name + suffix).unlink(missing_ok=True)
+    except sqlite3.Error as error:
+        if number := _SYSTEM_ERRORS.get(result_codes(error)[1]):
+            raise OSError(number, os.strerror(number)) from error
+        raise
 
 
 def _verify(part: Path) -> None:
@@ -74,14 +76,6 @@ def _verify(part: Path) -> None:
         copy.close()
     if answer != "ok":
         raise StoreCorruptError(f"the copy is damaged ({' '.join(answer.split())}); see: leakwatch db check")
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def vacuum(path: Path) -> tuple[int, int]:

@@ -356,9 +356,10 @@ def test_names_of_any_bytes_are_exported(store: Path, config: Path, tmp_path: Pa
     writer.close()
     out = tmp_path / "out.csv"
     assert main(["db", "export", "--config", str(config), "-o", str(out)]) == 0
-    with out.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+    with out.open(encoding="utf-8", newline="") as lines:
         found = {row["series"]: row["value"] for row in csv.DictReader(lines)}
-    assert found == {'proc/=a\n"b\udcff,[7]': "5", "kernel/MemFree": "1"}
+    assert found == {'proc/=a\\x0a"b\\xff,[7]': "5", "kernel/MemFree": "1"}
+    assert out.read_bytes().count(b"\n") == 1 + len(found)  # a line a sample
     if pytest.importorskip("pyarrow", reason="needs pyarrow, an extra"):
         parquet = tmp_path / "out.parquet"
         assert main(["db", "export", "--config", str(config), "--format", "parquet", "-o", str(parquet)]) == 0
