@@ -80,9 +80,7 @@ def captured(path: str, unit: str | None) -> tuple[list[Capture], str]:
 
     That is said on standard error as well. Raises UsageError and what ``sources.tidy.read_captures`` raises.
     """
-    import sys
-
-    from leakwatch.escape import printable
+    from leakwatch.cli.output import complain
     from leakwatch.sources.scales import ACCEPTED, doubt_of, factor_of
     from leakwatch.sources.tidy import read_captures
 
@@ -92,5 +90,5 @@ def captured(path: str, unit: str | None) -> tuple[list[Capture], str]:
     captures = read_captures(path, factor)
     doubt = doubt_of(captures) if factor is None else ""
     if doubt:
-        print(f"leakwatch: {'stdin' if path == '-' else printable(path)}: {doubt}", file=sys.stderr)
+        complain(f"{'stdin' if path == '-' else path}: {doubt}")
     return captures, doubt
