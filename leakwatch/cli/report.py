@@ -234,6 +234,8 @@ def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms:
         horizon_s=evaluation.get("horizon_s", 0.0),
         windows_s=tuple(evaluation.get("windows_s", ())),
         store_notes=tuple(states.get(STORE_NOTES, ())),
+        every_s=evaluation.get("every_s", 0.0),
+        reading_since_ms=(states.get("reading") or {}).get("since_ms"),
     )
 
 

@@ -92,6 +92,10 @@ class Host:
     windows_s: tuple[int, ...] = ()
     store_notes: Sequence[Mapping[str, Any]] = ()
     """What happened to the store lately, oldest first, see ``store.outage`` and ``keeping``."""
+    every_s: float = 0.0
+    """Between two evaluations, 0 where it is not known."""
+    reading_since_ms: int | None = None
+    """Since when the daemon reads its history back; None when it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,15 @@ class Report:
         """Seconds since the last scrape when nobody seems to sample any more, else None."""
         age_s = (self.generated_ms - self.host.last_scrape_ms) / 1000
         return age_s if age_s > STALE_INTERVALS * self.host.interval_s else None
+
+    @property
+    def unjudged_s(self) -> float | None:
+        """Seconds since the last evaluation when what is sampled is not judged any more, else None."""
+        if self.evaluated_ms is None or self.stale_s is not None:
+            return None
+        age_s = (self.generated_ms - self.evaluated_ms) / 1000
+        limit_s = STALE_INTERVALS * max(self.host.every_s, self.host.interval_s)
+        return age_s if self.host.reading_since_ms is not None or age_s > limit_s > 0 else None
 
 
 def build(

@@ -29,6 +29,8 @@ def as_object(report: Report) -> dict[str, Any]:
         "generated_at": rfc3339(report.generated_ms),
         "evaluated_at": time(report.evaluated_ms),
         "sampling": report.stale_s is None,
+        "judging": report.stale_s is None and report.unjudged_s is None and report.evaluated_ms is not None,
+        "reading_back_since": time(report.host.reading_since_ms),
         "host": _host(report),
         "self": _own(report),
         "counts": dict(report.counts),

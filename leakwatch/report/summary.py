@@ -58,11 +58,21 @@ def _among(report: Report) -> str:
 def alarm(report: Report) -> str:
     """Return what makes the answer worthless unless it is known first, else nothing."""
     if report.stale_s is None:
-        return ""
+        return _unjudged(report)
     return (
         f"Nobody samples: the last scrape is {format_duration(report.stale_s)} old. "
         "Start the daemon (systemctl start leakwatch)."
     )
+
+
+def _unjudged(report: Report) -> str:
+    reading = report.host.reading_since_ms is not None
+    if report.unjudged_s is None:
+        return "History is being read back since the daemon's start: verdicts follow." if reading else ""
+    ago = f"No verdicts for {format_duration(max(0.0, report.unjudged_s))}: what is shown was found before."
+    if reading:
+        return f"{ago} History is being read back since the daemon's start; verdicts follow."
+    return f"{ago} Why, says the daemon's log (journalctl -u leakwatch)."
 
 
 def remarks(report: Report) -> list[str]:

@@ -73,11 +73,26 @@ FINDING_KEYS = {
 }  # fmt: skip
 
 
+def test_verdicts_that_are_not_renewed_are_said_to_be_old() -> None:
+    # GIVEN a daemon that samples and has judged two hours ago, once because it reads its history back
+    failing = report(host=replace(HOST, every_s=300.0), evaluated_ms=NOW_MS - 7_200_000)
+    reading = replace(failing, host=replace(HOST, every_s=300.0, reading_since_ms=NOW_MS - 10_000))
+    for found, why in ((failing, "journalctl -u leakwatch"), (reading, "History is being read back")):
+        # THEN the report begins with that, and a program is told
+        assert "No verdicts for 2 h" in table.render(found).splitlines()[1]
+        assert why in table.render(found)
+        assert strict(json_report.render(found))["judging"] is False
+    # AND an evaluation that is due is no failure
+    due = report(host=replace(HOST, every_s=300.0), evaluated_ms=NOW_MS - 400_000)
+    assert "No verdicts" not in table.render(due)
+    assert strict(json_report.render(due))["judging"] is True
+
+
 def test_the_keys_are_those_of_the_contract() -> None:
     found = strict(json_report.render(report()))
     assert set(found) == {
         "schema", "generated_at", "evaluated_at", "sampling", "host", "self", "counts", "findings", "oom_kills",
-        "absences", "absence_examples", "store_notes",
+        "absences", "absence_examples", "store_notes", "judging", "reading_back_since",
     }  # fmt: skip
     assert found["schema"] == 1
     assert set(found["host"]) == {
