@@ -55,17 +55,22 @@ class Hosted:
 
 def hosted(captures: Sequence[Capture], settings: Settings) -> list[Hosted]:
     """Return every series of one host, in the order given."""
-    told = any(one.name.startswith("kernel/") and one.subject.kind is SubjectKind.KERNEL for one in captures)
+    told = any(_is_of_machine(one) for one in captures)
     out = []
     for capture, interval_s in zip(captures, _intervals_s(captures), strict=True):
         subject, criteria = capture.subject, settings.criteria_for(capture.subject)
         # Where a capture has the kernel's own counters, growth of what the kernel gives back when asked is held against
         # available memory, as the daemon does. Slab caches alone leave nothing but their shape to go by.
-        mild = not subject.grows or (bool(subject.reclaimable) and told)
+        mild = not subject.grows or (bool(subject.reclaimable) and (told or subject.kind is not SubjectKind.SLAB))
         judged = _since_risen(capture, criteria) if subject.count else capture
         sparse = bool(len(_gaps_ms(capture))) and is_sparse(interval_s, settings.windows_s)
         out.append(Hosted(judged, criteria, interval_s, sparse, mild))
     return out
+
+
+def _is_of_machine(one: Capture) -> bool:
+    """Return whether it is one of the machine's own counters, by whatever name."""
+    return one.subject.kind is SubjectKind.KERNEL and not one.name.startswith(("slab/", "vmalloc/"))
 
 
 def interval_s(capture: Capture) -> float:

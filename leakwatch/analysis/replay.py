@@ -22,7 +22,7 @@ from leakwatch.analysis.spans import FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import replay_sparse
 from leakwatch.analysis.state import risen
 from leakwatch.analysis.subject import SubjectKind
-from leakwatch.analysis.verdict import capped, screened, settled
+from leakwatch.analysis.verdict import capped, screened, settled, without_use
 from leakwatch.analysis.walk import Series, walk
 from leakwatch.model import Assessment, Verdict
 
@@ -66,7 +66,7 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
             _walked(series, plan)
             outcomes |= {at: _outcome(host[at].capture, one) for at, one in zip(those, series, strict=True)}
         for at in chunk:
-            milder = _milder(outcomes[at], capped_to_watch=host[at].at_most_watch)
+            milder = _milder(outcomes[at], host[at])
             unit_s = plan_of(settings.windows_s, host[at].interval_s).unit_s
             outcomes[at] = without_alarms_along(milder, captures[at], captures, unit_s)
     return [_noticed(_in_units(outcomes[at], one), one.capture, step_s) for at, one in enumerate(host)]
@@ -94,10 +94,10 @@ def _chunks(captures: Sequence[Capture]) -> Iterator[list[int]]:
         yield chunk
 
 
-def _milder(outcome: Outcome, *, capped_to_watch: bool) -> Outcome:
-    if not capped_to_watch:
-        return outcome
-    return replace(outcome, assessment=capped(outcome.assessment), alerts=())
+def _milder(outcome: Outcome, one: Hosted) -> Outcome:
+    if not one.capture.subject.grows:
+        return replace(outcome, assessment=without_use(outcome.assessment), alerts=())
+    return replace(outcome, assessment=capped(outcome.assessment), alerts=()) if one.at_most_watch else outcome
 
 
 def _lives(host: Sequence[Hosted], settings: Settings) -> list[Lives]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from leakwatch import metrics
+from leakwatch.analysis.fieldnames import Role, field_of, may_be_known, role_by_words, role_of
+from leakwatch.model import TargetKind
 from leakwatch.slabnames import gives_back
 
 
@@ -66,19 +68,9 @@ _SLAB_PREFIXES = ("slab/", "kernel/slab:")
 _TWIN = re.compile(r"@[0-9]+#[0-9]+$")
 """A further cache of one name and size: the number is part of its key, see ``procfs.slabinfo``."""
 
-_GIVEN_BACK = frozenset({
-    "Active(file)", "Buffers", "Cached", "Inactive(file)", "KReclaimable", "SReclaimable", "SwapCached",
-})  # fmt: skip
-"""Fields of meminfo that count what the kernel takes back when it needs memory (Documentation/filesystems/proc.rst)."""
 _SLAB_TOTALS = frozenset({"SReclaimable", "SUnreclaim", "Slab"})
-_NO_USE = frozenset({
-    "CmaFree", "CmaTotal", "CommitLimit", "HighFree", "HighTotal", "HugePages_Free", "HugePages_Rsvd",
-    "HugePages_Surp", "HugePages_Total", "Hugepagesize", "LowFree", "LowTotal", "MemAvailable", "MemFree", "MemTotal",
-    "SwapFree", "SwapTotal", "VmallocChunk", "VmallocTotal", "dying_cgroups", "free_on_cpu_lists", "sockets",
-    "unaccounted_uncertainty",
-})  # fmt: skip
-_NO_USE_PREFIX = "DirectMap"
-"""How the kernel maps all of RAM for itself: DirectMap4k grows as huge mappings are split, and takes no memory."""
+_FAMILIES = tuple(f"{kind}/" for kind in TargetKind)
+"""How the names of leakwatch's own series begin: no name of another program is looked for in them."""
 
 
 def subject_of(name: str) -> Subject:
@@ -108,12 +100,18 @@ def _of_kernel(bare: str, service: str, lifetime: int) -> Subject:
             return Subject(SubjectKind.SLAB, service, lifetime, field, reclaimable=gives_back(field), grows=True)
     family, slash, field = bare.partition("/")
     if slash and family in ("kernel", "slab"):
-        grows = field not in _NO_USE and not field.startswith(_NO_USE_PREFIX)
-        return Subject(SubjectKind.KERNEL, service, lifetime, field, reclaimable=_given_back(field), grows=grows)
+        return _of_role(SubjectKind.KERNEL, service, lifetime, field, role_of(field))
     if slash and family == "vmalloc":
         return Subject(SubjectKind.KERNEL, service, lifetime, field, reclaimable=None, grows=True)
-    return Subject(SubjectKind.OTHER, service, lifetime, "", reclaimable=None, grows=True)
+    if bare.startswith(_FAMILIES) or not may_be_known(bare):
+        return Subject(SubjectKind.OTHER, service, lifetime, "", reclaimable=None, grows=True)
+    foreign = field_of(bare)
+    if foreign:
+        return _of_role(SubjectKind.KERNEL, service, lifetime, foreign, role_of(foreign))
+    return _of_role(SubjectKind.OTHER, service, lifetime, "", role_by_words(bare))
 
 
-def _given_back(field: str) -> bool | None:
-    return True if field in _GIVEN_BACK else False if field == "SUnreclaim" else None
+def _of_role(kind: SubjectKind, service: str, lifetime: int, field: str, role: Role) -> Subject:
+    reclaimable = True if role is Role.GIVEN_BACK else False if field == "SUnreclaim" else None
+    grows = role in (Role.USE, Role.GIVEN_BACK)
+    return Subject(kind, service, lifetime, field, reclaimable=reclaimable, grows=grows)

@@ -152,6 +152,13 @@ def capped(found: Assessment) -> Assessment:
     return replace(found, verdict=Verdict.WATCH, reason=reason)
 
 
+def without_use(found: Assessment) -> Assessment:
+    """Return the assessment of what takes no memory as it rises, such as free memory: neither `leak` nor `watch`."""
+    if found.verdict not in (Verdict.LEAK, Verdict.WATCH):
+        return found
+    return replace(found, verdict=Verdict.OK, reason="rises, but takes no memory: it is what is free, or a total")
+
+
 def _leak(climb: Climb, answer: Answer | None, current_bytes: int) -> Assessment:
     alarm = climb.alarm
     assert alarm is not None

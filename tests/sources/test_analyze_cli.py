@@ -123,6 +123,20 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "No such file" in capsys.readouterr().err
 
 
+def test_free_memory_that_rises_is_no_leak_by_whatever_name(capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path(__file__).parents[1] / "data/captures/available-rises.csv"
+    assert main(["analyze", "--format", "jsonl", str(file)]) == 0
+    found = {one["series"]: one for one in map(json.loads, capsys.readouterr().out.splitlines())}
+    verdicts = {name: one["verdict"] for name, one in found.items()}
+    free = ["node_memory_MemAvailable_bytes", "MemAvailable", "kernel/MemAvailable"]
+    assert [verdicts[name] for name in free] == ["ok"] * 3
+    assert "takes no memory" in found["MemAvailable"]["reason"]
+    assert [name for name, verdict in verdicts.items() if verdict == "leak"] == ["node_memory_SUnreclaim_bytes"]
+    assert main(["backtest", "--format", "jsonl", str(file)]) == 0
+    alarmed = {one["series"] for one in map(json.loads, capsys.readouterr().out.splitlines()) if one["alerts"]}
+    assert alarmed == {"node_memory_SUnreclaim_bytes"}
+
+
 def test_names_that_are_not_text_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "odd.csv"
     path.write_bytes(b"time,series,value\n1,a\xff\x1b[31m,5\n")

@@ -109,6 +109,74 @@ def test_the_kernels_fields(name: str, field: str, reclaimable: bool | None, gro
     assert subject_of(name) == Subject(KERNEL, name, 0, field, reclaimable=reclaimable, grows=grows)
 
 
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [
+        (
+            "MemAvailable",
+            "MemAvailable memavailable node_memory_MemAvailable_bytes node_memory_MemAvailable mem_available",
+        ),
+        ("MemAvailable", "mem_available_percent system.mem.usable lxc/web/memory.available meminfo.MemAvailable"),
+        ("MemAvailable", 'host:9100/node_memory_MemAvailable_bytes node_memory_MemAvailable_bytes{instance="a:1"}'),
+        ("MemFree", "MemFree node_memory_MemFree_bytes mem_free memory-free system.mem.free"),
+        ("SwapFree", "SwapFree node_memory_SwapFree_bytes swap_free swap-free"),
+        ("DirectMap4k", "node_memory_DirectMap4k_bytes"),
+        ("HugePages_Free", "node_memory_HugePages_Free"),
+        ("MemTotal", "node_memory_MemTotal_bytes mem_total"),
+    ],
+)
+def test_what_others_call_free_memory_and_totals(field: str, names: str) -> None:
+    assert {name: subject_of(name).field for name in names.split()} == dict.fromkeys(names.split(), field)
+    assert not any(subject_of(name).grows for name in names.split())
+
+
+@pytest.mark.parametrize(
+    ("field", "reclaimable", "names"),
+    [
+        ("Cached", True, "Cached node_memory_Cached_bytes mem_cached memory-cached system.mem.cached"),
+        ("Buffers", True, "node_memory_Buffers_bytes mem_buffered"),
+        ("Active(file)", True, "node_memory_Active_file_bytes"),
+        ("SReclaimable", True, "node_memory_SReclaimable_bytes mem_sreclaimable memory-slab_recl"),
+        ("SUnreclaim", False, "SUnreclaim node_memory_SUnreclaim_bytes mem_sunreclaim memory-slab_unrecl"),
+        ("Slab", None, "node_memory_Slab_bytes mem_slab"),
+        ("Shmem", None, "node_memory_Shmem_bytes mem_shared"),
+    ],
+)
+def test_what_others_call_the_fields_that_are_used(field: str, reclaimable: bool | None, names: str) -> None:
+    for name in names.split():
+        assert subject_of(name) == Subject(KERNEL, name, 0, field, reclaimable=reclaimable, grows=True)
+
+
+FREE_WORDS = """available_percent|windows_memory_available_bytes|\\Memory\\Available MBytes|vm.memory.size[pavailable]
+system.swap.size[,free]|system_memory_usage_bytes{state="free"}|netdata_system_ram_MiB_average{dimension="free"}
+jvm free heap|heap_free|freeMemory|FreeableMemory|free|available|kbmemfree|kbavail|memAvailReal
+cgroup headroom|container_memory_available_bytes|esp_free_heap|MemFree host7|free_mem|system.linux.memory.available"""
+
+
+@pytest.mark.parametrize("name", FREE_WORDS.replace("\n", "|").split("|"))
+def test_what_is_free_is_known_by_its_words(name: str) -> None:
+    assert not subject_of(name).grows
+
+
+@pytest.mark.parametrize(
+    "name", ["memCached", "page_cache", "container_memory_cache", "kbcached", "cached", "buff/cache"]
+)
+def test_what_is_given_back_is_known_by_its_words(name: str) -> None:
+    assert subject_of(name).reclaimable
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["memcached", "redis_cache_bytes", "cache", "free-tier-api", "freeradius", "freeIPA", "unavailable",
+     "not available", "memory_unavailable", "mem_used", "app/heap_used", 'system_memory_usage_bytes{state="used"}',
+     "proc/free[1]", "group/free", "kernel/unavailable", "container_memory_usage_bytes"],
+)  # fmt: skip
+def test_what_only_sounds_like_it_is_judged(name: str) -> None:
+    found = subject_of(name)
+    assert found.grows
+    assert not found.reclaimable
+
+
 @given(st.text())
 def test_any_text_is_a_name(name: str) -> None:
     found = subject_of(name)
