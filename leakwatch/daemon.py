@@ -39,6 +39,7 @@ from leakwatch.readback import READING, ReadBack
 from leakwatch.scan import Scan
 from leakwatch.schedule import Schedule
 from leakwatch.units import format_duration
+from leakwatch.unseen import UnseenLog
 from leakwatch.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Daemon:
         self._boot_id = boot_id = procfs.boot_id()
         self._scraper = Scraper(procfs, boot_id, config.sampling, look_every_s)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
+        self._unseen = UnseenLog()
         self._limits, self._aliases = ProcLimits(procfs), slab_aliases_of(procfs)
         self._evidence = EvidenceKeeper(config, proc_root)
         self._keeper = StoreKeeper(store, self._clock, config.sampling.interval_s)
@@ -201,7 +203,9 @@ class Daemon:
             generation = self._keeper.generation
             reading = {READING: self._past.reading}
             news = reading if reading != self._told else {}
-            stored = self._keeper.write_scrape(scrape, blocks, {STATS: stats, **whose, **news})
+            stored = self._keeper.write_scrape(
+                scrape, blocks, {STATS: stats, **whose, **news, **self._unseen.take(scrape)}
+            )
             self._told = reading if stored else {}
             if not stored or generation != self._keeper.generation:
                 self._ownership.forget_stored()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakwatch.clock import rfc3339
@@ -19,12 +18,14 @@ from leakwatch.errors import (
 )
 from leakwatch.escape import printable
 from leakwatch.model import Absence, AbsenceReason
+from leakwatch.procfs.hidepid import effective_capabilities, hidepid, proc_options
 from leakwatch.service.systemctl import UNIT, ServiceManagerError, Systemctl
 from leakwatch.store.location import reader_paths, writer_path
 from leakwatch.store.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from leakwatch.procfs.root import ProcFS
 
@@ -32,8 +33,6 @@ READ = "CAP_DAC_READ_SEARCH"
 PTRACE = "CAP_SYS_PTRACE"
 CAPABILITIES = {2: READ, 19: PTRACE}
 """Bits of CapEff (capability.h)."""
-HIDEPID = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
-"""Names of the older numbers (proc(5))."""
 
 
 class Line(NamedTuple):
@@ -64,11 +63,7 @@ def diagnose(procfs: ProcFS, config_file: str | None, held: frozenset[str]) -> I
 
 def held_capabilities() -> frozenset[str]:
     """Return which of the two capabilities this process has in effect."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    effective = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0)
+    effective = effective_capabilities("/proc")
     return frozenset(name for bit, name in CAPABILITIES.items() if effective >> bit & 1)
 
 
@@ -88,10 +83,9 @@ def _system(procfs: ProcFS, held: frozenset[str]) -> Iterator[Line]:
 
 def _mount_options(held: frozenset[str]) -> Iterator[Line]:
     """Say what the way /proc is mounted hides."""
-    options = _proc_options()
-    hidden = options.get("hidepid", "off")
-    hidden = HIDEPID.get(hidden, hidden)
-    if hidden not in ("off", "0"):
+    options = proc_options("/proc")
+    hidden = hidepid(options)
+    if hidden:
         group = f" or group {options['gid']}" if "gid" in options else ""
         state = "ok" if PTRACE in held else "partly"
         yield Line(state, f"/proc is mounted with hidepid={hidden}: it takes {PTRACE}{group} to see others' processes")
@@ -101,31 +95,19 @@ def _mount_options(held: frozenset[str]) -> Iterator[Line]:
         yield Line("missing", "/proc is mounted with subset=pid: nothing but processes can be seen; mount it without")
 
 
-def _proc_options() -> dict[str, str]:
-    """Return the mount options of /proc; those without a value have an empty one."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    found: dict[str, str] = {}
-    for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        if before.split()[4:5] == ["/proc"] and after.startswith("proc "):
-            # Of several mounts over one another the last is the one we see.
-            found = {name: value for name, _, value in (o.partition("=") for o in after.split()[-1].split(","))}
-    return found
-
-
 def _processes(procfs: ProcFS, pids: Iterable[int], held: frozenset[str]) -> Iterator[Line]:
     memory: Counter[AbsenceReason] = Counter()
     files: Counter[AbsenceReason] = Counter()
     refused: list[int] = []
+    silent: list[int] = []
     for pid in pids:
         use = procfs.memory(pid)
         if isinstance(use, Absence):
             memory[use.reason] += 1
             if use.reason is AbsenceReason.DENIED:
                 refused.append(pid)
+            elif use.reason is AbsenceReason.NO_ANSWER:
+                silent.append(pid)
             continue
         memory[AbsenceReason.SKIPPED] += 1  # stands for those that were read
         fds = procfs.fd_count(pid)
@@ -137,6 +119,9 @@ def _processes(procfs: ProcFS, pids: Iterable[int], held: frozenset[str]) -> Ite
     )
     if refused:
         yield _refused(procfs, refused, held)
+    if silent:
+        yield Line("partly", f"does not answer, its memory map is locked: {_named(procfs, silent)}")
+        yield Line("", f"what it waits for: sudo cat /proc/{silent[0]}/task/*/stack")
     if memory[AbsenceReason.NO_ADDRESS_SPACE]:
         threads = memory[AbsenceReason.NO_ADDRESS_SPACE]
         yield Line("info", f"{threads} kernel threads and zombies have no memory of their own")
@@ -144,14 +129,17 @@ def _processes(procfs: ProcFS, pids: Iterable[int], held: frozenset[str]) -> Ite
 
 
 def _refused(procfs: ProcFS, pids: list[int], held: frozenset[str]) -> Line:
-    named = []
-    for pid in pids[:3]:
-        stat = procfs.stat(pid)
-        named.append(f"{pid} ({'?' if isinstance(stat, Absence) else printable(stat.comm)})")
-    text = f"refused: {len(pids)}, such as {', '.join(named)}; "
+    text = f"refused: {_named(procfs, pids)}; "
     if PTRACE in held:
         return Line("", f"{text}a security module or their own settings protect them even from {PTRACE}")
     return Line("", f"{text}judged by their anonymous memory instead; needs {PTRACE}", frozenset({PTRACE}))
+
+
+def _named(procfs: ProcFS, pids: list[int]) -> str:
+    """Return how many these are, with the names of the first."""
+    stats = ((pid, procfs.stat(pid)) for pid in pids[:3])
+    named = (f"{pid} ({'?' if isinstance(stat, Absence) else printable(stat.comm)})" for pid, stat in stats)
+    return f"{len(pids)}, such as {', '.join(named)}"
 
 
 def _open_files(read: int, denied: int, held: frozenset[str]) -> Line:

@@ -218,6 +218,8 @@ class Scrape:
     unreadable: tuple[Target, ...] = ()
     """Processes that were to be read fully for a suspicion and are too large even for that: estimates must do."""
     unanswered: tuple[Unanswered, ...] = ()
+    hidepid: str = ""
+    """How /proc is mounted where that hides other users' processes from us."""
     owners: Mapping[Target, Owner] | None = None
     """Of every service, None where they were not looked at."""
     oom_kills: tuple[OomKill, ...] = ()

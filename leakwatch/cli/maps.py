@@ -23,7 +23,8 @@ examples:
 calls USS + swap. No daemon is needed. Others' processes take CAP_SYS_PTRACE. It holds the process's memory lock as
 long as reading /proc/PID/smaps does: some 15 ms a GiB, and 4 us a mapping.
 
-exit codes: 0 done   67 no such process, or none with memory   69 /proc unreadable   77 it may not be looked into
+exit codes: 0 done   67 no such process, or none with memory   69 /proc unreadable, or the process hangs and does not
+answer   77 it may not be looked into
 """
 
 
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
 def _look(procfs: ProcFS, pid: int) -> tuple[int, Mapped]:
     """Return when the process began, and its mappings. Raises the errors the exit codes are of."""
     from leakwatch.errors import FindingNotFoundError, PermissionNeededError, ProcUnavailableError
+    from leakwatch.escape import printable
     from leakwatch.model import Absence, AbsenceReason
 
     procfs.pids()  # a tree that is none is told as such
@@ -86,6 +88,9 @@ def _look(procfs: ProcFS, pid: int) -> tuple[int, Mapped]:
         return stat.start_ticks, found
     if found.reason is AbsenceReason.DENIED:
         raise PermissionNeededError(f"maps: {found.detail}; needs CAP_SYS_PTRACE: run it with sudo")
+    if found.reason is AbsenceReason.NO_ANSWER:
+        waits = f"its memory map is locked; what it waits for: sudo cat /proc/{pid}/task/*/stack"
+        raise ProcUnavailableError(f"maps: process {pid} ({printable(stat.comm)}) does not answer: {waits}")
     if found.reason is AbsenceReason.GONE:
         raise FindingNotFoundError(f"maps: process {pid} has ended")
     if found.reason is AbsenceReason.NO_ADDRESS_SPACE:

@@ -211,8 +211,9 @@ def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms:
 
     from leakwatch.report.build import Host
     from leakwatch.store.records import STORE_NOTES
+    from leakwatch.unseen import unseen_of
 
-    evaluation = states.get("evaluation", {})
+    evaluation, unseen = states.get("evaluation", {}), unseen_of(states)
     collectors = reader.collectors(last.id)
     absences: Counter[AbsenceReason] = Counter()
     for collector in collectors.values():
@@ -236,6 +237,8 @@ def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms:
         store_notes=tuple(states.get(STORE_NOTES, ())),
         every_s=evaluation.get("every_s", 0.0),
         reading_since_ms=(states.get("reading") or {}).get("since_ms"),
+        hung=tuple((one.pid, one.name, one.since_ms) for one in unseen.hung),
+        hidepid=unseen.hidepid,
     )
 
 

@@ -18,6 +18,7 @@ from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.tmpfs import Tmpfs
 from leakwatch.model import Scrape
+from leakwatch.procfs.hidepid import hides_from_us
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,6 +52,7 @@ class Scraper:
         self._tmpfs = Tmpfs(procfs, sampling)
         self._slow_every = sampling.slow_every
         self._round = 0
+        self._hidepid = ""
 
     @property
     def spent(self) -> Spent:
@@ -71,6 +73,8 @@ class Scraper:
         callers: dict[str, int] | None = None
         slow = self._round % self._slow_every == 0
         self._round += 1
+        if slow:  # it may be mounted anew
+            self._hidepid = hides_from_us(self._procfs.root)
 
         def vmalloc(gathered: Gathered) -> None:
             nonlocal callers
@@ -105,6 +109,7 @@ class Scraper:
             oom_kills=tuple(kill for gathered, _ in runs for kill in gathered.oom_kills),
             largest={metric: named for gathered, _ in runs for metric, named in gathered.largest.items()},
             thread_names={target: names for gathered, _ in runs for target, names in gathered.thread_names.items()},
+            hidepid=self._hidepid,
             unanswered=tuple(one for gathered, _ in runs for one in gathered.unanswered),
             unreadable=tuple(target for gathered, _ in runs for target in gathered.unreadable),
         )

@@ -56,7 +56,6 @@ def collect(procfs: ProcFS, subject: Subject, *, max_stall_s: float | None) -> I
 
 
 def _of_process(procfs: ProcFS, pid: int, max_stall_s: float | None) -> Iterator[Entry]:
-    base = f"{procfs.root}/{pid}"
     stall_s = _stall_s(procfs, pid)
     skipped = (
         f"left out: it would make the process wait {1000 * stall_s:.0f} ms, longer than [sampling] max_stall; "
@@ -68,13 +67,13 @@ def _of_process(procfs: ProcFS, pid: int, max_stall_s: float | None) -> Iterator
         if skipped and name == "smaps_rollup":
             yield Entry(f"{name}.txt", about, None, skipped)
         else:
-            yield _read(f"{base}/{name}", f"{name}.txt", about)
+            yield _asked(procfs, pid, name, (f"{name}.txt", about))
     smaps = ("smaps.txt", "every mapping of the process with its memory")
     table = ("mappings.tsv", "the same, a line a file or kind of mapping, the largest private memory first")
     if skipped:
         yield from (Entry(*smaps, None, skipped), Entry(*table, None, skipped))
         return
-    whole = _read(f"{base}/smaps", *smaps, bound=False)
+    whole = _asked(procfs, pid, "smaps", smaps, bound=False)
     if whole.data is None:
         yield from (whole, Entry(*table, None, whole.note))
         return
@@ -89,6 +88,11 @@ def _stall_s(procfs: ProcFS, pid: int) -> float:
     status = procfs.status(pid)
     rss = 0 if isinstance(status, Absence) else status.vm_rss_bytes or 0
     return STALL_S_PER_GIB * rss / (1 << 30)
+
+
+def _asked(procfs: ProcFS, pid: int, name: str, entry: tuple[str, str], *, bound: bool = True) -> Entry:
+    found = procfs.answers.ask(pid, lambda: _read(f"{procfs.root}/{pid}/{name}", *entry, bound=bound))
+    return Entry(*entry, None, found.detail) if isinstance(found, Absence) else found
 
 
 def _read(path: str, name: str, about: str, *, bound: bool = True) -> Entry:

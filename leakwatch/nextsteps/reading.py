@@ -33,11 +33,15 @@ def read_traces(procfs: ProcFS, pid: int, *, deep: bool = True) -> Traces | None
         return None
     base = f"{procfs.root}/{pid}"
     unread: list[str] = []
-    exe, arguments = procfs.exe(pid), procfs.cmdline(pid)
+    arguments, exe = procfs.program(pid)
     if isinstance(exe, Absence):
         unread.append(exe.detail)
-    maps = _bytes(f"{base}/maps", MOST_MAPS, unread)
+    maps = _asked(procfs, pid, "maps", MOST_MAPS, unread)
+    environment = _asked(procfs, pid, "environ", MOST_ENVIRONMENT, unread)
     status = _bytes(f"{base}/status", 1 << 16, unread)
+    stuck = procfs.answers.waits(pid)
+    if stuck:
+        unread.append(f"{base}: a thread of it waits in the kernel, so its files are not touched")
     caught, inner, found = _CAUGHT.search(status), _INNER.search(status), procfs.status(pid)
     innermost = int(inner[1].split()[-1]) if inner else pid
     return Traces(
@@ -47,15 +51,26 @@ def read_traces(procfs: ProcFS, pid: int, *, deep: bool = True) -> Traces | None
         arguments=() if isinstance(arguments, Absence) else procfs.shown(arguments),
         directory=_link(f"{base}/cwd"),
         mapped=mapped_files.parse(maps),
-        elf=_elf(f"{base}/exe", deep=deep),
-        environment=_environment(_bytes(f"{base}/environ", MOST_ENVIRONMENT, unread)),
+        elf=None if stuck else _elf(f"{base}/exe", deep=deep),
+        environment=_environment(environment),
         caught=_signals(int(caught[1], 16)) if caught else None,
         uid=None if isinstance(found, Absence) else found.uid,
         inner_pid=None if innermost == pid else innermost,
-        contained=_differs(_link(f"{base}/ns/mnt"), _link(f"{procfs.root}/self/ns/mnt")) and _other_root(base),
+        contained=_differs(_link(f"{base}/ns/mnt"), _link(f"{procfs.root}/self/ns/mnt"))
+        and (stuck or _other_root(base)),
         ports=listening(base) if deep else (),
+        stuck=stuck,
         unread=tuple(unread),
     )
+
+
+def _asked(procfs: ProcFS, pid: int, name: str, limit: int, unread: list[str]) -> bytes:
+    """Return a file that takes the process's mmap lock."""
+    found = procfs.answers.ask(pid, lambda: _bytes(f"{procfs.root}/{pid}/{name}", limit, unread))
+    if isinstance(found, Absence):
+        unread.append(found.detail)
+        return b""
+    return found
 
 
 def _bytes(path: str, limit: int, unread: list[str]) -> bytes:

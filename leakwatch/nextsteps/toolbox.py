@@ -64,6 +64,8 @@ def _beside(traces: Traces, runtime: Runtime, find: Callable[[str], str]) -> dic
     """Return the tools that must be of the process's own version: those in its own file system come first."""
     root = f"/proc/{traces.pid}/root"
     exe = traces.exe.removesuffix(" (deleted)")
+    if traces.stuck:
+        return {}
     if runtime.kind is Kind.JVM:
         # .../bin/java, or .../lib/server/libjvm.so of a program that starts a JVM inside itself
         homes = (posixpath.dirname(posixpath.dirname(exe)), runtime.where.partition("/lib/")[0])

@@ -54,6 +54,8 @@ class Traces:
     """Whether it sees another file system than we do: it runs in a container."""
     ports: tuple[int, ...] = ()
     """TCP ports it listens on."""
+    stuck: bool = False
+    """Whether a thread of it waits in the kernel: none of its files was touched, as their server may not answer."""
     unread: tuple[str, ...] = ()
 
     @property

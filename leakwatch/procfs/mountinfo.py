@@ -6,6 +6,7 @@ Spaces, tabs, newlines and backslashes in paths are written as ``\040`` and so o
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -47,6 +48,21 @@ class Mount:
 def parse(data: bytes) -> tuple[Mount, ...]:
     """Return the mounts, in the order in which they were made; raises MalformedError."""
     return tuple(_mount(line) for line in data.split(b"\n") if line)
+
+
+def mount_options(data: bytes, path: str, kind: str) -> dict[str, str]:
+    """Return the options of the file system of this kind that is mounted at a path.
+
+    Those without a value have an empty one. Of several mounts over one another the last is seen. Never raises.
+    """
+    found: dict[str, str] = {}
+    for line in data.split(b"\n"):
+        before, _, after = line.partition(b" - ")
+        where, what = before.split(b" ")[4:5], after.split(b" ")
+        if where == [os.fsencode(path)] and what[0] == kind.encode():
+            pairs = (option.partition("=") for option in text(what[-1]).split(","))
+            found = {name: value for name, _, value in pairs}
+    return found
 
 
 def _mount(line: bytes) -> Mount:

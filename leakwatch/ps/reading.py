@@ -43,6 +43,8 @@ class Reading:
     held: list[Held] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
     """Pid and name of those the kernel shows only to somebody with more privileges."""
+    silent: list[tuple[int, str]] = field(default_factory=list)
+    """Those that hang with their memory map locked."""
     failed: list[str] = field(default_factory=list)
     """Files, and what was wrong with each."""
 
@@ -71,6 +73,11 @@ def _read_one(found: Reading, procfs: ProcFS, stat: PidStat, wanted: Wanted) -> 
         return
     words = () if isinstance(args, Absence) else args
     user = username(uid)
+    if isinstance(args, Absence) and args.reason is AbsenceReason.NO_ANSWER:
+        # Its command line is not known, so nothing says that it is not meant.
+        if not _left_out(wanted.user, user):
+            _note(found, procfs, pid, name, args)
+        return
     if _left_out(wanted.process, name, as_text(" ".join(words)) or f"[{name}]") or _left_out(wanted.user, user):
         return
     named = _by_name(procfs, pid) if wanted.by_mapping or wanted.mapping else {}
@@ -121,6 +128,8 @@ def _totals(procfs: ProcFS, stat: PidStat) -> Sums | Absence:
 def _note(found: Reading, procfs: ProcFS, pid: int, name: str, absence: Absence) -> None:
     if absence.reason is AbsenceReason.DENIED:
         found.refused.append((pid, name))
+    elif absence.reason is AbsenceReason.NO_ANSWER:
+        found.silent.append((pid, name))
     elif absence.reason in (AbsenceReason.MALFORMED, AbsenceReason.UNSUPPORTED) and _lives(procfs, pid):
         found.failed.append(absence.detail)
 

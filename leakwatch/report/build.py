@@ -96,6 +96,10 @@ class Host:
     """Between two evaluations, 0 where it is not known."""
     reading_since_ms: int | None = None
     """Since when the daemon reads its history back; None when it does not."""
+    hung: tuple[tuple[int, str, int], ...] = ()
+    """Pid and name of the processes that do not answer, and since when."""
+    hidepid: str = ""
+    """How /proc is mounted where that hides other users' processes from the daemon."""
 
 
 @dataclass(frozen=True, slots=True)

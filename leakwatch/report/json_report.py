@@ -78,6 +78,8 @@ def _host(report: Report) -> dict[str, Any]:
         "scrapes_missed": host.missed,
         "suspended_s": host.suspended_ms / 1000,
         "clock_stepped_s": host.clock_stepped_ms / 1000,
+        "not_answering": [{"pid": pid, "name": name, "since": time(since_ms)} for pid, name, since_ms in host.hung],
+        "hidepid": host.hidepid or None,
     }
 
 

@@ -9,17 +9,21 @@ from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
 from leakwatch.model import AbsenceReason, Verdict
 from leakwatch.report import whose
+from leakwatch.report.incident_words import minute
 from leakwatch.report.words import count
 from leakwatch.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakwatch.report.build import Report, Row
+    from leakwatch.report.build import Host, Report, Row
 
 _DAY_MS = 86_400_000
-_LEFT_OUT = {AbsenceReason.NO_ADDRESS_SPACE, AbsenceReason.GONE}
-"""Nothing is lost by these: kernel threads and zombies have no memory, and processes end."""
+_LEFT_OUT = {AbsenceReason.NO_ADDRESS_SPACE, AbsenceReason.GONE, AbsenceReason.NO_ANSWER}
+"""Nothing is lost by the first two: kernel threads and zombies have no memory, and processes end. The third has a line
+of its own."""
+_NAMED = 5
+"""Processes that do not answer, by name."""
 _CAUSE = {
     AbsenceReason.DENIED: "refused by the kernel",
     AbsenceReason.UNSUPPORTED: "not offered by this kernel",
@@ -52,7 +56,8 @@ def _among(report: Report) -> str:
     if not parts:
         return "and nothing could be read"
     *head, last = parts
-    return f"among {', '.join(head)} and {last}" if head else f"among {last}"
+    unseen = "; other users' processes are hidden" if report.host.hidepid else ""
+    return (f"among {', '.join(head)} and {last}" if head else f"among {last}") + unseen
 
 
 def alarm(report: Report) -> str:
@@ -77,7 +82,7 @@ def _unjudged(report: Report) -> str:
 
 def remarks(report: Report) -> list[str]:
     """Return what limits the answer: what is not shown, too little data, what could not be read and why."""
-    lines = _hidden(report)
+    lines = _unseen(report.host) + _hidden(report)
     learning = report.counts.get(Verdict.LEARNING, 0)
     if learning and report.host.windows_s:
         half = format_duration(min(report.host.windows_s) / 2)
@@ -89,6 +94,27 @@ def remarks(report: Report) -> list[str]:
         lines.append("Why, test by test, and what would change it: leakwatch explain ID")
     if any(row.next_step for row in report.rows):
         lines.append("What to do next, with costs and risks: leakwatch explain ID --next")
+    return lines
+
+
+def _unseen(host: Host) -> list[str]:
+    """Return what cannot be judged at all: nobody must take it for healthy."""
+    lines = []
+    number = max(len(host.hung), host.absences.get(AbsenceReason.NO_ANSWER, 0))
+    if number:
+        they = "1 process does" if number == 1 else f"{number} processes do"
+        named = [f"{pid} {printable(name)} since {minute(since_ms)}" for pid, name, since_ms in host.hung[:_NAMED]]
+        lines.append(
+            f"{they} not answer{': ' if named else ''}{', '.join(named)}{', …' if number > len(named) > 0 else ''}."
+        )
+        lines.append("Memory that is locked cannot be read: its values are estimates, or missing.")
+    if host.hung:
+        lines.append(f"What the first waits for: sudo cat /proc/{host.hung[0][0]}/task/*/stack")
+    if host.hidepid:
+        lines.append(
+            f"/proc is mounted with hidepid={host.hidepid}: nobody knows how many processes of other users there are, "
+            "and none of them is judged. The daemon needs CAP_SYS_PTRACE (leakwatch doctor)."
+        )
     return lines
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,10 @@ from report_findings import ALL, HOST, HOUR_MS, MIB, NOW_MS, ROWS, finding, of_o
 from leakwatch.clock import rfc3339
 from leakwatch.errors import UsageError
 from leakwatch.escape import printable
-from leakwatch.model import Criterion, Verdict
+from leakwatch.model import AbsenceReason, Criterion, Verdict
 from leakwatch.report import csv_report, json_report, markdown, summary, table
-from leakwatch.report.build import Filters, Own, Row
+from leakwatch.report.build import Filters, Own, Report, Row
+from leakwatch.report.incident_words import minute
 
 HOSTILE = [
     "two\nlines", "two\r\nlines", "\x1b[2J\x1b]0;title\x07", "<script>alert(1)</script>", "<img src=x onerror=a()>",
@@ -98,7 +100,7 @@ def test_the_keys_are_those_of_the_contract() -> None:
     assert set(found["host"]) == {
         "last_scrape_at", "interval_s", "windows_s", "processes_read", "slab_caches_read", "vmalloc_callers_read",
         "meminfo_fields_read", "mem_total_bytes", "mem_available_bytes", "unaccounted_bytes", "scrapes",
-        "scrapes_missed", "suspended_s", "clock_stepped_s",
+        "scrapes_missed", "suspended_s", "clock_stepped_s", "not_answering", "hidepid",
     }  # fmt: skip
     assert found["absences"] == {"denied": 3, "no_address_space": 101, "unsupported": 1}
     for one in found["findings"]:
@@ -311,3 +313,34 @@ def test_what_happened_to_the_store_is_said_for_a_day() -> None:
     assert strict(json_report.render(found))["store_notes"][1] == {
         "at": at, "what": "outage", "lasted_s": 1200.4, "kept": 1195, "dropped": 5, "why": "disk full",
     }  # fmt: skip
+
+
+def unseen(**more: Any) -> Report:
+    return replace(report(), host=replace(HOST, **more))
+
+
+def test_processes_that_do_not_answer_are_said_first_with_their_names_and_since_when() -> None:
+    hung = tuple((pid, f"db\x1b{pid}", NOW_MS - HOUR_MS) for pid in range(800, 807))
+    found = unseen(hung=hung, absences={AbsenceReason.NO_ANSWER: 9})
+    text = table.render(found)
+    since = minute(NOW_MS - HOUR_MS)
+    assert f"9 processes do not answer: 800 db\\x1b800 since {since}, 801 " in text
+    assert "sudo cat /proc/800/task/*/stack" in text
+    assert strict(json_report.render(found))["host"]["not_answering"][0] == {  # type: ignore[index]
+        "pid": 800, "name": "db\x1b800", "since": rfc3339(NOW_MS - HOUR_MS),
+    }  # fmt: skip
+
+
+def test_one_that_does_not_answer_is_no_value_that_was_not_read() -> None:
+    text = table.render(unseen(absences={AbsenceReason.NO_ANSWER: 1}))
+    assert "1 process does not answer." in text
+    assert "Not read" not in text
+
+
+def test_hidden_processes_are_part_of_the_headline() -> None:
+    found = unseen(hidepid="invisible")
+    text = table.render(found)
+    assert text.splitlines()[0].endswith("; other users' processes are hidden.")
+    assert "hidepid=invisible" in text
+    assert "CAP_SYS_PTRACE" in text
+    assert strict(json_report.render(found))["host"]["hidepid"] == "invisible"  # type: ignore[index]
