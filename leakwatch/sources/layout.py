@@ -79,9 +79,9 @@ def layout_of(names: Sequence[str], place: Place, factor: int | None = None) -> 
     if missing:
         what = " and ".join(f'"{name}"' for name in missing)
         place.fail(0, f"no column {what}; the first line must name the columns, such as time,series,value")
-    columns = [found.index(wanted) for wanted in WANTED]
-    wanted = columns if unit is None else [*columns, unit]
-    return Layout(len(found), *columns, tuple(header[c] for c in wanted), unit, factor)
+    time, series, value = (found.index(wanted) for wanted in WANTED)
+    columns = [time, series, value] if unit is None else [time, series, value, unit]
+    return Layout(len(found), time, series, value, tuple(header[c] for c in columns), unit, factor)
 
 
 def _said(found: Sequence[str], names: Sequence[str], place: Place) -> tuple[int, int] | None:

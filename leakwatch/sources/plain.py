@@ -112,8 +112,10 @@ def values(chunk: bytes, found: Cut) -> tuple[Flags, Floats]:
     return numbers(chunk, found.starts[2], found.ends[2])
 
 
-def factors(chunk: bytes, found: Cut) -> Floats:
+def factors(chunk: bytes, found: Cut, layout: Layout) -> Floats:
     """Return by what the values of plain lines are to be multiplied, NaN where that is not plain."""
+    if layout.unit is None:
+        return np.full(found.plain.shape, float(layout.factor or 1))
     fields = zip(found.starts[3].tolist(), found.ends[3].tolist(), strict=True)
     known: dict[bytes, float] = {}
     texts = [chunk[start:end] for start, end in fields]

@@ -130,9 +130,7 @@ class _Reading:
         series, times, amounts = np.full(lines, NO_SAMPLE), np.zeros(lines, np.int64), np.zeros(lines)
         timed, times[fields.plain] = times_ms(chunk, fields, self._stamps)
         valued, amounts[fields.plain] = values(chunk, fields)
-        scales = np.full(len(fields.plain), float(layout.factor or 1))
-        if layout.unit is not None:
-            scales = factors(chunk, fields)
+        scales = factors(chunk, fields, layout)
         good = timed & valued & properly_named(chunk, fields)
         good &= (amounts[fields.plain] * scales <= MOST_BYTES) & (scales == (layout.factor or scales))
         numbers = names.numbers(chunk, fields.starts[1][good], fields.ends[1][good])
