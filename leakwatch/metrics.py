@@ -38,6 +38,7 @@ PROCESS_PSS = "process.pss_bytes"
 PROCESS_RSS = "process.rss_bytes"
 PROCESS_SWAP = "process.swap_bytes"
 PROCESS_ANON = "process.anon_bytes"
+PROCESS_UNREAD = "process.unread_bytes"
 PROCESS_THREADS = "process.threads"
 PROCESS_FDS = "process.fds"
 PROCESS_MAPPINGS = "process.mappings"
@@ -188,6 +189,13 @@ _OTHERS = (
         "/proc/PID/status RssAnon",
         "since 4.5; sampled where USS is refused, since it needs no privilege",
     ),
+    Metric(
+        PROCESS_UNREAD,
+        Unit.BYTES,
+        "private memory, not read yet",
+        "/proc/PID/statm resident - shared, without what it inherited by a fork",
+        "an estimate that stands for a process until its first full read, in the sum of its service",
+    ),
     Metric(PROCESS_THREADS, Unit.COUNT, "threads", "links of /proc/PID/task, else /proc/PID/stat num_threads"),
     Metric(
         PROCESS_FDS,
@@ -247,7 +255,7 @@ _OTHERS = (
         Unit.BYTES,
         "USS + swap of all processes",
         "derived",
-        "only scrapes in which every process of the service could be read",
+        "a process that is not read counts by an estimate; then the sum is a lower bound, and said to be one",
         judged=True,
     ),
     Metric(

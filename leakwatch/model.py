@@ -396,3 +396,12 @@ class Finding:
     sorts: tuple[Sort, ...] = ()
     """What a count is made of, what grew most first; empty where that is not known."""
     sorted_since_ms: int | None = None
+    processes: int | None = None
+    """Of a service not all of whose processes are read: how many there are, and how many are read. What is said of its
+    size is then the least it can be."""
+    processes_read: int | None = None
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether processes it is the sum of are not read."""
+        return self.processes_read is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leakwatch.metrics import PROCESS_USS
+from leakwatch.metrics import PROCESS_UNREAD, PROCESS_USS
 from leakwatch.model import TargetKind, Verdict
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.derive import Key
     from leakwatch.model import Assessment, Scrape, Target
+
+_OF_SIZE = frozenset({PROCESS_USS, PROCESS_UNREAD})
 
 WAITS = "looks like a leak, but its size is estimated just now; it is read before it is called one"
 
@@ -40,7 +42,7 @@ class Proof:
         estimated: set[Target] = set()
         read: dict[Target, int] = {}
         for sample in scrape.samples:
-            if sample.metric == PROCESS_USS and sample.target.kind is TargetKind.PROCESS:
+            if sample.metric in _OF_SIZE and sample.target.kind is TargetKind.PROCESS:
                 if sample.estimated:
                     estimated.add(sample.target)
                     read[sample.target] = self._read_ms.get(sample.target, 0)

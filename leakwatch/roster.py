@@ -106,6 +106,14 @@ class Roster:
         """Return each process's target and service."""
         return [(target, info.service) for target, info in self._processes.items()]
 
+    def by_service(self) -> dict[Service, list[ProcessInfo]]:
+        """Return the processes of each service."""
+        services: dict[Service, list[ProcessInfo]] = {}
+        for info in self._processes.values():
+            if info.service is not None:
+                services.setdefault(info.service, []).append(info)
+        return services
+
     def members(self, service: Target) -> list[ProcessInfo]:
         """Return the processes of a service, as of the last ``changed_services``."""
         return [self._processes[target] for target in self._members.get(service, ()) if target in self._processes]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
 from leakwatch.analysis.counts import counted
-from leakwatch.analysis.derive import Key, judged_values
-from leakwatch.analysis.findings import Member, finding_id, service_finding
+from leakwatch.analysis.derive import Key, judged_values, unread
+from leakwatch.analysis.findings import Member, Partly, finding_id, service_finding
 from leakwatch.analysis.judged import Judged
 from leakwatch.analysis.kernel_facts import KernelFacts, no_aliases
 from leakwatch.analysis.spans import plan_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from leakwatch.config import Config
     from leakwatch.headroom import Limits
     from leakwatch.judging import Judge
-    from leakwatch.model import Assessment, Block, Finding, ProcessInfo, Scrape, Service
+    from leakwatch.model import Assessment, Block, Finding, ProcessInfo, Scrape, Service, Target
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
@@ -83,6 +83,8 @@ class Scan:
         self._sorts_written: list[list[object]] | None = None
         self._lives = PastLives()
         self._tallies = Tallies(self._roster)
+        self._unread: frozenset[Target] = frozenset()
+        """Processes whose USS the newest scrape does not have."""
         self._largest: dict[str, tuple[str, ...]] = {}
         """Of what belongs to nobody, by metric, as last told."""
 
@@ -112,7 +114,9 @@ class Scan:
 
     def _feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
         self._note(values)
-        judged = judged_values(values, self._roster.services()) | self._tallies.risen(
+        services = self._roster.services()
+        self._unread = unread(values, services)
+        judged = judged_values(values, services) | self._tallies.risen(
             ts_ms, values, self._series, lambda key: self._criteria(key).min_growth_bytes
         )
         changed = self._roster.changed_services()
@@ -309,13 +313,23 @@ class Scan:
             if info is not None and info.service is not None and metric not in metrics.COUNTS:
                 members.setdefault(info.service, []).append(Member(info, one))
         findings = []
-        for service, those in members.items():
-            total = judged.get((metrics.SERVICE_USS_SWAP, service.target))
-            finding = service_finding(service, those, total)
+        for service, infos in self._roster.by_service().items():
+            those, total = members.get(service, []), judged.get((metrics.SERVICE_USS_SWAP, service.target))
+            if not those and total is None:
+                continue
+            finding = service_finding(service, those, total, self._partly(infos, those))
             growers[finding.id] = growers_of(those, total)
-            owners[finding.id] = owner_of(member.info for member in those)
+            owners[finding.id] = owner_of(infos)
             findings.append(finding)
         return findings
+
+    def _partly(self, infos: list[ProcessInfo], judged: list[Member]) -> Partly | None:
+        """Return how many of a service's processes are read where it is not all of them.
+
+        A process alone in its service that refuses is judged by its anonymous memory, which the finding says itself.
+        """
+        read = sum(info.identity.target not in self._unread for info in infos)
+        return None if read == len(infos) or (len(infos) == 1 and judged) else Partly(len(infos), read)
 
     def forget_stored(self) -> None:
         """Mark everything unsaved: the next evaluation and snapshot hand over all of it."""

@@ -92,6 +92,7 @@ def _outlives(before: Entry, finding: Finding) -> bool:
     return (
         finding.kind is not FindingKind.KERNEL
         and finding.assessment.verdict is Verdict.LEARNING
+        and not finding.is_lower_bound
         and _suspect(before.finding)
         and (before.ended_ms is not None or before.finding.pid != finding.pid)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
@@ -20,7 +21,8 @@ def judged_values(values: Mapping[Key, int], services: Iterable[tuple[Target, Se
     """Return the judged series' values of one scrape.
 
     ``values`` are the samples by metric and target; ``services`` says of each process's target to which it belongs.
-    A service's sum is left out when one of its processes could not be read: half a sum would look like a fall.
+    A process that is not read counts in its service's sum by what stands for it: the sum is then the least it can be,
+    see ``unread``. It is left out where nothing at all is known of a process: half a sum would look like a fall.
     """
     out = {
         (metric, target): value
@@ -38,6 +40,8 @@ def judged_values(values: Mapping[Key, int], services: Iterable[tuple[Target, Se
 def _processes(values: Mapping[Key, int], services: Iterable[tuple[Target, Service | None]]) -> dict[Key, int]:
     out: dict[Key, int] = {}
     sums: dict[Target, int | None] = {}
+    processes: Counter[Target] = Counter()
+    refused: list[Target] = []
     for target, service in services:
         swap = values.get((metrics.PROCESS_SWAP, target), 0)
         uss = values.get((metrics.PROCESS_USS, target))
@@ -47,7 +51,21 @@ def _processes(values: Mapping[Key, int], services: Iterable[tuple[Target, Servi
         elif anon is not None:
             out[metrics.PROCESS_ANON_SWAP, target] = anon + swap
         if service is not None:
-            known = sums.get(service.target, 0)
-            sums[service.target] = None if uss is None or known is None else known + uss + swap
+            known, held = sums.get(service.target, 0), _held(uss, anon, values.get((metrics.PROCESS_UNREAD, target)))
+            sums[service.target] = None if held is None or known is None else known + held + swap
+            processes[service.target] += 1
+            refused += [service.target] * (uss is None and anon is not None)
+    for service_target in refused:
+        if processes[service_target] == 1:
+            sums[service_target] = None  # it says of itself, by the right name, all that a sum of it would
     out |= {(metrics.SERVICE_USS_SWAP, target): total for target, total in sums.items() if total is not None}
     return out
+
+
+def _held(uss: int | None, *stand_ins: int | None) -> int | None:
+    return next((value for value in (uss, *stand_ins) if value is not None), None)
+
+
+def unread(values: Mapping[Key, int], services: Iterable[tuple[Target, Service | None]]) -> frozenset[Target]:
+    """Return the processes whose USS is not known: they wait for their first read, or refuse it."""
+    return frozenset(target for target, _ in services if (metrics.PROCESS_USS, target) not in values)

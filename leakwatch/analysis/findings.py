@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,18 @@ from leakwatch.model import (
     ServiceKind,
     Target,
     TargetKind,
+    Verdict,
 )
-from leakwatch.units import format_growth
+from leakwatch.units import format_bytes, format_growth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leakwatch.analysis.judged import Judged
     from leakwatch.analysis.kernel_facts import KernelFacts
+
+
+_UNDECIDED = frozenset({Verdict.OK, Verdict.LEARNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +47,51 @@ def finding_id(target: Target) -> str:
     return f"{target.kind[0]}{digest}"
 
 
-def service_finding(service: Service, members: Sequence[Member], total: Judged | None) -> Finding:
-    """Return the one finding of a service; ``members`` must not be empty, ``total`` is the judged sum, if any.
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """Of a service whose processes are not all read: how many there are, and how many are read."""
 
-    What carries the growth is named: the process when it is one, the service when it is all of them together.
+    processes: int
+    read: int
+
+
+def service_finding(
+    service: Service, members: Sequence[Member], total: Judged | None, partly: Partly | None = None
+) -> Finding:
+    """Return the one finding of a service.
+
+    ``members`` are the processes that are judged, ``total`` is the judged sum, if any: one of them there must be. What
+    carries the growth is named: the process when it is one, the service when it is all of them together. A service of
+    which some processes are not read is never called ok: what is not measured is not known to be fine.
     """
+    finding = _service_finding(service, members, total)
+    found = finding.assessment
+    if partly is None or (found.verdict not in _UNDECIDED and finding.metric != metrics.SERVICE_USS_SWAP):
+        return finding  # what one process that is read says of itself needs no other
+    number = f"{partly.read} of {partly.processes} processes are read, the others count by an estimate"
+    if found.verdict in _UNDECIDED:
+        found = replace(
+            found, verdict=Verdict.LEARNING, reason=f"at least {format_bytes(found.current_bytes)}: {number}"
+        )
+    else:
+        found = replace(found, reason=f"{found.reason}; {number}")
+    return replace(finding, assessment=found, processes=partly.processes, processes_read=partly.read)
+
+
+def _service_finding(service: Service, members: Sequence[Member], total: Judged | None) -> Finding:
+    if not members:
+        assert total is not None
+        name, id_ = service.name, finding_id(service.target)
+        return Finding(id_, FindingKind.SERVICE, name, total.metric, total.assessment, service=name)
     lead = max(members, key=lambda member: weight(member.judged.assessment))
     growing = [m for m in members if SEVERITY[m.judged.assessment.verdict] >= SUSPECT]
     # One that leaks among others that are only watched carries the growth: the sum would blur its rate with theirs.
     alone = sum(m.judged.assessment.verdict is lead.judged.assessment.verdict for m in growing) == 1
-    by_total = total is not None and not alone and weight(total.assessment) >= weight(lead.judged.assessment)
+    by_total = (
+        total is not None
+        and not alone
+        and ((not growing and len(members) > 1) or weight(total.assessment) >= weight(lead.judged.assessment))
+    )
     judged = total if by_total and total is not None else lead.judged
     single = len(members) == 1 or alone
     if service.kind is ServiceKind.PROGRAM and single and not by_total:

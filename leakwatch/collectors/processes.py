@@ -140,13 +140,13 @@ class ProcessCollector:
                 one.renew_samples(page)
             if one.samples:
                 samples += one.samples
-                this.estimated += one.is_estimated
+                this.estimated += one.is_estimated and not one.is_unread
             if one.absence is not None:
                 if one.identity.pid not in silent:
                     gathered.absent(one.absence)
                 if one.absence.reason not in LASTING:
                     one.absence = None  # told once: it is ending, or will be read again
-            elif one.samples:
+            elif one.samples and not one.is_unread:
                 this.processes += 1
             else:
                 this.skipped += 1

@@ -171,12 +171,15 @@ class Watched:
         elif self.statm is None:
             self.samples = ()
         elif self.absence is None:
-            self._keep(self._by_statm(metrics.PROCESS_USS, page, self.inherited) if self.over_stall else {})
+            estimate = metrics.PROCESS_USS if self.over_stall else metrics.PROCESS_UNREAD
+            self._keep(self._by_statm(estimate, page, self.inherited))
         elif self.absence.reason in WITHOUT_READ:
             values = self._by_statm(metrics.PROCESS_ANON, page)  # what needs no privilege, and is read, not estimated
             self.samples = tuple(Sample(metric, target, value) for metric, value in values.items())
-        else:
+        elif self.absence.reason is AbsenceReason.GONE:
             self.samples = ()
+        else:
+            self._keep(self._by_statm(metrics.PROCESS_UNREAD, page, self.inherited))
 
     def _by_statm(self, metric: str, page: int, inherited: int = 0) -> dict[str, int]:
         assert self.statm is not None
@@ -195,6 +198,11 @@ class Watched:
         self.samples = tuple(
             Sample(metric, target, value, estimated=True) for metric, value in values.items() if value is not None
         )
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it waits for its first full read: what stands for it says the least it can hold."""
+        return bool(self.samples) and self.samples[0].metric == metrics.PROCESS_UNREAD
 
     @property
     def is_estimated(self) -> bool:

@@ -127,7 +127,10 @@ def grows(row: Row) -> str:
 def where(row: Row) -> str:
     """Return what grows and how large it is, what else names it, and its id."""
     one = row.finding
-    parts = [f"{metrics.title(one.metric)}: {format_amount(one.assessment.current_bytes, one.assessment.unit)} now"]
+    least = "at least " if one.is_lower_bound and row.ended_ms is None else ""
+    parts = [
+        f"{metrics.title(one.metric)}: {least}{format_amount(one.assessment.current_bytes, one.assessment.unit)} now"
+    ]
     if row.too_large and row.ended_ms is None:
         parts[0] += " (estimated: too large to be read)"
     if one.sorts and row.ended_ms is None:

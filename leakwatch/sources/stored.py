@@ -34,7 +34,8 @@ _FACTS = frozenset({metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.SLAB_
 _BESIDE = _FACTS | metrics.COUNTS
 """Few of the samples of a scrape: picked out once."""
 _NEEDED = frozenset({
-    metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES,
+    metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.PROCESS_UNREAD, metrics.SLAB_ACTIVE,
+    metrics.VMALLOC_BYTES,
     metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
     metrics.KERNEL_CPU_LISTS,
     *(name for name in metrics.FIELDS if metrics.is_judged(name)), *_BESIDE,

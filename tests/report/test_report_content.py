@@ -69,7 +69,8 @@ def test_it_watches_itself() -> None:
 
 FINDING_KEYS = {
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",
-    "slope_high", "since", "grown_bytes", "current_bytes", "estimated", "limit_bytes", "limit", "exhaustion_at",
+    "slope_high", "since", "grown_bytes", "current_bytes", "estimated",
+    "lower_bound", "processes", "processes_read", "limit_bytes", "limit", "exhaustion_at",
     "ended_at", "evaluated_at", "confidence", "reason", "note", "growing", "whose", "incident", "windows",
     "evidence", "unit", "next_step",
 }  # fmt: skip
