@@ -31,6 +31,7 @@ class Counted:
         self._answers = answers
         self._sys_root = sys_root
         self._tmpfs_root = ""
+        self._mount_points: set[str] = set()
 
     def fd_sorts(self, pid: int) -> Counter[str] | Absence:
         """Return how many open files of each sort there are; needs the permission of ptrace. A readlink a file."""
@@ -99,8 +100,9 @@ class Counted:
             return found
         self._tmpfs_root = f"{self._root}/{whose}/root"
         used: dict[str, tuple[str, int]] = {}
+        self._mount_points = {f"{self._tmpfs_root}{mount.path}" for mount in found}
         for mount in found:
-            if mount.kind == "tmpfs" and mount.device not in used:
+            if mount.kind == "tmpfs" and mount.device not in used and mountinfo.reachable(mount, found):
                 size = tmpfs.used(f"{self._tmpfs_root}{mount.path}", mount.device)
                 if size is not None:
                     used[mount.device] = mount.path, size
@@ -108,7 +110,7 @@ class Counted:
 
     def tmpfs_files(self, path: str, most: int) -> tuple[list[tmpfs.TmpFile], bool]:
         """Return the files below a path of ``tmpfs_used``, as named there; and whether these are all of them."""
-        found, whole = tmpfs.files_below(f"{self._tmpfs_root}{path}", most)
+        found, whole = tmpfs.files_below(f"{self._tmpfs_root}{path}", most, self._mount_points)
         return [replace(one, path=one.path.removeprefix(self._tmpfs_root)) for one in found], whole
 
     def tmpfs_held(self, pids: Iterable[int], files: Collection[tmpfs.TmpFile]) -> set[tmpfs.Inode] | None:

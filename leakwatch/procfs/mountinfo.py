@@ -9,11 +9,20 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import text
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _OF_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+_SERVED = frozenset({
+    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs",
+    "nfs", "nfs4", "ocfs2", "orangefs", "smb3", "smbfs", "vboxsf", "virtiofs",
+})  # fmt: skip
+"""File systems of a server elsewhere, or of a program (fuse): where it does not answer, whoever looks waits with it."""
 _LONGEST = 21
 """Of a device: two numbers of 32 bits."""
 _OCTAL = re.compile(rb"\\([0-7]{3})")
@@ -40,6 +49,11 @@ class Mount:
         return f"{int(major):02x}:{int(minor):02x}" if number else ""
 
     @property
+    def is_served(self) -> bool:
+        """Whether looking at it may wait for a server, and for as long as that does not answer."""
+        return self.kind in _SERVED or self.kind.startswith("fuse")
+
+    @property
     def is_memory(self) -> bool:
         """Whether its files are memory."""
         return self.kind in _OF_MEMORY
@@ -48,6 +62,14 @@ class Mount:
 def parse(data: bytes) -> tuple[Mount, ...]:
     """Return the mounts, in the order in which they were made; raises MalformedError."""
     return tuple(_mount(line) for line in data.split(b"\n") if line)
+
+
+def reachable(one: Mount, mounts: Iterable[Mount]) -> bool:
+    """Return whether the way to a mount leads through no file system of a server, but for the root."""
+    return not any(
+        other.is_served and other.path != "/" and f"{one.path}/".startswith(f"{other.path.rstrip('/')}/")
+        for other in mounts
+    )
 
 
 def mount_options(data: bytes, path: str, kind: str) -> dict[str, str]:

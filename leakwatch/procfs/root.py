@@ -261,7 +261,7 @@ class ProcFS:
 
     def auxv_page_size(self, pid: int) -> int | Absence:
         """Return AT_PAGESZ of a process's auxiliary vector, in bytes."""
-        return process.read(self.root, pid, "auxv", auxv.parse)
+        return self.answers.ask(pid, lambda: process.read(self.root, pid, "auxv", auxv.parse))
 
     def meminfo(self) -> meminfo.Meminfo | Absence:
         """Return the machine's memory counters."""

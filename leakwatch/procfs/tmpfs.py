@@ -17,10 +17,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from leakwatch.model import Absence
+from leakwatch.procfs.fields import text
 from leakwatch.procfs.files import named_links, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from leakwatch.procfs.answers import Answers
 
@@ -53,10 +54,11 @@ def used(path: str, device: str) -> int | None:
     return (size.f_blocks - size.f_bfree) * size.f_frsize
 
 
-def files_below(path: str, most: int) -> tuple[list[TmpFile], bool]:
+def files_below(path: str, most: int, mount_points: Collection[str] = ()) -> tuple[list[TmpFile], bool]:
     """Return the files of the file system mounted at ``path``, and whether these are all: ``most`` names are looked at.
 
-    A file with several names is found once; what goes meanwhile is left out. Raises OSError where it is refused.
+    A file with several names is found once; what goes meanwhile is left out. What is mounted below is not even looked
+    at: it is another file system, whose server may not answer. Raises OSError where it is refused.
     """
     found: dict[Inode, TmpFile] = {}
     waiting, looked = [path], 0
@@ -68,8 +70,9 @@ def files_below(path: str, most: int) -> tuple[list[TmpFile], bool]:
                 looked += 1
                 if looked > most:
                     return list(found.values()), False
-                with contextlib.suppress(OSError):
-                    _take(entry, device, found, waiting)
+                if entry.path not in mount_points:
+                    with contextlib.suppress(OSError):
+                        _take(entry, device, found, waiting)
     return list(found.values()), True
 
 
@@ -87,10 +90,12 @@ def _take(entry: os.DirEntry[str], device: int, found: dict[Inode, TmpFile], wai
 def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile], answers: Answers) -> set[Inode] | None:
     """Return which of these files any of the processes has open or mapped; None where most of them do not let us see.
 
-    Only what is called as one of the wanted is looked at closer: that works in any mount namespace, and leaves files on
-    servers that do not answer alone.
+    Only what is called as one of the wanted is looked at closer, which works in any mount namespace; and nothing that
+    lies on another file system, as its server may not answer.
     """
-    names = {one.path.rpartition("/")[2] for one in wanted}
+    names: dict[str, set[Inode]] = {}
+    for one in wanted:
+        names.setdefault(one.path.rpartition("/")[2], set()).add(one.inode)
     inodes = {one.inode for one in wanted}
     found: set[Inode] = set()
     devices = {f" {os.major(device):02x}:{os.minor(device):02x} ".encode(): device for device, _ in inodes}
@@ -98,7 +103,7 @@ def held(root: str, pids: Iterable[int], wanted: Collection[TmpFile], answers: A
     for pid in pids:
         asked += 1
         try:
-            _open_files(f"{root}/{pid}/fd", names, inodes, found)
+            _open_files(f"{root}/{pid}", names, found)
         except PermissionError:
             refused += 1
         except OSError:
@@ -121,10 +126,31 @@ def _mapped_files(data: bytes, name: bytes, device: int, found: set[Inode]) -> N
             found.add((device, int(number)))
 
 
-def _open_files(directory: str, names: Collection[str], inodes: Collection[Inode], found: set[Inode]) -> None:
-    for number, target in named_links(directory):
-        if target.startswith("/") and target.rpartition("/")[2].removesuffix(" (deleted)") in names:
-            with contextlib.suppress(OSError):
-                one = os.stat(f"{directory}/{number}")
-                if (one.st_dev, one.st_ino) in inodes:
-                    found.add((one.st_dev, one.st_ino))
+def _open_files(base: str, names: Mapping[str, set[Inode]], found: set[Inode]) -> None:
+    mounts: dict[str, str] | None = None
+    for number, target in named_links(f"{base}/fd"):
+        inodes = names.get(target.rpartition("/")[2].removesuffix(" (deleted)"))
+        if not target.startswith("/") or inodes is None:
+            continue
+        with contextlib.suppress(OSError):
+            mounts = _devices(base) if mounts is None else mounts
+            device = mounts.get(_mount_of(base, number))
+            if device is None:  # a mount it does not see: one of that name is taken to be the one
+                found |= inodes
+            elif device in {f"{os.major(one)}:{os.minor(one)}" for one, _ in inodes}:
+                opened = os.stat(f"{base}/fd/{number}")
+                found.add((opened.st_dev, opened.st_ino))
+
+
+def _devices(base: str) -> dict[str, str]:
+    """Return the device of each mount a process sees, by its number."""
+    lines = (line.split(None, 3) for line in read_file(f"{base}/mountinfo").split(b"\n") if line)
+    return {text(words[0]): text(words[2]) for words in lines if len(words) > 2}
+
+
+def _mount_of(base: str, number: str) -> str:
+    """Return the number of the mount an open file lies in (``fdinfo``, since 3.15), empty where that is not told."""
+    for line in read_file(f"{base}/fdinfo/{number}").split(b"\n"):
+        if line.startswith(b"mnt_id:"):
+            return text(line.split()[1])
+    return ""

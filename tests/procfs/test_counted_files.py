@@ -19,7 +19,7 @@ from leakwatch.procfs import fd_links, mountinfo, pid_limits, sysvipc
 from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.root import ProcFS
-from leakwatch.procfs.tmpfs import TmpFile, held
+from leakwatch.procfs.tmpfs import TmpFile, files_below, held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -246,3 +246,54 @@ def test_where_most_processes_refuse_nothing_is_said(tmp_path: Path) -> None:
         assert held(str(tmp_path), [1, 2, 3], wanted, Answers(str(tmp_path))) is None
     finally:
         os.seteuid(ours)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "is_held"),
+    [
+        ("5 1 {device} / /dev/shm rw - tmpfs tmpfs rw\n", True),
+        ("5 1 0:999999 / /mnt rw - fuse.sshfs host: rw\n", False),  # not touched, whatever its name
+        ("6 1 {device} / /dev/shm rw - tmpfs tmpfs rw\n", True),  # opened in a mount that it does not see
+    ],
+)
+def test_an_open_file_is_looked_at_only_where_it_lies_on_the_same_file_system(
+    tmp_path: Path, mounts: str, is_held: bool
+) -> None:
+    (tmp_path / "left").write_bytes(b"x")
+    known = (tmp_path / "left").stat()
+    device = f"{os.major(known.st_dev)}:{os.minor(known.st_dev)}"
+    process = tmp_path / "proc" / "7"
+    for name in ("fd", "fdinfo"):
+        (process / name).mkdir(parents=True)
+    (process / "maps").write_bytes(b"")
+    (process / "fd" / "3").symlink_to(tmp_path / "left")
+    (process / "fdinfo" / "3").write_text("pos:\t0\nflags:\t0100000\nmnt_id:\t5\n")
+    (process / "mountinfo").write_text(mounts.format(device=device))
+    wanted = [TmpFile("/dev/shm/left", (known.st_dev, known.st_ino), 4096, 0)]
+    root = str(tmp_path / "proc")
+    assert held(root, [7], wanted, Answers(root)) == ({wanted[0].inode} if is_held else set())
+
+
+def test_no_way_leads_through_the_file_system_of_a_server() -> None:
+    text = b"""\
+20 1 0:20 / / rw - nfs4 server:/root rw
+21 20 0:21 / /dev/shm rw - tmpfs tmpfs rw
+22 20 0:22 / /mnt/far rw - nfs host:/x rw
+23 22 0:23 / /mnt/far/tmp rw - tmpfs tmpfs rw
+24 20 0:24 / /mnt/farther rw - tmpfs tmpfs rw
+25 20 0:25 / /run/user/0 rw - tmpfs tmpfs rw
+26 25 0:26 / /run/user/0/gvfs rw - fuse.gvfsd-fuse gvfs rw
+27 20 0:27 / /over rw - tmpfs tmpfs rw
+28 27 0:28 / /over rw - fuse.x x rw
+"""
+    mounts = mountinfo.parse(text)
+    found = [one.path for one in mounts if one.kind == "tmpfs" and mountinfo.reachable(one, mounts)]
+    assert found == ["/dev/shm", "/mnt/farther", "/run/user/0"]
+
+
+def test_what_is_mounted_in_a_tmpfs_is_not_touched(tmp_path: Path) -> None:
+    for name in ("gvfs", "own"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(10_000))
+    found, whole = files_below(str(tmp_path), 100, {f"{tmp_path}/gvfs"})
+    assert ([one.path for one in found], whole) == ([f"{tmp_path}/own/file"], True)
