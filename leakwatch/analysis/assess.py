@@ -12,7 +12,7 @@ from leakwatch.analysis.context import Track
 from leakwatch.analysis.levels import Blocks, Table
 from leakwatch.analysis.question import Answer
 from leakwatch.analysis.rules import Judged, evidence, judge
-from leakwatch.analysis.shape import onset
+from leakwatch.analysis.shape import climb_began
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.windows import cut
 from leakwatch.model import Trend, Verdict
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.levels import Ints
     from leakwatch.analysis.question import Held, Question
-    from leakwatch.analysis.spans import Plan, Span
+    from leakwatch.analysis.spans import Plan
     from leakwatch.analysis.trend import Floats
 
 NEAREST = 0.7
 """The longest span that fits a configured window stands for it from this share of it on: 60 hours for 64."""
-ONSET_POINTS = 36
-HOUR_S = 3600
 
 
 def answer(questions: Sequence[Question]) -> list[Answer]:
@@ -102,7 +100,7 @@ def answer_of(
     best = int(rows[int(np.argmax(scores[list(rows)]))])
     span = plan.spans[int(judged.rows.span[best])]
     growing = bool(judged.growing[list(rows)].any())
-    since_ms, level = onset_of(blocks, span, end, plan) if suspect or growing else (0, 0.0)
+    since_ms, level = onset_of(blocks, round(span.seconds / plan.base_s), end, plan) if suspect or growing else (0, 0.0)
     return Answer(
         marks=marks_of(judged, rows, plan),
         trends=_trends(judged, rows, plan),
@@ -124,23 +122,17 @@ def scores_of(judged: Judged, plan: Plan) -> Floats:
     return scores
 
 
-def onset_of(blocks: Blocks, span: Span, end: int, plan: Plan) -> tuple[int, float]:
-    """Return when the growth in a window began, in UTC milliseconds, and the level there.
+def onset_of(blocks: Blocks, window: int, end: int, plan: Plan) -> tuple[int, float]:
+    """Return when the climb began that so many fine blocks before ``end`` show, in UTC milliseconds, and the level."""
+    fine = _held(blocks.start, blocks.lows, end + 1, FINE_KEPT)
+    coarse = _held(blocks.coarse_start, blocks.coarse_lows, (end + 1) // COARSE_OF, plan.coarse_kept)
+    return climb_began(fine, coarse, blocks.first, window, plan)
 
-    Looked for in the window and as much again before it.
-    """
-    reach = 2 * span.q * BLOCKS
-    if span.coarse:
-        lows, start, last, size_s = blocks.coarse_lows, blocks.coarse_start, (end + 1) // COARSE_OF - 1, plan.coarse_s
-    else:
-        lows, start, last, size_s = blocks.lows, blocks.start, end, plan.base_s
-        reach = min(reach, FINE_KEPT)  # what a live series holds, whatever a replay does
-    first = max(start, last - reach + 1)
-    part = lows[first - start : last - start + 1]
-    real = np.flatnonzero(np.isfinite(part))
-    real = real[:: max(1, -(-len(real) // ONSET_POINTS))]
-    at, level = onset(real * size_s / HOUR_S, part[real])
-    return int((first + real[at]) * size_s * 1000), level
+
+def _held(start: int, lows: Floats, end: int, most: int) -> tuple[int, list[float]]:
+    """Return the blocks before ``end`` that a live series holds, with the index of the oldest."""
+    first = max(start, end - most)
+    return first, lows[first - start : max(0, end - start)].tolist()
 
 
 def _trends(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Trend, ...]:

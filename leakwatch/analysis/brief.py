@@ -14,6 +14,7 @@ import numpy as np
 from leakwatch.analysis.counts import counted
 from leakwatch.analysis.measure import measure
 from leakwatch.analysis.rules import T95
+from leakwatch.analysis.shape import onset
 from leakwatch.analysis.spans import BLOCKS
 from leakwatch.model import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
@@ -33,9 +34,13 @@ def look_briefly(capture: Capture, found: Assessment, criteria: LeakCriteria) ->
     if found.verdict is not Verdict.LEARNING or not forward.all() or len(forward) < LEAST_SAMPLES:
         return found
     size = len(capture.values) // BLOCKS
-    values = capture.values[len(capture.values) - size * BLOCKS :].reshape(1, BLOCKS, size)
-    shape = measure(values.min(axis=2))
-    span_ms = int(capture.times_ms[-1] - capture.times_ms[len(capture.times_ms) - size * BLOCKS])
+    values = capture.values[-size * BLOCKS :].reshape(1, BLOCKS, size)
+    lows = values.min(axis=2)
+    shape = measure(lows)
+    begins = len(capture.values) - size * BLOCKS
+    at, level = onset(list(map(float, range(BLOCKS))), lows[0].tolist())
+    since_ms = int(capture.times_ms[0 if at == 0 else begins + at * size])
+    span_ms = int(capture.times_ms[-1] - capture.times_ms[begins])
     per_hour = HOUR_MS * BLOCKS / max(1, span_ms)  # from a slope a block
     slope, half = float(shape.slope[0]) * per_hour, T95 * float(shape.doubt[0]) * per_hour
     z, growth, noise = float(shape.slope[0] / shape.error[0]), float(shape.growth[0]), float(shape.noise[0])
@@ -60,7 +65,7 @@ def look_briefly(capture: Capture, found: Assessment, criteria: LeakCriteria) ->
         verdict=Verdict.WATCH,
         evidence=(*tests, *found.evidence),
         reason=reason,
-        grown_bytes=max(0, round(growth)),
-        since_ms=int(capture.times_ms[0]),
+        grown_bytes=max(0, round(found.current_bytes - level)),
+        since_ms=since_ms,
     )
     return counted(watched) if found.unit == "count" else watched

@@ -60,6 +60,10 @@ class Alarm:
     started_ms: int
     by: str
     """``fresh data``, ``past lives``, ``reopened`` or ``exhaustion``."""
+    onset_ms: int | None = None
+    onset_level: float = 0.0
+    """When the growth began and the level there, as ``shape.climb_began`` saw it when the alarm was raised: later on
+    the blocks of that time are held no more. None of an alarm that an earlier version stored, until the next look."""
 
 
 @dataclass(slots=True)
@@ -72,6 +76,8 @@ class Past:
     since_age: float
     base: float
     slope: float
+    onset_ms: int | None = None
+    onset_level: float = 0.0
 
 
 @dataclass(slots=True)

@@ -35,11 +35,13 @@ def step(
     *,
     unit_s: float,
     course: Callable[[float], tuple[float, ...]],
+    onset: Callable[[float], tuple[int, float]],
     headroom_bytes: float | None = None,
 ) -> None:
     """Take one look.
 
-    ``course`` returns the medians of twelve equal parts of the last so many units, nothing where they are not held.
+    ``course`` returns the medians of twelve equal parts of the last so many units, nothing where they are not held;
+    ``onset`` when a climb of which so many units were seen began, in UTC milliseconds, and the level there.
     """
     c = criteria
     hits = _hits(marks)
@@ -53,8 +55,11 @@ def step(
         again = _reopened(climb, look, ground, marks, c)
         if again is not None:
             _raise(climb, look, again, climb.past, "reopened")
-            return
-        _suspect(climb, look, ground, hits, memory, c, unit_s, headroom_bytes)
+        else:
+            _suspect(climb, look, ground, hits, memory, c, unit_s, headroom_bytes)
+    if climb.alarm is not None and climb.alarm.onset_ms is None:
+        alarm = climb.alarm
+        alarm.onset_ms, alarm.onset_level = onset(max(alarm.units, look.age - alarm.since_age))
     if climb.alarm is not None and climb.alarm.started_ms != look.end_ms:
         newest = _longest(hits) or memory
         if newest is not None:
@@ -217,6 +222,8 @@ def _raise(climb: Climb, look: Look, mark: Mark, past: Past | None, by: str) -> 
     since = past.since_age if past else look.age - mark.units - (look.age - held.age if held else 0.0)
     base = past.base if past else mark.first
     climb.alarm = Alarm(since, base, mark.slope, mark.half_width, mark.units, mark.seconds, look.end_ms, by)
+    if past is not None:
+        climb.alarm.onset_ms, climb.alarm.onset_level = past.onset_ms, past.onset_level
     climb.ended = ""
 
 
@@ -259,7 +266,12 @@ def _end(
     length = ground.record_age - alarm.since_age
     gone, stopped = over(alarm, look.age, look.recent_top, ground.record, ground.record_age, ground.longest_pause, c)
     if gone or stopped:
-        climb.past = None if gone else Past(look.age, ground.record, length, alarm.since_age, alarm.base, alarm.slope)
+        climb.past = None
+        if not gone:
+            climb.past = Past(
+                look.age, ground.record, length, alarm.since_age, alarm.base, alarm.slope, alarm.onset_ms,
+                alarm.onset_level,
+            )  # fmt: skip
         climb.ended = "the memory was given back" if gone else "the growth has stopped"
     elif _levels_off(length, ground, c, course):
         base = alarm.base + c.gone_ratio * (ground.record - alarm.base)

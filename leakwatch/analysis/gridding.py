@@ -14,6 +14,7 @@ from leakwatch.analysis.levels import Blocks, rolling
 from leakwatch.analysis.measure import row_medians
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF
 from leakwatch.analysis.state import RECENT_UNITS, TROUGH_UNITS
+from leakwatch.analysis.verdict import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ class Segment:
     blocks: Blocks
     ends: Ints
     """The fine block each look ends with."""
+    observed: Observed
 
 
 def segments_of(capture: Capture, plan: Plan) -> list[Segment]:
@@ -111,7 +113,9 @@ def _segments(stretches: Sequence[tuple[Ints, Floats]], plan: Plan) -> Iterator[
         row = fine_0 // COARSE_OF + coarse
         whole = slice(row, row + over // COARSE_OF - coarse)
         blocks = Blocks(begun, begun, lows[fine], medians[fine], coarse, coarse_lows[whole], coarse_medians[whole])
-        yield Segment(int(stretches[i][0][0]), blocks, due[cuts[i] : cuts[i + 1]])
+        of_one, value = stretches[i]
+        observed = Observed(int(of_one[0]), int(of_one[-1]), float(value[0]))
+        yield Segment(observed.first_ms, blocks, due[cuts[i] : cuts[i + 1]], observed)
 
 
 def _as_held(x: Floats) -> Floats:

@@ -7,6 +7,7 @@ Windows of many series and looks are judged in one go, which is what makes it fa
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ from leakwatch.analysis.spans import FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import replay_sparse
 from leakwatch.analysis.state import risen
 from leakwatch.analysis.subject import SubjectKind
-from leakwatch.analysis.verdict import capped, screened, settled, without_use
+from leakwatch.analysis.verdict import Observed, capped, screened, settled, without_use
 from leakwatch.analysis.walk import Series, walk
 from leakwatch.model import Assessment, Verdict
 
@@ -57,7 +58,7 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
             if len(captures[at].values) and not len(one.capture.values):
                 outcomes[at] = _not_risen(captures[at])
             elif one.is_sparse:
-                outcomes[at] = replay_sparse(one.capture, one.criteria)
+                outcomes[at] = replay_sparse(one.capture, one.criteria, plan_of(settings.windows_s, 1.0).unit_s)
             else:
                 plan = plan_of(settings.windows_s, one.interval_s)
                 plans.setdefault(plan.base_s, (plan, []))[1].append(at)
@@ -167,11 +168,14 @@ def _sent(walks: Sequence[tuple[int, Walk]], answers: Sequence[list[Answer] | No
 
 def _outcome(capture: Capture, series: Series) -> Outcome:
     covered, rise = _data_of(series.segments[-1]) if series.segments else (0, 0.0)
+    observed = series.segments[-1].observed if series.segments else Observed(0, 0, nan)
     current = round(float(capture.values[-1])) if len(capture.values) else 0
     if series.last is not None:
-        assessment = settled(series.climb, series.last, covered, series.plan, current)
+        assessment = settled(series.climb, series.last, covered, series.plan, current, observed)
     else:
-        assessment = screened(series.climb, series.ground, covered, rise, series.plan, series.criteria, current)
+        assessment = screened(
+            series.climb, series.ground, covered, rise, series.plan, series.criteria, current, observed
+        )
     return Outcome(capture.name, assessment, tuple(series.alerts), series.climb, series.ground)
 
 

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch.analysis.outcome import Outcome
-from leakwatch.analysis.spans import plan_of
+from leakwatch.analysis.shape import climb_onset
+from leakwatch.analysis.spans import BLOCKS, plan_of
 from leakwatch.analysis.trend import slope_of
+from leakwatch.analysis.verdict import Observed, unjudged
 from leakwatch.model import Assessment, Criterion, Verdict
+from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
     from leakwatch.analysis.capture import Capture
@@ -27,6 +30,9 @@ SPARSE_UNITS = 2.0
 LEAST = 8
 WINDOWS = (8, 10, 12)
 """Samples in a window; above 24 the whole life in twelve minima as well."""
+LEAST_UNITS = BLOCKS * SPARSE_UNITS
+"""What grows must have been seen for a day, as windows of blocks at the longest interval take: which of the two rules
+judges a series must not decide how soon."""
 MIN_GROWTH = 0.08
 """Of the level. Slow samplers see allocators settle over days: 2 % would be half of all of them."""
 MIN_Z = 2.7
@@ -43,7 +49,7 @@ MIN_OF_LIFE = 0.5
 """Slope over the life's mean slope without its first sample: creeping after a start is not what the start was.
 0.3: seven of 164 settling allocators ever called a leak instead of four."""
 WAIVED = 0.5
-"""Growth by half of the level needs no fresh data: there is no time to wait for a day's samples."""
+"""Growth by half of the level needs but one fresh sample: there is no time to wait for a day's."""
 CONFIRM_SHARE = 0.25
 """Of the window that hit must come as fresh samples, two at least, before it is called a leak."""
 FOLLOW = 0.4
@@ -81,11 +87,11 @@ def is_sparse(interval_s: float, windows_s: tuple[int, ...]) -> bool:
     return interval_s > SPARSE_UNITS * plan_of(windows_s, 1.0).unit_s
 
 
-def replay_sparse(capture: Capture, criteria: LeakCriteria) -> Outcome:
+def replay_sparse(capture: Capture, criteria: LeakCriteria, unit_s: float) -> Outcome:
     """Return the outcome of a sparse series: one look a sample."""
     forward = np.concatenate([[True], capture.times_ms[1:] > np.maximum.accumulate(capture.times_ms)[:-1]])
     times, values = capture.times_ms[forward], capture.values[forward]
-    run = _Run((times - times[0]) / _MS_PER_HOUR, values, criteria)
+    run = _Run((times - times[0]) / _MS_PER_HOUR, values, criteria, LEAST_UNITS * unit_s)
     alerts: list[tuple[int, int | None]] = []
     for at in range(len(times)):
         was = run.alarm is not None
@@ -102,14 +108,15 @@ class _Alarm:
     top: float
     last: int
     base: float
-    since: int
+    onset: tuple[int, float]
+    """The sample the growth began with, and the level there."""
 
 
 class _Run:
     """One series, sample by sample."""
 
-    def __init__(self, hours: Floats, values: Floats, criteria: LeakCriteria) -> None:
-        self.hours, self.values, self.criteria = hours, values, criteria
+    def __init__(self, hours: Floats, values: Floats, criteria: LeakCriteria, least_s: float) -> None:
+        self.hours, self.values, self.criteria, self.least_s = hours, values, criteria, least_s
         self.life = 0
         self.alarm: _Alarm | None = None
         self.slope = 0.0
@@ -122,7 +129,8 @@ class _Run:
         if at > self.life and y[at] < NEW_LIFE * y[at - 1]:
             self.life, self.alarm, self.suspicion = at, None, None
         t, v = self.hours[self.life : at + 1], y[self.life : at + 1]
-        self.hit = best_hit(t, v, self.criteria) if len(v) >= LEAST else None
+        enough = len(v) >= LEAST and self._seen_s(t) >= self.least_s
+        self.hit = best_hit(t, v, self.criteria, self.least_s) if enough else None
         if self.alarm is None:
             self._suspect(at, t, v)
         else:
@@ -134,15 +142,26 @@ class _Run:
             if self.suspicion is not None and at - self.suspicion[1] > len(self.suspicion[0].y):
                 self.suspicion = None
             return
-        if hit.growth >= WAIVED * hit.base or self._confirmed(hit, at, t, v):
-            self.alarm = _Alarm(float(v[-1]), at, hit.base, self.life + len(v) - len(hit.y))
+        if self._waived(hit, at) or self._confirmed(hit, at, t, v):
+            self.alarm = _Alarm(float(v[-1]), at, hit.base, self._onset(at))
             self.slope = hit.slope
+
+    def _seen_s(self, t: Floats) -> float:
+        return float(t[-1] - t[0]) * 3600
+
+    def _onset(self, at: int) -> tuple[int, float]:
+        place, level, _ = climb_onset(self.values[self.life : at + 1].tolist(), BLOCKS)
+        return self.life + place, level
+
+    def _waived(self, hit: _Hit, at: int) -> bool:
+        """Return whether the growth is too large to wait for more than a sample that still shows it."""
+        return self.suspicion is not None and at > self.suspicion[1] and hit.growth >= WAIVED * hit.base
 
     def _confirmed(self, hit: _Hit, at: int, t: Floats, v: Floats) -> bool:
         if self.suspicion is None:
             self.suspicion = (hit, at, saturating(hit.t, hit.y))
         held, since, curve = self.suspicion
-        wait = max(2, ceil(CONFIRM_SHARE * len(held.y)))
+        wait = _wait(held)
         if at - since < wait:
             return False
         when, new = float(np.median(t[-wait:])), float(np.median(v[-wait:]))
@@ -170,21 +189,21 @@ class _Run:
         """Return the verdict as of the last sample."""
         current = round(float(self.values[-1]))
         count = len(self.values) - self.life
-        if self.alarm is None and count < LEAST:
-            evidence = (Criterion("samples in this life", count, LEAST, passed=False),)
-            reason = f"{count} samples in this life, {LEAST} needed for a first verdict"
-            return Assessment(Verdict.LEARNING, current, evidence, reason=reason)
         t, v = self.hours[self.life :], self.values[self.life :]
+        seen = self._seen_s(t)
+        rises = float(v[-1] - v[0]) >= self.criteria.min_growth_bytes
+        if self.alarm is None and (count < LEAST or (rises and seen < self.least_s)):
+            return self._learning(times, current, count, seen if rises else None)
         newest = min(len(v), WINDOWS[-1])
         slope, low, high = interval(t[-newest:], v[-newest:])
         parts = t[-newest:], v[-newest:], t[:-newest], v[:-newest]
         tests = self.hit.tests if self.hit else tests_of(*parts, self.criteria)
         if self.alarm is not None:
             slope, low, high = self.slope, min(low, self.slope), max(high, self.slope)
-            since, verdict = self.alarm.since, Verdict.LEAK
+            onset, verdict = self.alarm.onset, Verdict.LEAK
             reason = f"grows over {count} samples, in a straight line and on new ground"
         else:
-            since = len(self.values) - newest
+            onset = self._onset(len(self.values) - 1)
             failed = [test.criterion for test in tests if not test.passed]
             grows = slope > 0 and tests[0].passed and tests[1].passed
             watched = self.suspicion is not None or (grows and len(failed) <= MOST_FAILED)
@@ -193,25 +212,53 @@ class _Run:
             reason = "looks like a leak; the samples that come now will decide"
             if failed:
                 reason = f"{what} within {newest} samples ({failed[0]}: no)"
+            tests = (*tests, *self._awaited())
         suspect = verdict is not Verdict.OK
         return Assessment(
             verdict, current, tests, (), slope, low, high,
-            since_ms=int(times[since]) if suspect else None,
-            grown_bytes=max(0, round(current - float(self.values[since]))) if suspect else None,
+            since_ms=int(times[onset[0]]) if suspect else None,
+            grown_bytes=max(0, round(current - onset[1])) if suspect else None,
             confidence=0.7 if verdict is Verdict.LEAK else 0.3 if suspect else 0.0,
             reason=reason,
         )  # fmt: skip
+
+
+    def _awaited(self) -> tuple[Criterion, ...]:
+        """Return how many of the samples have come that decide about a suspicion; nothing without one."""
+        if self.suspicion is None:
+            return ()
+        held, since, _ = self.suspicion
+        fresh = len(self.values) - 1 - since
+        return (Criterion("fresh samples", fresh, _wait(held), passed=fresh >= _wait(held)),)
+
+    def _learning(self, times: Floats, current: int, count: int, seen: float | None) -> Assessment:
+        """Return that there are too few samples, or that those of what rises lie too close together."""
+        evidence = []
+        if count < LEAST:
+            evidence.append(Criterion("samples in this life", count, LEAST, passed=False))
+        if seen is not None and seen < self.least_s:
+            window_s = round(self.least_s)
+            evidence.append(Criterion("data in the shortest window", seen, self.least_s, False, "s", window_s))
+        have = f"{count} samples over {format_duration(float(times[-1] - times[self.life]) / 1000)} of data"
+        need = f"{LEAST} " if count < LEAST else ""
+        need += f"{'over ' if need else ''}{format_duration(self.least_s)} " if len(evidence) > (count < LEAST) else ""
+        observed = Observed(int(times[self.life]), int(times[-1]), float(self.values[self.life]))
+        return unjudged(observed, current, tuple(evidence), f"{have}, {need}needed for a first verdict")
+
+
+def _wait(held: _Hit) -> int:
+    return max(2, ceil(CONFIRM_SHARE * len(held.y)))
 
 
 MOST_FAILED = 2
 """Growth that fails no more tests than this is worth watching."""
 
 
-def best_hit(t: Floats, y: Floats, criteria: LeakCriteria) -> _Hit | None:
-    """Return the longest window of the newest samples in which all tests pass."""
+def best_hit(t: Floats, y: Floats, criteria: LeakCriteria, least_s: float) -> _Hit | None:
+    """Return the longest window of the newest samples in which all tests pass, those that are long enough."""
     found = None
     for m in WINDOWS:
-        if len(y) >= m:
+        if len(y) >= m and float(t[-1] - t[-m]) * 3600 >= least_s * (BLOCKS - 1) / BLOCKS:
             found = _hit(t[-m:], y[-m:], t[:-m], y[:-m], criteria) or found
     size = len(y) // 12
     if size >= 2:

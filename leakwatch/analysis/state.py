@@ -21,8 +21,9 @@ from leakwatch.analysis.ground import Ground, Look, follow, worth_judging
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.question import Held, Question
 from leakwatch.analysis.segments import TOOTH_UNITS, is_clock_break, is_fall
+from leakwatch.analysis.shape import climb_began
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
-from leakwatch.analysis.verdict import screened, settled
+from leakwatch.analysis.verdict import Observed, screened, settled
 
 if TYPE_CHECKING:
     from array import array
@@ -54,8 +55,8 @@ class SeriesState:
     """Everything that is known of one series, in bounded memory."""
 
     __slots__ = (
-        "_due", "_fall_ms", "_pending", "_plan", "_trail", "assessment", "climb", "criteria", "ground", "lives",
-        "previous", "segment_ms", "settled_ms",
+        "_due", "_fall_ms", "_first", "_pending", "_plan", "_trail", "assessment", "climb", "criteria", "ground",
+        "lives", "previous", "segment_ms", "settled_ms",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, criteria: LeakCriteria) -> None:
@@ -66,6 +67,8 @@ class SeriesState:
         self._pending: list[Pending] = []
         self._due = -1
         self._fall_ms = 0
+        self._first = nan
+        """Of the segment's samples."""
         self.previous: tuple[int, float] | None = None
         """Time and value of the newest sample."""
         self.segment_ms = 0
@@ -95,6 +98,8 @@ class SeriesState:
             self._fall_ms = ts_ms
             if apart_s >= self._plan.seconds(TOOTH_UNITS):
                 self.end_segment(ts_ms, remember=False)
+        if self.previous is None:
+            self._first = value
         self.previous = (ts_ms, value)
         sealed = self._trail.add(ts_ms, value)
         if sealed:
@@ -167,7 +172,8 @@ class SeriesState:
             last = answers[pending.question] if pending.question is not None else None
             climbing.step(
                 self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
-                unit_s=self._plan.unit_s, course=partial(self._course, pending.look), headroom_bytes=headroom_bytes,
+                unit_s=self._plan.unit_s, course=partial(self._course, pending.look),
+                onset=partial(self._onset, pending.look), headroom_bytes=headroom_bytes,
             )  # fmt: skip
             self.settled_ms = pending.look.end_ms
         if self.previous is None:
@@ -189,8 +195,13 @@ class SeriesState:
     def _assess(self, answer: Answer | None, current: int) -> Assessment:
         covered = len(self._trail.fine) if self._trail.first >= 0 else 0
         if answer is None:
-            return screened(self.climb, self.ground, covered, self._risen(), self._plan, self.criteria, current)
-        return settled(self.climb, answer, covered, self._plan, current)
+            return screened(
+                self.climb, self.ground, covered, self._risen(), self._plan, self.criteria, current, self._observed()
+            )
+        return settled(self.climb, answer, covered, self._plan, current, self._observed())
+
+    def _observed(self) -> Observed:
+        return Observed(self.segment_ms, self.previous[0] if self.previous else self.segment_ms, self._first)
 
     def _risen(self) -> float:
         return risen([low for low in self._trail.fine.lows if isfinite(low)])
@@ -203,6 +214,15 @@ class SeriesState:
         if length > FINE_KEPT:
             ring, length, end = self._trail.coarse, length // COARSE_OF, end // COARSE_OF
         return course_of(ring.medians, end - ring.start, length)
+
+    def _onset(self, look: Look, units: float) -> tuple[int, float]:
+        """Return when a climb of which so many units were seen before a look began, and the level there."""
+        trail, plan = self._trail, self._plan
+        end = look.end_ms // (plan.base_s * 1000)
+        fine = trail.fine.start, trail.fine.lows[: max(0, end - trail.fine.start)]
+        coarse = trail.coarse.start, trail.coarse.lows[: max(0, end // COARSE_OF - trail.coarse.start)]
+        began_ms, level = climb_began(fine, coarse, trail.first, plan.blocks_of(units), plan)
+        return max(began_ms, self.segment_ms), level
 
     def life(self, name: str, ended_ms: int) -> Life | None:
         """Return what this life teaches others, now that it has ended."""
@@ -262,6 +282,7 @@ class SeriesState:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""
         if self.segment_ms != segment_ms:
             self.segment_ms = self._fall_ms = segment_ms
+            self._first = block.minimum if block.start_ms <= segment_ms else nan
         first = segment_ms // (self._plan.base_s * 1000)
         if level == FINE:
             self.previous = (block.start_ms, block.last)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 MIN_FILL = 0.5
 """Of the shortest window must be seen before anything is said."""
 MIN_BLOCKS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was sampled of the current segment, from its first sample to its newest."""
+
+    first_ms: int
+    last_ms: int
+    first: float
+    """Bytes, NaN where it is not held any more."""
+
+    @property
+    def span_s(self) -> float:
+        """Seconds between the two: how much data there is, however it falls into blocks."""
+        return (self.last_ms - self.first_ms) / 1000
+
 
 _FAILED = {
     "growth is significant": "no growth beyond noise within {}",
@@ -65,6 +81,7 @@ def screened(
     plan: Plan,
     criteria: LeakCriteria,
     current_bytes: int,
+    observed: Observed,
 ) -> Assessment:
     """Return the verdict on a series whose newest look needed no closer one.
 
@@ -74,13 +91,13 @@ def screened(
         return _leak(climb, None, current_bytes)
     have, need = covered_blocks * plan.base_s, needed_s(plan)
     if have < need:
-        return learning(have, plan, current_bytes)
+        return learning(observed, plan, current_bytes)
     if climb.suspicion is not None:
         reason = "looked like a leak a moment ago; data that come now will decide"
         slope = climb.suspicion.slope
         return Assessment(Verdict.WATCH, current_bytes, climb.why, slope_bytes_per_hour=slope, reason=reason)
     if have < plan.windows_s[0] and rise >= criteria.min_growth_bytes:
-        return learning(have, plan, current_bytes, plan.windows_s[0])  # it rises: too early to say for how long
+        return learning(observed, plan, current_bytes, plan.windows_s[0])  # it rises: too early to say for how long
     reach = max(0.0, ground.record - ground.lowest) if isfinite(ground.record) else 0.0
     floor = criteria.min_growth_bytes
     window_s = min(have, plan.windows_s[-1])
@@ -97,29 +114,43 @@ def needed_s(plan: Plan) -> float:
     return max(MIN_FILL * plan.windows_s[0], MIN_BLOCKS * plan.base_s)
 
 
-def learning(have_s: float, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
+def learning(observed: Observed, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
     """Return that there is too little data, and how much it takes: what grows needs the shortest window full."""
-    need = needed_s(plan) if need_s is None else need_s
-    evidence = (Criterion("data in the shortest window", have_s, need, have_s >= need, "s", plan.windows_s[0]),)
-    reason = f"{format_duration(have_s)} of data, {format_duration(need)} needed for a first verdict"
-    return Assessment(Verdict.LEARNING, current_bytes, evidence, reason=reason)
+    need, have = needed_s(plan) if need_s is None else need_s, observed.span_s
+    evidence = (Criterion("data in the shortest window", have, need, have >= need, "s", plan.windows_s[0]),)
+    reason = f"{format_duration(have)} of data, {format_duration(need)} needed for a first verdict"
+    if have >= need:
+        reason = f"{format_duration(have)} of data; the next look gives a first verdict"
+    return unjudged(observed, current_bytes, evidence, reason)
 
 
-def _unjudged(have_s: float, plan: Plan, current_bytes: int) -> Assessment:
+def unjudged(observed: Observed, current_bytes: int, evidence: tuple[Criterion, ...], reason: str) -> Assessment:
+    """Return that no verdict is possible yet, with the growth seen so far, which is none that was judged."""
+    grown = current_bytes - observed.first
+    since_ms = observed.first_ms if isfinite(grown) else None
+    grown_bytes = max(0, round(grown)) if isfinite(grown) else None
+    return Assessment(
+        Verdict.LEARNING, current_bytes, evidence, since_ms=since_ms, grown_bytes=grown_bytes, reason=reason
+    )
+
+
+def _unjudged(have_s: float, plan: Plan, current_bytes: int, observed: Observed) -> Assessment:
     """Return that it rises, and that no window has the data to judge it by."""
     need = plan.spans[0].seconds
     if have_s < need:
-        return learning(have_s, plan, current_bytes, need)
+        return learning(observed, plan, current_bytes, need)
     reason = f"too many samples are missing within {format_duration(need)} for a verdict"
-    return Assessment(Verdict.LEARNING, current_bytes, reason=reason)
+    return unjudged(observed, current_bytes, (), reason)
 
 
-def settled(climb: Climb, answer: Answer, covered_blocks: int, plan: Plan, current_bytes: int) -> Assessment:
+def settled(
+    climb: Climb, answer: Answer, covered_blocks: int, plan: Plan, current_bytes: int, observed: Observed
+) -> Assessment:
     """Return the verdict on a series whose newest look was judged."""
     if climb.alarm is not None:
         return _leak(climb, answer, current_bytes)
     if not answer.marks:
-        return _unjudged(covered_blocks * plan.base_s, plan, current_bytes)
+        return _unjudged(covered_blocks * plan.base_s, plan, current_bytes, observed)
     verdict = Verdict.WATCH if climb.suspicion is not None or answer.growing else Verdict.OK
     evidence = (*answer.evidence, *climb.why)
     failed = next((c for c in evidence if not c.passed), None)
@@ -137,7 +168,7 @@ def settled(climb: Climb, answer: Answer, covered_blocks: int, plan: Plan, curre
         slope_bytes_per_hour=answer.slope,
         slope_low=answer.slope - answer.half_width,
         slope_high=answer.slope + answer.half_width,
-        since_ms=answer.since_ms if watched else None,
+        since_ms=max(answer.since_ms, observed.first_ms) if watched else None,
         grown_bytes=max(0, round(current_bytes - answer.since_level)) if watched else None,
         confidence=_confidence(climb, answer) if watched else 0.0,
         reason=reason,
@@ -172,8 +203,8 @@ def _leak(climb: Climb, answer: Answer | None, current_bytes: int) -> Assessment
         slope_bytes_per_hour=alarm.slope,
         slope_low=alarm.slope - alarm.half_width,
         slope_high=alarm.slope + alarm.half_width,
-        since_ms=min(answer.since_ms, alarm.started_ms) if answer else alarm.started_ms,
-        grown_bytes=max(0, round(current_bytes - (answer.since_level if answer else alarm.base))),
+        since_ms=alarm.onset_ms,
+        grown_bytes=None if alarm.onset_ms is None else max(0, round(current_bytes - alarm.onset_level)),
         confidence=_confidence(climb, answer),
         reason=_BY[alarm.by].format(format_duration(alarm.seconds)),
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from leakwatch.analysis import climbing
+from leakwatch.analysis.assess import onset_of
 from leakwatch.analysis.climb import Climb
 from leakwatch.analysis.ground import NO_GROUND, Ground, GroundValues, Look, could_hit, least_range, moved
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
@@ -174,7 +175,7 @@ class _Pass:
         alarm, past = climb.alarm, climb.past
         climbing.step(
             climb, look, ground, marks, self.lives, self.criteria,
-            unit_s=self.plan.unit_s, course=partial(self.course.parts, look),
+            unit_s=self.plan.unit_s, course=partial(self.course.parts, look), onset=partial(self._onset, look),
         )  # fmt: skip
         if alarm is not None and climb.alarm is None:
             if climb.past is not None and climb.past is not past:
@@ -188,6 +189,13 @@ class _Pass:
             self.series.alerts.append((look.end_ms, None))
         elif climb.alarm is None and is_open:
             self.series.alerts[-1] = (self.series.alerts[-1][0], look.end_ms)
+
+    def _onset(self, look: Look, units: float) -> tuple[int, float]:
+        """Return what ``SeriesState`` does of the blocks it would hold."""
+        segment, plan = self.series.segments[self.number], self.plan
+        end = look.end_ms // (plan.base_s * 1000) - 1
+        began_ms, level = onset_of(segment.blocks, plan.blocks_of(units), end, plan)
+        return max(began_ms, segment.start_ms), level
 
     def _carry(self, at: int, marks: Sequence[Mark]) -> Walk:
         """Let the alarm go by the newest look before ``at`` that carries it, unless the one at hand does."""

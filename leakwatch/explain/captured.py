@@ -6,6 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
+from leakwatch.analysis.brief import look_briefly
 from leakwatch.analysis.hosted import hosted
 from leakwatch.analysis.replay import replay
 from leakwatch.analysis.spans import plan_of
@@ -40,11 +41,12 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
     name, subject = captures[at].name, captures[at].subject
     one = hosted(captures, settings)[at]
     outcome = replay(captures, settings)[at]  # with the others: earlier lives and siblings teach it
+    assessment = look_briefly(captures[at], outcome.assessment, one.criteria)
     pid = _PID.search(name) if subject.kind is SubjectKind.PROCESS else None
     return Case(
         name=name,
         what=_what_of(captures[at]),
-        assessment=outcome.assessment,
+        assessment=assessment,
         as_of_ms=int(captures[at].times_ms[-1]),
         plan=plan_of(settings.windows_s, one.interval_s),
         criteria=one.criteria,
@@ -53,6 +55,7 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
         climb=outcome.climb,
         ground=outcome.ground,
         sparse=one.is_sparse,
+        interval_s=one.interval_s,
         at_most_watch=one.at_most_watch,
     )
 

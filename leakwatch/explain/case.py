@@ -53,6 +53,8 @@ class Case:
     """None where nothing is remembered: it is not suspect and never was, or it is sampled too seldom."""
     sparse: bool = False
     """Sampled so seldom that samples are judged one by one."""
+    interval_s: float | None = None
+    """The usual time between two samples; None where it is not known."""
     at_most_watch: bool = False
     """The kernel gives it back when asked, or it is no use of memory: it is never called a leak."""
     every_s: float | None = None

@@ -33,6 +33,7 @@ def render(case: Case, now_ms: int) -> str:
         "would_change": list(comes.changes),
         "earliest_at": time(comes.at_ms),
         "earliest": comes.decides or None,
+        "earliest_after_samples": comes.samples,
         "next_steps": [step.line for step in next_steps(case)],
     }
     return json_text({"schema": SCHEMA, "generated_at": rfc3339(now_ms), **found}, indent=1)

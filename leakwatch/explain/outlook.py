@@ -31,13 +31,15 @@ class Outlook:
     """When that is decided at the earliest; None where nothing more will be, or where no time can be told."""
     decides: str
     """What is decided then."""
+    samples: int | None = None
+    """After how many more samples that is, of a series that is judged sample by sample."""
 
 
 def outlook(case: Case) -> Outlook:
     """Return what comes next."""
     if case.row is not None and case.row.ended_ms is not None:
         return Outlook(("It has ended: this verdict is its last.",), (), None, "")
-    if case.verdict is Verdict.LEARNING:
+    if case.verdict is Verdict.LEARNING or (case.verdict is Verdict.WATCH and _is_brief(case)):
         return _of_learning(case)
     if case.verdict is Verdict.LEAK:
         return _of_leak(case)
@@ -47,10 +49,31 @@ def outlook(case: Case) -> Outlook:
 def _of_learning(case: Case) -> Outlook:
     need = " ".join(f"A first verdict is given when {sentences.wanted(test)}." for test in case.failed)
     missing = case.test("data in the shortest window")
+    if case.sparse:
+        return _after_samples(case, need, missing)
     if missing is None:
         return _next(case, (need,))
-    at_ms = case.next_look(case.look_ms + _left_s(missing) * 1000)
+    # Whole blocks are judged: the one with the first sample counts from its own beginning.
+    size_ms = case.plan.base_s * 1000
+    first_ms = (case.as_of_ms - round((missing.measured or 0.0) * 1000)) // size_ms * size_ms
+    at_ms = case.next_look(first_ms + (missing.threshold or 0.0) * 1000)
     return Outlook((need,), (), at_ms, "a first verdict, if samples keep coming")
+
+
+def _is_brief(case: Case) -> bool:
+    """Return whether the growth to be watched is that of a recording too short for a verdict."""
+    missing = case.test("data in the shortest window")
+    return missing is not None and not missing.passed
+
+
+def _after_samples(case: Case, need: str, missing: Criterion | None) -> Outlook:
+    """Return what a series with few samples waits for: their number, and the time they have to span."""
+    count, interval_s = case.test("samples in this life"), case.interval_s or 0.0
+    left = 1 if count is None else round(_left_s(count))
+    if missing is not None and interval_s:
+        left = max(left, -int(-_left_s(missing) // interval_s))
+    at_ms = round(case.as_of_ms + left * interval_s * 1000) if interval_s else None
+    return Outlook((need,), (), at_ms, "a first verdict, if samples keep coming as they have", left)
 
 
 def _of_leak(case: Case) -> Outlook:
@@ -101,7 +124,7 @@ def _of_growth(case: Case) -> Outlook:
     """Of what grows and is not suspect: every test it fails, and when time alone could settle them."""
     changes = [f"It becomes suspect when {sentences.wanted(test)}." for test in case.failed]
     if case.sparse:
-        return Outlook(tuple(changes), (), None, "")
+        return _of_seldom(case, tuple(changes))
     lasting = [test for test in case.failed if test.criterion in _BY_TIME]
     if not lasting or len(lasting) < len(case.failed):
         changes.append(f"{_all_of(changes)}{_confirmation(case)}")
@@ -112,6 +135,16 @@ def _of_growth(case: Case) -> Outlook:
         suspect_ms = case.next_look(max(_passes_ms(case, test) for test in lasting))
         decides = "leak, if it goes on growing as it does"
     return Outlook(tuple(changes), (), _leak_ms(case, suspect_ms), decides)
+
+
+def _of_seldom(case: Case, changes: tuple[str, ...]) -> Outlook:
+    """Return what comes next of what is sampled seldom: of a suspicion it is known how many samples it awaits."""
+    awaited = case.test("fresh samples")
+    if awaited is None:
+        return Outlook(changes, (), None, "")
+    left = max(1, round(_left_s(awaited)))
+    at_ms = round(case.as_of_ms + left * case.interval_s * 1000) if case.interval_s else None
+    return Outlook(changes, (), at_ms, "leak, if growth goes on as forecast", left)
 
 
 def _leak_ms(case: Case, suspect_ms: int) -> int:

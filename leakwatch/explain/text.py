@@ -110,6 +110,9 @@ def _growth(case: Case) -> str:
 
 def earliest(case: Case, comes: Outlook) -> str:
     """Return when what is decided, in one sentence; empty where nothing more will be."""
+    if comes.samples is not None:
+        lasts = "" if comes.at_ms is None else f", about {rfc3339(comes.at_ms)}"
+        return f"after {words.count(comes.samples, 'more sample')}{lasts}: {comes.decides}."
     if comes.at_ms is None:
         return "the next sample, as each is judged when it comes" if case.sparse else ""
     judged = f"; evaluated every {format_duration(case.every_s)}" if case.every_s else ""

@@ -259,6 +259,12 @@ SENTENCES: dict[str, Sentence] = {
         "there are {threshold} of data; so far {measured}",
         "From less nothing can be said.",
     ),
+    "fresh samples": Sentence(
+        "{measured} samples have come since the first suspicion; {threshold} were awaited.",
+        "{measured} samples have come since the first suspicion; {threshold} are awaited.",
+        "{threshold} samples have come since the first suspicion; so far {measured}",
+        "A forecast made before these samples came cannot have been fitted to them.",
+    ),
     "samples in this life": Sentence(
         "There are {measured} samples since it last began anew; a first verdict takes {threshold}.",
         "There are {measured} samples since it last began anew; a first verdict takes {threshold}.",

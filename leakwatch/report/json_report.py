@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.clock import rfc3339
 from leakwatch.escape import json_text
 from leakwatch.metrics import KERNEL_UNACCOUNTED
-from leakwatch.report import growth_words, incident_words, whose
+from leakwatch.report import growth_words, incident_words, whose, words
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "ended_at": time(row.ended_ms),
         "evaluated_at": time(one.evaluated_at_ms),
         "confidence": finite(found.confidence),
-        "reason": found.reason,
+        "reason": words.reason_of(found),
         "note": one.note,
         "growing": growth_words.as_object(row.growth),
         "whose": whose.as_object(row.whose),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 SCHEMA = 1
+MOST_SEEN = 5
+"""Series without a verdict whose growth is told."""
 _HEADINGS = ("verdict", "series", "rate (95 % interval)", "per day", "grown", "now")
 
 
@@ -49,7 +51,7 @@ def as_object(one: Judged) -> dict[str, Any]:
             "current_bytes": None if number else found.current_bytes,
             **({"grown_count": found.grown_bytes, "current_count": found.current_bytes} if number else {}),
             "confidence": finite(found.confidence),
-            "reason": found.reason,
+            "reason": words.reason_of(found),
             "windows": [window(trend, found.unit) for trend in found.windows],
             "evidence": [criterion(test) for test in found.evidence],
         }
@@ -89,7 +91,17 @@ def table(rows: Sequence[Judged], shown: Collection[Verdict], *, colour: bool = 
             out.append(coloured(line, row.assessment.verdict) if colour else line)
             out += [f"    {part}" for part in (words.why_of(row.assessment), _whence(row)) if part]
         out.append("")
+    out += _growing(rows, shown)
     return "\n".join([*out, *_remarks(counts, shown)]).rstrip() + "\n"
+
+
+def _growing(rows: Sequence[Judged], shown: Collection[Verdict]) -> list[str]:
+    """Return the growth of what is too young for a verdict, what grew most first, unless it is in the table."""
+    seen = [row for row in rows if words.seen_of(row.assessment)] if Verdict.LEARNING not in shown else []
+    seen.sort(key=lambda row: row.assessment.grown_bytes or 0, reverse=True)
+    lines = [f"  {words.short(row.series, WIDEST)}: {printable(words.reason_of(row.assessment))}" for row in seen]
+    more = [f"  and {len(seen) - MOST_SEEN} more: --verdict learning lists them"] if len(seen) > MOST_SEEN else []
+    return ["Grown so far, without a verdict:", *lines[:MOST_SEEN], *more, ""] if lines else []
 
 
 def _headline(counts: Counter[Verdict], series: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.escape import printable
 from leakwatch.incident import IncidentState
-from leakwatch.model import SUSPECT, FindingKind
+from leakwatch.model import SUSPECT, FindingKind, Verdict
 from leakwatch.report import growth_words, incident_words, whose
 from leakwatch.units import format_amount, format_duration, format_growth
 
@@ -116,7 +116,22 @@ def why(row: Row) -> str:
 def why_of(found: Assessment) -> str:
     """Return how sure an assessment is and why, in one line."""
     sure = f"sure {found.confidence:.2f}: " if found.verdict in SUSPECT else ""
-    return f"{sure}{printable(found.reason)}"
+    return f"{sure}{printable(reason_of(found))}"
+
+
+def reason_of(found: Assessment) -> str:
+    """Return why an assessment is what it is, with the growth that was seen where none could be judged yet."""
+    seen = seen_of(found)
+    return f"{found.reason}; {seen}" if seen else found.reason
+
+
+def seen_of(found: Assessment) -> str:
+    """Return the growth seen of what is too young for a verdict; empty where there is none."""
+    if found.verdict is not Verdict.LEARNING or not found.grown_bytes:
+        return ""
+    before = format_amount(found.current_bytes - found.grown_bytes, found.unit)
+    now = format_amount(found.current_bytes, found.unit)
+    return "" if before == now else f"grown from {before} to {now}: too few samples to judge"
 
 
 def grows(row: Row) -> str:

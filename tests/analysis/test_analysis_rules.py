@@ -228,6 +228,10 @@ MARK = Mark(12.0, 12 * HOUR, True, True, True, False, True, 10.0 * MIB, 0.0, 100
 """A window of twelve hours that hits: ten MiB an hour, from 100 to 220 MiB."""
 
 
+ONSET = (START_MS, 100.0 * MIB)
+"""When the climb began and the level there."""
+
+
 def hit_at(age: float) -> Mark:
     return replace(MARK, first=MARK.first + (age - 12) * MARK.slope, now=MARK.now + (age - 12) * MARK.slope)
 
@@ -253,7 +257,7 @@ def climbed(
     ground = ground or Ground(record=level, lowest=100 * MIB, record_age=age)
     step(
         climb, look(age, level), ground, [hit_at(age)] if marks is None else marks, lives, CRITERIA,
-        unit_s=HOUR, course=lambda _: course, headroom_bytes=headroom,
+        unit_s=HOUR, course=lambda _: course, onset=lambda _: ONSET, headroom_bytes=headroom,
     )  # fmt: skip
     return climb
 
@@ -378,7 +382,10 @@ def test_a_restart_is_no_levelling_off() -> None:
     # The newest third of a climb is low at once, while the highest block of two hours still is of before.
     fallen = Look(round(START_MS + 16 * HOUR * 1000), 16.0, 60.0 * MIB, 250.0 * MIB, 0.0)
     climb = alarmed()
-    step(climb, fallen, Ground(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA, unit_s=HOUR, course=lambda *_: LEVEL)
+    step(
+        climb, fallen, Ground(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA,
+        unit_s=HOUR, course=lambda *_: LEVEL, onset=lambda _: ONSET,
+    )  # fmt: skip
     assert climb.ended == "the memory was given back"
 
 
