@@ -222,7 +222,6 @@ class _Run:
             reason=reason,
         )  # fmt: skip
 
-
     def _awaited(self) -> tuple[Criterion, ...]:
         """Return how many of the samples have come that decide about a suspicion; nothing without one."""
         if self.suspicion is None:

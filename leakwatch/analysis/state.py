@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from math import inf, isfinite, nan
 from statistics import median
@@ -23,7 +23,7 @@ from leakwatch.analysis.question import Held, Question
 from leakwatch.analysis.segments import TOOTH_UNITS, is_clock_break, is_fall
 from leakwatch.analysis.shape import climb_began
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
-from leakwatch.analysis.verdict import Observed, screened, settled
+from leakwatch.analysis.verdict import Observed, brought_up, screened, settled
 
 if TYPE_CHECKING:
     from array import array
@@ -182,7 +182,7 @@ class SeriesState:
         if settled_now or self.assessment is None or self._due < 0:
             self.assessment = self._assess(last, current)
         else:
-            self.assessment = replace(self.assessment, current_bytes=current)
+            self.assessment = brought_up(self.assessment, current, self._plan, self._observed())
         del self._pending[: len(settled_now)]
 
     def _reach(self, answers: Mapping[Question, Answer]) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MIN_FILL = 0.5
 """Of the shortest window must be seen before anything is said."""
 MIN_BLOCKS = 6
+LEAST_DATA = "data in the shortest window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def needed_s(plan: Plan) -> float:
 def learning(observed: Observed, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
     """Return that there is too little data, and how much it takes: what grows needs the shortest window full."""
     need, have = needed_s(plan) if need_s is None else need_s, observed.span_s
-    evidence = (Criterion("data in the shortest window", have, need, have >= need, "s", plan.windows_s[0]),)
+    evidence = (Criterion(LEAST_DATA, have, need, have >= need, "s", plan.windows_s[0]),)
     reason = f"{format_duration(have)} of data, {format_duration(need)} needed for a first verdict"
     if have >= need:
         reason = f"{format_duration(have)} of data; the next look gives a first verdict"
@@ -173,6 +174,17 @@ def settled(
         confidence=_confidence(climb, answer) if watched else 0.0,
         reason=reason,
     )
+
+
+def brought_up(found: Assessment, current_bytes: int, plan: Plan, observed: Observed) -> Assessment:
+    """Return the assessment of the newest look with what was sampled since: the level now, and the growth until now."""
+    missing = next((test for test in found.evidence if test.criterion == LEAST_DATA), None)
+    if found.verdict is Verdict.LEARNING and missing is not None:
+        return learning(observed, plan, current_bytes, missing.threshold)
+    grown = found.grown_bytes
+    if grown is not None:
+        grown = max(0, grown + current_bytes - found.current_bytes)
+    return replace(found, current_bytes=current_bytes, grown_bytes=grown)
 
 
 def capped(found: Assessment) -> Assessment:

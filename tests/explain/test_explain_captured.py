@@ -105,9 +105,11 @@ def test_a_first_verdict_comes_when_it_says() -> None:
 def test_what_grows_is_not_told_to_have_no_data() -> None:
     # Judged at once as it grows, but no window is full yet.
     case = explained(series(lambda hour: 500 * MIB + 2000 * MIB * hour, 1.05))
-    assert case.verdict is Verdict.LEARNING
-    (test,) = case.failed
-    assert (test.measured, test.threshold, test.passed) == (55 * 60, HOUR, False)
+    assert case.verdict is Verdict.WATCH  # as analyze says of it
+    test = case.test("data in the shortest window")
+    assert test is not None
+    assert (test.measured, test.threshold) == (62 * 60, HOUR)
+    assert outlook(case).decides == "a first verdict, if samples keep coming"
 
 
 def test_a_leak_is_taken_back_when_it_says() -> None:
@@ -200,15 +202,23 @@ def test_memory_the_kernel_gives_back_is_never_called_a_leak() -> None:
     assert any("drop_caches" in step.command for step in next_steps(case))
 
 
-def test_samples_a_quarter_of_a_day_apart_are_explained_without_a_time() -> None:
+def test_samples_a_quarter_of_a_day_apart_are_explained_by_their_number() -> None:
     times = (START_S + 6 * HOUR * np.arange(14)) * 1000
-    for count, verdict in ((4, Verdict.LEARNING), (14, Verdict.LEAK)):
-        capture = Capture(
-            "proc/a[1]", subject_of("proc/a[1]"), times[:count], 500.0 * MIB + 20 * MIB * np.arange(count)
-        )
-        case = explained(capture)
-        assert (case.sparse, case.verdict, outlook(case).at_ms) == (True, verdict, None)
-        assert "the next sample, as each is judged when it comes" in render(case, 0)
+    values = 500.0 * MIB + 20 * MIB * np.arange(14)
+
+    def told(count: int) -> tuple[Verdict, int | None, str]:
+        case = explained(Capture("proc/a[1]", subject_of("proc/a[1]"), times[:count], values[:count]))
+        assert case.sparse
+        return case.verdict, outlook(case).samples, render(case, 0)
+
+    verdict, samples, text = told(4)
+    assert (verdict, samples) == (Verdict.LEARNING, 4)
+    assert "after 4 more samples, about 2025-06-17T09:06:40Z: a first verdict" in text
+    verdict, samples, text = told(8)  # a suspicion awaits two samples
+    assert (verdict, samples) == (Verdict.WATCH, 2)
+    assert "after 2 more samples, about " in text
+    assert told(10)[0] is Verdict.LEAK
+    assert "the next sample, as each is judged when it comes" in told(14)[2]
 
 
 @pytest.fixture
