@@ -7,9 +7,13 @@ from __future__ import annotations
 
 EXIT_OK = 0
 EXIT_LEAK = 1
-"""``report --exit-code`` when something leaks."""
+"""``--exit-code`` when something leaks."""
 EXIT_USAGE = 2
 """A wrong argument or a wrong configuration."""
+EXIT_UNDECIDED = 3
+"""``--exit-code`` when there is too little data for a verdict."""
+EXIT_NOT_SAMPLED = 4
+"""``--exit-code`` when there are no recent samples; ``daemon --for`` that took none."""
 EXIT_DATA = 65
 """The store is damaged or was written by a newer leakwatch, or a captured file is wrong (EX_DATAERR)."""
 EXIT_NO_INPUT = 66
@@ -68,6 +72,12 @@ class ProcUnavailableError(LeakwatchError):
     """The /proc tree cannot be listed."""
 
     exit_code = EXIT_UNAVAILABLE
+
+
+class NotSampledError(LeakwatchError):
+    """Nothing was measured in the time there was."""
+
+    exit_code = EXIT_NOT_SAMPLED
 
 
 class PermissionNeededError(LeakwatchError):

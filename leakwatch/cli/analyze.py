@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leakwatch.cli.concluding import FILES_RULE, HELP
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
@@ -31,7 +33,8 @@ examples:
   leakwatch analyze capture.csv.gz
   leakwatch analyze --format jsonl host-a.csv host-b.csv | jq -r 'select(.verdict == "leak") | .series'
   ssh board cat /tmp/capture.csv | leakwatch analyze --exit-code -
-"""
+
+""" + FILES_RULE.format(leaks="leaks")
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -57,24 +60,27 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
         metavar="LIST",
         help="ok, learning, watch, leak or all (default: leak,watch in the table, all elsewhere)",
     )
-    parser.add_argument("--exit-code", action="store_true", help="end with 1 when something shown leaks")
+    parser.add_argument("--exit-code", action="store_true", help=HELP)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdicts; return 0, or 1 with ``--exit-code`` when something shown leaks."""
+    """Print the verdicts; return 0 or, with ``--exit-code``, what they come to."""
     from leakwatch.cli.arguments import verdicts
+    from leakwatch.cli.concluding import concluded
     from leakwatch.config import load_config
-    from leakwatch.errors import EXIT_LEAK, EXIT_OK
+    from leakwatch.errors import EXIT_OK
     from leakwatch.model import Verdict
     from leakwatch.replaying import settings_of
     from leakwatch.report.build import DEFAULT_VERDICTS
+    from leakwatch.report.judged import tally_of
 
     default = DEFAULT_VERDICTS if args.format == "table" else frozenset(Verdict)
     shown = verdicts(args.verdict) if args.verdict else default
     files = _judged(args.files, args.unit, settings_of(load_config(args.config)))
-    leaks = _print(files, args.format, shown)
-    return EXIT_LEAK if args.exit_code and leaks and Verdict.LEAK in shown else EXIT_OK
+    rows = _print(files, args.format, shown)
+    leaks = any(row.assessment.verdict is Verdict.LEAK for row in rows)
+    return concluded(tally_of(rows), leaks=leaks and Verdict.LEAK in shown) if args.exit_code else EXIT_OK
 
 
 def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[list[Judged]]:
@@ -88,15 +94,20 @@ def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[
         file = path if len(paths) > 1 else None
         captures, doubt = captured(path, unit)
         yield [
-            Judged(one.name, look_briefly(capture, one.assessment, settings.criteria_for(capture.subject)), file, doubt)
+            Judged(
+                one.name,
+                look_briefly(capture, one.assessment, settings.criteria_for(capture.subject)),
+                file,
+                doubt,
+                capture.subject.grows,
+            )
             for capture, one in zip(captures, replay(captures, settings), strict=True)
         ]
 
 
-def _print(files: Iterator[list[Judged]], form: str, shown: frozenset[Verdict]) -> bool:
-    """Print all files' series, as each is judged where lines can be; return whether any leaks."""
+def _print(files: Iterator[list[Judged]], form: str, shown: frozenset[Verdict]) -> list[Judged]:
+    """Print all files' series, as each is judged where lines can be, and return them."""
     from leakwatch.cli.output import emit, shows_colours
-    from leakwatch.model import Verdict
     from leakwatch.report import judged
 
     rows: list[Judged] = []
@@ -105,7 +116,7 @@ def _print(files: Iterator[list[Judged]], form: str, shown: frozenset[Verdict]) 
             emit(judged.lines(row for row in found if row.assessment.verdict in shown))
         rows += found
     if form == "json":
-        emit(judged.document(row for row in rows if row.assessment.verdict in shown))
+        emit(judged.document(rows, shown))
     elif form == "table":
         emit(judged.table(rows, shown, colour=shows_colours()), colour=shows_colours())
-    return any(row.assessment.verdict is Verdict.LEAK for row in rows)
+    return rows

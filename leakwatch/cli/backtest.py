@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leakwatch.cli.concluding import ALARM_HELP, FILES_RULE
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
@@ -26,7 +28,8 @@ examples:
 
 Each line of jsonl is one series: series, verdict and slope_bytes_per_hour at its end, first_alert and alerts, a list of
 [start, end], in seconds since 1970; the end is null while it is alarmed.
-"""
+
+""" + FILES_RULE.format(leaks="would have been alarmed")
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -49,14 +52,17 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     parser.add_argument("--step", metavar="DURATION", help="time between two evaluations (default: as the daemon)")
     parser.add_argument("--compare", nargs=2, metavar=("A.toml", "B.toml"), help="two configurations side by side")
     parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    parser.add_argument("--exit-code", action="store_true", help=ALARM_HELP)
     parser.add_argument("--since", metavar="TIME", help="of stored history: from then on, like 3d, or a time")
     parser.add_argument("--until", metavar="TIME", help="of stored history: before then")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what would have been alarmed; return 0."""
+    """Print what would have been alarmed; return 0 or, with ``--exit-code``, what it comes to."""
+    from leakwatch.cli.concluding import concluded
     from leakwatch.errors import EXIT_OK, UsageError
+    from leakwatch.report.conclusion import tally
 
     if args.files and (args.since or args.until):
         raise UsageError("--since and --until are for stored history; leave them out, or the files")
@@ -70,11 +76,14 @@ def run(args: argparse.Namespace) -> int:
         for at, found in enumerate(_replayed(captures, file, configs, args)):
             if args.format == "jsonl":
                 _print_lines(found)
-            else:
-                runs[at] += found
+            runs[at] += found
     if args.format == "table":
         _print_table(runs)
-    return EXIT_OK
+    if not args.exit_code:
+        return EXIT_OK
+    every = [row for rows in runs for row in rows]
+    judged = (((row.config, row.file), row.assessment.verdict) for row in every if row.decides)
+    return concluded(tally(judged), leaks=any(row.alerts for row in every))
 
 
 def _configs(args: argparse.Namespace) -> dict[str | None, Config]:
@@ -139,6 +148,7 @@ def _replayed(
                 hours=capture.sampled_s / 3600,
                 file=file,
                 config=name,
+                decides=capture.subject.grows,
             )
             for capture, outcome in zip(captures, outcomes, strict=True)
         ]

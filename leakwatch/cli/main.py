@@ -62,10 +62,10 @@ examples:
   leakwatch daemon --config my.toml --for 3h
 
 exit codes:
-  0 done · 1 something leaks (report, analyze --exit-code) · 2 wrong argument or configuration
+  0 done · 1 something leaks, 3 not decided yet, 4 no recent samples (--exit-code) · 2 wrong argument or configuration
   65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident, finding, process
   69 /proc or systemd not there · 70 a defect of leakwatch · 73 the file to write is there already
-  74 store or file cannot be written · 75 another daemon holds the store · 77 a privilege is missing
+  74 store, file or output cannot be written · 75 another daemon holds the store · 77 a privilege is missing
 """
 
 

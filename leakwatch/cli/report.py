@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leakwatch.cli.concluding import HELP, REPORT_RULE
+
 if TYPE_CHECKING:
     import argparse
     from typing import Any
@@ -19,14 +21,18 @@ LOOKED_INTO = 50
 """Rows whose process is looked into for the next step: a few milliseconds each."""
 FORMATS = ("table", "json", "csv", "markdown")
 
-EPILOG = """\
+EPILOG = (
+    """\
 examples:
   sudo leakwatch report                      what leaks, by urgency
   leakwatch report --unit 'redis*' --verdict all
   leakwatch report --format json --exit-code && deploy
 
 The store is that of --config, else the service's (/var/lib/leakwatch), else your own (~/.local/state/leakwatch).
+
 """
+    + REPORT_RULE
+)
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -51,31 +57,38 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     parser.add_argument("--pid", type=int, help="process id")
     parser.add_argument("--verdict", metavar="LIST", help="ok, learning, watch, leak or all (default: leak,watch)")
     parser.add_argument("--window", metavar="DURATION", help="as this window alone sees it, like 4h")
-    parser.add_argument("--exit-code", action="store_true", help="end with 1 when something shown leaks now")
+    parser.add_argument("--exit-code", action="store_true", help=HELP)
+    parser.add_argument("--since", metavar="TIME", help="leaks that have ended count from then on (default: 1d)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; return 0, or 1 with ``--exit-code`` when something leaks."""
-    from leakwatch.cli.output import emit, shows_colours
+    """Print the report; return 0 or, with ``--exit-code``, what it comes to."""
+    from leakwatch.cli.output import complain, emit, shows_colours
     from leakwatch.clock import SystemClock
     from leakwatch.config import load_config
-    from leakwatch.errors import EXIT_LEAK, EXIT_OK
+    from leakwatch.errors import EXIT_OK
+    from leakwatch.report import summary
 
-    filters = _filters(args)
+    now_ms = SystemClock().now().wall_ms
+    filters = _filters(args, now_ms)
     config = load_config(args.config)
     reader = open_store(config.store.url)
     try:
-        report = read_report(reader, filters, SystemClock().now().wall_ms)
+        report = read_report(reader, filters, now_ms)
         report = with_next_steps(report, reader, config.privacy.command_lines)
     finally:
         reader.close()
     emit(_render(report, args.format), colour=args.format == "table" and shows_colours())
-    return EXIT_LEAK if args.exit_code and report.leaking else EXIT_OK
+    if not args.exit_code:
+        return EXIT_OK
+    if why := summary.reason(report):
+        complain(why)
+    return report.outcome.exit_code
 
 
-def _filters(args: argparse.Namespace) -> Filters:
-    from leakwatch.cli.arguments import duration, verdicts
+def _filters(args: argparse.Namespace, now_ms: int) -> Filters:
+    from leakwatch.cli.arguments import duration, moment, verdicts
     from leakwatch.report.build import DEFAULT_VERDICTS, Filters
 
     window_s = duration("--window", args.window)
@@ -86,6 +99,7 @@ def _filters(args: argparse.Namespace) -> Filters:
         pid=args.pid,
         verdicts=verdicts(args.verdict) if args.verdict else DEFAULT_VERDICTS,
         window_s=None if window_s is None else round(window_s),
+        ended_since_ms=moment("--since", args.since, now_ms),
     )
 
 

@@ -37,6 +37,8 @@ class Replayed:
     """None where there is but one source."""
     config: str | None = None
     """None where there is but one configuration."""
+    decides: bool = True
+    """As ``judged.Judged`` has it."""
 
     @property
     def key(self) -> tuple[str | None, str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
 from leakwatch.errors import UsageError
-from leakwatch.model import SEVERITY, SUSPECT, AbsenceReason, Finding, Verdict
+from leakwatch.model import SEVERITY, SUSPECT, AbsenceReason, Finding, FindingKind, Verdict
+from leakwatch.report.conclusion import NOTHING, Outcome, Tally, conclude, tally
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 STALE_INTERVALS = 3
 """A last scrape older than this many intervals means that nobody samples."""
 DEFAULT_VERDICTS = SUSPECT
+DAY_MS = 86_400_000
 _BYTES_EACH = {
     metrics.PROCESS_FDS: 1 << 10,
     metrics.PROCESS_THREADS: 32 << 10,
@@ -43,6 +45,13 @@ class Filters:
     verdicts: frozenset[Verdict] = DEFAULT_VERDICTS
     window_s: int | None = None
     """Judge by this window alone."""
+    ended_since_ms: int | None = None
+    """Leaks that have ended count from then on; None: for a day."""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether some of what is judged is left out."""
+        return bool(self.names or self.units or self.users or self.pid is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,16 @@ class Report:
     own: Own | None = None
     kills: Mapping[str, Kills] = field(default_factory=dict)
     """OOM kills by the service's name, empty of those of nobody known."""
+    tally: Tally = NOTHING
+    """Of what the options ask about, whatever its verdict."""
+    leaked: tuple[Row, ...] = ()
+    """What leaks, or leaked until it ended or was restarted, within the time that counts."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the report comes to."""
+        found = self.tally if self.unjudged_s is None else replace(self.tally, group_open=True)
+        return conclude(found, leaks=bool(self.leaked), sampled=self.stale_s is None)
 
     @property
     def loud(self) -> tuple[Row, ...]:
@@ -171,9 +190,45 @@ def build(
     """Return the report. Raises UsageError for a window that is not evaluated."""
     if filters.window_s is not None:
         rows = [_seen_by(row, filters.window_s, host.windows_s) for row in rows]
-    chosen = [row for row in rows if _passes(row, filters)]
+    asked = [row for row in rows if _is_asked(row, filters)]
+    chosen = [row for row in asked if row.finding.assessment.verdict in filters.verdicts]
     ordered = sorted(chosen, key=lambda row: rank(row, generated_ms, host.horizon_s), reverse=True)
-    return Report(generated_ms, evaluated_ms, host, tuple(ordered), dict(counts), filters.window_s, own, kills or {})
+    since_ms = generated_ms - DAY_MS if filters.ended_since_ms is None else filters.ended_since_ms
+    leaked = [row for row in asked if _leaked(row, since_ms)] if Verdict.LEAK in filters.verdicts else []
+    return Report(
+        generated_ms,
+        evaluated_ms,
+        host,
+        tuple(ordered),
+        dict(counts),
+        filters.window_s,
+        own,
+        kills or {},
+        _tally(asked, filters, own, since_ms),
+        tuple(leaked),
+    )
+
+
+def _leaked(row: Row, since_ms: int) -> bool:
+    """Return whether it leaks, or did until it ended or was restarted at or after a time."""
+    if row.finding.assessment.verdict is Verdict.LEAK:
+        return row.ended_ms is None or row.ended_ms >= since_ms
+    known = row.incident
+    return known is not None and known.confirmed_ms is not None and (known.restarted_ms or 0) >= since_ms
+
+
+def _tally(asked: Sequence[Row], filters: Filters, own: Own | None, since_ms: int) -> Tally:
+    """Count what is decided: of memory, not our own, of what runs or has ended lately; each sort for itself."""
+    judged = [
+        (row.finding.kind is FindingKind.KERNEL, row.finding.assessment.verdict)
+        for row in asked
+        if row.finding.metric not in metrics.COUNTS
+        and (filters.narrow or own is None or row.finding.id != own.finding.id)
+        and (row.ended_ms is None or row.ended_ms >= since_ms)
+    ]
+    return tally(
+        judged, () if filters.narrow else (False,)
+    )  # a machine has processes, whether they could be read or not
 
 
 def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
@@ -199,10 +254,9 @@ def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     )
 
 
-def _passes(row: Row, filters: Filters) -> bool:
+def _is_asked(row: Row, filters: Filters) -> bool:
+    """Return whether the options are about it, whatever its verdict."""
     finding = row.finding
-    if finding.assessment.verdict not in filters.verdicts:
-        return False
     if filters.pid is not None and finding.pid != filters.pid:
         return False
     return (

@@ -34,6 +34,9 @@ def as_object(report: Report) -> dict[str, Any]:
         "host": _host(report),
         "self": _own(report),
         "counts": dict(report.counts),
+        "outcome": str(report.outcome),
+        "decided": report.tally.decided,
+        "undecided": report.tally.undecided,
         "findings": [finding(row, report.generated_ms) for row in report.rows],
         "oom_kills": [
             {"service": name or None, **(whose.kills_object(kills) or {})} for name, kills in report.kills.items()

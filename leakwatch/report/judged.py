@@ -10,6 +10,7 @@ from leakwatch.escape import as_text, json_text, printable
 from leakwatch.model import SEVERITY, Assessment, Verdict
 from leakwatch.report import words
 from leakwatch.report.columns import WIDEST, aligned, coloured
+from leakwatch.report.conclusion import Tally, conclude, tally
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 from leakwatch.units import format_amount
 
@@ -32,6 +33,8 @@ class Judged:
     """None where there is but one source."""
     doubt: str = ""
     """What shows that its file's values are in another unit than was taken."""
+    decides: bool = True
+    """False of what cannot leak, such as free memory: that it is ok decides nothing."""
 
 
 def as_object(one: Judged) -> dict[str, Any]:
@@ -73,16 +76,30 @@ def lines(rows: Iterable[Judged]) -> str:
     return "".join(json_text(as_object(row)) for row in rows)
 
 
-def document(rows: Iterable[Judged]) -> str:
-    """Return one JSON object with all series."""
-    return json_text({"schema": SCHEMA, "series": [as_object(row) for row in rows]}, indent=1)
+def tally_of(rows: Iterable[Judged]) -> Tally:
+    """Count what is decided; each file is a host of its own."""
+    return tally((row.file, row.assessment.verdict) for row in rows if row.decides)
+
+
+def document(rows: Sequence[Judged], shown: Collection[Verdict]) -> str:
+    """Return one JSON object with the series of these verdicts, and what all of them come to."""
+    found = tally_of(rows)
+    leaks = any(row.assessment.verdict is Verdict.LEAK for row in rows)
+    body = {
+        "schema": SCHEMA,
+        "outcome": str(conclude(found, leaks=leaks)),
+        "decided": found.decided,
+        "undecided": found.undecided,
+        "series": [as_object(row) for row in rows if row.assessment.verdict in shown],
+    }
+    return json_text(body, indent=1)
 
 
 def table(rows: Sequence[Judged], shown: Collection[Verdict], *, colour: bool = False) -> str:
     """Return the answer, the series with the verdicts asked for, the worst first, and how many others there are."""
     counts = Counter(row.assessment.verdict for row in rows)
     doubts = dict.fromkeys(f"{_whence(row)}: {row.doubt}".removeprefix(": ") for row in rows if row.doubt)
-    out = [_headline(counts, len(rows)), *map(_sentence, doubts), ""]
+    out = [_headline(counts, len(rows), tally_of(rows)), *map(_sentence, doubts), ""]
     chosen = sorted((row for row in rows if row.assessment.verdict in shown), key=_rank, reverse=True)
     if chosen:
         heading, *body = aligned([_HEADINGS, *map(_cells, chosen)])
@@ -104,11 +121,12 @@ def _growing(rows: Sequence[Judged], shown: Collection[Verdict]) -> list[str]:
     return ["Grown so far, without a verdict:", *lines[:MOST_SEEN], *more, ""] if lines else []
 
 
-def _headline(counts: Counter[Verdict], series: int) -> str:
+def _headline(counts: Counter[Verdict], series: int, found: Tally) -> str:
     leaks, watched = counts[Verdict.LEAK], counts[Verdict.WATCH]
     parts = [words.count(leaks, "leak")] if leaks else []
     parts += [f"{watched} to watch"] if watched else []
-    return f"{', '.join(parts) or 'Nothing found that leaks'} among {words.count(series, 'series', 'series')}."
+    nothing = "Nothing found that leaks" if found.decided or not found.undecided else "Nothing is decided yet"
+    return f"{', '.join(parts) or nothing} among {words.count(series, 'series', 'series')}."
 
 
 def _rank(row: Judged) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
 from leakwatch.model import AbsenceReason, Verdict
 from leakwatch.report import whose
+from leakwatch.report.conclusion import Outcome
 from leakwatch.report.incident_words import minute
 from leakwatch.report.words import count
 from leakwatch.units import format_bytes, format_duration
@@ -42,7 +43,14 @@ def headline(report: Report) -> str:
     found += [f"{watched} to watch"] if watched else []
     found += [f"{count(ended, 'that has', 'that have')} ended"] if ended else []
     found += [f"{len(report.silenced)} silenced"] if report.silenced else []
-    return f"{', '.join(found) or 'Nothing found that leaks'} {_among(report)}."
+    return f"{', '.join(found) or _nothing(report)} {_among(report)}."
+
+
+def _nothing(report: Report) -> str:
+    """Return what to say where nothing is listed: what was not decided is not fine."""
+    return (
+        "Nothing is decided yet" if report.tally.undecided and not report.tally.decided else "Nothing found that leaks"
+    )
 
 
 def _running(rows: Sequence[Row], verdict: Verdict) -> int:
@@ -82,7 +90,7 @@ def _unjudged(report: Report) -> str:
 
 def remarks(report: Report) -> list[str]:
     """Return what limits the answer: what is not shown, too little data, what could not be read and why."""
-    lines = _unseen(report.host) + _hidden(report)
+    lines = _unseen(report.host) + _hidden(report) + _over(report)
     learning = report.counts.get(Verdict.LEARNING, 0)
     if learning and report.host.windows_s:
         half = format_duration(min(report.host.windows_s) / 2)
@@ -116,6 +124,36 @@ def _unseen(host: Host) -> list[str]:
             "and none of them is judged. The daemon needs CAP_SYS_PTRACE (leakwatch doctor)."
         )
     return lines
+
+
+def _over(report: Report) -> list[str]:
+    """Return what leaked until a restart ended it; its new process is judged for itself and may not be listed."""
+    return [
+        f"{printable(row.finding.name)} leaked until it was restarted at {rfc3339(row.incident.restarted_ms)}."
+        for row in report.leaked
+        if row.finding.assessment.verdict is not Verdict.LEAK and row.incident and row.incident.restarted_ms
+    ]
+
+
+def reason(report: Report) -> str:
+    """Return in one line why ``--exit-code`` is not 0, empty where it is."""
+    if report.outcome is Outcome.OK:
+        return ""
+    if report.outcome is Outcome.NOT_SAMPLED:
+        return alarm(report)
+    if report.outcome is Outcome.LEAK:
+        names = [_leak_name(row) for row in report.leaked[:3]] + ["…"] * (len(report.leaked) > 3)
+        return f"{count(len(report.leaked), 'leak')}: {', '.join(names)}"
+    if report.unjudged_s is not None:
+        return f"not decided: {_unjudged(report)}"
+    if not report.tally.decided + report.tally.undecided:
+        return "not decided: nothing that is judged matches the options"
+    return f"not decided: {report.tally.undecided} still learning, {report.tally.decided} decided; ask again later"
+
+
+def _leak_name(row: Row) -> str:
+    ended = f" (ended {rfc3339(row.ended_ms)})" if row.ended_ms is not None else ""
+    return f"{row.finding.name}{ended}"
 
 
 def _killed(report: Report) -> list[str]:

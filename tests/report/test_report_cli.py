@@ -50,8 +50,8 @@ def _scrape(now_ms: int) -> Scrape:
     return Scrape(Tick(now_ms, "b"), tuple(samples), (info,), (outcome,))
 
 
-def make_store(path: Path, *, ended: bool = False, verdict: Verdict = Verdict.LEAK) -> Path:
-    now_ms = SystemClock().now().wall_ms
+def make_store(path: Path, *, ended: bool = False, verdict: Verdict = Verdict.LEAK, age_ms: int = 0) -> Path:
+    now_ms = SystemClock().now().wall_ms - age_ms
     writer = open_writer(path, now_ms)
     writer.write_scrape(_scrape(now_ms))
     leak = replace(finding("p1", "web", verdict, pid=5, service="web", user="root"), evaluated_at_ms=now_ms)
@@ -134,12 +134,39 @@ def test_who_asks_about_one_is_told_that_others_leak(
     assert "1 more leak not shown here: the options leave it out." in capsys.readouterr().out
 
 
-def test_exit_code_1_only_when_something_shown_leaks_now(config: Path, store: Path, tmp_path: Path) -> None:
+def test_exit_code_1_when_something_shown_leaks_or_did_lately(config: Path, store: Path, tmp_path: Path) -> None:
     assert report(config, store) == 0
     assert report(config, store, "--exit-code") == 1
     assert report(config, store, "--exit-code", "--name", "calm", "--verdict", "all") == 0
-    assert report(config, make_store(tmp_path / "ended.db", ended=True), "--exit-code") == 0
     assert report(config, make_store(tmp_path / "watch.db", verdict=Verdict.WATCH), "--exit-code") == 0
+    ended = make_store(tmp_path / "ended.db", ended=True)
+    assert report(config, ended, "--exit-code") == 1
+    assert report(config, ended, "--exit-code", "--since", "2100-01-01T00:00:00Z") == 0
+
+
+def test_exit_code_of_a_store_that_is_not_written_to_any_more(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def of(verdict: Verdict) -> int:
+        store = make_store(tmp_path / f"{verdict}.db", verdict=verdict, age_ms=3_600_000)
+        return report(config, store, "--exit-code", "--format", "json")
+
+    assert of(Verdict.OK) == 4
+    out, err = capsys.readouterr()
+    assert json.loads(out)["outcome"] == "not_sampled"
+    assert "the last scrape is 60 min old" in err
+    assert of(Verdict.LEARNING) == 4
+    assert of(Verdict.LEAK) == 1  # AND a leak is a leak
+
+
+@pytest.mark.parametrize("options", [["--name", "web"], ["--name", "no such name"]])
+def test_exit_code_3_when_nothing_asked_about_is_decided(
+    config: Path, tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_store(tmp_path / "new.db", verdict=Verdict.LEARNING)
+    assert report(config, store, "--exit-code", *options) == 3
+    assert capsys.readouterr().err.startswith("leakwatch: not decided: ")
+    assert report(config, store, "--exit-code") == 0  # the other process is decided
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,8 @@ def test_the_keys_are_those_of_the_contract() -> None:
     found = strict(json_report.render(report()))
     assert set(found) == {
         "schema", "generated_at", "evaluated_at", "sampling", "host", "self", "counts", "findings", "oom_kills",
-        "absences", "absence_examples", "store_notes", "judging", "reading_back_since",
+        "absences", "absence_examples", "store_notes", "judging", "reading_back_since", "outcome", "decided",
+        "undecided",
     }  # fmt: skip
     assert found["schema"] == 1
     assert set(found["host"]) == {

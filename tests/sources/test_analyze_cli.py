@@ -118,6 +118,28 @@ def test_nothing_is_said_of_a_file_that_is_wrong(
     assert "'pages' is no unit that is known" in err
 
 
+@pytest.mark.parametrize("verb", ["analyze", "backtest"])
+def test_five_minutes_of_capture_decide_nothing(tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = rows("proc/new[9]", rate=20 * MIB)[:5]
+    # GIVEN free memory beside it, which is ok at once because it cannot leak
+    short = write(tmp_path / "short.csv", lines, [f"{START},kernel/MemFree,5"])
+    calm = write(tmp_path / "calm.csv", rows("proc/calm[8]"), lines)
+    assert main([verb, "--exit-code", short]) == 3
+    assert "not decided: 1 still learning, 0 decided" in capsys.readouterr().err
+    assert main([verb, "--exit-code", calm]) == 0  # what is new beside what is decided is usual
+    assert main([verb, "--exit-code", calm, short]) == 3  # each file is a host
+    assert main([verb, "--exit-code", short, write(tmp_path / "leaky.csv", rows("a", rate=20 * MIB))]) == 1
+    assert main([verb, short]) == 0
+
+
+def test_json_says_what_it_comes_to(tmp_path: Path, leaky: str, capsys: pytest.CaptureFixture[str]) -> None:
+    short = write(tmp_path / "short.csv", rows("proc/new[9]")[:5])
+    for file, expected in ((leaky, ("leak", 2, 1)), (short, ("undecided", 0, 1))):
+        assert main(["analyze", "--format", "json", "--verdict", "watch", file]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["outcome"], found["decided"], found["undecided"]) == expected
+
+
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", "/nonexistent.csv"]) == 66
     assert "No such file" in capsys.readouterr().err
