@@ -134,6 +134,12 @@ class StoreTooNewError(LeakwatchError):
     exit_code = EXIT_DATA
 
 
+class StoreForeignError(LeakwatchError):
+    """What is at the store's path was never a store: it is left as it is."""
+
+    exit_code = EXIT_DATA
+
+
 class StoreWriteError(LeakwatchError):
     """The store cannot be written: disk full, read-only, failing."""
 

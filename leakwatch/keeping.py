@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
 from leakwatch.store.backlog import Backlog
 from leakwatch.store.failures import BUSY_TIMEOUT_S, may_need_reopening
 from leakwatch.store.lock import StoreLock
-from leakwatch.store.open import open_writer
+from leakwatch.store.open import files_beside, open_writer
 from leakwatch.store.outage import Outage
 from leakwatch.store.records import STORE_NOTES
 from leakwatch.store.setaside import set_aside
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 class StoreKeeper:
     """Holds the store at ``path`` from construction until ``close``.
 
-    Construction raises StoreBusyError, StoreTooNewError or StoreWriteError.
+    Construction raises StoreBusyError, StoreTooNewError, StoreForeignError or StoreWriteError.
     """
 
     def __init__(self, path: Path, clock: Clock, interval_s: float = 60.0) -> None:
@@ -66,6 +67,7 @@ class StoreKeeper:
         self._outage: Outage | None = None
         self._notes: list[dict[str, object]] = []
         self._damage: tuple[Writer, StoreCorruptError] | None = None
+        self._lost = ""
         self._lock = StoreLock(path)
         try:
             self._open()
@@ -75,6 +77,9 @@ class StoreKeeper:
 
     def _open(self) -> None:
         self._writer = open_writer(self.path, self._clock.now().wall_ms)
+        if self._lock.lost():  # what was there was damaged and is set aside
+            self._lock.follow()
+        self._beside = files_beside(self.path)
         self._writer.be_patient(min(BUSY_TIMEOUT_S, max(0.1, PATIENCE * self._interval_s)))
 
     @property
@@ -86,15 +91,59 @@ class StoreKeeper:
         """Set the damaged store aside and begin another; what the analysis has in memory goes on."""
         log.error("%s", damage)
         self._shut()
-        set_aside(self.path, self._clock.now().wall_ms)
+        now_ms = self._clock.now().wall_ms
+        kept = set_aside(self.path, now_ms)
         self.generation += 1
+        self._notes.append({"what": "damaged", "at_ms": now_ms, "why": f"the store was damaged and is kept as {kept}"})
+        self._lock.follow()
         self._open()
+
+    def _follow(self) -> None:
+        """See that what is open is what is at the path: never write into what was deleted or replaced.
+
+        What is there now is used where it is a store that can be locked, and a new one is begun where nothing is.
+        Raises StoreForeignError or StoreTooNewError where it is somebody else's, and what opening raises.
+        """
+        lost = self._lock.lost()
+        if lost and not self._lost:
+            self._lost = f"{self.path} was {lost} under the daemon"
+            log.error("%s; sampling goes on in what is there now, or in a new store", self._lost)
+            self._leave()
+            self._lock.release()  # with its directory the file beside may be gone
+            self.generation += 1
+        if self._lost:
+            self._lock.take()
+            self._open()
+            self._notes.append({"what": "lost", "at_ms": self._clock.now().wall_ms, "why": self._lost})
+            self._lost = ""
+        elif self._beside != files_beside(self.path):
+            log.error("SQLite's log or index beside %s was removed under the daemon; it is opened anew", self.path)
+            self._writer.fold_log()
+            self._lock.pin()
+            self._shut()
+            self._lock.follow()
+            self._open()
 
     def _shut(self) -> None:
         try:
             self._writer.close()
         except LeakwatchError as error:
             log.debug("closing the store: %s", error)
+
+    def _leave(self) -> None:
+        """Close what is no longer at the path; its log goes with it, and no log of what is there now is touched.
+
+        SQLite knows a log by its name: one left behind would be replayed into whatever database is there next.
+        """
+        ours = self._beside[0] is not None and files_beside(self.path)[0] == self._beside[0]
+        if ours:
+            self._writer.fold_log()
+        else:
+            self._lock.pin()
+        self._shut()
+        if ours and files_beside(self.path)[0] == self._beside[0]:
+            with suppress(OSError):
+                self.path.with_name(self.path.name + "-wal").unlink()
 
     def is_empty(self) -> bool:
         """Return whether nothing was ever stored. Raises the writer's errors."""
@@ -133,6 +182,7 @@ class StoreKeeper:
 
     def _write(self, scrapes: Waiting, states: Mapping[str, object]) -> None:
         try:
+            self._follow()
             if self._damage is not None and self._damage[0] is self._writer:
                 raise self._damage[1]
             self._writer.write_scrapes(scrapes, states)

@@ -84,22 +84,23 @@ def vacuum(path: Path) -> tuple[int, int]:
     Holds the daemon's lock meanwhile. Raises StoreBusyError where a daemon has it, and the errors of
     ``engine.connect_marker``.
     """
-    connection = engine.connect_marker(path)
+    engine.disconnect(engine.connect_marker(path))  # says best what is wrong with it
+    lock = StoreLock(path)
     try:
-        lock = StoreLock(path)
+        lock.give_to_owner()
+        before = path.stat().st_size
+        connection = engine.connect_marker(path)
         try:
-            _give_to_owner(path)
-            before = path.stat().st_size
             with translated(path):
                 driver = engine.driver_of(connection)
                 connection.rollback()
                 for statement in _anew(driver.execute(database.PAGE_SIZE).fetchone()[0]):
                     driver.execute(statement).fetchall()
-            return before, path.stat().st_size
         finally:
-            lock.release()
+            engine.disconnect(connection)
+        return before, path.stat().st_size
     finally:
-        engine.disconnect(connection)
+        lock.release()
 
 
 def _anew(page_bytes: int) -> tuple[str, ...]:
@@ -108,10 +109,3 @@ def _anew(page_bytes: int) -> tuple[str, ...]:
         return database.FOLD_LOG, database.VACUUM, database.FOLD_LOG
     # SQLite keeps the size of pages while there is a log.
     return database.ONE_FILE, f"{database.PAGE_SIZE}={PAGE_BYTES}", database.VACUUM, database.WITH_LOG
-
-
-def _give_to_owner(path: Path) -> None:
-    """Let the store's owner have the lock that root may just have made: the daemon must be able to take it."""
-    if os.geteuid() == 0:
-        of = path.stat()
-        os.chown(path.with_name(path.name + ".lock"), of.st_uid, of.st_gid)

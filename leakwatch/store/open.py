@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from leakwatch.errors import StoreCorruptError
+from leakwatch.errors import StoreCorruptError, StoreForeignError
 from leakwatch.store import migrate
-from leakwatch.store.setaside import set_aside
+from leakwatch.store.setaside import set_aside, was_sqlite
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -23,11 +23,15 @@ damaged page is used, and the store is set aside then."""
 def open_writer(path: Path, now_ms: int) -> Writer:
     """Return a writer on the store at ``path``, whose lock the caller holds.
 
-    Raises StoreWriteError, StoreTooNewError or StoreBusyError.
+    Raises StoreWriteError, StoreTooNewError, StoreForeignError or StoreBusyError.
     """
     try:
         return _open(path)
     except StoreCorruptError as error:
+        if not was_sqlite(path):
+            raise StoreForeignError(
+                f"{path} is not a store and never was a SQLite database; set another url under [store] or move it away"
+            ) from error
         log.error("%s", error)
         set_aside(path, now_ms)
         return _open(path)
@@ -50,3 +54,18 @@ def _check(path: Path, writer: Writer) -> None:
     answer = writer.quick_check()
     if answer != "ok":
         raise StoreCorruptError(f"{path} is damaged: {' '.join(answer.split())}")
+
+
+def files_beside(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Return device and inode of SQLite's log and index, None of what is not there.
+
+    As long as a connection is open they stay the same: one that writes to a log which was removed writes into nothing.
+    """
+    found: list[tuple[int, int] | None] = []
+    for suffix in ("-wal", "-shm"):
+        try:
+            of = path.with_name(path.name + suffix).stat()
+            found.append((of.st_dev, of.st_ino))
+        except OSError:
+            found.append(None)
+    return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -228,6 +229,11 @@ class Writer:
         """Wait this long for a lock that another process holds."""
         with self._lock, translated(self.path):
             self._connection.driver.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}").fetchall()
+
+    def fold_log(self) -> None:
+        """Fold the write-ahead log into the file, as far as others let us; never raises."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._connection.driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def quick_check(self) -> str:
         """Return "ok", or what SQLite says is wrong with the file."""
