@@ -196,6 +196,7 @@ def test_a_store_damaged_while_the_daemon_runs_is_replaced(
     populate(store, scrapes=250)
     with Child(tmp_path, store, proc_tree("linux-6.18-x86_64")) as daemon:
         daemon.stored(260)
+        daemon.logged("resumed from the store")
         # WHEN the tables' pages are overwritten by something else
         overwrite(store, first=1)
         # THEN it notices, the next time it needs one of them, and says so
