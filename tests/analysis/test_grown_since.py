@@ -6,9 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB
+from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, settle
 
-from leakwatch.analysis.assess import answer
 from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.hosted import Settings, interval_s
 from leakwatch.analysis.replay import replay
@@ -36,7 +35,7 @@ def live(capture: Capture) -> Assessment:
     state = SeriesState(plan, CRITERIA)
     for ts_ms, value in zip(capture.times_ms.tolist(), capture.values.tolist(), strict=True):
         state.feed(ts_ms, value)
-        state.settle(answer(state.questions()))
+        settle(state)
     assert state.assessment is not None
     assert json.loads(state.to_json() or "{}")["climb"]["alarm"]["onset_ms"] == state.assessment.since_ms
     return state.assessment
@@ -92,11 +91,8 @@ def test_between_looks_growth_follows_the_level() -> None:
     state = SeriesState(plan, CRITERIA)
     for ts_ms, value in zip(capture.times_ms.tolist(), capture.values.tolist(), strict=True):
         state.feed(ts_ms, value)
-        state.settle(answer(state.questions()))
-        found = state.assessment
-        assert found is not None
+        found = settle(state)
         if found.verdict is Verdict.LEAK:
             assert found.current_bytes == round(value)
             assert (found.grown_bytes or 0) == pytest.approx(value - 14e6, abs=MIB / 2)
-    assert found is not None
     assert found.verdict is Verdict.LEAK
