@@ -1,4 +1,7 @@
-"""What the lives of a program that have ended teach the ones that run: the same program in the same service."""
+"""What the lives of a program that have ended teach the ones that run: the same program in the same service.
+
+What the kernel holds has a life a boot.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.analysis.lives import Life, Lives
+from leakwatch.model import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.state import SeriesState
     from leakwatch.model import ProcessInfo
 
+OF_KERNEL = (TargetKind.SLAB, TargetKind.VMALLOC, TargetKind.HOST)
 LIVES_KEPT = 10
 """Past lives remembered of one program in one service."""
 KEPT_MS = 35 * 86_400_000
@@ -36,6 +41,9 @@ class PastLives:
 
     def of_new(self, key: Key, info: ProcessInfo | None) -> Lives | None:
         """Return what is known of the lives a new series is one of, None where it is of no process of a service."""
+        if key[1].kind in OF_KERNEL:
+            self._whose[key] = f"kernel:{key[1].kind}/{key[1].key}/{key[0]}"
+            return self.of(key)
         if info is None or info.service is None:
             return None
         whose = self._whose[key] = f"{info.service.kind}:{info.service.name}/{info.name}/{key[0]}"
@@ -48,8 +56,20 @@ class PastLives:
     def remember(self, key: Key, now_ms: int, series: Mapping[Key, SeriesState]) -> None:
         """Let the other processes of the same program and service learn from one that has ended."""
         whose = self._whose.pop(key, None)
-        life = series[key].life(str(key[1].key), now_ms) if whose is not None else None
-        if whose is None or life is None:
+        if whose is None or key[1].kind in OF_KERNEL:
+            return  # a cache that is gone may come back in the same boot: that is no new life
+        self._add(whose, series[key].life(str(key[1].key), now_ms), series)
+
+    def end_boot(self, boot_id: str, now_ms: int, series: Mapping[Key, SeriesState]) -> None:
+        """Let what the kernel held in a boot that is over teach the next one: each of its series begins a new life."""
+        for key, state in series.items():
+            if key[1].kind in OF_KERNEL:
+                life = state.life(boot_id, now_ms)
+                state.end_segment(now_ms, remember=False)
+                self._add(self._whose[key], life, series)
+
+    def _add(self, whose: str, life: Life | None, series: Mapping[Key, SeriesState]) -> None:
+        if life is None:
             return
         self._lives[whose] = (*self._lives.get(whose, ()), life)[-LIVES_KEPT:]
         self._unsaved.add(whose)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.analysis.spans import FINE_KEPT
 from leakwatch.child import OneChild
+from leakwatch.pastlives import OF_KERNEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,6 +49,8 @@ class Alive:
 
     processes: list[ProcessInfo]
     last_ms: int
+    boot_id: str = ""
+    """The boot the stored blocks that follow end in, empty without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Sampled:
     ts_ms: int
     new_segments: bool
     values: Mapping[Key, int]
+    boot_id: str = ""
 
 
 Piece = Said | Alive | Blocks | Climbs | Sampled
@@ -97,15 +101,19 @@ def recall(reader: Reader, plan: Plan, now_ms: int) -> Iterator[Piece]:
     if last is None:
         return
     now_ms = min(now_ms, last.ts_ms + 1)  # a clock set back since must not hide what was stored after it
-    yield Alive(reader.processes(), last.ts_ms)
     segments, end_ms = _newest(reader, plan, now_ms, last.ts_ms)
+    boots = reader.boots()
+    before = reader.scrapes_until(end_ms - 1, 1)
+    began_ms = reader.boot_began_ms(before[0].boot) if before else 0
+    yield Alive(reader.processes(), last.ts_ms, boots.get(before[0].boot, "") if before else "")
     for level in reversed(range(len(plan.levels))):  # the coarse ones first: the fine ones go on from there
-        yield from _blocks(reader, plan, level, now_ms, last.ts_ms, segments)
+        yield from _blocks(reader, plan, level, now_ms, last.ts_ms, segments, began_ms)
     yield Climbs(reader.suspicions())
     found = reader.scrapes_since(end_ms) if end_ms else _to_rebuild(reader, plan, now_ms)
     heads, was_set_back = _of_this_time(found, last)
     for head, values in reader.samples_of(heads):
-        yield Sampled(head.ts_ms, bool(head.clock_step_ms or (was_set_back and head is heads[0])), values)
+        new_segments = bool(head.clock_step_ms or (was_set_back and head is heads[0]))
+        yield Sampled(head.ts_ms, new_segments, values, boots.get(head.boot, ""))
 
 
 def _to_rebuild(reader: Reader, plan: Plan, now_ms: int) -> list[ScrapeHead]:
@@ -134,17 +142,28 @@ def _newest(reader: Reader, plan: Plan, now_ms: int, last_ms: int) -> tuple[dict
 
 
 def _blocks(
-    reader: Reader, plan: Plan, level: int, now_ms: int, last_ms: int, segments: Mapping[Key, int]
+    reader: Reader, plan: Plan, level: int, now_ms: int, last_ms: int, segments: Mapping[Key, int], boot_ms: int
 ) -> Iterator[Blocks]:
+    """Yield the blocks of one level; what the kernel held before the boot that began at ``boot_ms`` is of other lives.
+
+    Those taught what they had to when they ended.
+    """
     span_s = plan.levels[level]
+
+    def is_of_boot(one: SealedBlock) -> bool:
+        current = one.segment_ms == segments.get((one.metric, one.target))  # its beginning may not be stored any more
+        return current or one.segment_ms >= boot_ms or one.target.kind not in OF_KERNEL
+
     late: list[SealedBlock] = []
     # What ends later was stored before the clock was set back: of another time, it only tells how high it was.
     late = [
         replace(one, segment_ms=0)
         for one in reader.blocks(span_s, max(_since_ms(plan, level, now_ms), last_ms + 1 - span_s * 1000))
+        if is_of_boot(one)
     ]
     stored = reader.blocks(span_s, _since_ms(plan, level, now_ms))
     timely = (one for one in stored if one.block.start_ms + span_s * 1000 <= last_ms)
+    timely = (one for one in timely if is_of_boot(one))
     for some in (late, *iter(lambda: list(islice(timely, BLOCKS_A_PIECE)), [])):
         if some:
             keys = {(one.metric, one.target) for one in some}

@@ -56,13 +56,15 @@ def resume(
         match piece:
             case Said():
                 said = piece
-            case Alive(processes, last_ms):
+            case Alive(processes, last_ms, boot_id):
                 scan.set_processes(processes)
+                scan.note_boot(boot_id, last_ms)
             case Blocks(level, blocks, segments):
                 scan.restore(level, blocks, segments)
             case Climbs(suspicions):
                 scan.restore_climbs(suspicions, said.states)
-            case Sampled(ts_ms, new_segments, values):
+            case Sampled(ts_ms, new_segments, values, boot_id):
+                scan.note_boot(boot_id, ts_ms)
                 if new_segments:
                     scan.end_segments(ts_ms)
                 sealed += scan.feed_values(ts_ms, values)

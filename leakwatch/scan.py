@@ -22,7 +22,7 @@ from leakwatch.headroom import Growers, Headroom
 from leakwatch.judging import in_process
 from leakwatch.knobs import criteria_for
 from leakwatch.model import HOST, SealedBlock, TargetKind
-from leakwatch.pastlives import PastLives
+from leakwatch.pastlives import OF_KERNEL, PastLives
 from leakwatch.proof import Proof
 from leakwatch.roster import Roster, UserNames, owner_of
 from leakwatch.suspects import by_growth, growers_of, processes_of, suspected_ids, suspects_of
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
-_OF_KERNEL = (TargetKind.SLAB, TargetKind.VMALLOC, TargetKind.HOST)
 VANISHED_AFTER = 3
 """Scrapes a process, cache or caller must be missing before its series is forgotten: a single failed read is no end."""
 
@@ -71,6 +70,8 @@ class Scan:
         self._lock = threading.Lock()
         self._series: dict[Key, SeriesState] = {}
         self._missing: dict[Key, int] = {}
+        self._boot = ""
+        """Of the newest scrape, as far as it is known."""
         self._users = UserNames()
         self._roster = Roster(config.ignore, self._users.known)
         self._facts = KernelFacts(aliases)
@@ -98,6 +99,7 @@ class Scan:
                 self._proof.note(scrape)
             self._largest |= scrape.largest
             self._tallies.note_threads(scrape.tick.ts_ms, scrape.thread_names)
+            self._note_boot(scrape.tick.boot_id, scrape.tick.ts_ms)
             if scrape.tick.clock_step_ms:
                 self.end_segments(scrape.tick.ts_ms)
             return self._feed_values(scrape.tick.ts_ms, values)
@@ -106,6 +108,16 @@ class Scan:
         """Begin new segments everywhere: the clock was set, no line may join before and after."""
         for state in self._series.values():
             state.end_segment(ts_ms, remember=True)
+
+    def note_boot(self, boot_id: str, ts_ms: int) -> None:
+        """Say which boot the stored samples are of that follow, or those before them."""
+        with self._lock:
+            self._note_boot(boot_id, ts_ms)
+
+    def _note_boot(self, boot_id: str, ts_ms: int) -> None:
+        if self._boot and boot_id and boot_id != self._boot:
+            self._lives.end_boot(self._boot, ts_ms, self._series)
+        self._boot = boot_id or self._boot
 
     def feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
         """Take the samples of one time, as from the store."""
@@ -262,7 +274,7 @@ class Scan:
             counted=frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST),
         )
         of_processes = [*of_memory, *self._tallies.findings(judged, of_memory, owners)]
-        kernel = [one for key, one in judged.items() if key[1].kind in _OF_KERNEL]
+        kernel = [one for key, one in judged.items() if key[1].kind in OF_KERNEL]
         facts, largest, headroom = self._facts.frozen(), dict(self._largest), self._headroom.frozen()
         return Found(evaluation, of_processes, owners, growers, kernel, facts, largest, headroom)
 

@@ -214,6 +214,17 @@ class Reader:
         with self.reading() as connection:
             return [_head(row) for row in connection.execute(scrapes.scrapes_since(since_ms, self._last_id))]
 
+    def boots(self) -> dict[int, str]:
+        """Return the kernel's id of each boot by its number in the store."""
+        with self.reading() as connection:
+            return {row.id: row.boot_id for row in connection.execute(names.boots())}
+
+    def boot_began_ms(self, boot: int) -> int:
+        """Return when the first scrape kept of a boot was taken, 0 without one."""
+        with self.reading() as connection:
+            row = connection.execute(scrapes.first_of_boot(boot)).first()
+        return 0 if row is None else int(row.ts_ms)
+
     def scrapes_until(self, ts_ms: int, at_most: int) -> list[ScrapeHead]:
         """Return the last scrapes taken at or before a time, oldest first."""
         with self.reading() as connection:

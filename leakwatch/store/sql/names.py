@@ -24,6 +24,11 @@ def _is(target: Target) -> tuple[ColumnElement[bool], ...]:
     return c.kind == target.kind, began, c.key == target.key
 
 
+def boots() -> Select[Any]:
+    """Every boot with the kernel's id of it."""
+    return select(s.boot.c.id, s.boot.c.boot_id)
+
+
 def series_ever() -> Select[Any]:
     """Every series with its metric and target, of targets that have ended, too."""
     return (

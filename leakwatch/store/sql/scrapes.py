@@ -22,6 +22,11 @@ def first_scrape() -> Select[Any]:
     return select(s.scrape).order_by(s.scrape.c.id).limit(1)
 
 
+def first_of_boot(boot: int) -> Select[Any]:
+    """The oldest scrape kept of a boot."""
+    return select(s.scrape.c.ts_ms).where(s.scrape.c.boot_id == boot).order_by(s.scrape.c.id).limit(1)
+
+
 def scrapes_since(ts_ms: int, last_id: int) -> Select[Any]:
     """Scrapes taken at or after a time, up to a number, oldest first."""
     return select(s.scrape).where(s.scrape.c.ts_ms >= ts_ms, s.scrape.c.id <= last_id).order_by(s.scrape.c.id)
