@@ -18,6 +18,11 @@ REFRESH_MS = 3_600_000
 evaluation would cost more than all the samples."""
 
 
+ENDED_KEPT = 200
+"""Findings about what has ended that are remembered, those that ended last: 2 MB. The store has the others until they
+are too old; where one of them comes back, what is said of its new life takes the place of its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One finding and what became of it."""
@@ -46,6 +51,7 @@ class Ledger:
 
     def update(self, findings: Sequence[Finding], now_ms: int) -> Changes:
         """Return what is to be written and dropped."""
+        self._forget_ended()
         write: list[Entry] = []
         for finding in findings:
             before = self._entries.get(finding.id)
@@ -61,6 +67,13 @@ class Ledger:
         drop = self._drop_all_but(here)
         self._unstored.clear()
         return Changes(tuple(write), tuple(drop))
+
+    def _forget_ended(self) -> None:
+        """Forget what ended longest ago, but for what is not stored: names that come once would be ever more."""
+        ended = [id_ for id_, one in self._entries.items() if one.ended_ms is not None and id_ not in self._unstored]
+        ended.sort(key=lambda id_: self._entries[id_].ended_ms or 0)
+        for id_ in ended[:-ENDED_KEPT]:
+            del self._entries[id_]
 
     def _end_all_but(self, here: set[str], now_ms: int) -> list[Entry]:
         """Keep the suspects that have ended; return the entries that changed by it."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from scan_scrapes import MIB, START_MS
 
 from leakwatch import metrics
-from leakwatch.alerting.ledger import REFRESH_MS, Changes, Entry, Ledger
+from leakwatch.alerting.ledger import ENDED_KEPT, REFRESH_MS, Changes, Entry, Ledger
 from leakwatch.model import Assessment, Finding, FindingKind, Verdict
 
 LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING
@@ -139,3 +139,25 @@ def test_a_new_store_is_told_everything() -> None:
     changes = step(ledger, 1, finding(LEAK, at=1), finding(OK, id_="s2", at=1))
     # THEN it gets all of them
     assert [entry.finding.id for entry in changes.write] == ["s1", "s2"]
+
+
+def test_of_suspects_that_ended_the_newest_are_remembered_and_none_is_dropped() -> None:
+    # GIVEN a suspect a minute, each gone a minute later
+    ledger = Ledger()
+    for at in range(ENDED_KEPT + 50):
+        assert not step(ledger, at, finding(LEAK, id_=f"s{at}", at=at)).drop
+    assert len(ledger._entries) <= ENDED_KEPT + 2
+    # WHEN one that is remembered, and one that is not, come back to learn
+    kept, forgotten = f"s{ENDED_KEPT + 40}", "s3"
+    changes = step(ledger, 300, *(finding(LEARNING, id_=id_, pid=9) for id_ in (kept, forgotten)))
+    written = {entry.finding.id: entry for entry in changes.write}
+    # THEN what the first was is still told, and the second begins anew
+    assert kept not in written
+    assert (written[forgotten].finding.assessment.verdict, written[forgotten].ended_ms) == (LEARNING, None)
+
+
+def test_what_ended_and_could_not_be_stored_is_not_forgotten() -> None:
+    ledger = Ledger()
+    for at in range(ENDED_KEPT + 50):
+        ledger.forget(step(ledger, at, finding(LEAK, id_=f"s{at}", at=at)))
+    assert len(step(ledger, 300).write) == ENDED_KEPT + 50
