@@ -14,7 +14,7 @@ from leakwatch.analysis.reclaim import PART_OF_TOTAL, class_named
 from leakwatch.analysis.verdict import capped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from leakwatch.analysis.capture import Capture
     from leakwatch.analysis.outcome import Outcome
@@ -24,13 +24,25 @@ SPAN_UNITS = 12
 about, and little from before."""
 
 
-def without_alarms_along(outcome: Outcome, capture: Capture, captures: Sequence[Capture], unit_s: float) -> Outcome:
+def by_class(captures: Iterable[Capture]) -> dict[int, list[Capture]]:
+    """Return the caches whose objects have an array of a kmalloc class, by the class's size."""
+    found: dict[int, list[Capture]] = {}
+    for one in captures:
+        if one.array is not None:
+            found.setdefault(one.array[0], []).append(one)
+    return found
+
+
+def without_alarms_along(
+    outcome: Outcome, capture: Capture, of_class: Mapping[int, Sequence[Capture]], unit_s: float
+) -> Outcome:
     """Return the outcome of a series without the alarms about what goes along with reclaimable caches.
 
-    ``unit_s`` is the plan's: lengths follow the configured windows.
+    ``of_class`` is what ``by_class`` returns of the host's series. ``unit_s`` is the plan's: lengths follow the
+    configured windows.
     """
     size = class_named(capture.subject.field) if outcome.alerts else None
-    caches = [one for one in captures if size is not None and one.array is not None and one.array[0] == size]
+    caches = of_class.get(size) if size is not None else None
     if not caches:
         return outcome
     span_ms = round(SPAN_UNITS * unit_s * 1000)

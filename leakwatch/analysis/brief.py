@@ -20,19 +20,24 @@ from leakwatch.model import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from leakwatch.analysis.capture import Capture
     from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.subject import Subject
 
 LEAST_SAMPLES = 2 * BLOCKS
 """Two samples a block: a minimum of one is no trough."""
 HOUR_MS = 3_600_000
 
 
-def look_briefly(capture: Capture, found: Assessment, criteria: LeakCriteria) -> Assessment:
+def look_briefly(capture: Capture, found: Assessment, criteria_for: Callable[[Subject], LeakCriteria]) -> Assessment:
     """Return the assessment of a series that is still learning, with its slope, as `watch` where it clearly grows."""
-    forward = np.concatenate([[True], np.diff(capture.times_ms) > 0]) if len(capture.times_ms) else np.empty(0, bool)
-    if found.verdict is not Verdict.LEARNING or not forward.all() or len(forward) < LEAST_SAMPLES:
+    if found.verdict is not Verdict.LEARNING or len(capture.times_ms) < LEAST_SAMPLES:
         return found
+    if not (np.diff(capture.times_ms) > 0).all():
+        return found
+    criteria = criteria_for(capture.subject)
     size = len(capture.values) // BLOCKS
     values = capture.values[-size * BLOCKS :].reshape(1, BLOCKS, size)
     lows = values.min(axis=2)

@@ -61,7 +61,9 @@ def all_segments(captures: Sequence[Capture], plan: Plan) -> list[list[Segment]]
 
 def _stretches(times: Ints, values: Floats, plan: Plan) -> Iterator[tuple[Ints, Floats]]:
     """Yield stretches of increasing times; small steps back are left out once, large ones begin anew."""
-    if not len(times):
+    if len(times) < 2:
+        if len(times):
+            yield times, values
         return
     longest = plan.coarse_kept * plan.coarse_s * 1000
     steps = np.diff(times)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _FIRST = 9
 """Samples by which a series' interval is known: no later one is looked at."""
+_NO_GAPS = np.empty(0, np.int64)
 USUAL_S = 60.0
 """The interval of a series of one sample."""
 
@@ -80,6 +81,8 @@ def interval_s(capture: Capture) -> float:
 
 
 def _gaps_ms(capture: Capture) -> NDArray[np.int64]:
+    if len(capture.times_ms) < 2:
+        return _NO_GAPS
     gaps_ms = np.diff(capture.times_ms[:_FIRST])
     return gaps_ms[gaps_ms > 0]  # not where the clock was set back
 

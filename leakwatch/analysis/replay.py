@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.along import without_alarms_along
+from leakwatch.analysis.along import by_class, without_alarms_along
 from leakwatch.analysis.counts import RISEN_SHARE, counted
 from leakwatch.analysis.gridding import all_looks, all_segments, segments_of
 from leakwatch.analysis.hosted import Hosted, Settings, hosted
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
+CHUNK_SERIES = 10_000
+"""And of at most so many series: 2 KiB each while they are judged."""
 ENDED_INTERVALS = 3
 """Intervals a series must be missing before its life counts as ended, as in the daemon."""
 
@@ -49,7 +51,7 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
     not noticed.
     """
     host = hosted(captures, settings)
-    lives = _lives(host, settings)
+    lives, of_class = _lives(host, settings), by_class(captures)
     outcomes: dict[int, Outcome] = {}
     for chunk in _chunks(captures):
         plans: dict[int, tuple[Plan, list[int]]] = {}
@@ -69,7 +71,7 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
         for at in chunk:
             milder = _milder(outcomes[at], host[at])
             unit_s = plan_of(settings.windows_s, host[at].interval_s).unit_s
-            outcomes[at] = without_alarms_along(milder, captures[at], captures, unit_s)
+            outcomes[at] = without_alarms_along(milder, captures[at], of_class, unit_s)
     return [_noticed(_in_units(outcomes[at], one), one.capture, step_s) for at, one in enumerate(host)]
 
 
@@ -88,7 +90,7 @@ def _chunks(captures: Sequence[Capture]) -> Iterator[list[int]]:
     for at, capture in enumerate(captures):
         chunk.append(at)
         samples += len(capture.times_ms)
-        if samples >= CHUNK_SAMPLES:
+        if samples >= CHUNK_SAMPLES or len(chunk) >= CHUNK_SERIES:
             yield chunk
             chunk, samples = [], 0
     if chunk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -118,11 +119,17 @@ def needed_s(plan: Plan) -> float:
 def learning(observed: Observed, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
     """Return that there is too little data, and how much it takes: what grows needs the shortest window full."""
     need, have = needed_s(plan) if need_s is None else need_s, observed.span_s
-    evidence = (Criterion(LEAST_DATA, have, need, have >= need, "s", plan.windows_s[0]),)
+    return unjudged(observed, current_bytes, *_too_short(have, need, plan.windows_s[0]))
+
+
+@lru_cache(maxsize=1024)
+def _too_short(have: float, need: float, window_s: int) -> tuple[tuple[Criterion], str]:
+    """Return the evidence and the reason: thousands of series that are as old as one another share them."""
+    evidence = (Criterion(LEAST_DATA, have, need, have >= need, "s", window_s),)
     reason = f"{format_duration(have)} of data, {format_duration(need)} needed for a first verdict"
     if have >= need:
         reason = f"{format_duration(have)} of data; the next look gives a first verdict"
-    return unjudged(observed, current_bytes, evidence, reason)
+    return evidence, reason
 
 
 def unjudged(observed: Observed, current_bytes: int, evidence: tuple[Criterion, ...], reason: str) -> Assessment:

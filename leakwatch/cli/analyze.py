@@ -66,6 +66,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdicts; return 0 or, with ``--exit-code``, what they come to."""
+    import gc
+
     from leakwatch.cli.arguments import verdicts
     from leakwatch.cli.concluding import concluded
     from leakwatch.config import load_config
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.report.build import DEFAULT_VERDICTS
     from leakwatch.report.judged import tally_of
 
+    gc.disable()  # there is nothing for it among hundreds of thousands of series, and looking takes half the time
     default = DEFAULT_VERDICTS if args.format == "table" else frozenset(Verdict)
     shown = verdicts(args.verdict) if args.verdict else default
     files = _judged(args.files, args.unit, settings_of(load_config(args.config)))
@@ -96,7 +99,7 @@ def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[
         yield [
             Judged(
                 one.name,
-                look_briefly(capture, one.assessment, settings.criteria_for(capture.subject)),
+                look_briefly(capture, one.assessment, settings.criteria_for),
                 file,
                 doubt,
                 capture.subject.grows,

@@ -18,7 +18,7 @@ def found(values: np.ndarray, *, every_s: float = 1.0) -> Assessment:
     times = (START_MS + np.arange(len(values)) * every_s * 1000).astype(np.int64)
     capture = Capture("proc/x[1]", subject_of("proc/x[1]"), times, values.astype(np.float64))
     (outcome,) = replay([capture], Settings(DEFAULT, lambda _: CRITERIA))
-    return look_briefly(capture, outcome.assessment, CRITERIA)
+    return look_briefly(capture, outcome.assessment, lambda _: CRITERIA)
 
 
 def test_ten_minutes_of_clear_growth_are_to_be_watched_with_their_slope() -> None:
