@@ -37,13 +37,8 @@ class Segment:
     observed: Observed
 
 
-def segments_of(capture: Capture, plan: Plan) -> list[Segment]:
-    """Return the segments of a series: anew where the clock was set back or all that is held would be a gap."""
-    return all_segments([capture], plan)[0]
-
-
 def all_segments(captures: Sequence[Capture], plan: Plan) -> list[list[Segment]]:
-    """Return the segments of each of many series."""
+    """Return the segments of each series: anew where the clock was set back or all that is held would be a gap."""
     stretches = [list(_stretches(capture.times_ms, capture.values, plan)) for capture in captures]
     cut = iter(_segments([stretch for of_one in stretches for stretch in of_one], plan))
     out: list[list[Segment]] = []

@@ -103,6 +103,7 @@ def _since_risen(capture: Capture, criteria: LeakCriteria) -> Capture:
     """Return the samples from where the count has risen, as ``counts.CountScreen`` has it."""
     lowest = np.minimum.accumulate(capture.values)
     least = RISEN_SHARE * np.maximum(COUNT_RATIO * lowest, criteria.min_growth_bytes)
-    risen = np.flatnonzero(capture.values - lowest >= least)
+    fallen = np.diff(lowest, prepend=lowest[:1]) < 0
+    risen = np.flatnonzero((capture.values - lowest >= least) & ~fallen)
     first = int(risen[0]) if len(risen) else len(capture.values)
     return replace(capture, times_ms=capture.times_ms[first:], values=capture.values[first:])

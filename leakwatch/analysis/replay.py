@@ -6,18 +6,20 @@ Windows of many series and looks are judged in one go, which is what makes it fa
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 from math import nan
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakwatch.analysis.along import by_class, without_alarms_along
 from leakwatch.analysis.counts import RISEN_SHARE, counted
-from leakwatch.analysis.gridding import all_looks, all_segments, segments_of
+from leakwatch.analysis.gridding import all_looks, all_segments
 from leakwatch.analysis.hosted import Hosted, Settings, hosted
 from leakwatch.analysis.judging import Judging
-from leakwatch.analysis.lives import Life, Lives, summarise
+from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.outcome import Outcome
 from leakwatch.analysis.spans import FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import replay_sparse
@@ -40,6 +42,8 @@ CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
 CHUNK_SERIES = 10_000
 """And of at most so many series: 2 KiB each while they are judged."""
+LIVES_BEFORE = 100
+"""Past lives that a life is compared with, the newest: the daemon remembers ten."""
 ENDED_INTERVALS = 3
 """Intervals a series must be missing before its life counts as ended, as in the daemon."""
 
@@ -111,21 +115,42 @@ def _lives(host: Sequence[Hosted], settings: Settings) -> list[Lives]:
         if subject.kind in (SubjectKind.PROCESS, SubjectKind.OTHER) or subject.lifetime:
             groups.setdefault(subject.service, []).append(at)
     out = [Lives()] * len(host)
-    for members in groups.values():
-        if len(members) > 1:
-            ended = [(at, _life(host[at], settings)) for at in members]
-            known = sorted((life.ended_ms, at, life) for at, life in ended if life is not None)
-            for at in members:
-                out[at] = Lives(tuple(life for _, other, life in known if other != at))
+    several = [members for members in groups.values() if len(members) > 1]
+    lives = _ended(host, [at for members in several for at in members], settings)
+    for members in several:
+        known = sorted((lives[at].ended_ms, at, lives[at]) for at in members if at in lives)
+        for at in members:
+            out[at] = _known_to(host[at].capture, at, known)
     return out
 
 
-def _life(one: Hosted, settings: Settings) -> Life | None:
+def _known_to(capture: Capture, at: int, known: Sequence[tuple[int, int, Life]]) -> Lives:
+    """Return the other lives that ended before this one does, of those that ended before it began the newest."""
+    if not len(capture.times_ms):
+        return NO_LIVES
+    first = bisect_right(known, int(capture.times_ms.min()), key=itemgetter(0))
+    last = bisect_right(known, int(capture.times_ms.max()), key=itemgetter(0))
+    return Lives(tuple(life for _, other, life in known[max(0, first - LIVES_BEFORE) : last] if other != at))
+
+
+def _ended(host: Sequence[Hosted], members: Sequence[int], settings: Settings) -> dict[int, Life]:
+    """Return what these series' lives teach, of those that do."""
+    plans: dict[int, tuple[Plan, list[int]]] = {}
+    for at in members:
+        if not host[at].is_sparse and len(host[at].capture.times_ms):
+            plan = plan_of(settings.windows_s, host[at].interval_s)
+            plans.setdefault(plan.base_s, (plan, []))[1].append(at)
+    found: dict[int, Life] = {}
+    for plan, those in plans.values():
+        for chunk in _chunks([host[at].capture for at in those]):
+            segments = all_segments([host[those[at]].capture for at in chunk], plan)
+            lives = [_life(host[those[at]], of_one, plan) for at, of_one in zip(chunk, segments, strict=True)]
+            found |= {those[at]: life for at, life in zip(chunk, lives, strict=True) if life is not None}
+    return found
+
+
+def _life(one: Hosted, segments: Sequence[Segment], plan: Plan) -> Life | None:
     capture = one.capture
-    if one.is_sparse or not len(capture.times_ms):
-        return None
-    plan = plan_of(settings.windows_s, one.interval_s)
-    segments = segments_of(capture, plan)
     if not segments:
         return None
     blocks = segments[-1].blocks

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from leakwatch.analysis.assess import answer
 from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.gridding import look_facts, segments_of
+from leakwatch.analysis.gridding import all_segments, look_facts
 from leakwatch.analysis.hosted import Settings, interval_s
 from leakwatch.analysis.replay import replay
 from leakwatch.analysis.spans import plan_of
@@ -231,7 +231,7 @@ def test_the_verdict_on_a_prefix_is_that_of_the_replay_at_that_time(
             assert [a for a, _ in whole.alerts[: len(outcome.alerts)]] == [a for a, _ in outcome.alerts]
             continue
         plan = plan_of(kind[0], interval_s(part))
-        looked = max((look.end_ms for s in segments_of(part, plan) for look in look_facts(s, plan)), default=0)
+        looked = max((look.end_ms for s in all_segments([part], plan)[0] for look in look_facts(s, plan)), default=0)
         assert list(outcome.alerts) == cut_at(whole.alerts, looked)
 
 
@@ -241,7 +241,7 @@ def test_looks_are_those_of_a_live_series(when: str) -> None:
         kind = KINDS[seed % len(KINDS)]
         capture = made(shape, when, kind, seed)
         plan = plan_of(kind[0], interval_s(capture))
-        segment = segments_of(capture, plan)[-1]
+        segment = all_segments([capture], plan)[0][-1]
         state = SeriesState(plan, CRITERIA)
         taken = []
         for ts_ms, value in zip(capture.times_ms.tolist(), capture.values.tolist(), strict=True):
