@@ -41,7 +41,7 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
     name, subject = captures[at].name, captures[at].subject
     one = hosted(captures, settings)[at]
     outcome = replay(captures, settings)[at]  # with the others: earlier lives and siblings teach it
-    assessment = look_briefly(captures[at], outcome.assessment, one.criteria)
+    assessment = look_briefly(captures[at], outcome.assessment, settings.criteria_for)
     pid = _PID.search(name) if subject.kind is SubjectKind.PROCESS else None
     return Case(
         name=name,
