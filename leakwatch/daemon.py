@@ -38,6 +38,7 @@ from leakwatch.procfs.root import ProcFS
 from leakwatch.readback import READING, ReadBack
 from leakwatch.scan import Scan
 from leakwatch.schedule import Schedule
+from leakwatch.timeline import CLOCK
 from leakwatch.units import format_duration
 from leakwatch.unseen import UnseenLog
 from leakwatch.verdicts import Verdicts
@@ -98,13 +99,14 @@ class Daemon:
         self._evidence = EvidenceKeeper(config, proc_root)
         self._keeper = StoreKeeper(store, self._clock, config.sampling.interval_s)
         try:
+            self._timeline = self._keeper.begin_timeline(boot_id)
             self._resume()
         except BaseException:
             self._keeper.close()
             raise
 
     def _resume(self) -> None:
-        now_ms = self._clock.now().wall_ms
+        now_ms = self._timeline.now().ts_ms
         try:
             self._past = ReadBack(self._keeper, self._new_scan, now_ms)
         except StoreCorruptError as error:
@@ -190,7 +192,7 @@ class Daemon:
             self._scrape_alone()
 
     def _scrape_alone(self) -> None:
-        scrape = self._scraper.scrape(self._ticks.tick(self._clock.now()))
+        scrape = self._scraper.scrape(self._ticks.tick(self._timeline.now()))
         self._note_irregular(scrape)
         blocks = self._intake.feed(scrape)
         spent, began_ns = self._scraper.spent, thread_cpu_ns()
@@ -203,9 +205,8 @@ class Daemon:
             generation = self._keeper.generation
             reading = {READING: self._past.reading}
             news = reading if reading != self._told else {}
-            stored = self._keeper.write_scrape(
-                scrape, blocks, {STATS: stats, **whose, **news, **self._unseen.take(scrape)}
-            )
+            states = {STATS: stats, CLOCK: self._timeline.to_json(), **whose, **news, **self._unseen.take(scrape)}
+            stored = self._keeper.write_scrape(scrape, blocks, states)
             self._told = reading if stored else {}
             if not stored or generation != self._keeper.generation:
                 self._ownership.forget_stored()
@@ -234,7 +235,7 @@ class Daemon:
     def _note_irregular(self, scrape: Scrape) -> None:
         tick = scrape.tick
         if tick.clock_step_ms:
-            log.warning("the clock was set by %+.1f s; trends begin anew", tick.clock_step_ms / 1000)
+            log.warning("the clock was set by %+.1f s: times are shown by it, trends go on", tick.clock_step_ms / 1000)
         if tick.suspended_ms:
             log.info("the machine slept for %s", format_duration(tick.suspended_ms / 1000))
         if tick.missed:
@@ -262,7 +263,7 @@ class Daemon:
         began_s = cpu_with_children_s()
         try:
             verdicts = self._verdicts = self._verdicts or self._begin_verdicts()
-            evaluation = verdicts.renew(self._clock.now().wall_ms)
+            evaluation = verdicts.renew(self._timeline.now().ts_ms, self._timeline.stamps)
             self._heed(evaluation)
             if not self._keeper.trouble:  # else the incidents stay confirmed until they are stored
                 self._evidence.gather(self._keeper.path, verdicts.confirmed, self._clock.now().wall_ms)
@@ -291,5 +292,5 @@ class Daemon:
 
     def _purge(self) -> None:
         began_s = cpu_with_children_s()
-        self._keeper.purge(self._config.store, self._config.sampling.interval_s)
+        self._keeper.purge(self._config.store, self._config.sampling.interval_s, self._timeline.now().ts_ms)
         self._scraper.spent.totals.upkeep_cpu_seconds += cpu_with_children_s() - began_s

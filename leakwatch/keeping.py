@@ -21,6 +21,7 @@ from leakwatch.store.records import STORE_NOTES
 from leakwatch.store.setaside import set_aside
 from leakwatch.store.upkeep import Failure, Task, tending
 from leakwatch.store.writer import Writer
+from leakwatch.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +69,7 @@ class StoreKeeper:
         self._notes: list[dict[str, object]] = []
         self._damage: tuple[Writer, StoreCorruptError] | None = None
         self._lost = ""
+        self._timeline: Timeline | None = None
         self._lock = StoreLock(path)
         try:
             self._open()
@@ -144,6 +146,16 @@ class StoreKeeper:
         if ours and files_beside(self.path)[0] == self._beside[0]:
             with suppress(OSError):
                 self.path.with_name(self.path.name + "-wal").unlink()
+
+    def begin_timeline(self, boot_id: str) -> Timeline:
+        """Return the timeline, which goes on from where the store ends. Raises the writer's errors."""
+        try:
+            known = self._writer.clock()
+        except StoreCorruptError as error:
+            self.start_new(error)
+            known = None, None
+        self._timeline = Timeline(self._clock, boot_id, *known, self._interval_s)
+        return self._timeline
 
     def is_empty(self) -> bool:
         """Return whether nothing was ever stored. Raises the writer's errors."""
@@ -229,8 +241,9 @@ class StoreKeeper:
     def _end_outage(self, lost: int = 0) -> None:
         outage, self._outage = self._outage, None
         note = outage.end(self._clock.now(), lost=lost) if outage is not None else None
-        if note is not None:
-            self._notes.append(note)
+        if outage is not None and note is not None:
+            at_ms = self._timeline.of_ms(outage.began) if self._timeline is not None else outage.began.wall_ms
+            self._notes.append({"at_ms": at_ms, **note})
             self._put_notes()
 
     def _put_notes(self) -> None:
@@ -264,10 +277,10 @@ class StoreKeeper:
         if not self._closing and writer is self._writer and self._outage is None:
             log.error("%s: %s", what, error)
 
-    def purge(self, limits: StoreConfig, interval_s: float) -> None:
-        """Put away what is complete and apply the configured limits, in a child that ends."""
+    def purge(self, limits: StoreConfig, interval_s: float, now_ms: int) -> None:
+        """Put away what is complete and apply the configured limits as of now, in a child that ends."""
         writer = self._writer
-        task = Task(str(self.path), limits, self._clock.now().wall_ms, interval_s)
+        task = Task(str(self.path), limits, now_ms, interval_s)
         try:
             for failure in self.tend(task):
                 self._heed(writer, failure)

@@ -185,6 +185,7 @@ class Tick:
     """When a scrape was taken, and what was irregular about it."""
 
     ts_ms: int
+    """Of the timeline, see ``timeline``."""
     boot_id: str
     late_ms: int = 0
     """How long after its time it began."""
@@ -193,7 +194,7 @@ class Tick:
     suspended_ms: int = 0
     """Time the machine slept since the last scrape."""
     clock_step_ms: int = 0
-    """By how much the wall clock was moved since the last scrape, beyond the tolerance; signed."""
+    """By how much the time of day was set since the last scrape; signed. A note: ``ts_ms`` does not step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Reading needs SQLAlchemy and holds blocks by the ten thousand, neither of which 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,6 @@ class Sampled:
     """The samples of a scrape that are in no stored block."""
 
     ts_ms: int
-    new_segments: bool
     values: Mapping[Key, int]
     boot_id: str = ""
 
@@ -100,7 +99,6 @@ def recall(reader: Reader, plan: Plan, now_ms: int) -> Iterator[Piece]:
     last = reader.last_scrape()
     if last is None:
         return
-    now_ms = min(now_ms, last.ts_ms + 1)  # a clock set back since must not hide what was stored after it
     segments, end_ms = _newest(reader, plan, now_ms, last.ts_ms)
     boots = reader.boots()
     before = reader.scrapes_until(end_ms - 1, 1)
@@ -109,11 +107,9 @@ def recall(reader: Reader, plan: Plan, now_ms: int) -> Iterator[Piece]:
     for level in reversed(range(len(plan.levels))):  # the coarse ones first: the fine ones go on from there
         yield from _blocks(reader, plan, level, now_ms, last.ts_ms, segments, began_ms)
     yield Climbs(reader.suspicions())
-    found = reader.scrapes_since(end_ms) if end_ms else _to_rebuild(reader, plan, now_ms)
-    heads, was_set_back = _of_this_time(found, last)
-    for head, values in reader.samples_of(heads):
-        new_segments = bool(head.clock_step_ms or (was_set_back and head is heads[0]))
-        yield Sampled(head.ts_ms, new_segments, values, boots.get(head.boot, ""))
+    heads = reader.scrapes_since(end_ms) if end_ms else _to_rebuild(reader, plan, now_ms)
+    for head, values in reader.samples_of([head for head in heads if head.ts_ms <= last.ts_ms]):
+        yield Sampled(head.ts_ms, values, boots.get(head.boot, ""))
 
 
 def _to_rebuild(reader: Reader, plan: Plan, now_ms: int) -> list[ScrapeHead]:
@@ -154,28 +150,13 @@ def _blocks(
         current = one.segment_ms == segments.get((one.metric, one.target))  # its beginning may not be stored any more
         return current or one.segment_ms >= boot_ms or one.target.kind not in OF_KERNEL
 
-    late: list[SealedBlock] = []
-    # What ends later was stored before the clock was set back: of another time, it only tells how high it was.
-    late = [
-        replace(one, segment_ms=0)
-        for one in reader.blocks(span_s, max(_since_ms(plan, level, now_ms), last_ms + 1 - span_s * 1000))
-        if is_of_boot(one)
-    ]
     stored = reader.blocks(span_s, _since_ms(plan, level, now_ms))
+    # Versions before the timeline stored blocks that a clock set back left in the future.
     timely = (one for one in stored if one.block.start_ms + span_s * 1000 <= last_ms)
     timely = (one for one in timely if is_of_boot(one))
-    for some in (late, *iter(lambda: list(islice(timely, BLOCKS_A_PIECE)), [])):
-        if some:
-            keys = {(one.metric, one.target) for one in some}
-            yield Blocks(level, some, {key: segments[key] for key in keys if key in segments})
-
-
-def _of_this_time(heads: list[ScrapeHead], last: ScrapeHead) -> tuple[list[ScrapeHead], bool]:
-    """Return the scrapes since the clock was last set back, and whether it was set back just before the first."""
-    if not heads or heads[-1].id != last.id:
-        return [], False  # all of them are of a time the clock was set back from
-    at = next((at for at in range(len(heads) - 1, 0, -1) if heads[at].ts_ms <= heads[at - 1].ts_ms), 0)
-    return heads[at:], at > 0 and heads[at].id == heads[at - 1].id + 1
+    for some in iter(lambda: list(islice(timely, BLOCKS_A_PIECE)), []):
+        keys = {(one.metric, one.target) for one in some}
+        yield Blocks(level, some, {key: segments[key] for key in keys if key in segments})
 
 
 def recalling() -> OneChild[Wanted, Piece]:
@@ -187,7 +168,7 @@ def recalled(wanted: Wanted) -> Iterator[Piece]:
     """Do what ``recall`` does, with a reader of its own."""
     from leakwatch.store.reader import Reader  # noqa: PLC0415 - SQLAlchemy
 
-    reader = Reader(Path(wanted.store), wanted.extent)
+    reader = Reader(Path(wanted.store), wanted.extent, of_timeline=True)
     try:
         yield from recall(reader, wanted.plan, wanted.now_ms)
     finally:

@@ -63,10 +63,8 @@ def resume(
                 scan.restore(level, blocks, segments)
             case Climbs(suspicions):
                 scan.restore_climbs(suspicions, said.states)
-            case Sampled(ts_ms, new_segments, values, boot_id):
+            case Sampled(ts_ms, values, boot_id):
                 scan.note_boot(boot_id, ts_ms)
-                if new_segments:
-                    scan.end_segments(ts_ms)
                 sealed += scan.feed_values(ts_ms, values)
                 failures = _settle(scan, failures)
         if store is not None and len(sealed) >= STORED_AT_ONCE:

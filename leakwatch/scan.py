@@ -100,14 +100,7 @@ class Scan:
             self._largest |= scrape.largest
             self._tallies.note_threads(scrape.tick.ts_ms, scrape.thread_names)
             self._note_boot(scrape.tick.boot_id, scrape.tick.ts_ms)
-            if scrape.tick.clock_step_ms:
-                self.end_segments(scrape.tick.ts_ms)
             return self._feed_values(scrape.tick.ts_ms, values)
-
-    def end_segments(self, ts_ms: int) -> None:
-        """Begin new segments everywhere: the clock was set, no line may join before and after."""
-        for state in self._series.values():
-            state.end_segment(ts_ms, remember=True)
 
     def note_boot(self, boot_id: str, ts_ms: int) -> None:
         """Say which boot the stored samples are of that follow, or those before them."""

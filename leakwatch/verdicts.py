@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from leakwatch.readback import ReadBack
     from leakwatch.scan import Scan
     from leakwatch.store.writer import Writer
+    from leakwatch.timeline import Stamps
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ class Verdicts:
         self.confirmed: tuple[Incident, ...] = ()
         """The incidents that were confirmed at the last evaluation."""
 
-    def renew(self, now_ms: int) -> Evaluation:
-        """Judge as of now. Raises JudgingError, and nothing has changed then."""
+    def renew(self, now_ms: int, stamps: Stamps) -> Evaluation:
+        """Judge as of now, a time of the timeline. Raises JudgingError, and nothing has changed then."""
         began_s = cpu_with_children_s()
         self._tell_new_store()
         evaluation = self._scan.evaluate(now_ms)
@@ -54,7 +55,7 @@ class Verdicts:
         self.confirmed = tuple(one for one in incidents.write if one.id in now)
         # Told before it is stored: whoever is killed in between tells it twice rather than never.
         for one in incidents.announce:
-            announce(one)
+            announce(one, stamps)
         cost_us = round((cpu_with_children_s() - began_s) * 1e6)
         if not self._keeper.attempt(
             "verdicts could not be stored, the next evaluation tries again",

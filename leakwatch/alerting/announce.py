@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from leakwatch.alerting.incidents import Announcement
     from leakwatch.incident import Incident
     from leakwatch.model import Finding
+    from leakwatch.timeline import Stamps
 
 _MESSAGE_IDS = {
     Message.FOUND: LEAK_FOUND,
@@ -31,8 +32,8 @@ _REMARKS = {
 log = logging.getLogger(__name__)
 
 
-def announce(what: Announcement) -> None:
-    """Write it to the log: a leak at warning priority, its end at info."""
+def announce(what: Announcement, stamps: Stamps) -> None:
+    """Write it to the log, in the time of day: a leak at warning priority, its end at info."""
     finding, incident = what.finding, what.incident
     extra = {"message_id": _MESSAGE_IDS[what.message], "leakwatch": _fields(finding, incident)}
     if what.message is Message.OVER or finding is None:
@@ -40,14 +41,16 @@ def announce(what: Announcement) -> None:
         log.info("%s", text, extra=extra)
         return
     remark = _REMARKS.get(what.message, "")
-    log.warning("%s", f"leak: {_growth(finding, incident)}; {remark}incident {incident.id}{_see(finding)}", extra=extra)
+    log.warning(
+        "%s", f"leak: {_growth(finding, incident, stamps)}; {remark}incident {incident.id}{_see(finding)}", extra=extra
+    )
 
 
-def _growth(finding: Finding, incident: Incident) -> str:
+def _growth(finding: Finding, incident: Incident, stamps: Stamps) -> str:
     found = finding.assessment
     slope, low, high = found.slope_bytes_per_hour or 0.0, found.slope_low or 0.0, found.slope_high or 0.0
     since = (
-        f", {format_amount(found.grown_bytes, found.unit)} since {rfc3339(found.since_ms)}"
+        f", {format_amount(found.grown_bytes, found.unit)} since {rfc3339(stamps.wall(found.since_ms))}"
         if found.since_ms and found.grown_bytes
         else ""
     )

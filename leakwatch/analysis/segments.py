@@ -14,11 +14,6 @@ TOOTH_UNITS = 2
 leave nothing long enough to judge."""
 
 
-def is_clock_break(previous: tuple[int, float] | None, ts_ms: int) -> bool:
-    """Return whether time stood still or went back: the clock was set."""
-    return previous is not None and ts_ms <= previous[0]
-
-
 def is_fall(previous: tuple[int, float] | None, value: float) -> bool:
     """Return whether ``value`` fell so far below the sample before that what grew was given back."""
     return previous is not None and previous[1] >= RESET_FLOOR_BYTES and value < RESET_RATIO * previous[1]

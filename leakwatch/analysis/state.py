@@ -20,7 +20,7 @@ from leakwatch.analysis.climb import Climb, from_values, to_values
 from leakwatch.analysis.ground import Ground, Look, follow, worth_judging
 from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.question import Held, Question
-from leakwatch.analysis.segments import TOOTH_UNITS, is_clock_break, is_fall
+from leakwatch.analysis.segments import TOOTH_UNITS, is_fall
 from leakwatch.analysis.shape import climb_began
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.verdict import Observed, brought_up, screened, settled
@@ -87,10 +87,8 @@ class SeriesState:
         """
         if self.previous is None:
             self.segment_ms = self._fall_ms = ts_ms
-        elif is_clock_break(self.previous, ts_ms):
-            if self.previous[0] - ts_ms <= self._plan.seconds(1) * 1000:
-                return []  # a small correction: what is measured twice is left out once
-            self.end_segment(ts_ms, remember=True)
+        elif ts_ms <= self.previous[0]:
+            return []  # what is measured twice is left out once
         elif ts_ms - self.previous[0] > self._plan.coarse_kept * self._plan.coarse_s * 1000:
             self.end_segment(ts_ms, remember=True)  # longer than all that is held
         elif not same_members and is_fall(self.previous, value):

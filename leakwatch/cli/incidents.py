@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from leakwatch.report.incidents import Entry
     from leakwatch.store.reader import Reader
+    from leakwatch.timeline import Stamps
 
 LONGEST_SILENCE_S = 366 * 86_400
 """A year: a silence is to end before nobody remembers it; what is never to be reported belongs below [ignore]."""
@@ -117,12 +118,12 @@ def run_ack(args: argparse.Namespace) -> int:
     from leakwatch.store.marks import Marker
 
     reason = _reason(args)
-    path, entry = _find(args)
+    path, stamps, entry = _find(args)
     incident = entry.incident
     if incident.state is IncidentState.RESOLVED:
         raise UsageError(f"{incident.id} needs no acknowledgement: {course(incident)}")
     given = Acknowledgement(_now_ms(), _user(), reason, incident.reopened)
-    marker = Marker(path)
+    marker = Marker(path, stamps)
     try:
         marker.acknowledge(incident.id, given)
     finally:
@@ -147,11 +148,11 @@ def run_silence(args: argparse.Namespace) -> int:
             "the configuration"
         )
     reason = _reason(args)
-    path, entry = _find(args)
+    path, stamps, entry = _find(args)
     now_ms = _now_ms()
     given = Silence(now_ms, now_ms + round(seconds * 1000), _user(), reason)
     told = f"for {format_duration(seconds)}, until {minute(given.until_ms)}"
-    marker = Marker(path)
+    marker = Marker(path, stamps)
     try:
         marker.silence(entry.incident.id, given, f"{told}; {reason}" if reason else told)
     finally:
@@ -165,12 +166,12 @@ def run_unsilence(args: argparse.Namespace) -> int:
     from leakwatch.errors import EXIT_OK
     from leakwatch.store.marks import Marker
 
-    path, entry = _find(args)
+    path, stamps, entry = _find(args)
     now_ms = _now_ms()
     if entry.incident.silenced(now_ms) is None:
         _say(f"{_title(entry)} is not silenced.")
         return EXIT_OK
-    marker = Marker(path)
+    marker = Marker(path, stamps)
     try:
         marker.unsilence(entry.incident.id, now_ms, _user())
     finally:
@@ -193,13 +194,16 @@ def _entries(reader: Reader) -> list[Entry]:
     return entries(reader.incidents(), findings)
 
 
-def _find(args: argparse.Namespace) -> tuple[Path, Entry]:
-    """Return the store and the incident that is meant; the reader is closed, so that nothing of ours is waited for."""
+def _find(args: argparse.Namespace) -> tuple[Path, Stamps, Entry]:
+    """Return the store, how its times are shown, and the incident that is meant.
+
+    The reader is closed, so that nothing of ours is waited for.
+    """
     from leakwatch.report.incidents import find
 
     reader = _open(args)
     try:
-        return reader.path, find(_entries(reader), args.id)
+        return reader.path, reader.stamps, find(_entries(reader), args.id)
     finally:
         reader.close()
 

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 from leakwatch.model import Tick
 
 if TYPE_CHECKING:
-    from leakwatch.clock import Instant
+    from leakwatch.timeline import Moment
 
 LATE_TOLERANCE_MS = 100
 """A tick this late is on time: schedulers wake threads some milliseconds late."""
-STEP_TOLERANCE_MS = 500
-"""The wall clock may gain or lose this much on the monotonic one between two scrapes: NTP slews by 0.5 ms a second at
-most, which in 15 minutes is less; more was a step."""
 SUSPEND_TOLERANCE_MS = 50
 """The two monotonic clocks are read one after the other."""
 
@@ -24,23 +21,22 @@ class TickClock:
     def __init__(self, interval_s: float, boot_id: str) -> None:
         self._interval_ms = round(interval_s * 1000)
         self._boot_id = boot_id
-        self._previous: Instant | None = None
+        self._previous: Moment | None = None
 
-    def tick(self, now: Instant) -> Tick:
+    def tick(self, now: Moment) -> Tick:
         """Return the tick taken at ``now``."""
         previous, self._previous = self._previous, now
         if previous is None:
-            return Tick(now.wall_ms, self._boot_id)
+            return Tick(now.ts_ms, self._boot_id)
         slept = (now.boottime_ms - previous.boottime_ms) - (now.monotonic_ms - previous.monotonic_ms)
-        step = (now.wall_ms - previous.wall_ms) - (now.boottime_ms - previous.boottime_ms)
         awake = now.monotonic_ms - previous.monotonic_ms
         missed = max(0, (awake + self._interval_ms // 2) // self._interval_ms - 1)
         late = awake - (missed + 1) * self._interval_ms
         return Tick(
-            ts_ms=now.wall_ms,
+            ts_ms=now.ts_ms,
             boot_id=self._boot_id,
             late_ms=late if late > LATE_TOLERANCE_MS else 0,
             missed=missed,
             suspended_ms=slept if slept > SUSPEND_TOLERANCE_MS else 0,
-            clock_step_ms=step if abs(step) > STEP_TOLERANCE_MS else 0,
+            clock_step_ms=now.offset_ms - previous.offset_ms,
         )

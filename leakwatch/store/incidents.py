@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from leakwatch.incident import Marks
     from leakwatch.store.plain import PlainConnection
+    from leakwatch.timeline import Stamps
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,14 @@ def incident_of(row: Any) -> Incident | None:
     except ValueError as error:
         log.warning("a stored incident cannot be read and is left out: %s", error)
         return None
+
+
+def shown(incident: Incident, stamps: Stamps) -> Incident:
+    """Return an incident in the time of day; what the lifecycle remembers is the daemon's alone."""
+    given, silence = incident.acknowledgement, incident.silence
+    return dataclasses.replace(
+        stamps.shown(incident), acknowledgement=given and stamps.shown(given), silence=silence and stamps.shown(silence)
+    )
 
 
 def _progress(text: str) -> Progress:

@@ -100,6 +100,7 @@ class _Share:
 
 def take(reader: Reader) -> Inventory:
     """Return what is in the store. Raises the reader's errors."""
+    stamps = reader.stamps
     with reader.reading() as connection:
         page = _pragma(connection, "page_size")
         file_bytes = page * _pragma(connection, "page_count")
@@ -119,8 +120,8 @@ def take(reader: Reader) -> Inventory:
             parts=tuple(part for part in parts if part.bytes),
             scrapes=scrapes,
             series=connection.execute(database.count_rows(schema.series)).scalar_one(),
-            samples=_kind(connection, {s: b for s, b in sizes.items() if not s.span_s}),
-            blocks=_kind(connection, {s: b for s, b in sizes.items() if s.span_s}),
+            samples=stamps.shown(_kind(connection, {s: b for s, b in sizes.items() if not s.span_s})),
+            blocks=stamps.shown(_kind(connection, {s: b for s, b in sizes.items() if s.span_s})),
         )
 
 

@@ -5,6 +5,7 @@ Each note is one short transaction that waits for the daemon's, and the daemon s
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import IncidentNotFoundError
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from leakwatch.incident import Acknowledgement, Silence
+    from leakwatch.timeline import Stamps
 
 
 class Marker:
     """Notes things in the store at ``path``; raises the errors of ``engine.connect_marker`` and StoreBusyError."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stamps: Stamps) -> None:
+        """Open the store, of which a reader tells how its times lie in the time of day."""
         self.path = path
+        self._stamps = stamps
         self._connection = engine.connect_marker(path)
 
     def close(self) -> None:
@@ -34,17 +38,22 @@ class Marker:
 
     def acknowledge(self, incident_id: str, given: Acknowledgement) -> None:
         """Note that somebody knows. Raises IncidentNotFoundError."""
+        given = replace(given, at_ms=self._stamps.timeline(given.at_ms))
         event = IncidentEvent(incident_id, given.at_ms, EventKind.ACKNOWLEDGED, given.reason, given.by)
         self._mark(incidents.acknowledgement_values(given), event)
 
     def silence(self, incident_id: str, given: Silence, told: str) -> None:
         """Note a silence in place of the one there may be; ``told`` is what the history says. The same errors."""
+        lasts_ms = given.until_ms - given.since_ms
+        since_ms = self._stamps.timeline(given.since_ms)
+        given = replace(given, since_ms=since_ms, until_ms=since_ms + lasts_ms)
         event = IncidentEvent(incident_id, given.since_ms, EventKind.SILENCED, told, given.by)
         self._mark(incidents.silence_values(given), event)
 
     def unsilence(self, incident_id: str, at_ms: int, by: str) -> None:
         """Take a silence back. The same errors."""
-        self._mark(incidents.silence_values(None), IncidentEvent(incident_id, at_ms, EventKind.UNSILENCED, by=by))
+        event = IncidentEvent(incident_id, self._stamps.timeline(at_ms), EventKind.UNSILENCED, by=by)
+        self._mark(incidents.silence_values(None), event)
 
     def _mark(self, values: Mapping[str, object], event: IncidentEvent) -> None:
         with translated(self.path):

@@ -56,7 +56,7 @@ class Outage:
         return f"{len(backlog)} scrapes wait in memory{lost} since {rfc3339(self.began.wall_ms)}: {self.why}"
 
     def end(self, now: Instant, *, lost: int = 0) -> dict[str, object] | None:
-        """Tell that it is over; return what a report says of it, None where it was too short to tell."""
+        """Tell that it is over; return what a report says of it beside its beginning, None where it was too short."""
         if not self.told:
             return None
         lasted_s = (now.monotonic_ms - self.began.monotonic_ms) / 1000
@@ -69,7 +69,6 @@ class Outage:
         )
         return {
             "what": "outage",
-            "at_ms": self.began.wall_ms,
             "lasted_s": round(lasted_s, 3),
             "kept": self.kept - dropped,
             "dropped": dropped,

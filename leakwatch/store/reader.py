@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from array import array
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.incident import EventKind, IncidentEvent
 from leakwatch.metrics import PROCESS_USS
 from leakwatch.model import (
-    AbsenceReason,
     Block,
-    ProcessIdentity,
-    ProcessInfo,
     SealedBlock,
-    Service,
-    ServiceKind,
     Target,
     TargetKind,
     identity_of,
@@ -24,11 +22,19 @@ from leakwatch.store.failures import translated
 from leakwatch.store.past import Damage, Seals, past_of, read_round, run_from
 from leakwatch.store.past_blocks import blocks_since
 from leakwatch.store.past_many import pasts_of
-from leakwatch.store.records import CollectorReport, Irregularities, Lifetime, ScrapeHead, StoredFinding
+from leakwatch.store.records import (
+    Irregularities,
+    Lifetime,
+    ScrapeHead,
+    StoredFinding,
+    collector_report,
+    process_info,
+)
 from leakwatch.store.sql import findings as finding_sql
 from leakwatch.store.sql import incidents as incident_sql
 from leakwatch.store.sql import names, scrapes
 from leakwatch.store.sql import rounds as round_sql
+from leakwatch.timeline import CLOCK, Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator
@@ -37,8 +43,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from leakwatch.incident import Incident
+    from leakwatch.model import Finding, ProcessInfo
     from leakwatch.store.past import Scraped, SeriesPast
-    from leakwatch.store.records import Extent
+    from leakwatch.store.records import CollectorReport, Extent
 
 SCRAPES_A_READ = 120
 """Scrapes whose samples are held at once where they are not sealed: bounds the memory of a replay."""
@@ -51,11 +58,13 @@ Named = dict[tuple[str, Target], int]
 class Reader:
     """A read-only view of the store at ``path``; raises the errors of ``engine.connect_reader``.
 
-    With ``extent`` scrapes, blocks, suspicions and processes are those of the store as it was then.
+    Times are shown as the time of day, or as they are stored with ``of_timeline``, see ``timeline``. With ``extent``
+    scrapes, blocks, suspicions and processes are those of the store as it was then.
     """
 
-    def __init__(self, path: Path, extent: Extent | None = None) -> None:
+    def __init__(self, path: Path, extent: Extent | None = None, *, of_timeline: bool = False) -> None:
         self.path = path
+        self._stamps: Stamps | None = Stamps() if of_timeline else None
         self._extent = extent
         self._last_id = extent.last_id if extent else MAX_NUMBER
         self._connection = engine.connect_reader(path)
@@ -76,25 +85,35 @@ class Reader:
             finally:
                 self._connection.rollback()  # ends the read, so that the writer's log can be folded in
 
+    @property
+    def stamps(self) -> Stamps:
+        """How the store's times lie in those that the methods take and return; not to be asked while ``reading``."""
+        if self._stamps is None:
+            with self.reading() as connection:
+                value = connection.execute(finding_sql.state(CLOCK)).scalar()
+            self._stamps = Stamps() if value is None else Stamps.of(codec.decode_json(value, None))
+        return self._stamps
+
     def last_scrape(self) -> ScrapeHead | None:
         """Return the newest scrape, None when there is none."""
         with self.reading() as connection:
             row = connection.execute(scrapes.last_scrape(self._last_id)).first()
-        return None if row is None else _head(row)
+        return None if row is None else self._head(row)
 
     def first_scrape(self) -> ScrapeHead | None:
         """Return the oldest scrape kept, None when there is none."""
         with self.reading() as connection:
             row = connection.execute(scrapes.first_scrape()).first()
-        return None if row is None else _head(row)
+        return None if row is None else self._head(row)
 
     def irregularities(self, since_ms: int, after_id: int = 0) -> Irregularities:
         """Return what was irregular since a time, among the scrapes after the one with the given number.
 
         Numbers are what the table is ordered by: with a bound a report need not look through weeks of scrapes.
         """
+        found = scrapes.scrape_irregularities(self.stamps.timeline(since_ms), after_id)
         with self.reading() as connection:
-            return Irregularities(*connection.execute(scrapes.scrape_irregularities(since_ms, after_id)).one())
+            return Irregularities(*connection.execute(found).one())
 
     def collectors(self, scrape_id: int) -> dict[str, CollectorReport]:
         """Return each collector's outcome in a scrape."""
@@ -102,7 +121,7 @@ class Reader:
         with self.reading() as connection:
             for key, metric, value in self._values_of_kind(connection, scrape_id, TargetKind.COLLECTOR):
                 raw.setdefault(key, {})[metric] = value
-        return {name: _collector_report(values) for name, values in raw.items()}
+        return {name: collector_report(values) for name, values in raw.items()}
 
     def _values_of_kind(self, connection: Connection, scrape_id: int, kind: TargetKind) -> list[tuple[str, str, int]]:
         """Return (key, metric, value) of a scrape's samples of one kind of targets."""
@@ -129,13 +148,20 @@ class Reader:
         with self.reading() as connection:
             rows = connection.execute(finding_sql.findings(verdicts)).all()
         decoded = ((codec.decode_finding(row.payload), row) for row in rows)
-        return [StoredFinding(found, row.ended_ms) for found, row in decoded if found is not None]
+        return [self._found(found, row.ended_ms) for found, row in decoded if found is not None]
+
+    def _found(self, finding: Finding, ended_ms: int | None) -> StoredFinding:
+        shown = self.stamps.shown(finding)
+        if shown is not finding:
+            shown = replace(shown, assessment=self.stamps.shown(finding.assessment))
+        return self.stamps.shown(StoredFinding(shown, ended_ms))
 
     def incidents(self) -> list[Incident]:
         """Return all incidents, oldest first; one whose row makes no sense is left out with a line in the log."""
         with self.reading() as connection:
             rows = connection.execute(incident_sql.incidents()).all()
-        return [incident for row in rows if (incident := incidents.incident_of(row)) is not None]
+        found = [incident for row in rows if (incident := incidents.incident_of(row)) is not None]
+        return [incidents.shown(incident, self.stamps) for incident in found]
 
     def incident_events(self, incident_id: str) -> list[IncidentEvent]:
         """Return an incident's history, oldest first."""
@@ -143,7 +169,7 @@ class Reader:
             rows = connection.execute(incident_sql.incident_events(incident_id)).all()
         kinds = frozenset(EventKind)
         return [
-            IncidentEvent(row.incident_id, row.at_ms, EventKind(row.kind), row.reason, row.by)
+            IncidentEvent(row.incident_id, self.stamps.wall(row.at_ms), EventKind(row.kind), row.reason, row.by)
             for row in rows
             if row.kind in kinds
         ]
@@ -156,7 +182,8 @@ class Reader:
     def states(self) -> dict[str, Any]:
         """Return the daemon's state by key."""
         with self.reading() as connection:
-            return {row.key: codec.decode_json(row.value, {}) for row in connection.execute(finding_sql.states())}
+            rows = connection.execute(finding_sql.states()).all()
+        return {row.key: self.stamps.shown_json(codec.decode_json(row.value, {})) for row in rows if row.key != CLOCK}
 
     def host_values(self, scrape_id: int) -> dict[str, int]:
         """Return the host's metrics in a scrape."""
@@ -172,7 +199,8 @@ class Reader:
         """Return one series as arrays, with which of its values were estimated; None where there is none."""
         with self.reading() as connection:
             number = connection.execute(names.series_by_name(metric, target)).scalar()
-            return None if number is None else past_of(connection, self._seals, self.damage, number)
+            past = None if number is None else past_of(connection, self._seals, self.damage, number)
+        return None if past is None else self._shown(past)
 
     def series_of(self, metrics: Collection[str]) -> dict[int, tuple[str, Target]]:
         """Return the series of some metrics by number, of targets that have ended, too."""
@@ -183,7 +211,13 @@ class Reader:
     def pasts(self, series: Collection[int]) -> dict[int, SeriesPast]:
         """Return the series of these numbers as arrays, by number."""
         with self.reading() as connection:
-            return pasts_of(connection, self._seals, self.damage, series)
+            found = pasts_of(connection, self._seals, self.damage, series)
+        return {number: self._shown(past) for number, past in found.items()}
+
+    def _shown(self, past: SeriesPast) -> SeriesPast:
+        if self.stamps.is_plain():
+            return past
+        return past._replace(times_ms=array("q", map(self.stamps.wall, past.times_ms)))
 
     def living_series(self) -> dict[int, tuple[str, Target]]:
         """Return the series of targets not known to have ended, by number."""
@@ -202,17 +236,20 @@ class Reader:
 
     def blocks(self, span_s: int, since_ms: int) -> Iterator[SealedBlock]:
         """Yield the blocks of one span that began at or after a time, oldest first, of living targets."""
+        stamps = self.stamps
         with self.reading() as connection:  # both at the same moment, while a daemon adds series
             series = self._living(connection)
+            since_ms = stamps.timeline(since_ms)
             found = blocks_since(connection, self._seals, self.damage, span_s, since_ms, series)
         for start_ms, number, (n, minimum, median, maximum, last, segment_ms) in found:
-            block = Block(start_ms, n, minimum, median, maximum, last)
-            yield SealedBlock(*series[number], span_s, segment_ms, block)
+            block = Block(stamps.wall(start_ms), n, minimum, median, maximum, last)
+            yield SealedBlock(*series[number], span_s, stamps.wall(segment_ms), block)
 
     def scrapes_since(self, since_ms: int) -> list[ScrapeHead]:
         """Return the scrapes taken at or after a time, oldest first, without their samples."""
+        found = scrapes.scrapes_since(self.stamps.timeline(since_ms), self._last_id)
         with self.reading() as connection:
-            return [_head(row) for row in connection.execute(scrapes.scrapes_since(since_ms, self._last_id))]
+            return [self._head(row) for row in connection.execute(found)]
 
     def boots(self) -> dict[int, str]:
         """Return the kernel's id of each boot by its number in the store."""
@@ -223,12 +260,13 @@ class Reader:
         """Return when the first scrape kept of a boot was taken, 0 without one."""
         with self.reading() as connection:
             row = connection.execute(scrapes.first_of_boot(boot)).first()
-        return 0 if row is None else int(row.ts_ms)
+        return 0 if row is None else self.stamps.wall(int(row.ts_ms))
 
     def scrapes_until(self, ts_ms: int, at_most: int) -> list[ScrapeHead]:
         """Return the last scrapes taken at or before a time, oldest first."""
+        found = scrapes.scrapes_until(self.stamps.timeline(ts_ms), at_most)
         with self.reading() as connection:
-            return [_head(row) for row in connection.execute(scrapes.scrapes_until(ts_ms, at_most))][::-1]
+            return [self._head(row) for row in connection.execute(found)][::-1]
 
     def samples_of(self, heads: list[ScrapeHead]) -> Iterator[tuple[ScrapeHead, Named]]:
         """Yield the given scrapes, which must be in order, with the samples of living targets."""
@@ -261,49 +299,33 @@ class Reader:
         with self.reading() as connection:
             series = self._living(connection)
             rows = connection.execute(finding_sql.suspicions()).all()
-        return {series[row.series_id]: row.payload for row in rows if row.series_id in series}
+        return {series[row.series_id]: self._payload(row.payload) for row in rows if row.series_id in series}
+
+    def _payload(self, text: str) -> str:
+        if self.stamps.is_plain():
+            return text
+        return json.dumps(self.stamps.shown_json(codec.decode_json(text, {})))
 
     def processes(self) -> list[ProcessInfo]:
         """Return the processes not known to have ended."""
         with self.reading() as connection:
             among = names.processes_among(self._extent.living) if self._extent else names.processes_alive()
-            return [_process(row) for row in connection.execute(among)]
+            return [process_info(row) for row in connection.execute(among)]
 
     def lifetimes(self) -> list[Lifetime]:
         """Return every process still known, ended ones too, in the order in which they were first seen."""
         with self.reading() as connection:
             rows = connection.execute(names.processes_ever()).all()
-        found = [Lifetime(_process(row), row.first_ms, row.last_ms) for row in rows]
+        found = [self.stamps.shown(Lifetime(process_info(row), row.first_ms, row.last_ms)) for row in rows]
         return sorted(found, key=lambda lifetime: lifetime.first_ms)
 
-
-def _head(row: Row[Any]) -> ScrapeHead:
-    return ScrapeHead(
-        row.id,
-        row.ts_ms,
-        row.boot_id,
-        row.suspended_ms,
-        row.clock_step_ms,
-        row.duration_us,
-        codec.decode_json(row.notes, {}),
-    )
-
-
-def _collector_report(values: dict[str, int]) -> CollectorReport:
-    absences = {
-        reason: values[f"collector.absent.{reason}"]
-        for reason in AbsenceReason
-        if values.get(f"collector.absent.{reason}")
-    }
-    return CollectorReport(
-        up=bool(values.get("collector.up")),
-        duration_us=values.get("collector.duration_us", 0),
-        targets_read=values.get("collector.targets_read", 0),
-        absences=absences,
-    )
-
-
-def _process(row: Row[Any]) -> ProcessInfo:
-    service = Service(ServiceKind(row.service_kind), row.service_name) if row.service_kind else None
-    identity = ProcessIdentity(row.boot_id, row.pid, row.start_ticks)
-    return ProcessInfo(identity, row.name, row.command, row.uid, service)
+    def _head(self, row: Row[Any]) -> ScrapeHead:
+        return ScrapeHead(
+            row.id,
+            self.stamps.wall(row.ts_ms),
+            row.boot_id,
+            row.suspended_ms,
+            row.clock_step_ms,
+            row.duration_us,
+            codec.decode_json(row.notes, {}),
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from leakwatch.model import AbsenceReason, ProcessIdentity, ProcessInfo, Service, ServiceKind
 
 if TYPE_CHECKING:
-    from leakwatch.model import AbsenceReason, Finding, ProcessInfo
+    from leakwatch.model import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +77,25 @@ class CollectorReport:
 
 STORE_NOTES = "store_notes"
 """The key of the store's state that holds what happened to it: outages, a store that was lost or set aside."""
+
+
+def collector_report(values: dict[str, int]) -> CollectorReport:
+    """Return a collector's outcome from its samples."""
+    absences = {
+        reason: values[f"collector.absent.{reason}"]
+        for reason in AbsenceReason
+        if values.get(f"collector.absent.{reason}")
+    }
+    return CollectorReport(
+        up=bool(values.get("collector.up")),
+        duration_us=values.get("collector.duration_us", 0),
+        targets_read=values.get("collector.targets_read", 0),
+        absences=absences,
+    )
+
+
+def process_info(row: Any) -> ProcessInfo:
+    """Return the process of a row."""
+    service = Service(ServiceKind(row.service_kind), row.service_name) if row.service_kind else None
+    identity = ProcessIdentity(row.boot_id, row.pid, row.start_ticks)
+    return ProcessInfo(identity, row.name, row.command, row.uid, service)

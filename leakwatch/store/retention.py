@@ -2,8 +2,9 @@
 
 What is sealed goes a seal at a time, once all of it is old: up to a day more of samples is kept than asked for.
 
-Age goes by a clock that is a day slow to believe: see ``_trusted_now_ms``. Scrapes are dropped by number, the order in
-which they were taken, so that one with a wrong time neither takes its neighbours along nor keeps them for ever.
+Age goes by the time of day, see ``timeline``, of a clock that is a day slow to believe: see ``_trusted_now_ms``.
+Scrapes are dropped by number, the order in which they were taken, so that one with a wrong time, as stores of versions
+before the timeline have, neither takes its neighbours along nor keeps them for ever.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leakwatch.store import codec
 from leakwatch.store.sql import database, expiry
+from leakwatch.store.sql import findings as finding_sql
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
+from leakwatch.timeline import CLOCK, Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,10 +78,11 @@ class Purged:
 
 
 def purge(writer: Writer, limits: Limits, *, now_ms: int, interval_s: float) -> Purged:
-    """Apply the age limits and then the size limits. Raises the writer's errors."""
-    trusted_ms = _trusted_now_ms(writer, now_ms, interval_s)
-    samples_ms = trusted_ms - round(limits.keep_samples_s * 1000)
-    blocks_ms = trusted_ms - round(limits.keep_blocks_s * 1000)
+    """Apply the age limits and then the size limits; ``now_ms`` is of the timeline. Raises the writer's errors."""
+    stamps = _stamps(writer)
+    trusted_ms = stamps.wall(_trusted_now_ms(writer, now_ms, interval_s))
+    samples_ms = stamps.timeline(trusted_ms - round(limits.keep_samples_s * 1000))
+    blocks_ms = stamps.timeline(trusted_ms - round(limits.keep_blocks_s * 1000))
     dropped = _expire_scrapes(writer, samples_ms, now_ms)
     _expire_blocks(writer, blocks_ms)
     # A process that ended is of use as long as its samples; what may come back, as long as its blocks.
@@ -106,6 +111,12 @@ def used_bytes(writer: Writer) -> int:
 
 def _number(connection: Connection, pragma: str) -> int:
     return int(connection.execute(database.pragma(pragma)).scalar_one())
+
+
+def _stamps(writer: Writer) -> Stamps:
+    with writer.exclusive() as connection:
+        value = connection.execute(finding_sql.state(CLOCK)).scalar()
+    return Stamps() if value is None else Stamps.of(codec.decode_json(value, None))
 
 
 def _trusted_now_ms(writer: Writer, now_ms: int, interval_s: float) -> int:

@@ -18,6 +18,7 @@ from leakwatch.store.incidents import NO_INCIDENTS, ChangedIncidents
 from leakwatch.store.plain import PlainConnection
 from leakwatch.store.records import Extent
 from leakwatch.store.sql import daemon as texts
+from leakwatch.timeline import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -239,6 +240,12 @@ class Writer:
         """Return "ok", or what SQLite says is wrong with the file."""
         with self._transaction() as (connection, _):
             return str(connection.execute(texts.QUICK_CHECK).fetchone()[0])
+
+    def clock(self) -> tuple[object, int | None]:
+        """Return what is stored of the timeline, and the time of the newest scrape, None where there is none."""
+        with self._transaction() as (connection, _):
+            last = connection.execute(texts.LAST_SCRAPE_MS).fetchone()
+        return self.state(CLOCK), last and last.ts_ms
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to remember."""

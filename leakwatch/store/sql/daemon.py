@@ -11,6 +11,8 @@ QUICK_CHECK = "PRAGMA quick_check(1)"
 _REMEMBERED = ("scrape", "finding", "incident", "state")
 ANYTHING = f"SELECT {' OR '.join(f'EXISTS (SELECT 1 FROM {table})' for table in _REMEMBERED)} AS found"  # noqa: S608
 
+LAST_SCRAPE_MS = "SELECT ts_ms FROM scrape ORDER BY id DESC LIMIT 1"
+
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(f':{name}' for name in columns)})"  # noqa: S608

@@ -34,6 +34,11 @@ def suspicions() -> Select[Any]:
     return select(s.suspicion)
 
 
+def state(key: str) -> Select[Any]:
+    """The daemon's state of one key."""
+    return select(s.state.c.value).where(s.state.c.key == key)
+
+
 def states() -> Select[Any]:
     """The daemon's state, key by key."""
     return select(s.state)
