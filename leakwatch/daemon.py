@@ -292,5 +292,5 @@ class Daemon:
 
     def _purge(self) -> None:
         began_s = cpu_with_children_s()
-        self._keeper.purge(self._config.store, self._config.sampling.interval_s, self._timeline.now().ts_ms)
+        self._keeper.purge(self._config.store, self._config.sampling.interval_s)
         self._scraper.spent.totals.upkeep_cpu_seconds += cpu_with_children_s() - began_s

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from leakwatch.clock import Clock
+    from leakwatch.clock import Clock, Instant
     from leakwatch.config import StoreConfig
     from leakwatch.model import Scrape, SealedBlock
     from leakwatch.store.records import Extent
@@ -242,9 +242,11 @@ class StoreKeeper:
         outage, self._outage = self._outage, None
         note = outage.end(self._clock.now(), lost=lost) if outage is not None else None
         if outage is not None and note is not None:
-            at_ms = self._timeline.of_ms(outage.began) if self._timeline is not None else outage.began.wall_ms
-            self._notes.append({"at_ms": at_ms, **note})
+            self._notes.append({"at_ms": self._of_timeline(outage.began), **note})
             self._put_notes()
+
+    def _of_timeline(self, then: Instant) -> int:
+        return then.wall_ms if self._timeline is None else self._timeline.of_ms(then)
 
     def _put_notes(self) -> None:
         """Add what happened to the store to what it remembers of that, for reports."""
@@ -277,10 +279,10 @@ class StoreKeeper:
         if not self._closing and writer is self._writer and self._outage is None:
             log.error("%s: %s", what, error)
 
-    def purge(self, limits: StoreConfig, interval_s: float, now_ms: int) -> None:
-        """Put away what is complete and apply the configured limits as of now, in a child that ends."""
+    def purge(self, limits: StoreConfig, interval_s: float) -> None:
+        """Put away what is complete and apply the configured limits, in a child that ends."""
         writer = self._writer
-        task = Task(str(self.path), limits, now_ms, interval_s)
+        task = Task(str(self.path), limits, self._of_timeline(self._clock.now()), interval_s)
         try:
             for failure in self.tend(task):
                 self._heed(writer, failure)

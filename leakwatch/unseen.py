@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.escape import printable
@@ -29,6 +29,9 @@ class Hung:
     name: str
     since_ms: int
     """When it was first asked in vain."""
+
+
+_HUNG = {"pid": int, "name": str, "since_ms": int}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class UnseenLog:
         if scrape.hidepid and scrape.hidepid != self._hidepid:
             log.warning("/proc hides other users' processes (hidepid=%s): they are not watched", scrape.hidepid)
         self._hung, self._hidepid = now, scrape.hidepid
-        hung = [[one.pid, one.name, scrape.tick.ts_ms - round(one.for_s * 1000)] for one in scrape.unanswered]
+        at_ms = scrape.tick.ts_ms
+        hung = [asdict(Hung(one.pid, one.name, at_ms - round(one.for_s * 1000))) for one in scrape.unanswered]
         return {UNSEEN: {"hung": hung, "hidepid": scrape.hidepid} if hung or scrape.hidepid else None}
 
 
@@ -68,12 +72,12 @@ def unseen_of(states: Mapping[str, Any]) -> Unseen:
     if not isinstance(found, dict):
         return Unseen()
     rows = found.get("hung")
-    hung = tuple(Hung(*row) for row in rows if _is_row(row)) if isinstance(rows, list) else ()
+    hung = tuple(Hung(**row) for row in rows if _is_row(row)) if isinstance(rows, list) else ()
     return Unseen(hung, str(found.get("hidepid") or ""))
 
 
 def _is_row(row: object) -> bool:
-    return isinstance(row, list) and list(map(type, row)) == [int, str, int]
+    return isinstance(row, dict) and {name: type(value) for name, value in row.items()} == _HUNG
 
 
 def _some(texts: Iterable[str]) -> str:

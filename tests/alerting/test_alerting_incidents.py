@@ -14,6 +14,7 @@ from leakwatch.alerting.announce import announce
 from leakwatch.alerting.incidents import Announcement, IncidentChanges, Incidents
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.incident import Acknowledgement, EventKind, Incident, IncidentState, Silence
+from leakwatch.timeline import Stamps
 
 if TYPE_CHECKING:
     from leakwatch.model import Finding
@@ -165,7 +166,7 @@ def test_the_log_line_of_a_leak_has_who_how_fast_since_when_and_what_to_do(
     caplog: pytest.LogCaptureFixture, message: Message, remark: str, id_: str
 ) -> None:
     with caplog.at_level(logging.INFO, "leakwatch"):
-        announce(Announcement(message, incident(), finding()))
+        announce(Announcement(message, incident(), finding()), Stamps())
     (record,) = caplog.records
     assert record.getMessage() == (
         "leak: web.service (pid 7): USS + swap grows +3.00 MiB/h (+2.00 MiB/h to +4.00 MiB/h), "
@@ -179,7 +180,7 @@ def test_the_log_line_of_a_leak_has_who_how_fast_since_when_and_what_to_do(
 @pytest.mark.parametrize(("found", "who"), [(finding(OK), "web.service (pid 7)"), (None, "web.service")])
 def test_the_end_of_a_leak_is_no_warning(caplog: pytest.LogCaptureFixture, found: Finding | None, who: str) -> None:
     with caplog.at_level(logging.INFO, "leakwatch"):
-        announce(Announcement(Message.OVER, incident(), found))
+        announce(Announcement(Message.OVER, incident(), found), Stamps())
     (record,) = caplog.records
     assert record.getMessage() == f"leak over: {who}: it ended; incident i1"
     assert (record.levelname, record.message_id) == ("INFO", journal.LEAK_OVER)  # type: ignore[attr-defined]
@@ -196,8 +197,8 @@ def test_a_hostile_name_forges_no_log_line(caplog: pytest.LogCaptureFixture) -> 
     name = "x\nleakwatch: ERROR \x1b[2J"
     hostile = replace(finding(), name=name, service="y\u202e")
     with caplog.at_level(logging.INFO, "leakwatch"):
-        announce(Announcement(Message.FOUND, incident(), hostile))
-        announce(Announcement(Message.OVER, incident(name=name, reason=name), None))
+        announce(Announcement(Message.FOUND, incident(), hostile), Stamps())
+        announce(Announcement(Message.OVER, incident(name=name, reason=name), None), Stamps())
     first, second = (record.getMessage() for record in caplog.records)
     assert first.isprintable()
     assert second.isprintable()

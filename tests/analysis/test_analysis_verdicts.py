@@ -21,15 +21,12 @@ from analysis_shapes import (
     first_leak,
     looks,
     seconds,
-    settle,
     verdicts,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.state import SeriesState
 from leakwatch.model import Verdict
 
 FAST = (MINUTES, HALF_MINUTES, THREE_MINUTES)
@@ -266,18 +263,6 @@ def test_single_missing_samples_change_nothing_that_matters() -> None:
     after_s, slope = found(looks(values))
     assert after_s <= 180
     assert slope == pytest.approx(500 * KIB * 3600, rel=0.1)
-
-
-def test_a_leak_is_found_again_after_the_clock_was_set_back() -> None:
-    state, said = SeriesState(plan_of(MINUTES, 1.0), LeakCriteria()), []
-    for at in range(300):
-        ts_ms = START_MS + at * 1000 - (7_200_000 if at >= 150 else 0)
-        state.feed(ts_ms, BASE + at * MIB)
-        if at % 5 == 4:
-            said.append(settle(state).verdict)
-    assert said[29] is Verdict.LEAK
-    assert Verdict.LEARNING in said[30:33]
-    assert said[-1] is Verdict.LEAK
 
 
 # Properties

@@ -25,6 +25,7 @@ from leakwatch.nextsteps import counts
 from leakwatch.report import csv_report, incidents, json_report, markdown, table
 from leakwatch.report.build import Report, Row, build
 from leakwatch.store.codec import decode_finding, encode_finding
+from leakwatch.timeline import Stamps
 
 if TYPE_CHECKING:
     import pytest
@@ -123,7 +124,7 @@ def test_an_incident_says_which_count_it_is_about() -> None:
 def test_the_log_tells_of_it_in_numbers(caplog: pytest.LogCaptureFixture) -> None:
     one = Incident("i1", "s9", FindingKind.PROCESS, "shop", IncidentState.CONFIRMED, NOW_MS)
     with caplog.at_level(logging.WARNING):
-        announce(Announcement(Message.FOUND, one, of_files()))
+        announce(Announcement(Message.FOUND, one, of_files()), Stamps())
     (record,) = caplog.records
     text = record.getMessage()
     assert "shop (pid 812, shop.service): open files grow +120/h (+108/h to +132/h), 120 since" in text

@@ -323,14 +323,12 @@ def test_a_failed_process_collector_ends_nobody() -> None:
     assert len(scan._series) == 2
 
 
-def test_a_step_of_the_clock_ends_every_segment() -> None:
+def test_a_step_of_the_clock_ends_no_segment() -> None:
     machine = Machine({process(1): leak()}, slab={"x": 9 * MIB})
     scan = Scan(MINUTES, NoLimits())
-    for at in range(100):
-        scan.feed(machine.scrape(at))
-    scan.feed(machine.scrape(100, ts_ms=START_MS + 10**9, clock_step_ms=10**9))
-    assert {state.segment_ms for state in scan._series.values()} == {START_MS + 10**9}
-    assert {finding.assessment.verdict for finding in scan.evaluate(START_MS + 10**9).findings} == {Verdict.LEARNING}
+    for at in range(101):
+        scan.feed(machine.scrape(at, clock_step_ms=10**9 * (at == 100)))
+    assert {state.segment_ms for state in scan._series.values()} == {START_MS}
 
 
 def test_the_old_forecast_of_a_service_that_came_back_is_dropped() -> None:

@@ -62,9 +62,7 @@ class Run:
     sealed: list[SealedBlock] = field(default_factory=list)
     said: dict[int, Evaluation] = field(default_factory=dict)
 
-    def go(
-        self, what: Machine, first: int, last: int, *, shift: Callable[[int], int] = lambda _: 0, beside: int = 0
-    ) -> Run:
+    def go(self, what: Machine, first: int, last: int, *, beside: int = 0) -> Run:
         """Open the store, resume, scrape from one second to before another, close.
 
         The first ``beside`` scrapes are taken and stored before the past is read.
@@ -73,20 +71,19 @@ class Run:
         extent = writer.extent()
         scan = Scan(self.config, NoLimits())
         intake = Intake(scan)
-        now_ms = START_MS + (first + shift(first)) * 1000
+        now_ms = START_MS + first * 1000
         for at in range(first, first + beside):
-            scrape = what.scrape(at, ts_ms=START_MS + at * 1000)
+            scrape = what.scrape(at)
             assert intake.feed(scrape) == []
             writer.write_scrape(scrape)
-        reader = Reader(self.store, extent)
+        reader = Reader(self.store, extent, of_timeline=True)
         _, pending = resume(scan, recall(reader, scan.plan, now_ms), now_ms)
         reader.close()
         intake.take_up(scan, pending)
         pending = []
         for at in range(first + beside, last):
-            ts_ms = START_MS + (at + shift(at)) * 1000
-            stepped = 1000 * (shift(at) - shift(at - 1)) if at > first else 0
-            scrape = what.scrape(at, ts_ms=ts_ms, clock_step_ms=stepped)
+            ts_ms = START_MS + at * 1000
+            scrape = what.scrape(at)
             pending += intake.feed(scrape)
             writer.write_scrape(scrape, pending)
             self.sealed += pending
@@ -205,42 +202,3 @@ def test_an_empty_store_resumes_to_nothing(run: Callable[..., Run]) -> None:
     assert (said.findings, said.incidents, pending) == ([], [], [])
     assert scan.evaluate(START_MS).findings == ()
     reader.close()
-
-
-def test_a_clock_set_back_while_stopped_hides_nothing_and_joins_nothing(run: Callable[..., Run]) -> None:
-    # GIVEN a leak, watched for two and a half minutes, and a clock set back by an hour before the restart
-    back = run().go(machine(), 0, 150)
-    back.go(machine(), 150, 330, shift=lambda _: -3600)
-    # THEN it is learnt anew, not joined with what was
-    verdicts = {f.name: f.assessment.verdict for f in back.said[329].findings}
-    assert verdicts["nginx.service"] is Verdict.LEAK
-    assert verdicts["kmalloc-4k"] is Verdict.LEAK
-    assert {f.assessment.verdict for f in back.said[154].findings} == {Verdict.LEARNING}
-
-
-@pytest.mark.parametrize(("stop", "back_s"), [(163, 90), (190, 3600), (250, 45)])
-def test_a_restart_after_the_clock_was_set_back_changes_nothing(
-    run: Callable[..., Run], stop: int, back_s: int
-) -> None:
-    def shift(at: int) -> int:
-        return -back_s if at >= 160 else 0
-
-    straight = run().go(machine(), 0, 320, shift=shift)
-    again = run().go(machine(), 0, stop, shift=shift).go(machine(), stop, 320, shift=shift)
-    for at in straight.said:
-        if at >= stop:
-            ours, theirs = findings(again.said[at]), findings(straight.said[at])
-            assert {k: v[3] for k, v in ours.items()} == {k: v[3] for k, v in theirs.items()}, f"at second {at}"
-
-
-def test_restarts_on_both_sides_of_a_clock_set_back_join_nothing(run: Callable[..., Run]) -> None:
-    # GIVEN a restart with the clock 40 s back, and another 15 s later, before any block of the new time was whole
-    def shift(at: int) -> int:
-        return -40
-
-    flat = Machine({process(1): lambda at: 60 * MIB if at < 200 else 90 * MIB}, host=HOST)
-    runs = run().go(flat, 0, 200)
-    runs.sealed.clear()
-    runs.go(flat, 200, 203, shift=shift).go(flat, 203, 330, shift=shift)
-    assert {f.assessment.verdict for at, e in runs.said.items() for f in e.findings} == {Verdict.LEARNING, Verdict.OK}
-    assert {block.segment_ms for block in runs.sealed} == {START_MS + 160_000}

@@ -49,6 +49,7 @@ from leakwatch.store.reader import Reader
 from leakwatch.store.retention import Limits, purge
 from leakwatch.store.sql import findings
 from leakwatch.store.writer import Writer
+from leakwatch.timeline import Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +95,7 @@ def test_the_daemon_does_not_undo_what_is_noted_meanwhile(writer: Writer, reader
     # GIVEN an incident that the daemon knows without any note
     put(writer, PLAIN)
     # WHEN it is noted, and the daemon goes on with what it knows
-    marker = Marker(writer.path)
+    marker = Marker(writer.path, Stamps())
     marker.acknowledge("i2", GIVEN)
     marker.silence("i2", QUIET, "for 30 ms")
     put(writer, replace(PLAIN, state=IncidentState.CONFIRMED, name="inode"))
@@ -115,7 +116,7 @@ def test_a_silence_is_ended_unless_it_was_renewed_meanwhile(writer: Writer, read
     put(writer, replace(PLAIN, silence=QUIET))
     put(writer, silences=((QUIET, PLAIN),))
     assert reader.incidents() == [PLAIN]
-    marker = Marker(writer.path)
+    marker = Marker(writer.path, Stamps())
     marker.silence("i2", replace(QUIET, until_ms=BASE_MS + 999), "")
     marker.close()
     put(writer, silences=((QUIET, PLAIN),))
@@ -123,7 +124,7 @@ def test_a_silence_is_ended_unless_it_was_renewed_meanwhile(writer: Writer, read
 
 
 def test_what_is_no_longer_kept_cannot_be_noted(store: Path) -> None:
-    marker = Marker(store)
+    marker = Marker(store, Stamps())
     with pytest.raises(IncidentNotFoundError) as raised:
         marker.acknowledge("i9", GIVEN)
     assert raised.value.exit_code == 67
@@ -160,7 +161,7 @@ def test_resolved_incidents_are_kept_as_long_as_blocks(writer: Writer, reader: R
 
 def test_a_store_in_use_is_waited_for(writer: Writer) -> None:
     put(writer, PLAIN)
-    marker = Marker(writer.path)
+    marker = Marker(writer.path, Stamps())
     with writer.exclusive() as connection:
         connection.execute(findings.states()).all()  # the first statement takes the lock
         waiting = threading.Thread(target=marker.acknowledge, args=("i2", GIVEN))
@@ -178,7 +179,7 @@ def test_a_store_that_stays_locked_is_75(writer: Writer, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(driver, "BUSY_TIMEOUT_S", 0.1)
     put(writer, PLAIN)
-    marker = Marker(writer.path)
+    marker = Marker(writer.path, Stamps())
     with writer.exclusive() as connection:
         connection.execute(findings.states()).all()
         with pytest.raises(StoreBusyError, match="stayed locked") as raised:
@@ -215,7 +216,7 @@ def test_a_store_of_another_schema_is_refused(
 ) -> None:
     make(store)
     with pytest.raises(error, match=words):
-        Marker(store)
+        Marker(store, Stamps())
 
 
 def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> None:
@@ -227,8 +228,9 @@ def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> 
     # WHEN root notes something and is killed before the log is folded in
     code = (
         "import os, sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
+        "from leakwatch.timeline import Stamps; "
         "from leakwatch.incident import Acknowledgement; from leakwatch.store import engine\n"
-        f"path = Path({str(path)!r}); m = Marker(path)\n"
+        f"path = Path({str(path)!r}); m = Marker(path, Stamps())\n"
         'm._connection.exec_driver_sql("INSERT INTO incident (id, finding_id, kind, name, state, opened_ms, reason, '
         "reopened, payload) VALUES ('i2','k2','kernel','dentry','open',1,'',0,'{}')\"); m._connection.commit()\n"
         "m.acknowledge('i2', Acknowledgement(1, 'root')); os.kill(os.getpid(), 9)"
@@ -247,7 +249,7 @@ def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> 
         service.kill()
     assert rows(path, "SELECT acknowledged_by FROM incident") == [("root",)]
     # also after an orderly end
-    Marker(path).close()
+    Marker(path, Stamps()).close()
     assert {file.stat().st_uid for file in shared.iterdir()} == {NOBODY}
 
 
@@ -288,8 +290,9 @@ def test_who_may_not_write_is_told_to_use_sudo(shared: Path, empty_store: Path) 
     path.chmod(0o644)
     code = (
         "import os, sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
+        "from leakwatch.timeline import Stamps; "
         "import leakwatch.store.engine; os.setgid(65534); os.setuid(65534)\n"
-        f"try:\n Marker(Path({str(path)!r}))\nexcept Exception as e:\n print(type(e).__name__, e)"
+        f"try:\n Marker(Path({str(path)!r}), Stamps())\nexcept Exception as e:\n print(type(e).__name__, e)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith(PermissionNeededError.__name__), done.stderr
@@ -312,7 +315,7 @@ def test_a_read_only_store_is_74(tmp_path: Path, empty_store: Path, root: bool) 
         path.chmod(0o444)
     try:
         with pytest.raises(StoreWriteError, match="read-only") as raised:
-            Marker(path)
+            Marker(path, Stamps())
     finally:
         if root:
             subprocess.run(["umount", "-l", tmp_path], check=True)
@@ -324,10 +327,11 @@ def test_many_at_once_lose_nothing(writer: Writer, reader: Reader) -> None:
     # GIVEN an incident, and a daemon that writes it again and again
     put(writer, PLAIN)
     code = (
-        "import sys; from pathlib import Path; from leakwatch.store.marks import Marker\n"
+        "import sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
+        "from leakwatch.timeline import Stamps\n"
         "from leakwatch.incident import Acknowledgement\n"
         "for n in range(40):\n"
-        " m = Marker(Path(sys.argv[1])); m.acknowledge('i2', Acknowledgement(n, sys.argv[2])); m.close()"
+        " m = Marker(Path(sys.argv[1]), Stamps()); m.acknowledge('i2', Acknowledgement(n, sys.argv[2])); m.close()"
     )
     argv = [sys.executable, "-c", code, str(writer.path)]
     # WHEN two commands note things as fast as they can
