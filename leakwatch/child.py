@@ -226,9 +226,18 @@ class _Talk:
             self._process.wait()
 
 
+class _OneLine(logging.Formatter):
+    """A line end in a message, of a name in it say, begins no other message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", "\\n")
+
+
 def answer(work: Callable[[Any], Iterator[object]]) -> int:
     """Be the child: do ``work`` on what was given and write what it yields; return the exit code."""
-    logging.basicConfig(level=logging.INFO, format=f"{_LOGGED}%(levelno)d %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine(f"{_LOGGED}%(levelno)d %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         given = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our parent
         for value in work(given):

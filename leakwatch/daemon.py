@@ -21,6 +21,7 @@ from leakwatch.collectors.scrape import PROCESSES, Scraper
 from leakwatch.collectors.spent import STATS, Totals
 from leakwatch.collectors.ticks import TickClock
 from leakwatch.errors import (
+    EXIT_NOT_SAMPLED,
     EXIT_OK,
     EXIT_SOFTWARE,
     LeakwatchError,
@@ -149,6 +150,9 @@ class Daemon:
             self._history.join(LOOKS_UP_S)  # a run of some seconds is to end with verdicts
         sdnotify.stopping("stopping")
         self._finish()
+        if duration_s is not None and not self._ready and self._exit_code == EXIT_OK:
+            log.error("no scrape was taken in %s, so nothing was watched; give --for more", format_duration(duration_s))
+            return EXIT_NOT_SAMPLED
         return self._exit_code
 
     def _finish(self) -> None:

@@ -87,12 +87,13 @@ def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig
     import os
     from pathlib import Path
 
-    from leakwatch.cli.output import complain, emit
+    from leakwatch.cli.output import complain, emit, remark
     from leakwatch.clock import SystemClock
     from leakwatch.errors import EXIT_OK
     from leakwatch.escape import printable
     from leakwatch.evidence import bundle, gather
     from leakwatch.explain.stored import find
+    from leakwatch.outfile import is_replaceable
     from leakwatch.procfs.root import ProcFS
 
     now_ms = SystemClock().now().wall_ms
@@ -101,7 +102,8 @@ def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig
     found = gather.entries(reader, ProcFS(command_lines=privacy.command_lines), row, now_ms)
     bundle.write(found, path, now_ms / 1000)
     there = sum(entry.data is not None for entry in found)
-    emit(f"{printable(str(path))}: {there} files; README.txt says what is what\n")
+    told = f"{printable(str(path))}: {there} files; README.txt says what is what"
+    emit(f"{told}\n") if is_replaceable(path) else remark(told)
     for entry in found:
         if entry.data is None:
             complain(f"{entry.name} is missing: {entry.note}")

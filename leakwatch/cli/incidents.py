@@ -210,8 +210,9 @@ def _find(args: argparse.Namespace) -> tuple[Path, Stamps, Entry]:
 
 def _reason(args: argparse.Namespace) -> str:
     from leakwatch.errors import UsageError
+    from leakwatch.escape import as_text
 
-    reason: str = args.reason.strip()
+    reason = as_text(args.reason.strip())
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"--reason: {len(reason)} characters; write at most {LONGEST_REASON}")
     return reason
@@ -240,8 +241,10 @@ def _user() -> str:
     import os
     import pwd
 
+    from leakwatch.escape import as_text
+
     if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
-        return os.environ["SUDO_USER"]
+        return as_text(os.environ["SUDO_USER"])
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

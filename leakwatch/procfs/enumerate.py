@@ -18,5 +18,8 @@ def pids(root: str) -> list[int]:
     except OSError as error:
         why = f"cannot list the processes in {root}: {error.strerror}; is /proc mounted?"
         raise ProcUnavailableError(why) from error
+    except UnicodeEncodeError:  # psutil encodes the root strictly
+        why = f"cannot list the processes in {root}: its name is not UTF-8; give a link to it"
+        raise ProcUnavailableError(why) from None
     except IndexError:  # psutil 7 takes the lowest of no pids
         raise ProcUnavailableError(f"there is no process in {root}; is it a /proc?") from None

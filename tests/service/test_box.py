@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.systemd, pytest.mark.root, pytest.mark.slow]
 
 TOOL = Path(__file__).parents[1] / "systemd-box"
 CHECKOUT = Path(__file__).parents[2]
-MOST_EXPOSURE = 1.3
+MOST_EXPOSURE = 1.1
 UNIT = "leakwatch.service"
 COMMAND = "/opt/leakwatch/bin/leakwatch"
 PYTHON = "/opt/leakwatch/bin/python"
