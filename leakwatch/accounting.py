@@ -22,6 +22,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leakwatch.units import format_at_most, format_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,6 +41,7 @@ TITLES = {
     "hugetlb": "hugetlb pool",
     "slab_reclaimable": "slab, reclaimable",
     "slab_unreclaimable": "slab, unreclaimable",
+    "slab": "slab, both kinds",
     "kernel_reclaimable": "drivers, reclaimable",
     "vmalloc": "vmalloc, without kernel stacks",
     "kernel_stacks": "kernel stacks",
@@ -58,9 +61,24 @@ STACK_CALLERS = frozenset({
 })  # fmt: skip
 """Whom vmalloc's accounts name as owner of kernel stacks: the function the compiler left of this chain."""
 
+PERCPU_CALLER = "pcpu_get_vm_areas"
+"""Whom vmalloc names as owner of the areas of per-CPU memory. They have no pages of their own to be counted by."""
+
 NODE_COUNTERS, ZONE_COUNTERS = 6, 2
 """Of the terms, those the kernel counts for each CPU first: file and anonymous pages, both kinds of slab, page tables,
 stacks for a node; free pages and zsmalloc's for a zone. The others are exact or move between two parts only."""
+
+
+PAGES_OF_RAM = (
+    *REQUIRED[1:], "MemAvailable", "SwapCached", "Active", "Inactive", "Unevictable", "Active(anon)", "Inactive(anon)",
+    "Active(file)", "Inactive(file)", "Mlocked", "Mapped", "Shmem", "KReclaimable", "SReclaimable", "SUnreclaim",
+    "KernelStack", "SecPageTables", "Percpu", "Bounce", "AnonHugePages", "ShmemHugePages", "Hugetlb",
+)  # fmt: skip
+"""Fields that count pages of RAM: none of them can be larger than all RAM."""
+SLACK = 64
+"""Parts that are more than RAM by less than this part of it are counters that lag, or memory that boot took."""
+SLAB_SLACK_BYTES = 4 << 20
+"""The kernel adds up Slab from its two lines; old ones read each counter anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +97,10 @@ class Readings:
     zone_lag_bytes: int = 0
     moved_bytes: int = 0
     """What was taken or given back between the readings."""
+    percpu_areas: int = 0
+    """Areas of vmalloc that hold per-CPU memory, asked for where meminfo does not tell how much that is."""
+    percpu_area_bytes: int = 0
+    """Their address space: what they can hold at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +113,16 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """``parts`` and ``unaccounted_bytes`` add up to ``total_bytes``."""
+    """``parts`` and ``unaccounted_bytes`` add up to ``total_bytes`` and ``excess_bytes``."""
 
     total_bytes: int
     parts: Mapping[str, int]
     """By the names of ``TITLES``; what this kernel does not tell is left out."""
     unaccounted_bytes: int
-    """What is left; below 0 where counters lag or overlap in a way nobody knows of."""
+    """What is left."""
     doubts: tuple[Doubt, ...]
+    excess_bytes: int = 0
+    """By how much the parts are more than there is: counters lag, or overlap in a way nobody knows of."""
 
     @property
     def uncertainty_bytes(self) -> int:
@@ -106,10 +130,36 @@ class Account:
         return sum(doubt.size_bytes for doubt in self.doubts)
 
 
-def account_of(readings: Readings) -> Account | None:
-    """Return the account; None where a field that every kernel has, or vmalloc's memory, is not known."""
+def contradiction(readings: Readings) -> str:
+    """Return why the counters cannot be those of one machine, empty where they can.
+
+    In a container, lxcfs shows the container's limit and use in some lines of meminfo and the host's in others.
+    """
     fields = readings.meminfo
-    if readings.vmalloc_bytes is None or any(name not in fields for name in REQUIRED):
+    total = fields["MemTotal"]
+    for name in PAGES_OF_RAM:
+        if fields.get(name, 0) > total:
+            return f"{name} is {format_bytes(fields[name])} and MemTotal {format_bytes(total)}"
+    two = fields.get("SReclaimable", 0) + fields.get("SUnreclaim", 0)
+    if {"Slab", "SReclaimable", "SUnreclaim"} <= fields.keys():
+        differ = abs(fields["Slab"] - two)
+        if differ > max(SLAB_SLACK_BYTES, two // 16):
+            return f"Slab is {format_bytes(fields['Slab'])} and its two parts {format_bytes(two)}"
+    account = account_of(readings, partly=True)
+    excess = account.excess_bytes if account else 0
+    if account and excess > max(account.uncertainty_bytes - excess, total // SLACK):
+        return f"the parts are {format_bytes(excess)} more than MemTotal, {format_bytes(total)}"
+    return ""
+
+
+def account_of(readings: Readings, *, partly: bool = False) -> Account | None:
+    """Return the account; None where a field that every kernel has, or vmalloc's memory, is not known.
+
+    ``partly``: without vmalloc's memory it is in the rest, and a doubt.
+    """
+    fields = readings.meminfo
+    unknown = readings.vmalloc_bytes is None and not partly
+    if unknown or any(name not in fields for name in REQUIRED):
         return None
     parts = _of_programs_and_files(readings) | _of_the_kernel(readings)
     rest = fields["MemTotal"] - sum(parts.values())
@@ -118,7 +168,8 @@ def account_of(readings: Readings) -> Account | None:
         parts["balloon"] = balloon
         rest -= balloon
     shown = {name: parts[name] for name in TITLES if name in parts}
-    return Account(fields["MemTotal"], shown, rest, tuple(doubt for doubt in _doubts(readings) if doubt.size_bytes))
+    doubts = tuple(doubt for doubt in _doubts(readings, rest) if doubt.size_bytes)
+    return Account(fields["MemTotal"], shown, max(0, rest), doubts, max(0, -rest))
 
 
 def stacks_are_among(callers: Mapping[str, int], stack_bytes: int) -> bool:
@@ -137,10 +188,12 @@ def _of_programs_and_files(readings: Readings) -> dict[str, int]:
         "free": fields["MemFree"],
         "page_cache": fields["Cached"] - shmem,
         "buffers": fields["Buffers"],
-        "shmem": shmem,
         "anon": fields["AnonPages"],
-        "hugetlb": hugetlb_bytes(fields),
     }
+    if "Shmem" in fields:
+        parts["shmem"] = shmem
+    if "Hugetlb" in fields or "HugePages_Total" in fields:
+        parts["hugetlb"] = hugetlb_bytes(fields)
     if "SwapCached" in fields:
         parts["swap_cache"] = _swap_cache_alone(fields)
     if readings.cpu_lists_bytes is not None:
@@ -153,17 +206,20 @@ def _of_the_kernel(readings: Readings) -> dict[str, int]:
     reclaimable = min(fields.get("SReclaimable", 0), fields["Slab"])
     stacks = fields.get("KernelStack", 0)
     shared = stacks if readings.stacks_in_vmalloc is not False else 0
-    parts = {
-        "slab_reclaimable": reclaimable,
-        "slab_unreclaimable": fields["Slab"] - reclaimable,
-        "vmalloc": max(0, (readings.vmalloc_bytes or 0) - shared),
-        "kernel_stacks": stacks,
-        "page_tables": fields["PageTables"],
-    }
+    parts = {"page_tables": fields["PageTables"]}
+    if "SReclaimable" in fields:
+        parts |= {"slab_reclaimable": reclaimable, "slab_unreclaimable": fields["Slab"] - reclaimable}
+    else:
+        parts["slab"] = fields["Slab"]
+    if readings.vmalloc_bytes is not None:
+        parts["vmalloc"] = max(0, readings.vmalloc_bytes - shared)
+    if "KernelStack" in fields:
+        parts["kernel_stacks"] = stacks
     if "KReclaimable" in fields:
         parts["kernel_reclaimable"] = max(0, fields["KReclaimable"] - reclaimable)
-    if "Zswap" in fields or readings.zspages_bytes is not None:
-        parts["compressed_swap"] = max(fields.get("Zswap", 0), readings.zspages_bytes or 0)
+    compressed = max(fields.get("Zswap", 0), readings.zspages_bytes or 0)
+    if compressed or readings.zspages_bytes is not None:  # Zswap alone says nothing of zram
+        parts["compressed_swap"] = compressed
     return parts | {name: fields[field] for name, field in _AS_TOLD.items() if field in fields}
 
 
@@ -191,7 +247,11 @@ def hugetlb_bytes(fields: Mapping[str, int]) -> int:
     return fields.get("Hugetlb", pool)
 
 
-def _doubts(readings: Readings) -> tuple[Doubt, ...]:
+SLAB_PARTS = ("slab_reclaimable", "slab_unreclaimable", "slab")
+
+
+def _doubts(readings: Readings, rest: int) -> tuple[Doubt, ...]:
+    """Return the reasons why the rest, in bytes, may be wrong; a doubt of 0 bytes is none."""
     fields = readings.meminfo
     lag = NODE_COUNTERS * readings.node_lag_bytes + ZONE_COUNTERS * readings.zone_lag_bytes
     stacks = min(fields.get("KernelStack", 0), readings.vmalloc_bytes or 0)
@@ -208,4 +268,21 @@ def _doubts(readings: Readings) -> tuple[Doubt, ...]:
             "pages in the swap cache that are mapped as well are counted twice",
         ),
         Doubt(fields.get("Balloon", 0), "some balloons take their pages out of MemTotal, some do not"),
+        Doubt(max(0, -rest), "the parts are more than all RAM by so much: counters overlap, or boot took it"),
+        Doubt(
+            max(0, rest) if readings.vmalloc_bytes is None else 0,
+            "vmalloc memory cannot be read: it may be any part of what is unaccounted",
+        ),
+        _of_percpu(readings, rest),
+    )
+
+
+def _of_percpu(readings: Readings, rest: int) -> Doubt:
+    if "Percpu" in readings.meminfo or not readings.percpu_areas:
+        return Doubt(0, "")
+    most = format_at_most(readings.percpu_area_bytes)
+    return Doubt(
+        min(readings.percpu_area_bytes, max(0, rest)),
+        f"{PERCPU_CALLER} ({readings.percpu_areas} areas, up to {most}) is in what is unaccounted: "
+        "this kernel does not tell what per-CPU memory takes",
     )

@@ -69,7 +69,7 @@ class ConfigError(LeakwatchError):
 
 
 class ProcUnavailableError(LeakwatchError):
-    """The /proc tree cannot be listed."""
+    """The /proc tree cannot be listed, or what it says cannot be used."""
 
     exit_code = EXIT_UNAVAILABLE
 

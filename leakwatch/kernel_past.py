@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.accounting import Readings, account_of, stacks_are_among
+from leakwatch.accounting import REQUIRED, Readings, account_of, contradiction, stacks_are_among
 from leakwatch.kernelview import CacheUse, CallerUse, KernelView
 from leakwatch.model import HOST, TargetKind
 
@@ -54,17 +54,17 @@ def _view(head: ScrapeHead, values: Values) -> KernelView | None:
     caches, callers = _caches(values), _callers(values)
     meminfo = {field: host[metric.name] for field, metric in metrics.MEMINFO.items() if metric.name in host}
     taken = {one.caller: one.taken_bytes for one in callers}
-    account = account_of(
-        Readings(
-            meminfo,
-            sum(taken.values()) if taken else meminfo.get("VmallocUsed", 0),
-            stacks_are_among(taken, meminfo.get("KernelStack", 0)) if taken else None,
-            host.get(metrics.KERNEL_CPU_LISTS),
-            host.get(metrics.KERNEL_ZSPAGES),
-        )
+    readings = Readings(
+        meminfo,
+        sum(taken.values()) if taken else meminfo.get("VmallocUsed"),
+        stacks_are_among(taken, meminfo.get("KernelStack", 0)) if taken else None,
+        host.get(metrics.KERNEL_CPU_LISTS),
+        host.get(metrics.KERNEL_ZSPAGES),
     )
-    if account is None:
+    if any(name not in meminfo for name in REQUIRED) or contradiction(readings):
         return None
+    account = account_of(readings, partly=True)
+    assert account is not None  # all its terms are there
     facts = {name: host[metric] for name, metric in _FACTS.items() if metric in host}
     if "SwapTotal" in meminfo and "SwapFree" in meminfo:
         facts["swap_used_bytes"] = meminfo["SwapTotal"] - meminfo["SwapFree"]

@@ -63,6 +63,8 @@ class KernelView:
     facts: Mapping[str, int] = field(default_factory=dict)
     """What says more about the parts and is none itself: by the names of ``FACTS``."""
     absences: tuple[str, ...] = ()
+    slab_above_bytes: int | None = None
+    """Single objects above this size are in slab and in no cache; None where what is in none is not explained."""
     booted_ms: int | None = None
     """When the machine was started: what was before is of other counters."""
 
@@ -77,7 +79,7 @@ FACTS = {
     "sockets": "sockets of the first process's network",
     "dying_cgroups": "control groups removed and still held",
 }
-"""By name, in the order in which they are shown."""
+"""By name, in the order in which they are shown; what a doubt tells in words is not among them."""
 
 
 def part_changes(now: KernelView, then: KernelView) -> dict[str, int | None]:
@@ -89,8 +91,12 @@ def part_changes(now: KernelView, then: KernelView) -> dict[str, int | None]:
     told = {name: name in now.account.parts and name in then.account.parts for name in names}
     changes = {name: now.account.parts[name] - then.account.parts[name] if told[name] else None for name in names}
     hidden = any(view.account.parts.get(name) for view in (now, then) for name, both in told.items() if not both)
-    rest = now.account.unaccounted_bytes - then.account.unaccounted_bytes
-    return {**changes, "unaccounted": None if hidden else rest}
+    return {**changes, "unaccounted": None if hidden else _rest(now) - _rest(then)}
+
+
+def _rest(view: KernelView) -> int:
+    """Return what is unaccounted, below 0 where the parts are more than there is: their change is right as well."""
+    return view.account.unaccounted_bytes - view.account.excess_bytes
 
 
 def sizes(uses: tuple[CacheUse, ...] | tuple[CallerUse, ...] | None) -> dict[str, int]:

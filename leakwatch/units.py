@@ -71,6 +71,16 @@ def format_bytes(value: float) -> str:
     return f"{sign}{size:.{digits}f} {unit}"
 
 
+def format_at_most(value: float) -> str:
+    """Return as ``format_bytes`` does what is an upper bound: rounded up."""
+    text = format_bytes(value)
+    if parse_size(text) >= value:
+        return text
+    number, unit = text.split(" ")
+    digits = len(number.partition(".")[2])
+    return f"{float(number) + 10.0**-digits:.{digits}f} {unit}"
+
+
 def format_rate(bytes_per_hour: float) -> str:
     """Return e.g. ``+3.1 MiB/h``, always signed."""
     text = format_bytes(bytes_per_hour)

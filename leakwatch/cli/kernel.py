@@ -17,7 +17,8 @@ examples:
   sudo leakwatch kernel -b 2026-11-26T03:00:00Z --format json
 
 The parts do not overlap and, with what is unaccounted, add up to MemTotal. A part that is not told by this kernel is in
-what is unaccounted. Caches and callers need root (CAP_DAC_READ_SEARCH); the parts do not.
+what is unaccounted. Where meminfo mixes a container's figures with the host's (lxcfs), it ends with exit code 69.
+Caches and callers need root (CAP_DAC_READ_SEARCH); the parts do not.
 """
 
 

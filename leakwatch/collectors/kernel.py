@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.accounting import account_of, hugetlb_bytes
-from leakwatch.collectors.readings import counters, readings_of
+from leakwatch.collectors.readings import counters, mixture, readings_of
 from leakwatch.model import HOST, Absence, AbsenceReason, Sample, Target, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from leakwatch.accounting import Readings
     from leakwatch.collectors.result import Gathered
     from leakwatch.procfs.meminfo import Meminfo
     from leakwatch.procfs.root import ProcFS
@@ -75,6 +76,15 @@ def collect_meminfo(procfs: ProcFS, gathered: Gathered, callers: Mapping[str, in
     readings = readings_of(meminfo, callers, zoneinfo, procfs.page_size)
     if isinstance(zoneinfo, Absence):
         gathered.absent(zoneinfo)
+    if mixed := mixture(procfs, readings):
+        # Zoneinfo is the host's, too: free pages of its CPUs are not the container's.
+        gathered.absent(Absence(AbsenceReason.UNSUPPORTED, f"unaccounted: {mixed}"))
+        return
+    _collect_rest(readings, gathered, slow=slow)
+
+
+def _collect_rest(readings: Readings, gathered: Gathered, *, slow: bool) -> None:
+    """Sample what is in no line of meminfo, as far as it is known."""
     for name, size in (
         (metrics.KERNEL_CPU_LISTS, readings.cpu_lists_bytes),
         (metrics.KERNEL_ZSPAGES, readings.zspages_bytes),
@@ -85,7 +95,7 @@ def collect_meminfo(procfs: ProcFS, gathered: Gathered, callers: Mapping[str, in
     if account is None:
         gathered.absent(Absence(AbsenceReason.UNSUPPORTED, "unaccounted: one of its terms is not known"))
         return
-    _sample(gathered, metrics.KERNEL_UNACCOUNTED, max(0, account.unaccounted_bytes))
+    _sample(gathered, metrics.KERNEL_UNACCOUNTED, account.unaccounted_bytes)
     if slow:
         _sample(gathered, metrics.KERNEL_UNCERTAINTY, account.uncertainty_bytes)
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leakwatch.accounting import REQUIRED, account_of
-from leakwatch.collectors.readings import counters, readings_of
+from leakwatch.accounting import PERCPU_CALLER, REQUIRED, account_of
+from leakwatch.collectors.readings import counters, mixture, readings_of
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.kernelview import CacheUse, CallerUse, KernelView
 from leakwatch.model import Absence
+from leakwatch.procfs.slabinfo import is_whole_of_slub
 
 if TYPE_CHECKING:
     from leakwatch.procfs.meminfo import Meminfo
     from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.slabinfo import SlabCache
+    from leakwatch.procfs.vmallocinfo import VmallocCaller
 
 TRIES = 8
 
 
 def kernel_now(procfs: ProcFS, now_ms: int) -> KernelView:
     """Return the present. Raises ProcUnavailableError where meminfo cannot be read or lacks what every kernel has."""
-    caches, callers = _caches(procfs), _callers(procfs)
+    slabs, areas = procfs.slabinfo(), procfs.vmallocinfo()
+    caches, callers = _caches(procfs, slabs), _callers(procfs, areas)
     zoneinfo, meminfo, moved_bytes = counters(procfs, TRIES)
     if isinstance(meminfo, Absence):
         raise ProcUnavailableError(f"where RAM is cannot be told: {meminfo.detail}")
@@ -28,13 +32,21 @@ def kernel_now(procfs: ProcFS, now_ms: int) -> KernelView:
         raise ProcUnavailableError(f"where RAM is cannot be told: {procfs.root}/meminfo has no {missing[0]}")
     sizes = None if isinstance(callers, Absence) else {one.caller: one.taken_bytes for one in callers}
     readings = readings_of(meminfo, sizes, zoneinfo, procfs.page_size, moved_bytes)
+    if not isinstance(areas, Absence):
+        percpu = [one for one in areas if one.caller.startswith(PERCPU_CALLER)]
+        count, size_bytes = sum(one.areas for one in percpu), sum(one.size_bytes for one in percpu)
+        readings = replace(readings, percpu_areas=count, percpu_area_bytes=size_bytes)
+    if mixed := mixture(procfs, readings):
+        raise ProcUnavailableError(f"where RAM is cannot be told: {mixed}; ask on the host itself")
     absences = [one.detail for one in (caches, callers, zoneinfo) if isinstance(one, Absence)]
     if readings.vmalloc_bytes is None:
-        readings = replace(readings, vmalloc_bytes=0)
         absences.append("vmalloc memory cannot be read: it is unaccounted")
-    account = account_of(readings)
+    account = account_of(readings, partly=True)
     assert account is not None  # all its terms are there
     facts, unknown = _facts(procfs, meminfo)
+    if "Percpu" not in meminfo.fields and readings.percpu_areas:
+        facts |= {"percpu_areas": readings.percpu_areas, "percpu_area_bytes": readings.percpu_area_bytes}
+    whole = not isinstance(slabs, Absence) and is_whole_of_slub(slabs)
     host = procfs.host_stat()
     return KernelView(
         now_ms,
@@ -43,12 +55,12 @@ def kernel_now(procfs: ProcFS, now_ms: int) -> KernelView:
         None if isinstance(callers, Absence) else callers,
         facts,
         (*absences, *unknown),
+        2 * procfs.page_size if whole else None,
         None if isinstance(host, Absence) else host.btime_s * 1000,
     )
 
 
-def _caches(procfs: ProcFS) -> tuple[CacheUse, ...] | Absence:
-    found = procfs.slabinfo()
+def _caches(procfs: ProcFS, found: tuple[SlabCache, ...] | Absence) -> tuple[CacheUse, ...] | Absence:
     if isinstance(found, Absence):
         return found
     aliases = procfs.slab_aliases()
@@ -68,8 +80,7 @@ def _caches(procfs: ProcFS) -> tuple[CacheUse, ...] | Absence:
     return tuple(uses)
 
 
-def _callers(procfs: ProcFS) -> tuple[CallerUse, ...] | Absence:
-    found = procfs.vmallocinfo()
+def _callers(procfs: ProcFS, found: tuple[VmallocCaller, ...] | Absence) -> tuple[CallerUse, ...] | Absence:
     if isinstance(found, Absence):
         return found
     return tuple(CallerUse(one.caller, one.memory_bytes(procfs.page_size), one.areas) for one in found if one.pages)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.accounting import Readings, stacks_are_among
+from leakwatch.accounting import Readings, contradiction, stacks_are_among
+from leakwatch.escape import printable
 from leakwatch.model import Absence
 
 if TYPE_CHECKING:
@@ -65,3 +66,11 @@ def readings_of(
         zone_lag_bytes=zoneinfo.zone_threshold_pages * page_size,
         moved_bytes=moved_bytes,
     )
+
+
+def mixture(procfs: ProcFS, readings: Readings) -> str:
+    """Return what shows that figures of a host and of a container are mixed in meminfo, empty where nothing does."""
+    why = f"it is made by {printable(procfs.meminfo_stand_in)}" if procfs.meminfo_stand_in else ""
+    shown = "; ".join(filter(None, (why, contradiction(readings))))
+    mixed = "figures of the host and of a container are mixed and do not add up"
+    return f"in {procfs.root}/meminfo {mixed} ({shown})" if shown else ""

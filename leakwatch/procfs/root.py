@@ -19,6 +19,7 @@ from leakwatch.procfs import (
     host_stat,
     mappings,
     meminfo,
+    meminfo_mount,
     pagesize,
     pid_cgroup,
     pid_cmdline,
@@ -262,6 +263,11 @@ class ProcFS:
     def auxv_page_size(self, pid: int) -> int | Absence:
         """Return AT_PAGESZ of a process's auxiliary vector, in bytes."""
         return self.answers.ask(pid, lambda: process.read(self.root, pid, "auxv", auxv.parse))
+
+    @cached_property
+    def meminfo_stand_in(self) -> str:
+        """The type of the file system mounted over meminfo, as in a container; empty where it is the kernel's own."""
+        return meminfo_mount.stand_in(self.root)
 
     def meminfo(self) -> meminfo.Meminfo | Absence:
         """Return the machine's memory counters."""

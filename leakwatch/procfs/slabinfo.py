@@ -5,16 +5,21 @@ the SLAB allocator and statistics add ``: globalstat`` and ``: cpustat``, which 
 on today's kernels (mode 0400).
 
 The caches' pages sum up to less than ``Slab`` of meminfo: SLUB takes allocations above two pages (``kmalloc`` of more
-than 8 KiB) straight from the page allocator and counts them in ``SUnreclaim``, but they are in no cache. On an idle
-6.18 machine that was 5 % of ``Slab``.
+than 8 KiB, with pages of 4 KiB) straight from the page allocator and counts them in ``SUnreclaim``, but they are in no
+cache. On an idle 6.18 machine that was 5 % of ``Slab``. SLAB (until 6.7) has caches for these as well, and tunables
+above 0.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class SlabCache:
     """Slabs with at least one used object."""
     num_slabs: int
     """All slabs, empty ones too."""
+    cpu_list_objs: int = 0
+    """The tunable ``limit`` of SLAB; SLUB prints 0."""
 
     @property
     def active_bytes(self) -> int:
@@ -66,6 +73,16 @@ def parse(data: bytes) -> tuple[SlabCache, ...]:
     return tuple([_cache(line, taken) for line in reversed(lines)][::-1])
 
 
+def is_whole_of_slub(caches: Sequence[SlabCache]) -> bool:
+    """Return whether these are all caches of a machine with SLUB: what is in none of them is then known.
+
+    ``kmem_cache``, made first and printed last, is what every other cache is made from.
+    """
+    names = {cache.name for cache in caches}
+    plain = any(name.startswith("kmalloc-") for name in names)
+    return plain and "kmem_cache" in names and not any(cache.cpu_list_objs for cache in caches)
+
+
 def _cache(line: bytes, taken: set[str]) -> SlabCache:
     """Return one line's cache and add its key to those taken."""
     head, _, tail = line.partition(b" : tunables ")
@@ -77,7 +94,9 @@ def _cache(line: bytes, taken: set[str]) -> SlabCache:
     active, total, size, per_slab, pages = map(count, words[1:])
     key = _key(name, size, taken)
     taken.add(key)
-    return SlabCache(key, name, active, total, size, per_slab, pages, count(slabdata[0]), count(slabdata[1]))
+    limit = tail.split(None, 1)[0]
+    listed = count(limit) if limit.isdigit() else 0
+    return SlabCache(key, name, active, total, size, per_slab, pages, count(slabdata[0]), count(slabdata[1]), listed)
 
 
 def _key(name: str, size: int, taken: set[str]) -> str:

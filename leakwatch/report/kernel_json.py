@@ -16,7 +16,10 @@ SCHEMA = 1
 
 
 def render(now: KernelView, then: KernelView | None) -> str:
-    """Return the object as indented JSON; ``parts`` and ``unaccounted_bytes`` add up to ``total_bytes``."""
+    """Return the object as indented JSON.
+
+    ``parts`` and ``unaccounted_bytes`` add up to ``total_bytes`` and ``excess_bytes``.
+    """
     account = now.account
     content = {
         "schema": SCHEMA,
@@ -24,6 +27,7 @@ def render(now: KernelView, then: KernelView | None) -> str:
         "total_bytes": account.total_bytes,
         "parts": dict(account.parts),
         "unaccounted_bytes": account.unaccounted_bytes,
+        "excess_bytes": account.excess_bytes,
         "unaccounted_uncertainty_bytes": account.uncertainty_bytes,
         "uncertainty": [{"bytes": doubt.size_bytes, "reason": doubt.reason} for doubt in account.doubts],
         "facts": dict(now.facts),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.accounting import TITLES
+from leakwatch.accounting import SLAB_PARTS, TITLES
 from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
 from leakwatch.kernelview import FACTS, part_changes, sizes
 from leakwatch.report.columns import WIDEST, aligned
+from leakwatch.report.words import count
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 UNACCOUNTED = "unaccounted: no counter names it"
 ALIASES_SHOWN = 4
+TOLD_ALMOST_ALWAYS = frozenset({
+    "shmem", "swap_cache", "hugetlb", "vmalloc", "kernel_stacks", "secondary_page_tables", "percpu", "compressed_swap",
+    "free_on_cpu_lists",
+})  # fmt: skip
+"""Parts that every machine may have: one that is not told is missed."""
 _KIND = {True: "reclaimable", False: "unreclaimable", None: "unknown"}
 
 
@@ -56,7 +62,9 @@ def _parts(now: KernelView, then: KernelView | None) -> list[str]:
     heading = ("part", "now", "share", *([f"since {rfc3339(then.at_ms)}"] if then else []))
     lines = aligned([heading, *rows, ("total", format_bytes(total), _share(total, total), *grown)])
     none = [TITLES[name] for name, size in parts if not size and not changes.get(name)]
-    return lines + ([f"Nothing in: {'; '.join(none)}."] if none else [])
+    lines += [f"Nothing in: {'; '.join(none)}."] if none else []
+    unknown = [title for name, title in TITLES.items() if name not in account.parts and name in TOLD_ALMOST_ALWAYS]
+    return lines + ([f"Not known, so in what is unaccounted: {'; '.join(unknown)}."] if unknown else [])
 
 
 def _share(size: int, total: int) -> str:
@@ -112,13 +120,19 @@ def _caches(caches: tuple[CacheUse, ...], now: KernelView, then: KernelView | No
         for one in (by_key[key] for key in chosen)
     ]
     heading = ("slab cache", "taken", *_heading(before), "in use", "objects", "kind", "merged with")
-    parts = now.account.parts
-    beyond = parts["slab_reclaimable"] + parts["slab_unreclaimable"] - sum(one.taken_bytes for one in caches)
-    lines = aligned([heading, *rows])
-    lines.append(
-        f"{len(caches)} caches; {format_bytes(max(0, beyond))} of slab is in none: single objects above 8 KiB."
-    )
-    return lines
+    return [*aligned([heading, *rows]), f"{count(len(caches), 'cache')}; {_in_none(caches, now)}."]
+
+
+def _in_none(caches: tuple[CacheUse, ...], now: KernelView) -> str:
+    """Return how much of slab is in no cache, and why where that is known."""
+    slab = sum(now.account.parts.get(name, 0) for name in SLAB_PARTS)
+    beyond = slab - sum(one.taken_bytes for one in caches)
+    if now.slab_above_bytes is not None:
+        above = format_bytes(now.slab_above_bytes)
+        return f"{format_bytes(max(0, beyond))} of slab is in none: single objects above {above}"
+    if beyond < 0:
+        return f"they are {format_bytes(-beyond)} more than slab, which is not explained"
+    return f"{format_bytes(beyond)} of slab is in none of these, which is not explained"
 
 
 def _callers(callers: tuple[CallerUse, ...], then: KernelView | None, top: int) -> list[str]:

@@ -106,8 +106,30 @@ def test_without_a_term_there_is_no_account(missing: str) -> None:
     assert account_of(Readings(fields, 0)) is None
 
 
-def test_without_vmalloc_there_is_no_account() -> None:
+def test_without_vmalloc_there_is_no_account_but_a_part_of_one() -> None:
     assert account_of(Readings(LEAST, None)) is None
+    found = account_of(Readings(LEAST, None), partly=True)
+    assert found is not None
+    assert "vmalloc" not in found.parts
+    assert found.uncertainty_bytes == found.unaccounted_bytes == 940
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ("shmem", "Shmem"), ("hugetlb", "HugePages_Total"), ("kernel_stacks", "KernelStack"), ("percpu", "Percpu"),
+        ("slab_reclaimable", "SReclaimable"), ("secondary_page_tables", "SecPageTables"), ("bounce", "Bounce"),
+        ("kernel_reclaimable", "KReclaimable"), ("swap_cache", "SwapCached"), ("poisoned", "HardwareCorrupted"),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_missing_is_no_zero(part: str, field: str) -> None:
+    assert part not in account().parts
+    assert account(**{field: 0}).parts[part] == 0
+
+
+def test_what_zswap_does_not_hold_may_be_in_zram() -> None:
+    assert "compressed_swap" not in account(Zswap=0).parts
+    assert account(Zswap=5).parts["compressed_swap"] == 5
 
 
 FIELDS = sorted({
@@ -120,6 +142,7 @@ FIELDS = sorted({
 def test_it_adds_up_whatever_the_counters_say(fields: dict[str, int], vmalloc: int) -> None:
     found = account_of(Readings(fields, vmalloc, cpu_lists_bytes=5, zspages_bytes=7))
     assert found is not None
-    assert sum(found.parts.values()) + found.unaccounted_bytes == found.total_bytes
+    assert sum(found.parts.values()) + found.unaccounted_bytes == found.total_bytes + found.excess_bytes
+    assert min(found.unaccounted_bytes, found.excess_bytes) == 0
     assert all(size >= 0 for size in found.parts.values())
     assert list(found.parts) == [name for name in TITLES if name in found.parts]
