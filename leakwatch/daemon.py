@@ -275,7 +275,7 @@ class Daemon:
             self._note_unjudged(error)
             return
         finally:
-            self._scraper.spent.totals.evaluating_cpu_seconds += cpu_with_children_s() - began_s
+            self._scraper.spent.took("evaluating_cpu_seconds", cpu_with_children_s() - began_s)
         self._judging_failures = 0
 
     def _begin_verdicts(self) -> Verdicts:
@@ -297,4 +297,4 @@ class Daemon:
     def _purge(self) -> None:
         began_s = cpu_with_children_s()
         self._keeper.purge(self._config.store, self._config.sampling.interval_s)
-        self._scraper.spent.totals.upkeep_cpu_seconds += cpu_with_children_s() - began_s
+        self._scraper.spent.took("upkeep_cpu_seconds", cpu_with_children_s() - began_s)

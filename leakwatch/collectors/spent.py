@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import queue
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -110,9 +112,18 @@ class Spent:
     dearest: list[dict[str, Any]] = field(default_factory=list)
     over_stall: list[dict[str, Any]] = field(default_factory=list)
     waiting: list[dict[str, Any]] = field(default_factory=list)
+    _beside: queue.SimpleQueue[tuple[str, float]] = field(default_factory=queue.SimpleQueue)
+
+    def took(self, name: str, cpu_seconds: float) -> None:
+        """Take what another thread has spent, by the name of the sum; it is added at the next round."""
+        self._beside.put((name, cpu_seconds))
 
     def add(self, this: Round) -> None:
-        """Take a round."""
+        """Take a round, and what other threads have spent meanwhile."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                name, cpu_seconds = self._beside.get_nowait()
+                setattr(self.totals, name, getattr(self.totals, name) + cpu_seconds)
         self.totals.add(this)
         self.last = this
 

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
-from leakwatch.collectors.spent import Round, Totals
+from leakwatch.collectors.spent import Round, Spent, Totals
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:
@@ -31,6 +32,24 @@ def test_a_round_is_added_part_by_part() -> None:
     assert (totals.rounds, totals.full_reads, totals.estimated, totals.skipped) == (3, 6, 8, 2)
     assert totals.sampling_cpu_seconds == pytest.approx(1.01)
     assert totals.reading_cpu_seconds == pytest.approx(0.003)
+
+
+def test_what_other_threads_spend_is_added_at_the_next_round() -> None:
+    spent = Spent()
+
+    def judge() -> None:
+        for _ in range(1000):
+            spent.took("evaluating_cpu_seconds", 0.25)
+
+    threads = [threading.Thread(target=judge) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        spent.add(Round())
+    for thread in threads:
+        thread.join()
+    spent.add(Round())
+    assert (spent.totals.rounds, spent.totals.evaluating_cpu_seconds) == (101, 1000.0)
 
 
 @pytest.mark.parametrize(
