@@ -161,9 +161,12 @@ class StoreKeeper:
         """Return whether nothing was ever stored. Raises the writer's errors."""
         return self._writer.is_empty()
 
-    def remembered(self, keys: Sequence[str]) -> tuple[Extent, dict[str, Any]]:
-        """Return what the store holds by now, and some of the daemon's state. Raises the writer's errors."""
-        return self._writer.extent(), self._writer.states(keys)
+    def remembered(self, keys: Sequence[str], prefix: str) -> tuple[Extent, dict[str, Any]]:
+        """Return what the store holds by now, and some of the daemon's state. Raises the writer's errors.
+
+        That is what has these keys, and keys that begin with ``prefix``.
+        """
+        return self._writer.extent(), self._writer.states(keys, prefix)
 
     def note_damage(self, damage: StoreCorruptError) -> None:
         """Have the next scrape set the store aside, whoever found the damage."""

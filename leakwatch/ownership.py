@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from leakwatch.model import Scrape
 
-OWNERS = "owners"
-"""The key of the store's state that holds the owners by their service's key."""
+OWNER = "owner/"
+"""How the keys of the store's state begin that hold a service's owner: one each, or every container that comes or goes
+would have all of them written."""
+OLD_OWNERS = "owners"
+"""The key that held all of them in stores of before."""
 KILLS = "oom_kills"
 """The key of the store's state that holds the kills, and the counts they were found by."""
 KEPT = 200
@@ -38,7 +41,12 @@ class Ownership:
 
     def __init__(self, states: Mapping[str, Any], boot_id: str) -> None:
         self._boot_id = boot_id
-        self._owners = owners_of(states)
+        self._owners = owners_of({} if OLD_OWNERS in states else states)
+        """As they are stored."""
+        self._stale: set[str] = {OLD_OWNERS} if OLD_OWNERS in states else set()
+        """Keys of which it is not known whether they are stored."""
+        self._gone: set[str] = set()
+        """Keys the newest change has dropped."""
         self._kills = kills_of(states)
         self._stored_look = look_of(states, boot_id)
         self.look = self._stored_look
@@ -50,9 +58,8 @@ class Ownership:
             words.tell(kill)
         self._kills = [*self._kills, *(PastKill(scrape.tick.ts_ms, kill) for kill in scrape.oom_kills)][-KEPT:]
         changed: dict[str, object] = {}
-        if scrape.owners is not None and scrape.owners != self._owners:
-            self._owners = dict(scrape.owners)
-            changed[OWNERS] = {target.key: _lean(asdict(owner)) for target, owner in self._owners.items()}
+        if scrape.owners is not None:
+            changed |= self._changed_owners(scrape.owners)
         if look is not None and (scrape.oom_kills or _kept(look) != _kept(self._stored_look)):
             self._stored_look = look
             changed[KILLS] = {
@@ -62,19 +69,31 @@ class Ownership:
             }
         return changed
 
+    def _changed_owners(self, now: Mapping[Target, Owner]) -> dict[str, object]:
+        gone = {f"{OWNER}{target.key}" for target in self._owners.keys() - now.keys()} | self._stale
+        changed: dict[str, object] = dict.fromkeys(gone)
+        for target, owner in now.items():
+            if self._owners.get(target) != owner or f"{OWNER}{target.key}" in self._stale:
+                changed[f"{OWNER}{target.key}"] = _lean(asdict(owner))
+        self._owners, self._stale, self._gone = dict(now), set(), gone
+        return changed
+
     def forget_stored(self) -> None:
-        """Take it that nothing is stored: the next scrape hands over everything."""
+        """Mark everything unsaved: the next scrape that knows the owners hands over all of it."""
+        self._stale |= self._gone | {f"{OWNER}{target.key}" for target in self._owners}
         self._owners, self._stored_look = {}, None
 
 
 def owners_of(states: Mapping[str, Any]) -> dict[Target, Owner]:
     """Return the owners a store holds; what makes no sense is left out."""
-    found = states.get(OWNERS)
+    before = states.get(OLD_OWNERS)
+    found = dict(before) if isinstance(before, dict) else {}
+    found |= {key[len(OWNER) :]: values for key, values in states.items() if key.startswith(OWNER)}
     owners = {}
-    for key, values in found.items() if isinstance(found, dict) else ():
+    for key, values in found.items():
         try:
-            groups = tuple(values.pop("groups", ()))
-            owners[Target(TargetKind.SERVICE, key)] = Owner(groups=groups, **values)
+            beside = {name: value for name, value in values.items() if name != "groups"}
+            owners[Target(TargetKind.SERVICE, key)] = Owner(groups=tuple(values.get("groups", ())), **beside)
         except (TypeError, AttributeError):
             continue  # of another version
     return owners

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.collectors.spent import STATS
 from leakwatch.errors import LeakwatchError, StoreCorruptError
-from leakwatch.ownership import KILLS, OWNERS
+from leakwatch.ownership import KILLS, OLD_OWNERS, OWNER
 from leakwatch.recall import Said, Wanted, recalling
 from leakwatch.resume import Intake, resume
 from leakwatch.units import format_duration
@@ -58,7 +58,7 @@ class ReadBack:
             self.said = NOTHING
             self.intake.take_up(self.scan, [])
         else:
-            self._extent, self.states = keeper.remembered((STATS, OWNERS, KILLS))
+            self._extent, self.states = keeper.remembered((STATS, OLD_OWNERS, KILLS), OWNER)
 
     @property
     def reading(self) -> dict[str, int]:

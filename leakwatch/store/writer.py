@@ -259,10 +259,11 @@ class Writer:
             living = frozenset(row.id for row in connection.execute(texts.LIVING_NUMBERS))
             return Extent(row.last_id, row.first_ms or 0, row.last_ms or 0, living)
 
-    def states(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Return some of the daemon's state by key; what is no JSON is left out."""
+    def states(self, keys: Sequence[str], prefix: str) -> dict[str, Any]:
+        """Return some of the daemon's state by key, or by how keys begin; what is no JSON is left out."""
         with self._transaction() as (connection, _):
-            rows = connection.execute(texts.states_of(len(keys)), keys).fetchall()
+            values = (*keys, prefix, f"{prefix}\U0010ffff")
+            rows = connection.execute(texts.states_of(len(keys)), values).fetchall()
         found = ((row.key, codec.decode_json(row.value, None)) for row in rows)
         return {key: value for key, value in found if value is not None}
 

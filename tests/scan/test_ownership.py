@@ -10,11 +10,12 @@ import pytest
 from leakwatch.alerting.journal import OOM_KILLED, journal_fields
 from leakwatch.collectors.oom import Count, Known, Look, kills_between
 from leakwatch.model import OomKill, Owner, Scrape, Target, TargetKind, Tick
-from leakwatch.ownership import KEPT, KILLS, OWNERS, Ownership, kills_of, look_of, owners_of
+from leakwatch.ownership import KEPT, KILLS, OLD_OWNERS, OWNER, Ownership, kills_of, look_of, owners_of
 
 SHOP = Target(TargetKind.SERVICE, "unit:shop.service")
 AT = "/system.slice/shop.service"
-OWNER = Owner(groups=(AT,), engine="docker", container="web", user_slice="user-1000.slice")
+SHOP_KEY = f"{OWNER}{SHOP.key}"
+OWNED = Owner(groups=(AT,), engine="docker", container="web", user_slice="user-1000.slice")
 LOOK = Look(7, {AT: Count(1, 2), "/quiet.service": Count(3, 0)}, {}, {AT: Known(SHOP, None)}, told=1)
 KILL = OomKill(2, SHOP, group=AT, limit_bytes=64 << 20)
 
@@ -28,8 +29,8 @@ def through_json(states: dict[str, object]) -> dict[str, object]:
 
 
 def test_what_is_stored_comes_back_as_it_was() -> None:
-    states = through_json(Ownership({}, "b").take(scrape(5, (KILL,), {SHOP: OWNER}), LOOK))
-    assert owners_of(states) == {SHOP: OWNER}
+    states = through_json(Ownership({}, "b").take(scrape(5, (KILL,), {SHOP: OWNED}), LOOK))
+    assert owners_of(states) == {SHOP: OWNED}
     assert [(past.at_ms, past.kill) for past in kills_of(states)] == [(5, KILL)]
     look = look_of(states, "b")
     assert look is not None
@@ -39,12 +40,31 @@ def test_what_is_stored_comes_back_as_it_was() -> None:
 
 def test_the_state_is_written_when_it_has_changed_only() -> None:
     ownership = Ownership({}, "b")
-    assert set(ownership.take(scrape(1, (), {SHOP: OWNER}), LOOK)) == {OWNERS, KILLS}
-    assert ownership.take(scrape(2, (), {SHOP: OWNER}), LOOK) == {}
+    assert set(ownership.take(scrape(1, (), {SHOP: OWNED}), LOOK)) == {SHOP_KEY, KILLS}
+    assert ownership.take(scrape(2, (), {SHOP: OWNED}), LOOK) == {}
     assert ownership.take(scrape(3), LOOK) == {}
     assert set(ownership.take(scrape(4, (KILL,)), LOOK)) == {KILLS}
     ownership.forget_stored()
-    assert set(ownership.take(scrape(5, (), {SHOP: OWNER}), LOOK)) == {OWNERS, KILLS}
+    assert set(ownership.take(scrape(5, (), {SHOP: OWNED}), LOOK)) == {SHOP_KEY, KILLS}
+
+
+def test_of_the_owners_only_what_changed_is_written() -> None:
+    other = Target(TargetKind.SERVICE, "unit:other.service")
+    ownership = Ownership({}, "b")
+    ownership.take(scrape(1, (), {SHOP: OWNED, other: OWNED}), None)
+    # WHEN one is gone THEN its key is dropped, and the other is left as it is
+    assert ownership.take(scrape(2, (), {SHOP: OWNED}), None) == {f"{OWNER}{other.key}": None}
+    # AND where that could not be stored it is dropped again
+    ownership.forget_stored()
+    again = ownership.take(scrape(3, (), {SHOP: OWNED}), None)
+    assert again[f"{OWNER}{other.key}"] is None
+    assert set(again) == {SHOP_KEY, f"{OWNER}{other.key}"}
+
+
+def test_owners_of_a_store_of_before_are_taken_over() -> None:
+    before = {OLD_OWNERS: {SHOP.key: {"engine": "docker", "groups": ["/a"]}}}
+    assert owners_of(before) == {SHOP: Owner(groups=("/a",), engine="docker")}
+    assert set(Ownership(before, "b").take(scrape(1, (), {SHOP: OWNED}), None)) == {SHOP_KEY, OLD_OWNERS}
 
 
 def test_a_kill_while_the_daemon_was_down_is_found_at_its_start() -> None:
@@ -80,11 +100,11 @@ def test_kills_are_bounded() -> None:
     {"boot_id": "b", "counts": [1, {"/a": [1]}, 0]},
 ])  # fmt: skip
 def test_a_state_of_another_version_is_no_error(odd: object) -> None:
-    states = {KILLS: odd, OWNERS: odd}
+    states = {KILLS: odd, OLD_OWNERS: odd, SHOP_KEY: odd}
     assert Ownership(states, "b").look is None
     assert kills_of(states) == []
     assert owners_of(states) == {}
-    assert owners_of({OWNERS: {"unit:x": {"groups": [], "unknown": 1}, "unit:y": 3}}) == {}
+    assert owners_of({OLD_OWNERS: {"unit:x": {"groups": [], "unknown": 1}, "unit:y": 3}}) == {}
 
 
 def test_the_log_is_told_with_fields(caplog: pytest.LogCaptureFixture) -> None:

@@ -96,8 +96,8 @@ STATE = "SELECT value FROM state WHERE key = ?"
 
 
 def states_of(count: int) -> str:
-    """Read some of the daemon's state by key."""
-    return f"SELECT key, value FROM state WHERE key IN {_one_of(count)}"  # noqa: S608
+    """Read some of the daemon's state by key: so many, then those between two others."""
+    return f"SELECT key, value FROM state WHERE key IN {_one_of(count)} OR key BETWEEN ? AND ?"  # noqa: S608
 
 
 def drop_findings(count: int) -> str:
