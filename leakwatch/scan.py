@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from leakwatch import metrics
 from leakwatch.analysis.counts import counted
 from leakwatch.analysis.derive import Key, judged_values, unread
-from leakwatch.analysis.findings import Member, Partly, finding_id, service_finding
+from leakwatch.analysis.findings import finding_id
 from leakwatch.analysis.judged import Judged
 from leakwatch.analysis.kernel_facts import KernelFacts, no_aliases
 from leakwatch.analysis.spans import plan_of
@@ -24,8 +24,9 @@ from leakwatch.knobs import criteria_for
 from leakwatch.model import HOST, SealedBlock, TargetKind
 from leakwatch.pastlives import OF_KERNEL, PastLives
 from leakwatch.proof import Proof
-from leakwatch.roster import Roster, UserNames, owner_of
-from leakwatch.suspects import by_growth, growers_of, processes_of, suspected_ids, suspects_of
+from leakwatch.roster import Roster, UserNames
+from leakwatch.suspects import by_growth, processes_of, service_findings, suspected_ids, suspects_of
+from leakwatch.suspicions import Suspicions
 from leakwatch.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from leakwatch.config import Config
     from leakwatch.headroom import Limits
     from leakwatch.judging import Judge
-    from leakwatch.model import Assessment, Block, Finding, ProcessInfo, Scrape, Service, Target
+    from leakwatch.model import Assessment, Block, ProcessInfo, Scrape, Target
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""
@@ -75,11 +76,7 @@ class Scan:
         self._users = UserNames()
         self._roster = Roster(config.ignore, self._users.known)
         self._facts = KernelFacts(aliases)
-        self._written: dict[Key, str] = {}
-        self._dropped: set[Key] = set()
-        """Series that are gone of which a suspicion is stored."""
-        self._dropping: frozenset[Key] = frozenset()
-        """Those of them the newest evaluation has handed over."""
+        self._suspicions = Suspicions()
         self._old_lives = False
         self._sorts_written: list[list[object]] | None = None
         self._lives = PastLives()
@@ -170,8 +167,7 @@ class Scan:
         for key in vanished:
             self._lives.remember(key, now_ms, self._series)
             del self._series[key], self._missing[key]
-            if self._written.pop(key, None) is not None:
-                self._dropped.add(key)
+            self._suspicions.forget(key)
             if key[1].kind is TargetKind.SLAB:
                 self._facts.forget(key[1].key)
         if vanished:
@@ -226,8 +222,7 @@ class Scan:
             for key, state in self._series.items():
                 state.lives = self._lives.of(key)
                 state.recollect(payloads.get(key))
-            self._written = {key: payload for key, payload in payloads.items() if key in self._series}
-            self._dropped = payloads.keys() - self._series.keys()
+            self._suspicions.restore(payloads, self._series)
 
     def settle_backlog(self) -> None:
         """Judge what was fed from history when it has become much: every look holds a copy of its blocks until then."""
@@ -251,8 +246,8 @@ class Scan:
         }
         owners: dict[str, int | None] = {}
         growers: dict[str, Growers] = {}
-        of_memory = self._of_processes(judged, owners, growers)
-        suspicions = self._changed_suspicions()
+        of_memory = service_findings(judged, self._roster, self._unread, owners, growers)
+        suspicions = self._suspicions.changed(self._series)
         suspected, suspects = suspected_ids(self._series, self._roster), suspects_of(self._series, self._roster)
         self._proof.ask(suspects, now_ms)
         lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
@@ -309,53 +304,12 @@ class Scan:
         service = members[0].service.name if members and members[0].service else ""
         return criteria_for(self._config, metric, target, [info.name for info in members], service)
 
-    def _of_processes(
-        self, judged: Mapping[Key, Judged], owners: dict[str, int | None], growers: dict[str, Growers]
-    ) -> list[Finding]:
-        members: dict[Service, list[Member]] = {}
-        for (metric, target), one in judged.items():
-            info = self._roster.process(target) if target.kind is TargetKind.PROCESS else None
-            if info is not None and info.service is not None and metric not in metrics.COUNTS:
-                members.setdefault(info.service, []).append(Member(info, one))
-        findings = []
-        for service, infos in self._roster.by_service().items():
-            those, total = members.get(service, []), judged.get((metrics.SERVICE_USS_SWAP, service.target))
-            if not those and total is None:
-                continue
-            finding = service_finding(service, those, total, self._partly(infos, those))
-            growers[finding.id] = growers_of(those, total)
-            owners[finding.id] = owner_of(infos)
-            findings.append(finding)
-        return findings
-
-    def _partly(self, infos: list[ProcessInfo], judged: list[Member]) -> Partly | None:
-        """Return how many of a service's processes are read where it is not all of them.
-
-        A process alone in its service that refuses is judged by its anonymous memory, which the finding says itself.
-        """
-        read = sum(info.identity.target not in self._unread for info in infos)
-        return None if read == len(infos) or (len(infos) == 1 and judged) else Partly(len(infos), read)
-
     def forget_stored(self) -> None:
         """Mark everything unsaved: the next evaluation and snapshot hand over all of it."""
         with self._lock:
-            self._written.clear()
-            self._dropped |= self._dropping
+            self._suspicions.forget_stored()
             self._lives.forget_stored()
             self._sorts_written = None
-
-    def _changed_suspicions(self) -> dict[Key, str | None]:
-        self._dropping, self._dropped = frozenset(self._dropped), set()
-        changed: dict[Key, str | None] = dict.fromkeys(self._dropping)
-        for key, state in self._series.items():
-            now = state.to_json()
-            if now != self._written.get(key):
-                changed[key] = now
-                if now is None:
-                    del self._written[key]
-                else:
-                    self._written[key] = now
-        return changed
 
 
 def _room_of(headroom: Headroom, metric: str, pid: int | None, newest: tuple[int, float] | None) -> int | None:

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.analysis.count_findings import count_target
-from leakwatch.analysis.findings import finding_id
+from leakwatch.analysis.findings import Member, Partly, finding_id, service_finding
 from leakwatch.headroom import Growers
 from leakwatch.model import SUSPECT, Target, TargetKind
+from leakwatch.roster import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from leakwatch.analysis.derive import Key
-    from leakwatch.analysis.findings import Member
     from leakwatch.analysis.judged import Judged
     from leakwatch.analysis.state import SeriesState
+    from leakwatch.model import Finding, ProcessInfo, Service
     from leakwatch.roster import Roster
 
 _OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
@@ -56,6 +57,40 @@ def suspects_of(series: Mapping[Key, SeriesState], roster: Roster) -> frozenset[
         if state.is_suspected or (state.assessment and state.assessment.verdict in SUSPECT):
             suspects.update(processes_of(target, roster))
     return frozenset(suspects)
+
+
+def service_findings(
+    judged: Mapping[Key, Judged],
+    roster: Roster,
+    unread: Collection[Target],
+    owners: dict[str, int | None],
+    growers: dict[str, Growers],
+) -> list[Finding]:
+    """Return the finding about the memory of each service; note each one's user and what of it grows, by its id."""
+    members: dict[Service, list[Member]] = {}
+    for (metric, target), one in judged.items():
+        info = roster.process(target) if target.kind is TargetKind.PROCESS else None
+        if info is not None and info.service is not None and metric not in metrics.COUNTS:
+            members.setdefault(info.service, []).append(Member(info, one))
+    findings = []
+    for service, infos in roster.by_service().items():
+        those, total = members.get(service, []), judged.get((metrics.SERVICE_USS_SWAP, service.target))
+        if not those and total is None:
+            continue
+        finding = service_finding(service, those, total, _partly(infos, those, unread))
+        growers[finding.id] = growers_of(those, total)
+        owners[finding.id] = owner_of(infos)
+        findings.append(finding)
+    return findings
+
+
+def _partly(infos: Sequence[ProcessInfo], judged: Sequence[Member], unread: Collection[Target]) -> Partly | None:
+    """Return how many of a service's processes are read where it is not all of them.
+
+    A process alone in its service that refuses is judged by its anonymous memory, which the finding says itself.
+    """
+    read = sum(info.identity.target not in unread for info in infos)
+    return None if read == len(infos) or (len(infos) == 1 and judged) else Partly(len(infos), read)
 
 
 def growers_of(members: Sequence[Member], total: Judged | None) -> Growers:
