@@ -15,15 +15,16 @@ _MICRO = 1_000_000
 def notify(**fields: str) -> bool:
     """Send ``FIELD=value`` lines and return whether they were taken; False, too, when nobody listens.
 
-    A newline in a value would begin another field, so it is sent as a space.
+    A newline in a value would begin another field, so it is sent as a space; ``systemctl status`` shows what it is told
+    as it is, so what is not printable is sent escaped.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
     if address.startswith("@"):  # sd_notify(3): an abstract socket, whose name begins with a zero byte
         address = "\0" + address[1:]
-    lines = [f"{name}={' '.join(value.splitlines())}" for name, value in fields.items()]
-    datagram = "\n".join(lines).encode("utf-8", "backslashreplace")
+    lines = [f"{name}={_plain(value)}" for name, value in fields.items()]
+    datagram = "\n".join(lines).encode()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
             channel.setblocking(False)
@@ -31,6 +32,11 @@ def notify(**fields: str) -> bool:
     except (OSError, ValueError):  # ValueError: a zero byte inside a path
         return False
     return True
+
+
+def _plain(value: str) -> str:
+    text = " ".join(value.splitlines())
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def ready(status: str = "") -> bool:

@@ -90,7 +90,7 @@ def _run_in(directory: Path, started: ExitStack) -> int:
 def _say(text: str) -> None:
     from leakwatch.cli.output import emit
 
-    emit(f"{text}\n")
+    emit(f"{text}\n", ends=True)
 
 
 def _start(name: str, started: ExitStack, processes: dict[str, subprocess.Popen[bytes]]) -> str:

@@ -40,12 +40,13 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def emit(text: str, *, colour: bool = False) -> None:
+def emit(text: str, *, colour: bool = False, ends: bool = False) -> None:
     """Write lines to standard output. A reader that has closed it is no error: the rest goes nowhere.
 
-    Raises OutputWriteError where it cannot be written.
+    Where nobody reading ``ends`` the command, raises BrokenPipeError. Raises OutputWriteError where it cannot be
+    written.
     """
-    with contextlib.suppress(BrokenPipeError), _standard_output():
+    with contextlib.nullcontext() if ends else contextlib.suppress(BrokenPipeError), _standard_output():
         sys.stdout.write(printable_lines(text, colour=colour))
         sys.stdout.flush()
 

@@ -133,7 +133,7 @@ def replace_config(layout: Layout, source: Path, say: Callable[[str], None]) -> 
     text = source.read_text("utf-8")
     if layout.config.exists() and (before := layout.config.read_text("utf-8")) != text:
         old = _free_name(layout.config.with_name(layout.config.name + ".old"))
-        _write(old, before)
+        _write(old, before, mode=layout.config.stat().st_mode & 0o777)
         say(f"Kept the configuration so far as {old}")
     _write(layout.config, text)
     say(f"Wrote {layout.config} from {source}")
@@ -173,12 +173,12 @@ def _start(manager: Manager) -> None:
         ) from error
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file the world may read, all of it or none of it, whatever the caller's umask."""
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file, which the world may read by default, all of it or none of it, whatever the caller's umask."""
     if not path.parent.exists():
         path.parent.mkdir(parents=True)
         path.parent.chmod(0o755)
-    with outfile.file(path, replace=True, mode=0o644) as file:
+    with outfile.file(path, replace=True, mode=mode) as file:
         file.write(text.encode())
 
 

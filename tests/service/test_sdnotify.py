@@ -41,6 +41,8 @@ def test_a_newline_cannot_begin_another_field(manager: socket.socket) -> None:
 def test_an_undecodable_name_is_sent_escaped(manager: socket.socket) -> None:
     assert sdnotify.status("leaks: \udcff")
     assert manager.recv(4096) == rb"STATUS=leaks: \udcff"
+    assert sdnotify.status("leaks: \x1b[2J\u202ex")
+    assert manager.recv(4096) == rb"STATUS=leaks: \x1b[2J\u202ex"
 
 
 def test_a_longer_watchdog_is_asked_for(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
