@@ -29,6 +29,8 @@ class ClassKind(StrEnum):
     """Nameless and private: large blocks of malloc, other allocators, garbage collectors."""
     NAMED = "named"
     """Named by the program (PR_SET_VMA_ANON_NAME, 5.17)."""
+    NAMED_SHARED = "named_shared"
+    """The same of shared memory (6.2), and Android's ashmem."""
     FILE = "file"
     TMPFS = "tmpfs"
     """A file whose file system is memory."""
@@ -39,6 +41,14 @@ class ClassKind(StrEnum):
     SHARED = "shared"
     """Nameless and shared with children."""
     HUGETLB = "hugetlb"
+    GRAPHICS = "graphics"
+    """Buffers of a graphics driver (drivers/gpu/drm)."""
+    DMABUF = "dmabuf"
+    """A buffer that devices share (drivers/dma-buf)."""
+    DEVICE = "device"
+    """A device's file, mapped: its registers, or buffers its driver made."""
+    OBJECT = "object"
+    """What a descriptor of no file shares with the kernel: io_uring, perf, AIO, packet sockets."""
     KERNEL = "kernel"
     """Mapped by the kernel into every process: vdso, vvar."""
 
@@ -58,11 +68,16 @@ _TITLES = {
 }
 _NAMED_TITLES = {
     ClassKind.NAMED: ("memory named {}", "other named memory"),
+    ClassKind.NAMED_SHARED: ("shared memory named {}", "other named shared memory"),
     ClassKind.FILE: ("file {}", "other files"),
     ClassKind.TMPFS: ("file in memory {}", "other files in memory"),
     ClassKind.MEMFD: ("memfd {}", "other memfds"),
     ClassKind.SHM: ("shared memory {}", "other shared memory"),
     ClassKind.SYSV: ("System V segment {}", "other System V segments"),
+    ClassKind.GRAPHICS: ("graphics memory {}", "other graphics memory"),
+    ClassKind.DMABUF: ("DMA buffer {}", "other DMA buffers"),
+    ClassKind.DEVICE: ("memory of device {}", "memory of other devices"),
+    ClassKind.OBJECT: ("memory shared with the kernel {}", "other memory shared with the kernel"),
 }
 NAMED_KINDS = frozenset(_NAMED_TITLES)
 

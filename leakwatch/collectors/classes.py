@@ -34,6 +34,33 @@ _IN_BRACKETS = re.compile(r"\[(anon|anon_shmem):(.*)\]", re.DOTALL)
 _STACK_NAME = re.compile(r"\s*glibc: pthread( user)? stack")
 """glibc names stacks where it is told to decorate maps (2.39)."""
 _ARENA_NAME = re.compile(r"\s*glibc: malloc arena")
+_NO_FILES = (
+    ("/memfd:", ClassKind.MEMFD, "/memfd:"),
+    ("/SYSV", ClassKind.SYSV, "/"),
+    (_POSIX_SHM, ClassKind.SHM, ""),
+    ("/dev/zero", ClassKind.SHARED, ""),
+    ("/anon_hugepage", ClassKind.HUGETLB, ""),
+    ("/dev/hugepages/", ClassKind.HUGETLB, ""),  # before 3.8 there are no flags
+    ("/dev/ashmem/", ClassKind.NAMED_SHARED, "/dev/ashmem/"),
+    ("/dmabuf:", ClassKind.DMABUF, "/dmabuf:"),
+    ("/i915", ClassKind.GRAPHICS, "/"),
+    ("/drm mm object", ClassKind.GRAPHICS, "/"),
+    ("/dev/dri/", ClassKind.GRAPHICS, ""),
+    ("/dev/nvidia", ClassKind.GRAPHICS, ""),
+    ("/dev/kfd", ClassKind.GRAPHICS, ""),
+    ("/dev/mali", ClassKind.GRAPHICS, ""),
+    ("/dev/kgsl", ClassKind.GRAPHICS, ""),
+    ("anon_inode:i915", ClassKind.GRAPHICS, "anon_inode:"),
+    ("anon_inode:", ClassKind.OBJECT, "anon_inode:"),
+    ("socket:[", ClassKind.OBJECT, ""),
+    ("/[aio]", ClassKind.OBJECT, "/"),
+    ("/dev/", ClassKind.DEVICE, ""),
+)
+"""How the kernel names what is mapped and lies in no file, what it is, and what of the path is left out.
+
+The first that fits counts. Names by mm/memfd.c, ipc/shm.c, mm/shmem.c, fs/hugetlbfs, drivers/dma-buf, drivers/gpu/drm
+(drm_gem.c, i915_gem_shmem.c), fs/anon_inodes.c, net/socket.c and fs/aio.c.
+"""
 _SPECIAL = ("[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[vectors]", "[sigpage]", "[uprobes]")
 _KERNELS = {"[heap]": ClassKind.HEAP, "[stack]": ClassKind.STACK} | dict.fromkeys(_SPECIAL, ClassKind.KERNEL)
 
@@ -51,8 +78,12 @@ def _class_of(mappings: Sequence[Mapping], at: int, memory_devices: Collection[s
     if "ht" in one.flags.split() or one.hugetlb:
         return class_key(ClassKind.HUGETLB)
     path = one.path.removesuffix(_DELETED)
+    # Shared memory has an inode beside its name.
+    special = _in_brackets(path) if _IN_BRACKETS.fullmatch(path) else _of_no_file(path)
+    if special:
+        return special
     if one.inode:
-        return _of_file(path, one.device in memory_devices)
+        return class_key(ClassKind.TMPFS if one.device in memory_devices else ClassKind.FILE, path)
     if path.startswith("["):
         return _in_brackets(path)
     if one.permissions.endswith("s"):
@@ -60,18 +91,12 @@ def _class_of(mappings: Sequence[Mapping], at: int, memory_devices: Collection[s
     return class_key(_of_nameless(mappings, at))
 
 
-def _of_file(path: str, is_memory: bool) -> str:
-    if path.startswith("/memfd:"):
-        return class_key(ClassKind.MEMFD, path.removeprefix("/memfd:"))
-    if path.startswith("/SYSV"):
-        return class_key(ClassKind.SYSV, path.removeprefix("/"))
-    if path.startswith(_POSIX_SHM):
-        return class_key(ClassKind.SHM, path)
-    if path == "/dev/zero":
-        return class_key(ClassKind.SHARED)
-    if path.startswith("/anon_hugepage"):
-        return class_key(ClassKind.HUGETLB)
-    return class_key(ClassKind.TMPFS if is_memory else ClassKind.FILE, path)
+def _of_no_file(path: str) -> str:
+    """Return the class of what has a path though no file system holds it, empty for other paths."""
+    for prefix, kind, taken in _NO_FILES:
+        if path.startswith(prefix):
+            return class_key(kind, path.removeprefix(taken))
+    return ""
 
 
 def _in_brackets(path: str) -> str:
@@ -79,6 +104,8 @@ def _in_brackets(path: str) -> str:
         return class_key(_KERNELS[path])
     named = _IN_BRACKETS.fullmatch(path)
     name = named[2] if named else path
+    if named and named[1] == "anon_shmem":
+        return class_key(ClassKind.NAMED_SHARED, name)
     if _STACK_NAME.match(name) or path.startswith("[stack:"):  # 3.4 to 4.4 named stacks by their threads' ids
         return class_key(ClassKind.THREAD_STACKS)
     if _ARENA_NAME.match(name):

@@ -1,4 +1,6 @@
-"""Which container, and pod, a control group's path names: docker, podman, containerd, cri-o, Kubernetes, lxc, nspawn.
+"""Which container, and pod, a control group's path names.
+
+Known are docker, podman, containerd, cri-o, Kubernetes, lxc, nspawn, libvirt, ECS, Nomad and Cloud Foundry.
 
 Both of runc's drivers: with cgroupfs a group is called by the id alone (``/docker/ID``,
 ``/kubepods/burstable/podUID/ID``), with systemd it is a scope (``docker-ID.scope`` in
@@ -21,6 +23,13 @@ ID_SHOWN = 12
 _ID = re.compile(r"^(?P<by>.*[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?$")
 """``ID``, ``docker-ID.scope``, ``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``. All have ids of 64 digits; a
 shorter number may be anybody's group, such as a whole session of unrelated programs."""
+_ECS = re.compile(r"^[0-9a-f]{32}-\d{1,20}$")
+"""A container of Amazon ECS on Fargate: its task's id and a number, in ``/ecs/TASK``; the task is what lasts."""
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_NOMAD = re.compile(rf"^{_UUID}\.(?P<task>.+)\.scope$")
+"""A task of Nomad, behind the id of its allocation, which is another one each time it is placed."""
+_DOMAIN = re.compile(r"^(?P<driver>qemu|lxc|xen)-\d+-(?P<name>.+)$")
+"""What libvirt calls a machine: with a number that counts its starts."""
 _NOT_INSIDE = re.compile(r"conmon|libpod-payload")
 """The monitor of a container runs outside of it; ``libpod-payload`` lies in a unit that names the container better."""
 _NAMED = re.compile(
@@ -47,7 +56,8 @@ class Container:
     name: str
     """Its full id, or its name where the engine calls groups by names."""
     engine: str
-    """``docker``, ``podman``, ``containerd``, ``cri-o``, ``lxc``, ``nspawn``, ``machine``; empty where nobody tells."""
+    """``docker``, ``podman``, ``containerd``, ``cri-o``, ``lxc``, ``garden``, ``ecs``, ``nomad``, ``nspawn``,
+    ``machine``; empty where nobody tells."""
     group: str
     """The path of its control group."""
     inside: str = ""
@@ -60,7 +70,7 @@ class Container:
     @property
     def short(self) -> str:
         """The name as people use it: of an id the first 12 digits."""
-        return self.name[:ID_SHOWN] if _ID.match(self.name) else self.name
+        return self.name[:ID_SHOWN] if _ID.match(self.name) or _ECS.match(self.name) else self.name
 
 
 def container_among(cgroup: CgroupPaths) -> Container | None:
@@ -88,11 +98,18 @@ def _named(parts: Sequence[str], at: int) -> tuple[str, str] | None:
             return None
         hints = (by_id["by"] or "", *reversed(parts[:at]))
         return by_id["id"], next((engine for hint in hints if (engine := _engine(hint))), "")
+    if _ECS.match(part) and "ecs" in parts[:at]:
+        return part, "ecs"
+    if nomad := _NOMAD.match(part):
+        return _unescaped(nomad["task"]), "nomad"
     named = _NAMED.match(part)
     if named and (named["nspawn"] is None or "payload" in parts[at + 1 :]):
         engine = next(kind for kind in ("lxc", "machine", "nspawn") if named[kind])
-        return _unescaped(named[engine]), engine
-    return (part, "lxc") if at and parts[at - 1] == "lxc" else None  # of version 1: /lxc/NAME
+        name = _unescaped(named[engine])
+        domain = _DOMAIN.match(name) if engine == "machine" else None
+        return (f"{domain['driver']}-{domain['name']}" if domain else name), engine
+    # Of version 1, /lxc/NAME; of Cloud Foundry, /garden/HANDLE.
+    return (part, parts[at - 1]) if part and at and parts[at - 1] in ("lxc", "garden") else None
 
 
 def _engine(hint: str) -> str:

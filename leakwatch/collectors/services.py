@@ -7,6 +7,8 @@ Pure functions of what /proc says. How units are keyed:
 - Instances of a template are services of their own where the instance names something that lasts
   (``postgresql@15-main``, ``redis@6379``); where it only counts workers or connections they are one ``foo@.service``.
 - A unit that ``systemd-run`` numbered anew, a login session and a user's manager say nothing: there it is the program.
+- So do the groups of batch jobs and their steps, and whatever is called by a number that is another one next time. What
+  stands before a process of Android (``/uid_10123/pid_4567``) lasts.
 """
 
 from __future__ import annotations
@@ -26,6 +28,25 @@ if TYPE_CHECKING:
 
 _TRANSIENT = re.compile(r"^run-(?:r[0-9a-f]{32}|u\d+|p\d+-i\d+|\d+)\.(?:service|scope)$")
 """What ``systemd-run`` calls a unit that was given no name: another one each time."""
+_JOB = re.compile(
+    r"/job_\d+(?:/|$)|/step_(?:\d+|batch|extern|interactive)(?:/|$)"  # Slurm, under slurmstepd.scope or /slurm/uid_1000
+    r"|/(?:pbs[^/]*|torque)/(?:jobid/)?\d[^/]*|/lsf/[^/]+/job[._][^/]*|/(?:uge|sge|oge)/\d[^/]*|/oar/[^/]*\d[^/]*"
+    r"|/(?:htcondor|condor[^/]*)/[^/]*(?:slot|dir_)\d[^/]*|/(?:hadoop-yarn|yarn)/container_[^/]*"
+    r"|/buildkit/[^/]+|/imp-shell-[^/]*\.service",  # Flux
+    re.IGNORECASE,
+)
+"""A job's own group, whoever started it: its processes are told apart by what they run."""
+_PID = re.compile(r"^pid_\d+$")
+_ISOLATED = re.compile(r"^uid_\d*9\d{4}$")
+"""Android's isolated processes: their user is another one each time (android.os.Process, FIRST_ISOLATED_UID)."""
+_FLEETING = re.compile(
+    r"^(?:\d+|(?:pid|task|step|job|run|build|attempt)[-_.]?\d[\d_.-]*"
+    r"|(?:.*[-_.])?(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{16,})(?:\.scope|\.slice)?"
+    r"|.*[-_]\d+\.scope)$"
+)
+"""What is called by a number: a process, a step, a random id. It is another one next time."""
+_DBUS = re.compile(r"^dbus-:\d+\.\d+-(?P<name>.+@)\d+\.service$")
+"""A service that the bus starts, behind the number of the bus's connection."""
 _AMBIENT_UNIT = re.compile(r"^(?:user@\d+\.service|init\.scope|session-.*\.scope|.*\.slice|supervisor|payload)$")
 _AMBIENT_SCOPE = re.compile(r"^(?:(?:app|run|vte-spawn|gnome|dbus)-.*|.*conmon-.*)\.scope$")
 _COUNTER = re.compile(r"^(?:\d{1,3}|\d+-[0-9a-fx.:_\\-]+)$")
@@ -54,14 +75,24 @@ def service_of(
         container = container_among(cgroup)
         if container and container.name != home:  # before the unit, which may be the engine's own (containerd.service)
             return Service(ServiceKind.CONTAINER, _called(container, name_of))
+        if any(_JOB.search(entry.path) for entry in cgroup.entries):
+            return Service(ServiceKind.PROGRAM, program_of(name, exe, args))
         unit = next((found for entry in cgroup.entries if (found := unit_of(entry.path))), None)
         if unit:
             return Service(ServiceKind.UNIT, unit)
         # Version 1's other hierarchies are limits somebody set, and may hold a whole session of programs.
-        own = next((p for p in (cgroup.systemd, cgroup.unified) if p and p != "/"), None)
+        own = next((lasting(p) for p in (cgroup.systemd, cgroup.unified) if p and p != "/"), None)
         if own and _is_own(own):
             return Service(ServiceKind.CGROUP, own)
     return Service(ServiceKind.PROGRAM, program_of(name, exe, args))
+
+
+def lasting(path: str) -> str:
+    """Return the part of a path that is there after a restart; empty where that names nothing."""
+    parts = path.split("/")
+    at = next((at for at, part in enumerate(parts) if _PID.match(part)), len(parts))
+    kept = parts[:at]
+    return "" if any(_FLEETING.match(part) or _ISOLATED.match(part) for part in kept) else "/".join(kept)
 
 
 def _called(container: Container, name_of: Callable[[Container], str | None] | None) -> str:
@@ -90,6 +121,8 @@ def _unit_at(parts: Sequence[str]) -> int | None:
 
 
 def _without_counter(unit: str) -> str:
+    if bus := _DBUS.match(unit):
+        return f"dbus-{bus['name']}.service"
     found = _TEMPLATE.match(unit)
     counts = found is not None and (_COUNTER.match(found["instance"]) or _RANDOM_APP.match(unit))
     return f"{found['template']}.service" if found and counts else unit
@@ -101,7 +134,7 @@ def group_within(path: str, service: Service) -> str | None:
     In version 1 a service has none there unless it has a memory setting; what is then named is the slice around it.
     """
     if service.kind is ServiceKind.CGROUP:
-        return path if path == service.name else None
+        return service.name if path == service.name or path.startswith(f"{service.name}/") else None
     if service.kind is ServiceKind.CONTAINER:
         container = container_of(path)
         if container is None:

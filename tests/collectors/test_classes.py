@@ -36,7 +36,7 @@ def one_class(path: str, permissions: str = "rw-p", **more: object) -> str:
         ("[vvar]", "kernel"),
         ("[anon:cache]", "named:cache"),
         ("[anon:with ] in it]", "named:with ] in it"),
-        ("[anon_shmem:pool]", "named:pool"),
+        ("[anon_shmem:pool]", "named_shared:pool"),
         ("[anon: glibc: pthread stack: 812]", "thread_stacks"),
         ("[anon: glibc: malloc arena]", "arenas"),
         ("[anon: glibc: malloc]", "named: glibc: malloc"),
@@ -59,6 +59,25 @@ def test_by_its_name(path: str, expected: str) -> None:
         ("/dev/zero (deleted)", "00:01", "shared"),
         ("/anon_hugepage (deleted)", "00:0f", "hugetlb"),
         ("[weird] file", "fe:00", "file:[weird] file"),
+        ("/data/i915", "fe:00", "file:/data/i915"),
+        # named on shared memory, which has an inode (Linux 6.2)
+        ("[anon_shmem:foo]", "00:01", "named_shared:foo"),
+        ("[anon:JavaScriptCore]", "00:01", "named:JavaScriptCore"),
+        ("/dev/ashmem/dalvik-main space (deleted)", "00:01", "named_shared:dalvik-main space"),
+        # drivers and descriptors without a file
+        ("/i915 (deleted)", "00:05", "graphics:i915"),
+        ("/drm mm object (deleted)", "00:05", "graphics:drm mm object"),
+        ("anon_inode:i915.gem", "00:0e", "graphics:i915.gem"),
+        ("/dev/dri/card0", "00:06", "graphics:/dev/dri/card0"),
+        ("/dev/nvidiactl", "00:06", "graphics:/dev/nvidiactl"),
+        ("/dmabuf:camera", "00:0d", "dmabuf:camera"),
+        ("anon_inode:[io_uring]", "00:0e", "object:[io_uring]"),
+        ("anon_inode:[perf_event]", "00:0e", "object:[perf_event]"),
+        ("socket:[4711]", "00:08", "object:socket:[4711]"),
+        ("/[aio] (deleted)", "00:0c", "object:[aio]"),
+        ("/dev/fb0", "00:06", "device:/dev/fb0"),
+        ("/dev/shm/sem.x (deleted)", "00:17", "shm:/dev/shm/sem.x"),
+        ("/dev/hugepages/x", "00:21", "hugetlb"),
     ],
 )
 def test_by_its_file(path: str, device: str, expected: str) -> None:
@@ -151,6 +170,8 @@ def test_titles_and_keys() -> None:
     assert title("heap") == "the heap"
     assert title("file:/usr/lib/libc.so.6") == "file /usr/lib/libc.so.6"
     assert title("file:*") == "other files"
+    assert title("named_shared:foo") == "shared memory named foo"
+    assert title("graphics:*") == "other graphics memory"
     assert title("of a later version") == "of a later version"
     assert is_named("memfd:x")
     assert not is_named("arenas")

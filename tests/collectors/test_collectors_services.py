@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.collectors.identify import as_text
 from leakwatch.collectors.programs import program_of
-from leakwatch.collectors.services import service_of
+from leakwatch.collectors.services import group_within, service_of
 from leakwatch.model import Service, ServiceKind
 from leakwatch.procfs import pid_cgroup
 
@@ -92,11 +95,49 @@ def of(cgroup: str) -> tuple[ServiceKind, str]:
         ("/machine.slice/systemd-nspawn@web.service/payload/system.slice/x.service", (CONTAINER, "web/x.service")),
         ("/machine.slice/systemd-nspawn@web.service/supervisor", (UNIT, "systemd-nspawn@web.service")),
         ("/machine.slice/machine-my\\x2dbox.scope/payload/system.slice/x.service", (CONTAINER, "my-box/x.service")),
-        ("/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator", (CONTAINER, "qemu-1-vm")),
+        ("/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator", (CONTAINER, "qemu-vm")),
         ("/payload/system.slice/x.service", (UNIT, "x.service")),
         ("/payload/init.scope", THE_PROGRAM),
         ("/payload", THE_PROGRAM),
         ("/supervisor", THE_PROGRAM),
+        ("/machine.slice/machine-qemu\\x2d7\\x2dvm\\x2d2.scope", (CONTAINER, "qemu-vm-2")),
+        ("/garden/web", (CONTAINER, "web")),
+        # ECS: containers of docker, and of Fargate
+        (f"/ecs/{ID[:32]}/{ID}", (CONTAINER, SHORT)),
+        (f"/ecs/{ID[:32]}/{ID[:32]}-1234567890", (CONTAINER, SHORT)),
+        (f"/ecs/shop/{ID[:32]}/{ID[:32]}-265927825", (CONTAINER, SHORT)),
+        (f"/ecstasks.slice/ecstasks-{ID[:32]}.slice/docker-{ID}.scope", (CONTAINER, SHORT)),
+        # Nomad: the allocation is another one each time, the task is not
+        (f"/nomad.slice/share.slice/{UID}.web.scope", (CONTAINER, "web")),
+        (f"/nomad.slice/reserve.slice/{UID[::-1].replace('-', '0')[:8]}-0e5f-4a6b-8c7d-9e0f1a2b3c4d.web.scope", (
+            CONTAINER, "web")),
+        # Android: a process of an application
+        ("/uid_10123/pid_4567", (CGROUP, "/uid_10123")),
+        ("/apps/uid_10123/pid_4567", (CGROUP, "/apps/uid_10123")),
+        ("/system/uid_1000/pid_321", (CGROUP, "/system/uid_1000")),
+        ("/apps/uid_99012/pid_321", THE_PROGRAM),
+        # batch jobs and their steps
+        ("/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0", THE_PROGRAM),
+        ("/system.slice/node1_slurmstepd.scope/job_4711/step_batch/user/task_special", THE_PROGRAM),
+        ("/slurm/uid_1000/job_4711/step_extern/task_0", THE_PROGRAM),
+        ("/system.slice/slurmd.service/job_4711/step_0", THE_PROGRAM),
+        ("/pbs_jobs.service/jobid/4711.server", THE_PROGRAM),
+        ("/pbspro.slice/pbspro-4711.slice", THE_PROGRAM),
+        ("/torque/4711.server", THE_PROGRAM),
+        ("/lsf/cluster1/job.4711.12345.1700000000", THE_PROGRAM),
+        ("/UGE/4711.1", THE_PROGRAM),
+        ("/system.slice/condor.service/htcondor/condor_var_lib_condor_execute_slot1_1@host", THE_PROGRAM),
+        ("/hadoop-yarn/container_1410901177871_0001_01_000005", THE_PROGRAM),
+        ("/docker/buildkit/k3n2v9x0", THE_PROGRAM),
+        # called by a number or a random id
+        ("/mesos/1ab2c3d4-0e5f-4a6b-8c7d-9e0f1a2b3c4d", THE_PROGRAM),
+        ("/limits/4711", THE_PROGRAM),
+        ("/builds/build-17/worker", THE_PROGRAM),
+        ("/system.slice/apptainer-4711.scope", THE_PROGRAM),
+        (f"/user.slice/snap.firefox.firefox-{UID}.scope", THE_PROGRAM),
+        (f"/system.slice/snap.tool.tool-{UID}.scope", THE_PROGRAM),
+        ("/system.slice/run-u7.service", THE_PROGRAM),
+        ("/system.slice/dbus-:1.3-org.example.x@0.service", (UNIT, "dbus-org.example.x@.service")),
         # somebody's own
         ("/batch/nightly", (CGROUP, "/batch/nightly")),
         ("/with:colon", (CGROUP, "/with:colon")),
@@ -105,6 +146,23 @@ def of(cgroup: str) -> tuple[ServiceKind, str]:
 def test_the_service_of_a_control_group(path: str, expected: tuple[ServiceKind, str]) -> None:
     assert of(f"0::{path}\n") == expected
     assert of(f"3:memory:/\n1:name=systemd:{path}\n") == expected
+
+
+def test_paths_of_field_reports_name_what_lasts() -> None:
+    file = Path(__file__).parents[1] / "data/cgroups/transient.json"
+    found = {name: of(case["cgroup"]) for name, case in json.loads(file.read_text()).items()}
+    assert found == {
+        "android-uid": (CGROUP, "/uid_10123"),
+        "android-apps-v2": (CGROUP, "/apps/uid_10123"),
+        "ecs": (CONTAINER, "0123456789ab"),
+        "slurm-v2": THE_PROGRAM,
+    }
+
+
+def test_the_group_of_what_lasts_is_the_whole_of_it() -> None:
+    service = Service(ServiceKind.CGROUP, "/uid_10123")
+    assert group_within("/uid_10123/pid_4567", service) == "/uid_10123"
+    assert group_within("/uid_101234/pid_1", service) is None
 
 
 def test_a_v1_limit_somebody_set_is_no_service() -> None:
