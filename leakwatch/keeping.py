@@ -15,7 +15,7 @@ from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, 
 from leakwatch.store.backlog import Backlog
 from leakwatch.store.failures import BUSY_TIMEOUT_S, may_need_reopening
 from leakwatch.store.lock import StoreLock
-from leakwatch.store.open import files_beside, open_writer
+from leakwatch.store.open import files_beside, open_writer, opened
 from leakwatch.store.outage import Outage
 from leakwatch.store.records import STORE_NOTES
 from leakwatch.store.setaside import set_aside
@@ -45,6 +45,8 @@ REOPEN_EVERY = 5
 FLUSH_S = 5.0
 """At the end: for storing what still waits, and for a scrape that is being stored."""
 NOTES_KEPT = 20
+MEND_EVERY_MS = 3_600_000
+"""What is damaged again within an hour of new indices has other damage."""
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class StoreKeeper:
         self._damage: tuple[Writer, StoreCorruptError] | None = None
         self._lost = ""
         self._timeline: Timeline | None = None
+        self._mended_ms: int | None = None
         self._lock = StoreLock(path)
         try:
             self._open()
@@ -78,11 +81,15 @@ class StoreKeeper:
             raise
 
     def _open(self) -> None:
-        self._writer = open_writer(self.path, self._clock.now().wall_ms)
+        writer = open_writer(self.path, self._clock.now().wall_ms)
         if self._lock.lost():  # what was there was damaged and is set aside
             self._lock.follow()
+        self._set(writer)
+
+    def _set(self, writer: Writer) -> None:
+        self._writer = writer
         self._beside = files_beside(self.path)
-        self._writer.be_patient(min(BUSY_TIMEOUT_S, max(0.1, PATIENCE * self._interval_s)))
+        writer.be_patient(min(BUSY_TIMEOUT_S, max(0.1, PATIENCE * self._interval_s)))
 
     @property
     def trouble(self) -> str:
@@ -116,7 +123,7 @@ class StoreKeeper:
         if self._lost:
             self._lock.take()
             self._open()
-            self._notes.append({"what": "lost", "at_ms": self._clock.now().wall_ms, "why": self._lost})
+            self._notes.append({"what": "lost", "at_ms": self._of_timeline(self._clock.now()), "why": self._lost})
             self._lost = ""
         elif self._beside != files_beside(self.path):
             log.error("SQLite's log or index beside %s was removed under the daemon; it is opened anew", self.path)
@@ -202,9 +209,33 @@ class StoreKeeper:
                 raise self._damage[1]
             self._writer.write_scrapes(scrapes, states)
         except StoreCorruptError as error:
-            self.start_new(error)
-            self._writer.write_scrapes(scrapes, states)
+            try:
+                self._mend(error)
+                self._writer.write_scrapes(scrapes, states)
+            except StoreCorruptError as lasting:
+                self.start_new(lasting)
+                self._writer.write_scrapes(scrapes, states)
         self._put_notes()
+
+    def _mend(self, damage: StoreCorruptError) -> None:
+        """Open the store anew with new indices: its log or an index may be all that is damaged.
+
+        Raises StoreCorruptError where SQLite cannot read on, or where that was tried less than an hour ago.
+        """
+        now_ms = self._clock.now().monotonic_ms
+        if self._mended_ms is not None and now_ms - self._mended_ms < MEND_EVERY_MS:
+            raise damage
+        self._mended_ms = now_ms
+        self._shut()
+        writer = opened(self.path)
+        try:
+            writer.index_anew()
+        except BaseException:
+            writer.close()
+            raise
+        log.warning("%s; it was opened anew with new indices, and is used on", damage)
+        self._set(writer)
+        self.generation += 1
 
     def _keep(self, scrape: Scrape, blocks: list[SealedBlock]) -> None:
         now = self._clock.now()
@@ -216,10 +247,11 @@ class StoreKeeper:
     def _fail(self, error: LeakwatchError) -> None:
         assert self._outage is not None
         self._outage.fail(error)
-        if self._outage.failures % REOPEN_EVERY == 0 and may_need_reopening(error):
+        if self._writer.is_closed or (self._outage.failures % REOPEN_EVERY == 0 and may_need_reopening(error)):
             self._shut()
             try:
-                self._writer = Writer(self.path)
+                if not self._lost:
+                    self._set(Writer(self.path))
             except LeakwatchError as again:
                 log.debug("opening the store anew: %s", again)
 

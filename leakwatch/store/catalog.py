@@ -6,11 +6,13 @@ the tables: the writer then loads another.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from leakwatch.memclass import process_and_class
 from leakwatch.model import TargetKind
 from leakwatch.store import codec
+from leakwatch.store.integers import PayloadError
 from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ class Catalog:
         self._new_targets: list[Row] = []
         self._new_series: list[Row] = []
         for row in connection.execute(texts.LIVING_TARGETS):
-            self._targets[codec.decode_target(row.kind, row.key)] = row.id
+            # One that is damaged gets another number when it is seen again; ``db check`` names its row.
+            with suppress(PayloadError):
+                self._targets[codec.decode_target(row.kind, row.key)] = row.id
         for row in connection.execute(texts.METRICS):
             self._metrics[row.name] = row.id
         for row in connection.execute(texts.LIVING_SERIES):

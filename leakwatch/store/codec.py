@@ -11,8 +11,20 @@ import json
 import logging
 from typing import Any
 
-from leakwatch.errors import StoreCorruptError
-from leakwatch.model import Assessment, Criterion, Finding, FindingKind, Sort, Target, TargetKind, Trend, Verdict
+from leakwatch.memclass import process_and_class
+from leakwatch.model import (
+    Assessment,
+    Criterion,
+    Finding,
+    FindingKind,
+    Sort,
+    Target,
+    TargetKind,
+    Trend,
+    Verdict,
+    identity_of,
+)
+from leakwatch.store.integers import PayloadError
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +47,32 @@ def _drop_unknown(told: dict[str, Any]) -> None:
 def decode_finding(text: str) -> Finding | None:
     """Return the finding ``encode_finding`` wrote, None where the text is none."""
     try:
-        return _finding(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("a stored finding cannot be read and is left out: %s: %s", type(error).__name__, error)
+        return finding_of(text)
+    except PayloadError as error:
+        log.warning("a stored finding cannot be read and is left out: %s", error)
         return None
 
 
-def decode_target(kind: str, key: str) -> Target:
-    """Return a stored target. Raises StoreCorruptError where its kind is none."""
+def finding_of(text: str) -> Finding:
+    """Return the finding ``encode_finding`` wrote. Raises PayloadError where the text is none."""
     try:
-        return Target(TargetKind(kind), key)
-    except ValueError:
-        raise StoreCorruptError(f"the store is damaged: a target of kind {kind!r}") from None
+        return _finding(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise PayloadError(f"{type(error).__name__}: {error}") from None
+
+
+def decode_target(kind: str, key: str) -> Target:
+    """Return a stored target. Raises PayloadError where it is none."""
+    try:
+        target = Target(TargetKind(kind), key)
+        if not isinstance(key, str):
+            raise PayloadError("its key is no text")
+        process = process_and_class(target)[0] if target.kind is TargetKind.MEMORY_CLASS else target
+        if process.kind is TargetKind.PROCESS:
+            identity_of(process.key)
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        raise PayloadError(f"it is no target: {error}") from None
+    return target
 
 
 def start_ticks_of(target: Target) -> int | None:

@@ -26,6 +26,9 @@ _CAUSES = {
 }
 
 
+_DAMAGED = sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB
+
+
 def result_codes(error: BaseException | None) -> tuple[int, int]:
     """Return the extended and the primary result code, 0 where there is none."""
     extended = getattr(error, "sqlite_errorcode", None) or 0
@@ -55,7 +58,7 @@ def driver_error(error: BaseException) -> sqlite3.Error | None:
 def raise_translated(error: sqlite3.Error, path: Path) -> NoReturn:
     """Raise the LeakwatchError that says what happened to the store at ``path``."""
     extended, code = result_codes(error)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error):
+    if code in _DAMAGED or "decode to UTF-8" in str(error):
         raise StoreCorruptError(f"{path} is damaged or no SQLite database ({error})") from error
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         raise StoreBusyError(f"{path} stayed locked; is a backup or sqlite3 open on it?") from error

@@ -23,6 +23,7 @@ from leakwatch.incident import (
 )
 from leakwatch.model import FindingKind, Verdict
 from leakwatch.store.sql import daemon as texts
+from leakwatch.store.values import text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,31 +100,30 @@ def _row(incident: Incident) -> dict[str, object]:
     )
 
 
-def incident_of(row: Any) -> Incident | None:
-    """Return the incident of a row; None, with a line in the log, for one that makes no sense."""
-    try:
-        return Incident(
-            id=row.id,
-            finding_id=row.finding_id,
-            kind=FindingKind(row.kind),
-            name=row.name,
-            state=IncidentState(row.state),
-            opened_ms=row.opened_ms,
-            confirmed_ms=row.confirmed_ms,
-            since_ms=row.since_ms,
-            resolved_ms=row.resolved_ms,
-            resolution=None if row.resolution is None else Resolution(row.resolution),
-            reason=row.reason,
-            reopened=row.reopened,
-            reopened_ms=row.reopened_ms,
-            restarted_ms=row.restarted_ms,
-            progress=_progress(row.payload),
-            acknowledgement=_acknowledgement(row),
-            silence=_silence(row),
-        )
-    except ValueError as error:
-        log.warning("a stored incident cannot be read and is left out: %s", error)
-        return None
+def incident_of(row: Any) -> Incident:
+    """Return the incident of a row. Raises PayloadError or ValueError where it makes no sense.
+
+    What is not needed to know which it is, and how far it has come, may be damaged: an incident is not made anew.
+    """
+    return Incident(
+        id=text(row.id),
+        finding_id=text(row.finding_id),
+        kind=FindingKind(row.kind),
+        name=text(row.name),
+        state=IncidentState(row.state),
+        opened_ms=whole(row.opened_ms),
+        confirmed_ms=_time(row.confirmed_ms),
+        since_ms=_time(row.since_ms),
+        resolved_ms=_time(row.resolved_ms),
+        resolution=Resolution(row.resolution) if row.resolution in frozenset(Resolution) else None,
+        reason=str(row.reason),
+        reopened=_time(row.reopened) or 0,
+        reopened_ms=_time(row.reopened_ms),
+        restarted_ms=_time(row.restarted_ms),
+        progress=_progress(row.payload),
+        acknowledgement=_acknowledgement(row),
+        silence=_silence(row),
+    )
 
 
 def shown(incident: Incident, stamps: Stamps) -> Incident:
@@ -134,26 +134,36 @@ def shown(incident: Incident, stamps: Stamps) -> Incident:
     )
 
 
-def _progress(text: str) -> Progress:
-    """Return the lifecycle's memory; what cannot be read begins anew, so that the incident itself is not lost."""
+def _time(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def progress_of(told: str) -> Progress:
+    """Return the lifecycle's memory. Raises ValueError, TypeError or AttributeError where the text is none."""
     known = {field.name for field in dataclasses.fields(Progress)}
+    raw = {name: value for name, value in json.loads(told).items() if name in known}
+    return Progress(**{**raw, "verdict": Verdict(raw.get("verdict", Verdict.LEARNING))})
+
+
+def _progress(told: str) -> Progress:
+    """Return the lifecycle's memory; what cannot be read begins anew, so that the incident itself is not lost."""
     try:
-        raw = {name: value for name, value in json.loads(text).items() if name in known}
-        return Progress(**{**raw, "verdict": Verdict(raw.get("verdict", Verdict.LEARNING))})
+        return progress_of(told)
     except (ValueError, TypeError, AttributeError) as error:
         log.warning("the course of a stored incident cannot be read and begins anew: %s", error)
         return Progress(told=True)
 
 
 def _acknowledgement(row: Any) -> Acknowledgement | None:
-    if row.acknowledged_ms is None:
+    at_ms = _time(row.acknowledged_ms)
+    if at_ms is None:
         return None
-    return Acknowledgement(
-        row.acknowledged_ms, row.acknowledged_by or "", row.acknowledged_reason or "", row.acknowledged_round or 0
-    )
+    by, reason = (str(told or "") for told in (row.acknowledged_by, row.acknowledged_reason))
+    return Acknowledgement(at_ms, by, reason, _time(row.acknowledged_round) or 0)
 
 
 def _silence(row: Any) -> Silence | None:
-    if row.silenced_ms is None or row.silenced_until_ms is None:
+    since_ms, until_ms = _time(row.silenced_ms), _time(row.silenced_until_ms)
+    if since_ms is None or until_ms is None:
         return None
-    return Silence(row.silenced_ms, row.silenced_until_ms, row.silenced_by or "", row.silenced_reason or "")
+    return Silence(since_ms, until_ms, str(row.silenced_by or ""), str(row.silenced_reason or ""))

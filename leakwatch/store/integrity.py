@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.store import chunks, rounds
 from leakwatch.store.integers import PayloadError
 from leakwatch.store.past import NEWEST
+from leakwatch.store.rows import damaged_rows
 from leakwatch.store.sql import database, expiry
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
@@ -38,6 +39,7 @@ def check(reader: Reader) -> Checked:
     with reader.reading() as connection:
         answers = connection.execute(database.INTEGRITY_CHECK).scalars().all()
         problems = [f"SQLite: {' '.join(answer.split())}" for answer in answers if answer != SOUND]
+        problems += damaged_rows(connection)
         counts = [0, 0]
         for span_s in (seal_sql.SAMPLES, *connection.execute(expiry.spans()).scalars()):
             rows = connection.execute(seal_sql.seals(span_s)).all()

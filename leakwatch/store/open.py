@@ -26,7 +26,7 @@ def open_writer(path: Path, now_ms: int) -> Writer:
     Raises StoreWriteError, StoreTooNewError, StoreForeignError or StoreBusyError.
     """
     try:
-        return _open(path)
+        return opened(path)
     except StoreCorruptError as error:
         if not was_sqlite(path):
             raise StoreForeignError(
@@ -34,10 +34,11 @@ def open_writer(path: Path, now_ms: int) -> Writer:
             ) from error
         log.error("%s", error)
         set_aside(path, now_ms)
-        return _open(path)
+        return opened(path)
 
 
-def _open(path: Path) -> Writer:
+def opened(path: Path) -> Writer:
+    """Return a writer on a store that SQLite can read. Raises StoreCorruptError and the errors of ``open_writer``."""
     migrate.ensure_schema(path)
     writer = Writer(path)
     try:

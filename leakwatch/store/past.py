@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator
     from typing import Any
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Row
+
+    from leakwatch.store.tolerant import Tolerant
 
 NEWEST = 1 << 62
 """Above every scrape's number."""
@@ -37,8 +39,8 @@ class Damage:
     def __init__(self) -> None:
         self.found: set[str] = set()
 
-    def note(self, what: str, error: PayloadError) -> None:
-        """Note one payload that is damaged."""
+    def note(self, what: str, error: Exception | str) -> None:
+        """Note one piece that is damaged."""
         if what not in self.found:
             self.found.add(what)
             log.warning("%s is damaged (%s) and is left out; what else is damaged: leakwatch db check", what, error)
@@ -81,7 +83,7 @@ class Seals:
         return self._known[key]
 
 
-def past_of(connection: Connection, seals: Seals, damage: Damage, series: int) -> SeriesPast:
+def past_of(connection: Tolerant, seals: Seals, damage: Damage, series: int) -> SeriesPast:
     """Return all samples of one series."""
     times_ms, values, estimated = array("q"), array("q"), bytearray()
     for _, times, course in sealed_courses(connection, seals, damage, (series,)):
@@ -103,7 +105,7 @@ def past_of(connection: Connection, seals: Seals, damage: Damage, series: int) -
 
 
 def sealed_courses(
-    connection: Connection, seals: Seals, damage: Damage, series: Collection[int]
+    connection: Tolerant, seals: Seals, damage: Damage, series: Collection[int]
 ) -> Iterator[tuple[int, Iterable[int], chunks.Course]]:
     """Yield what is sealed of the series of these numbers, oldest first: the number, times in ms, and the course."""
     around = connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all()
@@ -198,7 +200,7 @@ class _Cursor:
 
 
 def run_from(
-    connection: Connection, seals: Seals, damage: Damage, scrape_id: int, wanted: Container[int] | None, at_most: int
+    connection: Tolerant, seals: Seals, damage: Damage, scrape_id: int, wanted: Container[int] | None, at_most: int
 ) -> Run:
     """Return the samples of scrapes from this one on: of a whole seal, or of ``at_most`` scrapes that are not sealed.
 
@@ -219,7 +221,7 @@ def run_from(
 
 
 def _read_seal(
-    connection: Connection, seal: Seal, damage: Damage, wanted: Container[int] | None
+    connection: Tolerant, seal: Seal, damage: Damage, wanted: Container[int] | None
 ) -> tuple[Seal, list[_Cursor]]:
     cursors = []
     for row in connection.execute(seal_sql.chunks_of(seal.id)):

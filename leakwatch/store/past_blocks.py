@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Container, Iterable, Iterator
 
-    from sqlalchemy import Connection
-
     from leakwatch.store.past import Damage, Seal, Seals
+    from leakwatch.store.tolerant import Tolerant
 
 
 class _Source(Protocol):
@@ -56,7 +55,7 @@ class _Sealed:
 
 
 def blocks_since(
-    connection: Connection, seals: Seals, damage: Damage, span_s: int, since_ms: int, wanted: Container[int]
+    connection: Tolerant, seals: Seals, damage: Damage, span_s: int, since_ms: int, wanted: Container[int]
 ) -> Iterator[tuple[int, int, rounds.BlockRow]]:
     """Read the blocks of one span from a time on; then yield (start in UTC milliseconds, series, block) by time."""
     sources: dict[int, list[_Source]] = {}
@@ -87,7 +86,7 @@ def _by_time(sources: dict[int, list[_Source]], wanted: Container[int]) -> Itera
 
 
 def _read_seal(
-    connection: Connection, seal: Seal, damage: Damage, wanted: Container[int]
+    connection: Tolerant, seal: Seal, damage: Damage, wanted: Container[int]
 ) -> dict[int, chunks.BlockCourse]:
     found: dict[int, chunks.BlockCourse] = {}
     for row in connection.execute(seal_sql.chunks_of(seal.id)):

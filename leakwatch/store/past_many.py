@@ -13,12 +13,11 @@ from leakwatch.store.sql import rounds as round_sql
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Connection
-
     from leakwatch.store.past import Damage, Seals
+    from leakwatch.store.tolerant import Tolerant
 
 
-def pasts_of(connection: Connection, seals: Seals, damage: Damage, series: Collection[int]) -> dict[int, SeriesPast]:
+def pasts_of(connection: Tolerant, seals: Seals, damage: Damage, series: Collection[int]) -> dict[int, SeriesPast]:
     """Return all samples of the series of these numbers, oldest first; which were estimated is not looked up."""
     found = {number: SeriesPast(array("q"), array("q"), b"") for number in series}
     for number, times, course in sealed_courses(connection, seals, damage, series):

@@ -6,7 +6,7 @@ import contextlib
 import json
 from array import array
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from leakwatch.incident import EventKind, IncidentEvent
 from leakwatch.metrics import PROCESS_USS
@@ -19,6 +19,7 @@ from leakwatch.model import (
 )
 from leakwatch.store import codec, engine, incidents
 from leakwatch.store.failures import translated
+from leakwatch.store.integers import PayloadError
 from leakwatch.store.past import Damage, Seals, past_of, read_round, run_from
 from leakwatch.store.past_blocks import blocks_since
 from leakwatch.store.past_many import pasts_of
@@ -34,10 +35,12 @@ from leakwatch.store.sql import findings as finding_sql
 from leakwatch.store.sql import incidents as incident_sql
 from leakwatch.store.sql import names, scrapes
 from leakwatch.store.sql import rounds as round_sql
+from leakwatch.store.tolerant import Tolerant
+from leakwatch.store.values import none_or, whole
 from leakwatch.timeline import CLOCK, Stamps
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Row
@@ -51,6 +54,8 @@ SCRAPES_A_READ = 120
 """Scrapes whose samples are held at once where they are not sealed: bounds the memory of a replay."""
 MAX_NUMBER = 2**63 - 1
 """Of a row."""
+_T = TypeVar("_T")
+_Key = tuple[str, Target]
 Named = dict[tuple[str, Target], int]
 """The samples of a scrape, by metric and target."""
 
@@ -90,21 +95,38 @@ class Reader:
         """How the store's times lie in those that the methods take and return; not to be asked while ``reading``."""
         if self._stamps is None:
             with self.reading() as connection:
-                value = connection.execute(finding_sql.state(CLOCK)).scalar()
+                value = Tolerant(connection, self.damage).execute(finding_sql.state(CLOCK)).scalar()
             self._stamps = Stamps() if value is None else Stamps.of(codec.decode_json(value, None))
         return self._stamps
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Tolerant]:
+        """Lend what reads as far as it can, in one such transaction."""
+        with self.reading() as connection:
+            yield Tolerant(connection, self.damage)
+
+    def _each(self, rows: Iterable[Any], what: str, decode: Callable[[Any], _T | None]) -> Iterator[_T]:
+        """Yield what rows hold; one that makes no sense is noted and left out."""
+        for row in rows:
+            try:
+                found = decode(row)
+            except (PayloadError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+                self.damage.note(f"{what} {row[0]!r}", error)
+                continue
+            if found is not None:
+                yield found
+
     def last_scrape(self) -> ScrapeHead | None:
         """Return the newest scrape, None when there is none."""
-        with self.reading() as connection:
-            row = connection.execute(scrapes.last_scrape(self._last_id)).first()
-        return None if row is None else self._head(row)
+        with self._reading() as connection:
+            rows = connection.execute(scrapes.last_scrape(self._last_id)).all()
+        return next(self._each(rows, "scrape", self._head), None)
 
     def first_scrape(self) -> ScrapeHead | None:
         """Return the oldest scrape kept, None when there is none."""
-        with self.reading() as connection:
-            row = connection.execute(scrapes.first_scrape()).first()
-        return None if row is None else self._head(row)
+        with self._reading() as connection:
+            rows = connection.execute(scrapes.first_scrape()).all()
+        return next(self._each(rows, "scrape", self._head), None)
 
     def irregularities(self, since_ms: int, after_id: int = 0) -> Irregularities:
         """Return what was irregular since a time, among the scrapes after the one with the given number.
@@ -112,18 +134,19 @@ class Reader:
         Numbers are what the table is ordered by: with a bound a report need not look through weeks of scrapes.
         """
         found = scrapes.scrape_irregularities(self.stamps.timeline(since_ms), after_id)
-        with self.reading() as connection:
-            return Irregularities(*connection.execute(found).one())
+        with self._reading() as connection:
+            row = connection.execute(found).first()
+        return Irregularities(*map(int, row)) if row is not None else Irregularities(0, 0, 0, 0, 0)
 
     def collectors(self, scrape_id: int) -> dict[str, CollectorReport]:
         """Return each collector's outcome in a scrape."""
         raw: dict[str, dict[str, int]] = {}
-        with self.reading() as connection:
+        with self._reading() as connection:
             for key, metric, value in self._values_of_kind(connection, scrape_id, TargetKind.COLLECTOR):
                 raw.setdefault(key, {})[metric] = value
         return {name: collector_report(values) for name, values in raw.items()}
 
-    def _values_of_kind(self, connection: Connection, scrape_id: int, kind: TargetKind) -> list[tuple[str, str, int]]:
+    def _values_of_kind(self, connection: Tolerant, scrape_id: int, kind: TargetKind) -> list[tuple[str, str, int]]:
         """Return (key, metric, value) of a scrape's samples of one kind of targets."""
         series = {row.id: (row.key, row.metric) for row in connection.execute(names.series_of_kinds([kind]))}
         row = connection.execute(round_sql.sample_rounds(scrape_id, scrape_id)).first()
@@ -136,7 +159,7 @@ class Reader:
 
     def estimated_pids(self, scrape_id: int) -> frozenset[int]:
         """Return the processes whose USS was estimated in a scrape that is not sealed yet."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             rows = connection.execute(names.series_of_kinds([TargetKind.PROCESS]))
             series = {row.id: row.key for row in rows if row.metric == PROCESS_USS}
             row = connection.execute(round_sql.sample_rounds(scrape_id, scrape_id)).first()
@@ -145,10 +168,12 @@ class Reader:
 
     def findings(self, verdicts: Iterable[str] | None = None) -> list[StoredFinding]:
         """Return findings, all or those with the given verdicts, in no order."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             rows = connection.execute(finding_sql.findings(verdicts)).all()
-        decoded = ((codec.decode_finding(row.payload), row) for row in rows)
-        return [self._found(found, row.ended_ms) for found, row in decoded if found is not None]
+        return list(self._each(rows, "finding", self._finding))
+
+    def _finding(self, row: Row[Any]) -> StoredFinding:
+        return self._found(codec.finding_of(row.payload), none_or(row.ended_ms))
 
     def _found(self, finding: Finding, ended_ms: int | None) -> StoredFinding:
         shown = self.stamps.shown(finding)
@@ -158,36 +183,37 @@ class Reader:
 
     def incidents(self) -> list[Incident]:
         """Return all incidents, oldest first; one whose row makes no sense is left out with a line in the log."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             rows = connection.execute(incident_sql.incidents()).all()
-        found = [incident for row in rows if (incident := incidents.incident_of(row)) is not None]
-        return [incidents.shown(incident, self.stamps) for incident in found]
+        return list(self._each(rows, "incident", lambda row: incidents.shown(incidents.incident_of(row), self.stamps)))
 
     def incident_events(self, incident_id: str) -> list[IncidentEvent]:
         """Return an incident's history, oldest first."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             rows = connection.execute(incident_sql.incident_events(incident_id)).all()
-        kinds = frozenset(EventKind)
-        return [
-            IncidentEvent(row.incident_id, self.stamps.wall(row.at_ms), EventKind(row.kind), row.reason, row.by)
-            for row in rows
-            if row.kind in kinds
-        ]
+        return list(self._each(rows, "incident_event", self._event))
+
+    def _event(self, row: Row[Any]) -> IncidentEvent | None:
+        if row.kind not in frozenset(EventKind):
+            return None  # of another version
+        at_ms = self.stamps.wall(whole(row.at_ms))
+        return IncidentEvent(row.incident_id, at_ms, EventKind(row.kind), row.reason, row.by)
 
     def finding_counts(self) -> dict[str, int]:
         """Return how many findings of living targets there are of each verdict."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             return {row.verdict: row[1] for row in connection.execute(finding_sql.finding_counts())}
 
     def states(self) -> dict[str, Any]:
         """Return the daemon's state by key."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             rows = connection.execute(finding_sql.states()).all()
-        return {row.key: self.stamps.shown_json(codec.decode_json(row.value, {})) for row in rows if row.key != CLOCK}
+        mine = (row for row in rows if row.key != CLOCK)
+        return dict(self._each(mine, "state", lambda row: (row.key, self.stamps.shown_json(json.loads(row.value)))))
 
     def host_values(self, scrape_id: int) -> dict[str, int]:
         """Return the host's metrics in a scrape."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             return {metric: value for _, metric, value in self._values_of_kind(connection, scrape_id, TargetKind.HOST)}
 
     def samples(self, metric: str, target: Target) -> list[tuple[int, int]]:
@@ -197,20 +223,20 @@ class Reader:
 
     def past(self, metric: str, target: Target) -> SeriesPast | None:
         """Return one series as arrays, with which of its values were estimated; None where there is none."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             number = connection.execute(names.series_by_name(metric, target)).scalar()
             past = None if number is None else past_of(connection, self._seals, self.damage, number)
         return None if past is None else self._shown(past)
 
     def series_of(self, metrics: Collection[str]) -> dict[int, tuple[str, Target]]:
         """Return the series of some metrics by number, of targets that have ended, too."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             rows = connection.execute(names.series_of_metrics(metrics))
-            return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
+            return self._named_series(rows)
 
     def pasts(self, series: Collection[int]) -> dict[int, SeriesPast]:
         """Return the series of these numbers as arrays, by number."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             found = pasts_of(connection, self._seals, self.damage, series)
         return {number: self._shown(past) for number, past in found.items()}
 
@@ -221,23 +247,28 @@ class Reader:
 
     def living_series(self) -> dict[int, tuple[str, Target]]:
         """Return the series of targets not known to have ended, by number."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             return self._living(connection)
 
-    def _living(self, connection: Connection) -> dict[int, tuple[str, Target]]:
+    def _living(self, connection: Tolerant) -> dict[int, tuple[str, Target]]:
         rows = connection.execute(names.series_among(self._extent.living) if self._extent else names.all_series())
-        return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
+        return self._named_series(rows)
+
+    def _named_series(self, rows: Iterable[Any]) -> dict[int, _Key]:
+        return dict(
+            self._each(rows, "series", lambda row: (row.id, (row.metric, codec.decode_target(row.kind, row.key))))
+        )
 
     def all_series(self) -> dict[int, tuple[str, Target]]:
         """Return every series by number, of targets that have ended, too."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             rows = connection.execute(names.series_ever())
-            return {row.id: (row.metric, codec.decode_target(row.kind, row.key)) for row in rows}
+            return self._named_series(rows)
 
     def blocks(self, span_s: int, since_ms: int) -> Iterator[SealedBlock]:
         """Yield the blocks of one span that began at or after a time, oldest first, of living targets."""
         stamps = self.stamps
-        with self.reading() as connection:  # both at the same moment, while a daemon adds series
+        with self._reading() as connection:  # both at the same moment, while a daemon adds series
             series = self._living(connection)
             since_ms = stamps.timeline(since_ms)
             found = blocks_since(connection, self._seals, self.damage, span_s, since_ms, series)
@@ -248,25 +279,27 @@ class Reader:
     def scrapes_since(self, since_ms: int) -> list[ScrapeHead]:
         """Return the scrapes taken at or after a time, oldest first, without their samples."""
         found = scrapes.scrapes_since(self.stamps.timeline(since_ms), self._last_id)
-        with self.reading() as connection:
-            return [self._head(row) for row in connection.execute(found)]
+        with self._reading() as connection:
+            rows = connection.execute(found).all()
+        return list(self._each(rows, "scrape", self._head))
 
     def boots(self) -> dict[int, str]:
         """Return the kernel's id of each boot by its number in the store."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             return {row.id: row.boot_id for row in connection.execute(names.boots())}
 
     def boot_began_ms(self, boot: int) -> int:
         """Return when the first scrape kept of a boot was taken, 0 without one."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             row = connection.execute(scrapes.first_of_boot(boot)).first()
-        return 0 if row is None else self.stamps.wall(int(row.ts_ms))
+        return 0 if row is None or not isinstance(row.ts_ms, int) else self.stamps.wall(row.ts_ms)
 
     def scrapes_until(self, ts_ms: int, at_most: int) -> list[ScrapeHead]:
         """Return the last scrapes taken at or before a time, oldest first."""
         found = scrapes.scrapes_until(self.stamps.timeline(ts_ms), at_most)
-        with self.reading() as connection:
-            return [self._head(row) for row in connection.execute(found)][::-1]
+        with self._reading() as connection:
+            rows = connection.execute(found).all()
+        return list(self._each(rows, "scrape", self._head))[::-1]
 
     def samples_of(self, heads: list[ScrapeHead]) -> Iterator[tuple[ScrapeHead, Named]]:
         """Yield the given scrapes, which must be in order, with the samples of living targets."""
@@ -290,42 +323,53 @@ class Reader:
         run = None
         for head in heads:
             if run is None or head.id > run.last:
-                with self.reading() as connection:
+                with self._reading() as connection:
                     run = run_from(connection, self._seals, self.damage, head.id, wanted, SCRAPES_A_READ)
             yield head, run.take(head.id)
 
     def suspicions(self) -> dict[tuple[str, Target], str]:
         """Return the frozen forecasts by series, as the JSON texts that were stored."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             series = self._living(connection)
             rows = connection.execute(finding_sql.suspicions()).all()
-        return {series[row.series_id]: self._payload(row.payload) for row in rows if row.series_id in series}
+        mine = (row for row in rows if row.series_id in series)
+        return dict(self._each(mine, "suspicion", lambda row: (series[row.series_id], self._payload(row.payload))))
 
     def _payload(self, text: str) -> str:
-        if self.stamps.is_plain():
-            return text
-        return json.dumps(self.stamps.shown_json(codec.decode_json(text, {})))
+        found = json.loads(text)
+        return text if self.stamps.is_plain() else json.dumps(self.stamps.shown_json(found))
 
     def processes(self) -> list[ProcessInfo]:
         """Return the processes not known to have ended."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             among = names.processes_among(self._extent.living) if self._extent else names.processes_alive()
-            return [process_info(row) for row in connection.execute(among)]
+            return list(self._each(connection.execute(among), "process", process_info))
 
     def lifetimes(self) -> list[Lifetime]:
         """Return every process still known, ended ones too, in the order in which they were first seen."""
-        with self.reading() as connection:
+        with self._reading() as connection:
             rows = connection.execute(names.processes_ever()).all()
-        found = [self.stamps.shown(Lifetime(process_info(row), row.first_ms, row.last_ms)) for row in rows]
+        found = self._each(rows, "process", self._lifetime)
         return sorted(found, key=lambda lifetime: lifetime.first_ms)
+
+    def _lifetime(self, row: Row[Any]) -> Lifetime:
+        return self.stamps.shown(Lifetime(process_info(row), whole(row.first_ms), none_or(row.last_ms)))
 
     def _head(self, row: Row[Any]) -> ScrapeHead:
         return ScrapeHead(
             row.id,
-            self.stamps.wall(row.ts_ms),
-            row.boot_id,
-            row.suspended_ms,
-            row.clock_step_ms,
-            row.duration_us,
-            codec.decode_json(row.notes, {}),
+            self.stamps.wall(whole(row.ts_ms)),
+            whole(row.boot_id),
+            whole(row.suspended_ms),
+            whole(row.clock_step_ms),
+            whole(row.duration_us),
+            _notes(row.notes),
         )
+
+
+def _notes(text: str) -> dict[str, list[str]]:
+    """Return what was noted of a scrape, nothing where it cannot be read: the scrape is worth no less."""
+    notes = codec.decode_json(text, {})
+    if not isinstance(notes, dict):
+        return {}
+    return {name: [str(one) for one in some] for name, some in notes.items() if isinstance(some, list)}

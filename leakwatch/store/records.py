@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.model import AbsenceReason, ProcessIdentity, ProcessInfo, Service, ServiceKind
+from leakwatch.store.values import none_or, text, whole
 
 if TYPE_CHECKING:
     from leakwatch.model import Finding
@@ -95,7 +96,7 @@ def collector_report(values: dict[str, int]) -> CollectorReport:
 
 
 def process_info(row: Any) -> ProcessInfo:
-    """Return the process of a row."""
+    """Return the process of a row. Raises PayloadError or ValueError where it makes no sense."""
     service = Service(ServiceKind(row.service_kind), row.service_name) if row.service_kind else None
-    identity = ProcessIdentity(row.boot_id, row.pid, row.start_ticks)
-    return ProcessInfo(identity, row.name, row.command, row.uid, service)
+    identity = ProcessIdentity(text(row.boot_id), whole(row.pid), whole(row.start_ticks))
+    return ProcessInfo(identity, text(row.name), text(row.command), none_or(row.uid), service)

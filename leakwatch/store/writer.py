@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.errors import StoreWriteError
+from leakwatch.errors import StoreCorruptError, StoreWriteError
 from leakwatch.model import TargetKind
 from leakwatch.store import codec, incidents, rounds
 from leakwatch.store.catalog import Catalog
@@ -70,13 +70,22 @@ class Writer:
                 yield self._connection, self._catalog
                 self._catalog.flush(self._connection)
                 self._connection.commit()
-            except BaseException:
+            except BaseException as error:
                 # What the catalog gave out in this transaction was never stored: load it again.
                 self._catalog = None
                 self._infos.clear()
                 self._boots.clear()
                 self._connection.roll_back()
+                if isinstance(error, sqlite3.IntegrityError):  # what we write breaks no rule of a sound store
+                    raise StoreCorruptError(
+                        f"{self.path} is damaged: a row and its index disagree ({error})"
+                    ) from error
                 raise
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, in order or because its store was left."""
+        return self._closed
 
     def _check_open(self) -> None:
         if self._closed:  # the other thread found damage and set the store aside
@@ -236,6 +245,11 @@ class Writer:
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._connection.driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def index_anew(self) -> None:
+        """Make the indices anew of what is in the tables."""
+        with self._transaction() as (connection, _):
+            connection.execute("REINDEX")
+
     def quick_check(self) -> str:
         """Return "ok", or what SQLite says is wrong with the file."""
         with self._transaction() as (connection, _):
@@ -257,7 +271,8 @@ class Writer:
         with self._transaction() as (connection, _):
             row = connection.execute(texts.EXTENT).fetchone()
             living = frozenset(row.id for row in connection.execute(texts.LIVING_NUMBERS))
-            return Extent(row.last_id, row.first_ms or 0, row.last_ms or 0, living)
+            first_ms, last_ms = (ms if isinstance(ms, int) else 0 for ms in (row.first_ms, row.last_ms))
+            return Extent(row.last_id, first_ms, last_ms, living)
 
     def states(self, keys: Sequence[str], prefix: str) -> dict[str, Any]:
         """Return some of the daemon's state by key, or by how keys begin; what is no JSON is left out."""

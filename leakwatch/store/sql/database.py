@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import LargeBinary, func, select, text
 
 from leakwatch.store.sql import daemon
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select, Table, TextClause
+    from sqlalchemy import Column, Select, Table, TextClause
 
 TABLE_NAMES = text(daemon.TABLE_NAMES)
 QUICK_CHECK = text(daemon.QUICK_CHECK)
@@ -34,3 +34,18 @@ def pragma(name: str) -> TextClause:
 def count_rows(table: Table) -> Select[Any]:
     """How many rows a table has."""
     return select(func.count()).select_from(table)
+
+
+def raw_columns(table: Table) -> list[Column[Any]]:
+    """The columns of a table but those that hold samples and blocks."""
+    return [column for column in table.columns if not isinstance(column.type, LargeBinary)]
+
+
+def raw_rows(table: Table) -> TextClause:
+    """All rows of a table, as they are stored: without what the schema makes of them."""
+    return text(f"SELECT {', '.join(column.name for column in raw_columns(table))} FROM {table.name}")  # noqa: S608
+
+
+def row_numbers(table: Table) -> TextClause:
+    """The numbers of a table's rows."""
+    return text(f"SELECT rowid FROM {table.name}")  # noqa: S608 - our own name
