@@ -123,6 +123,8 @@ def _suspect(finding: Finding) -> bool:
 def _worth_writing(before: Entry | None, entry: Entry, now_ms: int) -> bool:
     if before is None or before.ended_ms != entry.ended_ms:
         return True
+    if _number_read(before.finding) != _number_read(entry.finding):
+        return True  # how much of it is not known is part of the answer
     if (
         before.finding.assessment.verdict is not entry.finding.assessment.verdict
         or before.finding.pid != entry.finding.pid
@@ -131,3 +133,7 @@ def _worth_writing(before: Entry | None, entry: Entry, now_ms: int) -> bool:
     if _suspect(entry.finding):
         return entry.finding.evaluated_at_ms != before.finding.evaluated_at_ms
     return now_ms - before.finding.evaluated_at_ms >= REFRESH_MS
+
+
+def _number_read(finding: Finding) -> tuple[int | None, int | None]:
+    return finding.processes, finding.processes_read

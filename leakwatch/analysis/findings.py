@@ -54,6 +54,13 @@ class Partly:
     processes: int
     read: int
 
+    def in_words(self) -> str:
+        """Return which of them are read, for a reason."""
+        if self.processes == 1:
+            return "its process is not read and counts by an estimate"
+        read = f"{self.read} of {self.processes} processes {'is' if self.read == 1 else 'are'} read"
+        return f"{read}, the others count by an estimate" if self.read else f"{read}, they count by estimates"
+
 
 def service_finding(
     service: Service, members: Sequence[Member], total: Judged | None, partly: Partly | None = None
@@ -68,7 +75,7 @@ def service_finding(
     found = finding.assessment
     if partly is None or (found.verdict not in _UNDECIDED and finding.metric != metrics.SERVICE_USS_SWAP):
         return finding  # what one process that is read says of itself needs no other
-    number = f"{partly.read} of {partly.processes} processes are read, the others count by an estimate"
+    number = partly.in_words()
     if found.verdict in _UNDECIDED:
         found = replace(
             found, verdict=Verdict.LEARNING, reason=f"at least {format_bytes(found.current_bytes)}: {number}"

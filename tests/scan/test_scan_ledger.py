@@ -161,3 +161,10 @@ def test_what_ended_and_could_not_be_stored_is_not_forgotten() -> None:
     for at in range(ENDED_KEPT + 50):
         ledger.forget(step(ledger, at, finding(LEAK, id_=f"s{at}", at=at)))
     assert len(step(ledger, 300).write) == ENDED_KEPT + 50
+
+
+def test_how_many_processes_are_read_is_written_when_it_changes() -> None:
+    ledger = Ledger()
+    for at, read in enumerate((1, 1, 2, None, None)):
+        one = replace(finding(LEARNING, at=at), processes=None if read is None else 9, processes_read=read)
+        assert len(step(ledger, at, one).write) == (at in (0, 2, 3))

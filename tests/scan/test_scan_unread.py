@@ -49,7 +49,7 @@ def test_sixty_orphans_of_which_one_is_read_are_not_ok(instead: str) -> None:
     assert finding.assessment.verdict is Verdict.LEARNING
     assert finding.assessment.current_bytes == (4 + 59 * 264) * MIB
     assert finding.assessment.reason == (
-        "at least 15.2 GiB: 1 of 60 processes are read, the others count by an estimate"
+        "at least 15.2 GiB: 1 of 60 processes is read, the others count by an estimate"
     )
     row = Row(finding)
     assert words.where(row).startswith("USS + swap of all processes: at least 15.2 GiB now")
