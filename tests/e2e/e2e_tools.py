@@ -200,10 +200,11 @@ class Daemon(Child):
         user: User = OURSELVES,
         env: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
+        entry: Sequence[str | Path] = ("-m", "leakwatch"),
     ) -> None:
         self.config = config
         self._log = config.with_suffix(f".{time.monotonic_ns()}.log")
-        argv = [*dying_with_us(), *before, user.python, "-m", "leakwatch", "daemon", "--config", config, *arguments]
+        argv = [*dying_with_us(), *before, user.python, *entry, "daemon", "--config", config, *arguments]
         options = user.popen_options()
         if alone := alone_in_cgroup():
             # Only root may: so whoever it is to be becomes that behind it.
