@@ -61,6 +61,11 @@ class Stamps:
             found.insert(0, dataclasses.replace(piece, offset_ms=min(piece.offset_ms, latest)))
         return cls(tuple(found))
 
+    @property
+    def offset_ms(self) -> int:
+        """What is added to times of the present."""
+        return self.pieces[-1].offset_ms if self.pieces else 0
+
     def is_plain(self) -> bool:
         """Return whether all times are shown as they are."""
         return not any(piece.offset_ms for piece in self.pieces)

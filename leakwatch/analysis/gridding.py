@@ -55,29 +55,15 @@ def all_segments(captures: Sequence[Capture], plan: Plan) -> list[list[Segment]]
 
 
 def _stretches(times: Ints, values: Floats, plan: Plan) -> Iterator[tuple[Ints, Floats]]:
-    """Yield stretches of increasing times; small steps back are left out once, large ones begin anew."""
-    if len(times) < 2:
-        if len(times):
-            yield times, values
+    """Yield stretches of increasing times; what is measured twice is left out once."""
+    if not len(times):
         return
     longest = plan.coarse_kept * plan.coarse_s * 1000
-    steps = np.diff(times)
-    if (steps > 0).all() and (steps <= longest).all():
-        yield times, values
-        return
-    small = plan.seconds(1) * 1000
-    kept: list[int] = [0]
-    previous = int(times[0])
-    for at in range(1, len(times)):
-        now = int(times[at])
-        if now <= previous and previous - now <= small:
-            continue
-        if now <= previous or now - previous > longest:
-            yield times[kept], values[kept]
-            kept = []
-        kept.append(at)
-        previous = now
-    yield times[kept], values[kept]
+    forward = np.concatenate([[True], times[1:] > np.maximum.accumulate(times)[:-1]])
+    times, values = times[forward], values[forward]
+    cuts = (np.flatnonzero(np.diff(times) > longest) + 1).tolist()
+    for begin, end in itertools.pairwise([0, *cuts, len(times)]):
+        yield times[begin:end], values[begin:end]
 
 
 def _segments(stretches: Sequence[tuple[Ints, Floats]], plan: Plan) -> Iterator[Segment]:

@@ -105,6 +105,7 @@ def _stored(args: argparse.Namespace, now_ms: int) -> Case:
             processes=processes,
             every_s=reader.states().get("evaluation", {}).get("every_s"),
             alarm=alarm(report),
+            offset_ms=reader.stamps.offset_ms,
         )
         return _looked_into(case, row, processes, config.privacy)
     finally:

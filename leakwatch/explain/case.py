@@ -59,6 +59,8 @@ class Case:
     """The kernel gives it back when asked, or it is no use of memory: it is never called a leak."""
     every_s: float | None = None
     """Seconds between two evaluations; None for a captured series."""
+    offset_ms: int = 0
+    """By how much the times shown are ahead of the timeline, in whose blocks and looks it is judged."""
     row: Row | None = None
     """What a report says of it; None for a captured series."""
     patient: Patient | None = None
@@ -111,18 +113,21 @@ class Case:
     @property
     def look_ms(self) -> int:
         """When the newest look was taken: what is said follows from the data until then."""
-        return self.as_of_ms // self._look_every_ms * self._look_every_ms
+        return self._begun_ms(self.as_of_ms, self._look_every_ms)
 
     @property
     def block_ms(self) -> int:
         """When the newest complete block ended: what is counted of the data is counted until then."""
-        size_ms = self.plan.base_s * 1000
-        return self.as_of_ms // size_ms * size_ms
+        return self._begun_ms(self.as_of_ms, self.plan.base_s * 1000)
+
+    def _begun_ms(self, ts_ms: int, every_ms: int) -> int:
+        return (ts_ms - self.offset_ms) // every_ms * every_ms + self.offset_ms
 
     def next_look(self, wanted_ms: float) -> int:
         """Return when the first look at or after a time is taken, at least one after the newest."""
         every = self._look_every_ms
-        return max(self.look_ms + every, -int(-wanted_ms // every) * every)
+        wanted_ms -= self.offset_ms
+        return max(self.look_ms + every, -int(-wanted_ms // every) * every + self.offset_ms)
 
     @property
     def _look_every_ms(self) -> int:

@@ -81,6 +81,7 @@ def case_of(
     processes: Sequence[ProcessInfo],
     every_s: float | None,
     alarm: str = "",
+    offset_ms: int = 0,
 ) -> Case:
     """Return the case of a stored finding; ``host`` tells the windows and the interval the daemon judges with."""
     finding = row.finding
@@ -99,6 +100,7 @@ def case_of(
         ground=ground,
         at_most_watch=finding.note.startswith("reclaimable"),
         every_s=every_s,
+        offset_ms=offset_ms,
         row=row,
         alarm=alarm,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.capture import Capture
+from leakwatch.analysis.capture import CLOCK_MS, Capture, in_elapsed_time
 from leakwatch.analysis.subject import subject_of
 from leakwatch.sources.names import Names
 from leakwatch.sources.scales import in_bytes
@@ -39,7 +39,7 @@ class Gathering:
         """Return all series, in the order of their first samples, and forget the samples.
 
         Of samples of one series that follow each other at the same time, to the millisecond, the last is kept: it is
-        what was known last of that moment, and to the detector a clock that stands still is one that was set.
+        what was known last of that moment.
         """
         series = _taken(self._series)
         order = _order(series) if (series[1:] < series[:-1]).any() else slice(None)
@@ -51,6 +51,9 @@ class Gathering:
             series, times, values = series[kept], times[kept], values[kept]
             starts = _starts(series)
         ends = [*starts[1:].tolist(), len(series)]
+        for at in _where_set(series, times, starts):
+            one = slice(starts[at], ends[at])
+            times[one] = in_elapsed_time(times[one])
         names = list(self.names)
         found = [
             _capture(names[number], times[start:end], values[start:end], self._factor)
@@ -74,6 +77,13 @@ def _taken(parts: list[np.ndarray]) -> np.ndarray:
 def _starts(series: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Places:
     """Return where each series begins, of samples ordered by series."""
     return np.append([0], np.flatnonzero(series[1:] != series[:-1]) + 1)
+
+
+def _where_set(series: Places, times_ms: Places, starts: Places) -> list[int]:
+    """Return which series' times may have been set while it was sampled: of 200,000 mostly none."""
+    odd = (times_ms[1:] <= times_ms[:-1]) | ((times_ms[:-1] < CLOCK_MS) & (times_ms[1:] >= CLOCK_MS))
+    odd &= series[1:] == series[:-1]
+    return sorted({int(at) for at in np.searchsorted(starts, np.flatnonzero(odd), "right") - 1})
 
 
 def _order(series: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Places:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch import metrics
-from leakwatch.analysis.capture import Capture
+from leakwatch.analysis.capture import Capture, in_elapsed_time
 from leakwatch.analysis.derive import judged_values
 from leakwatch.analysis.kernel_facts import KernelFacts
 from leakwatch.analysis.reclaim import array_of
@@ -148,7 +148,7 @@ def _captures(found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo],
             subject = replace(subject, service=service, programs=(infos[key[1]].name,))
         elif key[1].kind is TargetKind.SERVICE:
             subject = replace(subject, programs=tuple(sorted(members[key[1]])))
-        times_ms, values = np.array(series.times_ms), np.array(series.values)
+        times_ms, values = in_elapsed_time(np.array(series.times_ms)), np.array(series.values)
         captures.append(Capture(name, subject, times_ms, values, _array(key, facts)))
     return captures
 

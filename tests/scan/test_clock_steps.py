@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, leak, only, process, unit
 
+from leakwatch.cli.report import read_report
 from leakwatch.clock import Instant
 from leakwatch.config import AnalysisConfig, Config, EvidenceConfig, SamplingConfig, StoreConfig
 from leakwatch.daemon import Daemon
+from leakwatch.explain.stored import case_of, find
 from leakwatch.judging import in_process
 from leakwatch.model import Verdict
+from leakwatch.report.build import Filters
 from leakwatch.store.integrity import check
 from leakwatch.store.reader import Reader
 
@@ -225,6 +228,23 @@ def test_a_board_that_is_set_after_a_minute_shows_its_first_minute_before_that(s
     assert START_MS < reader.states()["stats"]["at_ms"] < ends
     assert check(reader).problems == ()
     reader.close()
+
+
+def test_explain_foresees_the_looks_of_the_timeline(start: Start) -> None:
+    # GIVEN a clock that was set by what is no multiple of anything
+    watched = start().go(150, {100: 3.7})
+    reader = Reader(watched.store)
+    report = read_report(reader, Filters(verdicts=frozenset(Verdict)), watched.clock.wall_ms)
+    row = find(report.rows, "late")
+    offset_ms = reader.stamps.offset_ms
+    assert offset_ms == 3700
+    case = case_of(
+        row, watched.config, report.host, suspicions={}, processes=(), every_s=5.0, offset_ms=offset_ms
+    )  # fmt: skip
+    reader.close()
+    every_ms = case.plan.look_blocks * case.plan.base_s * 1000
+    for at_ms in (case.look_ms, case.next_look(case.as_of_ms + 7 * every_ms)):
+        assert (at_ms - offset_ms) % every_ms == 0
 
 
 DAYS = Config(sampling=SamplingConfig(interval_s=60.0), analysis=AnalysisConfig(windows_s=(3600, 14_400, 57_600)))

@@ -132,9 +132,42 @@ def test_values(text: bytes, value: float) -> None:
     assert read(HEADER + b"1,x," + text + b"\n") == {"x": [(1000, value)]}
 
 
-def test_the_order_of_rows_is_kept_where_the_clock_went_back() -> None:
+def test_the_order_of_rows_is_kept_where_times_are_out_of_order() -> None:
     rows = b"".join(b"%d,x,%d\n" % (t, t) for t in (100, 160, 40, 100, 161))
     assert [ms for ms, _ in read(HEADER + rows)["x"]] == [100000, 160000, 40000, 100000, 161000]
+
+
+def times(*shown: int) -> list[int]:
+    rows = b"".join(b"%d,x,1\n%d,y,1\n" % (t, t) for t in shown)
+    found = read(HEADER + rows)
+    assert found["x"] == found["y"]
+    return [ms // 1000 for ms, _ in found["x"]]
+
+
+MINUTES = list(range(1_790_000_000, 1_790_003_600, 60))
+HOUR = 3600
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        [*(t + HOUR for t in MINUTES[:30]), *MINUTES[30:]],
+        [*(t + 26 * 8760 * HOUR for t in MINUTES[:30]), *MINUTES[30:]],
+        [*MINUTES[:20], *(t + HOUR for t in MINUTES[20:30]), *MINUTES[30:]],
+        [*MINUTES[:20], *(t - HOUR for t in MINUTES[20:30]), *MINUTES[30:]],
+        [*(t - MINUTES[0] for t in MINUTES[:2]), *MINUTES[2:]],
+        [*(t - MINUTES[0] + 946_684_800 for t in MINUTES[:2]), *MINUTES[2:]],
+        MINUTES,
+    ],
+    ids=["an hour back", "26 years back", "forward and back", "back and forward", "from 1970", "from 2000", "none"],
+)
+def test_a_clock_that_is_set_moves_what_was_before(shown: list[int]) -> None:
+    assert times(*shown) == MINUTES
+
+
+def test_a_gap_is_one_and_so_is_a_lone_step_forward() -> None:
+    shown = [*MINUTES[:20], *MINUTES[50:]]
+    assert times(*shown) == shown
 
 
 def test_of_samples_at_one_time_the_last_is_kept() -> None:
