@@ -32,7 +32,7 @@ from leakwatch.cli import (
     service,
     stats,
 )
-from leakwatch.errors import EXIT_OK, EXIT_SOFTWARE, LeakwatchError
+from leakwatch.errors import EXIT_DATA, EXIT_OK, EXIT_SOFTWARE, LeakwatchError
 from leakwatch.escape import printable
 
 if TYPE_CHECKING:
@@ -134,9 +134,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("LEAKWATCH_DEBUG"):
             raise
+        damage = _damage()
+        if damage:
+            output.complain(damage)
+            return EXIT_DATA
         output.complain(
             f"internal error: {type(error).__name__}: {error}; "
             "run again with LEAKWATCH_DEBUG=1 for a traceback and report it"
         )
         return EXIT_SOFTWARE
     return code
+
+
+def _damage() -> str:
+    """Return what is wrong with the store that was read, in a line; nothing where none was, or it is sound."""
+    reading = sys.modules.get("leakwatch.store.reader")
+    path = reading.Reader.opened if reading else None
+    if reading is None or path is None:
+        return ""
+    from leakwatch.store.integrity import check
+
+    try:
+        reader = reading.Reader(path)
+        try:
+            problems = check(reader).problems
+        finally:
+            reader.close()
+    except LeakwatchError as error:
+        return str(error)
+    if not problems:
+        return ""
+    return f"{path} is damaged, and what was asked for cannot be shown ({problems[0]}); all of it: leakwatch db check"

@@ -67,8 +67,11 @@ class Reader:
     scrapes, blocks, suspicions and processes are those of the store as it was then.
     """
 
+    opened: Path | None = None
+    """The store that was opened last in this process: what fails unforeseen may fail because it is damaged."""
+
     def __init__(self, path: Path, extent: Extent | None = None, *, of_timeline: bool = False) -> None:
-        self.path = path
+        self.path = Reader.opened = path
         self._stamps: Stamps | None = Stamps() if of_timeline else None
         self._extent = extent
         self._last_id = extent.last_id if extent else MAX_NUMBER

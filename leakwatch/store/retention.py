@@ -40,10 +40,10 @@ SHRINK_AT, SHRINK_TO = 0.95, 0.85
 """Of max_size, above which the oldest goes and down to which: room for what comes until the next run, and enough at
 once that not every run has to."""
 KEPT_FREE, KEPT_FREE_PAGES = 1 / 8, 1024
-"""Free pages that stay in the file: a share of it, at most so many (4 MB). Sealing frees what two hours of rounds took,
-and the next two hours need it again; what is given back in between is written twice."""
+"""Free pages that stay in the file: a share of it, at most so many (2 MiB in pages of 2048). Sealing frees what two
+hours of rounds took, and the next two hours need it again; what is given back in between is written twice."""
 VACUUM_PAGES = 2000
-"""Pages given back to the file system a transaction (8 MB)."""
+"""Pages given back to the file system a transaction (4 MiB in pages of 2048)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ class Purged:
     scrapes: int = 0
     for_size: bool = False
     """Whether history younger than its age limit had to go because the store is at its size limit."""
+    early: int = 0
+    """Of the scrapes those that went for that, before their age."""
 
 
 def purge(writer: Writer, limits: Limits, *, now_ms: int, interval_s: float) -> Purged:
@@ -98,7 +100,7 @@ def purge(writer: Writer, limits: Limits, *, now_ms: int, interval_s: float) -> 
         for_size = True
         dropped_for_size += _shrink(writer, round(limits.max_size_bytes * SHRINK_TO))
     _give_back(writer)
-    return Purged(dropped + dropped_for_size, for_size)
+    return Purged(dropped + dropped_for_size, for_size, dropped_for_size)
 
 
 def used_bytes(writer: Writer) -> int:

@@ -82,4 +82,5 @@ def _forget(writer: Writer, task: Task) -> None:
 
     done = purge(writer, limits_of(task.limits), now_ms=task.now_ms, interval_s=task.interval_s)
     if done.for_size:
-        log.warning("the store is at its size limit: %d scrapes were removed before their time", done.scrapes)
+        what = f"{done.early} scrapes" if done.early else "the oldest summaries"
+        log.warning("the store is at a size limit: %s were removed before their age", what)

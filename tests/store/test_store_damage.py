@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from storetools import BASE_MS, USS, beside, block, change, process, rows, scrape
 
+from leakwatch.cli.main import main
 from leakwatch.clock import Instant
 from leakwatch.errors import LeakwatchError
 from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState
@@ -146,3 +147,22 @@ def test_random_damage_is_an_error_or_a_note_and_never_more(store: Path, tmp_pat
 def _finding(number: int) -> Finding:
     assessment = Assessment(Verdict.OK, 1000 + number, reason="flat")
     return Finding(f"f{number}", FindingKind.PROCESS, f"p{number}", USS, assessment, pid=number)
+
+
+def test_a_command_that_fails_for_damage_says_so(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a store with a damaged row, and a defect of a command that reads it
+    change(store, CASES["metric 1"])
+    config = store.with_name("config.toml")
+    config.write_text(f'[store]\nurl = "sqlite:///{store}"\n')
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("pid")
+
+    monkeypatch.setattr(Reader, "states", fail)
+    # WHEN it fails in a way that was not foreseen THEN it is the damage, with its code
+    assert main(["report", "--config", str(config)]) == 65
+    said = capsys.readouterr().err
+    assert "is damaged, and what was asked for cannot be shown (metric 1" in said
+    assert "internal error" not in said

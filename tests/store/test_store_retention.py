@@ -70,6 +70,20 @@ def test_samples_and_blocks_go_when_they_are_old_and_not_before(writer: Writer) 
     assert run(writer, now_ms, blocks_d=30) == Purged()
 
 
+def test_what_goes_by_age_is_not_said_to_have_gone_early(writer: Writer) -> None:
+    # GIVEN 20 days of hourly scrapes, of which 6 are old, and a limit for samples that half of the rest is above
+    hourly(writer, range(20 * 24 + 1))
+    with writer.exclusive() as connection:
+        samples = retention.samples_bytes(connection)
+    # WHEN both limits are applied
+    done = run(writer, BASE_MS + 20 * DAY_MS, samples=samples // 3)
+    # THEN what went for its size alone is counted as early
+    kept = len(kept_hours(writer.path))
+    assert done.for_size
+    assert done.scrapes == 20 * 24 + 1 - kept
+    assert done.early == done.scrapes - 6 * 24
+
+
 def test_an_empty_store_has_nothing_to_purge(writer: Writer) -> None:
     assert run(writer, BASE_MS, size=1) == Purged(0, for_size=True)
 
