@@ -158,14 +158,18 @@ class Answers:
         """Return whether all was read: False where a process does not answer, and the reader was given up."""
         while True:
             now_s, read = time.monotonic(), len(task.answers)
-            self._left_s = min(self._most_s, self._left_s + REST_SHARE * (now_s - self._earned_s))
-            self._earned_s = now_s
-            if reader.done.acquire(timeout=max(SHORTEST_S, self._left_s * SHARE)):
+            if reader.done.acquire(timeout=self._wait_s(now_s)):
                 return True
             # One that walks gigabytes runs, and is waited for; one that waits sleeps.
             if reader.sleeps() and reader.give_up(task, read):
                 self._left_s = max(0.0, self._left_s - (time.monotonic() - now_s))
                 return False
+
+    def _wait_s(self, now_s: float) -> float:
+        """Return how long the process that is asked now may take."""
+        self._left_s = min(self._most_s, self._left_s + REST_SHARE * (now_s - self._earned_s))
+        self._earned_s = now_s
+        return max(SHORTEST_S, self._left_s * SHARE)
 
     def _give_up(self, pid: int, reader: _Reader) -> Absence:
         stat = process.read_stat(self._root, pid)

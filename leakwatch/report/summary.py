@@ -120,8 +120,8 @@ def _unseen(host: Host) -> list[str]:
         lines.append(f"What the first waits for: sudo cat /proc/{host.hung[0][0]}/task/*/stack")
     if host.hidepid:
         lines.append(
-            f"/proc is mounted with hidepid={host.hidepid}: nobody knows how many processes of other users there are, "
-            "and none of them is judged. The daemon needs CAP_SYS_PTRACE (leakwatch doctor)."
+            f"/proc is mounted with hidepid={host.hidepid}: processes of other users are not seen, their number is "
+            "unknown, and none of them is judged. The daemon needs CAP_SYS_PTRACE (leakwatch doctor)."
         )
     return lines
 

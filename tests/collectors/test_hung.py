@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,9 @@ from leakwatch.collectors import processes
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE
-from leakwatch.model import AbsenceReason, Scrape, Tick
+from leakwatch.evidence.collect import Subject, collect
+from leakwatch.model import Absence, AbsenceReason, ProcessIdentity, Scrape, Tick
+from leakwatch.nextsteps.reading import read_traces
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:
@@ -132,3 +135,39 @@ def test_doctor_says_which_do_not_answer(hung: Hung, capsys: pytest.CaptureFixtu
     hung.hang("smaps_rollup")
     main(["doctor", "--proc", str(hung.root)])
     assert f"does not answer, its memory map is locked: 1, such as {PID} (" in capsys.readouterr().out
+
+
+def test_evidence_says_what_could_not_be_had_and_holds_the_rest(hung: Hung) -> None:
+    hung.hang("smaps_rollup", "smaps", "cmdline")
+    proc = ProcFS(str(hung.root))
+    stat = proc.stat(PID)
+    assert not isinstance(stat, Absence)
+    subject = Subject(ProcessIdentity("boot", PID, stat.start_ticks), (PID,))
+    found = {one.name: one for one in collect(proc, subject, max_stall_s=None)}
+    for name in ("smaps_rollup.txt", "smaps.txt", "mappings.tsv"):
+        assert found[name].data is None, name
+        assert "does not answer" in found[name].note, name
+    assert found["status.txt"].data
+    assert found["processes.tsv"].data is not None
+    assert str(PID).encode() in found["processes.tsv"].data
+
+
+@pytest.mark.parametrize("name", ["cmdline", "maps", "environ"])
+def test_next_steps_do_without_what_does_not_answer(hung: Hung, name: str) -> None:
+    hung.hang(name)
+    found = read_traces(ProcFS(str(hung.root)), PID)
+    assert found is not None
+    assert any("does not answer" in why for why in found.unread)
+
+
+@pytest.mark.parametrize(("state", "is_stuck"), [(b"S", False), (b"D", True)])
+def test_no_file_of_a_process_that_waits_in_the_kernel_is_touched(hung: Hung, state: bytes, is_stuck: bool) -> None:
+    folder = hung.root / str(PID)
+    before, _, after = (folder / "stat").read_bytes().rpartition(b") ")
+    (folder / "task" / str(PID)).mkdir(parents=True, exist_ok=True)
+    (folder / "task" / str(PID) / "stat").write_bytes(before + b") " + state + after[1:])
+    (folder / "exe").unlink(missing_ok=True)
+    (folder / "exe").symlink_to(sys.executable)
+    found = read_traces(ProcFS(str(hung.root)), PID)
+    assert found is not None
+    assert (found.stuck, found.elf is None) == (is_stuck, is_stuck)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.model import Absence, AbsenceReason
-from leakwatch.procfs.answers import MOST_WAITING, Answers, Question
+from leakwatch.procfs.answers import MOST_WAITING, SHARE, SHORTEST_S, Answers, Question
 from leakwatch.procfs.files import read_file
 from leakwatch.procfs.root import ProcFS
 
@@ -89,16 +89,25 @@ def test_whoever_hangs_is_given_up_and_the_others_are_read(tree: Tree) -> None:
     assert [(one.pid, one.name) for one in answers.silent()] == [(12, "na\x1bme"), (17, "na\x1bme")]
 
 
-def test_twenty_at_once_take_little_more_than_the_patience_and_are_not_asked_again(tree: Tree) -> None:
+def test_twenty_at_once_get_less_and_less_and_are_not_asked_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    class Noted(Answers):
+        def _wait_s(self, now_s: float) -> float:
+            given.append(super()._wait_s(now_s))
+            return given[-1]
+
+    monkeypatch.setattr("leakwatch.procfs.answers.REST_SHARE", 0.0)
     for pid in range(100, 120):
         tree.process(pid, hangs=True)
     tree.process(120)
-    answers = Answers(str(tree.root), PATIENCE_S)
-    began_s, began = time.monotonic(), threading.active_count()
+    answers = Noted(str(tree.root), PATIENCE_S)
+    began = threading.active_count()
     found = asked(answers, tree, *range(100, 121))
-    waited_s = time.monotonic() - began_s
     assert [is_silent(one) for one in found] == [True] * 20 + [False]
-    assert waited_s < 10 * PATIENCE_S, "each alone would have got a quarter of it"
+    assert given[0] == PATIENCE_S * SHARE
+    assert given == sorted(given, reverse=True)
+    assert given[-1] == SHORTEST_S
     threads = threading.active_count()
     assert threads - began == 21
     assert all(map(is_silent, asked(answers, tree, *range(100, 120))))
