@@ -138,6 +138,8 @@ class Report:
     """Of what the options ask about, whatever its verdict."""
     leaked: tuple[Row, ...] = ()
     """What leaks, or leaked until it ended or was restarted, within the time that counts."""
+    partly_read: tuple[str, ...] = ()
+    """Names of services not all of whose processes are read, and of which no more is known; before filtering."""
 
     @property
     def outcome(self) -> Outcome:
@@ -206,7 +208,13 @@ def build(
         kills or {},
         _tally(asked, filters, own, since_ms),
         tuple(leaked),
+        tuple(row.finding.name for row in rows if _is_partly_read(row)),
     )
+
+
+def _is_partly_read(row: Row) -> bool:
+    """Return whether nothing can be said of it but the least it can be."""
+    return row.finding.is_lower_bound and row.finding.assessment.verdict is Verdict.LEARNING and row.ended_ms is None
 
 
 def _leaked(row: Row, since_ms: int) -> bool:

@@ -32,6 +32,9 @@ _CAUSE = {
     AbsenceReason.SKIPPED: "not read this time",
 }
 
+PARTLY_NAMED = 3
+"""Services named in one line."""
+
 
 def headline(report: Report) -> str:
     """Return the answer in one line."""
@@ -91,10 +94,11 @@ def _unjudged(report: Report) -> str:
 def remarks(report: Report) -> list[str]:
     """Return what limits the answer: what is not shown, too little data, what could not be read and why."""
     lines = _unseen(report.host) + _hidden(report) + _over(report)
-    learning = report.counts.get(Verdict.LEARNING, 0)
-    if learning and report.host.windows_s:
+    learning = report.counts.get(Verdict.LEARNING, 0) - len(report.partly_read)
+    if learning > 0 and report.host.windows_s:
         half = format_duration(min(report.host.windows_s) / 2)
         lines.append(f"{learning} still learning: a first verdict takes {half} of data.")
+    lines += _partly_read(report)
     if report.window_s is not None:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
     lines += _killed(report) + _irregular(report) + _store(report) + _unread(report) + _own(report)
@@ -103,6 +107,17 @@ def remarks(report: Report) -> list[str]:
     if any(row.next_step for row in report.rows):
         lines.append("What to do next, with costs and risks: leakwatch explain ID --next")
     return lines
+
+
+def _partly_read(report: Report) -> list[str]:
+    """Return which services are undecided because processes of theirs are not read."""
+    if not report.partly_read:
+        return []
+    names = [printable(name) for name in report.partly_read[:PARTLY_NAMED]]
+    more = f" and {len(report.partly_read) - PARTLY_NAMED} more" if len(report.partly_read) > PARTLY_NAMED else ""
+    return [
+        f"Not all processes are read, so not decided: {', '.join(names)}{more} (--verdict learning; leakwatch doctor)."
+    ]
 
 
 def _unseen(host: Host) -> list[str]:

@@ -100,3 +100,16 @@ def test_the_order_of_the_outcomes_and_their_codes() -> None:
     assert conclude(undecided, leaks=False, sampled=False).exit_code == 4
     assert conclude(undecided, leaks=False).exit_code == 3
     assert conclude(tally([("a", OK)]), leaks=False).exit_code == 0
+
+
+def test_a_service_that_is_not_read_whole_is_named_as_undecided() -> None:
+    # GIVEN two findings that learn, one of them because processes of it are not read
+    row = program(Verdict.LEARNING, "orphans")
+    partly = replace(row, finding=replace(row.finding, processes=60, processes_read=1))
+    found = report((partly, program(Verdict.LEARNING, "young")), Filters())
+    found = replace(found, counts={"learning": 2})
+    # THEN it is named although rows that learn are not shown, and is not said to want more time
+    lines = summary.remarks(found)
+    assert "Not all processes are read, so not decided: orphans (--verdict learning; leakwatch doctor)." in lines
+    assert any(line.startswith("1 still learning") for line in lines)
+    assert not any("Not all" in line for line in summary.remarks(report((program(Verdict.LEARNING),), Filters())))
