@@ -33,6 +33,9 @@ class Capture:
     """Bytes, or a number where the subject is a count."""
     array: tuple[int, float] | None = None
     """Of a cache that the kernel gives back, where known: what ``reclaim.array_of`` says."""
+    begins_ms: tuple[int, ...] | None = None
+    """When further lives of it begin, where that is known, as by the boot of each scrape; None where only its shape can
+    tell, see ``restarts``."""
 
     @property
     def sampled_s(self) -> float:

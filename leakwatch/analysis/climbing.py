@@ -173,6 +173,8 @@ def _suspect(
         climb.why += (Criterion("no longer pause than before", stall * unit_s, limit * unit_s, False, "s"),)
     if memory is not None and not hits:
         _raise(climb, look, memory, None, "past lives")
+        if climb.alarm is not None and any(_over(climb.alarm, look, ground, c)):
+            climb.alarm = None  # it has been higher in this life and gave it back
         return
     held = climb.suspicion
     if held is not None:
@@ -257,6 +259,10 @@ def over(
     return gone, age - record_age > least
 
 
+def _over(alarm: Alarm, look: Look, ground: Ground, c: LeakCriteria) -> tuple[bool, bool]:
+    return over(alarm, look.age, look.recent_top, ground.record, ground.record_age, ground.longest_pause, c)
+
+
 def _end(
     climb: Climb, look: Look, ground: Ground, c: LeakCriteria, course: Callable[[float], tuple[float, ...]]
 ) -> None:
@@ -264,7 +270,7 @@ def _end(
     alarm = climb.alarm
     assert alarm is not None
     length = ground.record_age - alarm.since_age
-    gone, stopped = over(alarm, look.age, look.recent_top, ground.record, ground.record_age, ground.longest_pause, c)
+    gone, stopped = _over(alarm, look, ground, c)
     if gone or stopped:
         climb.past = None
         if not gone:

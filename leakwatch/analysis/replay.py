@@ -19,8 +19,9 @@ from leakwatch.analysis.counts import RISEN_SHARE, counted
 from leakwatch.analysis.gridding import all_looks, all_segments
 from leakwatch.analysis.hosted import Hosted, Settings, hosted
 from leakwatch.analysis.judging import Judging
-from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
+from leakwatch.analysis.lives import NO_LIVES, Life, Lives
 from leakwatch.analysis.outcome import Outcome
+from leakwatch.analysis.restarts import lives_of, summary
 from leakwatch.analysis.spans import FINE_KEPT, plan_of
 from leakwatch.analysis.sparse import replay_sparse
 from leakwatch.analysis.state import risen
@@ -44,8 +45,6 @@ CHUNK_SERIES = 10_000
 """And of at most so many series: 2 KiB each while they are judged."""
 LIVES_BEFORE = 100
 """Past lives that a life is compared with, the newest: the daemon remembers ten."""
-ENDED_INTERVALS = 3
-"""Intervals a series must be missing before its life counts as ended, as in the daemon."""
 
 
 def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None = None) -> list[Outcome]:
@@ -55,14 +54,37 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
     not noticed.
     """
     host = hosted(captures, settings)
+    parts = [(at, part) for at, one in enumerate(host) for part in lives_of(one, settings.windows_s)]
+    lived: list[list[tuple[Hosted, Outcome]]] = [[] for _ in host]
+    for (at, part), outcome in zip(parts, _replayed(parts, captures, settings), strict=True):
+        lived[at].append((part, outcome))
+    return [_noticed(_joined(lived[at]), one.capture, step_s) for at, one in enumerate(host)]
+
+
+def _joined(lived: Sequence[tuple[Hosted, Outcome]]) -> Outcome:
+    """Return the outcome of a series from those of its lives: the last one's verdict, the alerts of all.
+
+    What was alarmed when a life ended is over with it.
+    """
+    alerts: list[tuple[int, int | None]] = []
+    for part, outcome in lived:
+        if alerts and alerts[-1][1] is None:
+            alerts[-1] = alerts[-1][0], int(part.capture.times_ms[0])
+        alerts += outcome.alerts
+    return replace(lived[-1][1], alerts=tuple(alerts))
+
+
+def _replayed(parts: Sequence[tuple[int, Hosted]], captures: Sequence[Capture], settings: Settings) -> list[Outcome]:
+    """Return the outcome of every life; with each the number of the capture it is a part of."""
+    host = [part for _, part in parts]
     lives, of_class = _lives(host, settings), by_class(captures)
     outcomes: dict[int, Outcome] = {}
-    for chunk in _chunks(captures):
+    for chunk in _chunks([part.capture for part in host]):
         plans: dict[int, tuple[Plan, list[int]]] = {}
         for at in chunk:
-            one = host[at]
-            if len(captures[at].values) and not len(one.capture.values):
-                outcomes[at] = _not_risen(captures[at])
+            one, whole = host[at], captures[parts[at][0]]
+            if len(whole.values) and not len(one.capture.values):
+                outcomes[at] = _not_risen(whole)
             elif one.is_sparse:
                 outcomes[at] = replay_sparse(one.capture, one.criteria, plan_of(settings.windows_s, 1.0).unit_s)
             else:
@@ -75,8 +97,9 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
         for at in chunk:
             milder = _milder(outcomes[at], host[at])
             unit_s = plan_of(settings.windows_s, host[at].interval_s).unit_s
-            outcomes[at] = without_alarms_along(milder, captures[at], of_class, unit_s)
-    return [_noticed(_in_units(outcomes[at], one), one.capture, step_s) for at, one in enumerate(host)]
+            along = without_alarms_along(milder, captures[parts[at][0]], of_class, unit_s)
+            outcomes[at] = _in_units(along, host[at])
+    return [outcomes[at] for at in range(len(host))]
 
 
 def _not_risen(capture: Capture) -> Outcome:
@@ -144,21 +167,9 @@ def _ended(host: Sequence[Hosted], members: Sequence[int], settings: Settings) -
     for plan, those in plans.values():
         for chunk in _chunks([host[at].capture for at in those]):
             segments = all_segments([host[those[at]].capture for at in chunk], plan)
-            lives = [_life(host[those[at]], of_one, plan) for at, of_one in zip(chunk, segments, strict=True)]
+            lives = [summary(host[those[at]], of_one, plan) for at, of_one in zip(chunk, segments, strict=True)]
             found |= {those[at]: life for at, life in zip(chunk, lives, strict=True) if life is not None}
     return found
-
-
-def _life(one: Hosted, segments: Sequence[Segment], plan: Plan) -> Life | None:
-    capture = one.capture
-    if not segments:
-        return None
-    blocks = segments[-1].blocks
-    ended_ms = int(capture.times_ms[-1]) + round(ENDED_INTERVALS * one.interval_s * 1000)
-    if len(blocks.lows) > FINE_KEPT:
-        lows = blocks.coarse_lows[-plan.coarse_kept :].tolist()
-        return summarise(capture.name, lows, ended_ms, plan.coarse_s, plan.unit_s, one.criteria)
-    return summarise(capture.name, blocks.lows.tolist(), ended_ms, plan.base_s, plan.unit_s, one.criteria)
 
 
 def series_of(host: Sequence[Hosted], lives: Sequence[Lives], plan: Plan) -> list[Series]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -97,7 +98,8 @@ def stored_captures(
             found[key].add(head.ts_ms, value)
     infos = {one.info.identity.target: one.info for one in lifetimes}
     shown = {key: series for key, series in found.items() if not _ignored(key, ignore)}
-    return _captures(shown, infos, facts)
+    boots_ms = tuple(now.ts_ms for before, now in itertools.pairwise(heads) if now.boot != before.boot)
+    return _captures(shown, infos, facts, boots_ms)
 
 
 class _Present:
@@ -131,7 +133,9 @@ def _ignored(key: Key, ignore: IgnoreConfig) -> bool:
     return matches(ignore.kernel, target.key, metric, metrics.title(metric))
 
 
-def _captures(found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo], facts: KernelFacts) -> list[Capture]:
+def _captures(
+    found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo], facts: KernelFacts, boots_ms: tuple[int, ...]
+) -> list[Capture]:
     taken: Counter[str] = Counter()
     captures = []
     members: dict[Target, set[str]] = defaultdict(set)
@@ -148,8 +152,12 @@ def _captures(found: Mapping[Key, _Series], infos: Mapping[Target, ProcessInfo],
             subject = replace(subject, service=service, programs=(infos[key[1]].name,))
         elif key[1].kind is TargetKind.SERVICE:
             subject = replace(subject, programs=tuple(sorted(members[key[1]])))
-        times_ms, values = in_elapsed_time(np.array(series.times_ms)), np.array(series.values)
-        captures.append(Capture(name, subject, times_ms, values, _array(key, facts)))
+        sampled_ms, values = np.array(series.times_ms), np.array(series.values)
+        times_ms = in_elapsed_time(sampled_ms)
+        of_boot = key[1].kind not in (TargetKind.PROCESS, TargetKind.SERVICE)
+        later = [int(np.argmax(sampled_ms >= ms)) for ms in boots_ms if of_boot and (sampled_ms >= ms).any()]
+        begins_ms = tuple(int(times_ms[at]) for at in later if at)
+        captures.append(Capture(name, subject, times_ms, values, _array(key, facts), begins_ms))
     return captures
 
 

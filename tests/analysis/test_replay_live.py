@@ -130,7 +130,8 @@ Kind = tuple[tuple[int, ...], float, int, int]
 def captured(name: str, t_s: np.ndarray, values: np.ndarray) -> Capture:
     times = START_MS + np.round(t_s * 1000).astype(np.int64)
     apart = np.concatenate([[True], np.diff(times) != 0])  # a reader lets no time stand still
-    return Capture(name, subject_of(name), times[apart], np.round(values * MIB)[apart])
+    # A live series is one life, as the daemon knows a process by its start.
+    return Capture(name, subject_of(name), times[apart], np.round(values * MIB)[apart], begins_ms=())
 
 
 def made(shape: str, when: str, kind: Kind, seed: int) -> Capture:
