@@ -39,6 +39,9 @@ class NoLimits:
     def swap_worth(self) -> float:
         return 1.0
 
+    def count_limit_of(self, metric: str, pid: int | None, value: int) -> int | None:  # noqa: ARG002 - the protocol's
+        return None
+
 
 class Eye:
     """Scrapes this machine and remembers which service each process of a server was taken for."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from leakwatch.config import EvidenceConfig
+from leakwatch.config import Config, EvidenceConfig
 from leakwatch.evidence import automatic, shelf
 from leakwatch.evidence.automatic import EvidenceKeeper, Task
 from leakwatch.store.reader import Reader
@@ -176,13 +176,21 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
         reader.close()
     now_ms = 1_900_000_000_000
     before = shelf.kept(one.path.parent)
-    task = Task(str(run.store), "/proc", ((incident.id, incident.finding_id),), EvidenceConfig(keep_s=1e9), 1.0, now_ms)
+    task = Task(
+        str(run.store),
+        "/proc",
+        ((incident.id, incident.finding_id),),
+        EvidenceConfig(keep_s=1e9),
+        1.0,
+        "redacted",
+        now_ms,
+    )
     assert list(automatic.gathered(task)) == []
     assert shelf.kept(one.path.parent) == before
     # With another incident's id it is another bundle; it fits when the oldest have gone.
     small = EvidenceConfig(keep_s=1e9, max_size_bytes=before[-1].size_bytes * 3 // 2)
     (path,) = automatic.gathered(
-        Task(str(run.store), "/proc", (("i99999999", incident.finding_id),), small, 1.0, now_ms)
+        Task(str(run.store), "/proc", (("i99999999", incident.finding_id),), small, 1.0, "redacted", now_ms)
     )
     assert [kept.path for kept in shelf.kept(one.path.parent)][-1:] == [Path(path)]
     assert sum(kept.size_bytes for kept in shelf.kept(one.path.parent)) <= small.max_size_bytes
@@ -216,14 +224,14 @@ class TestNothingFails:
             reader.close()
 
     def test_a_store_that_is_not_there(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        keeper = EvidenceKeeper(EvidenceConfig(), 1.0, "/proc")
+        keeper = EvidenceKeeper(Config(), "/proc")
         keeper.gather(tmp_path / "leakwatch.db", [self.incident(run)], 0)  # type: ignore[list-item]
         assert "no evidence could be kept" in caplog.text
 
     def test_a_directory_that_cannot_be_made(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (tmp_path / "evidence").write_text("a file in its place")
         (tmp_path / "leakwatch.db").symlink_to(run.store)
-        EvidenceKeeper(EvidenceConfig(), 1.0, "/proc").gather(
+        EvidenceKeeper(Config(), "/proc").gather(
             tmp_path / "leakwatch.db",
             [self.incident(run)],
             0,  # type: ignore[list-item]
@@ -232,7 +240,7 @@ class TestNothingFails:
 
     def test_switched_off(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "leakwatch.db").symlink_to(run.store)
-        EvidenceKeeper(EvidenceConfig(when_confirmed=False), 1.0, "/proc").gather(
+        EvidenceKeeper(Config(evidence=EvidenceConfig(when_confirmed=False)), "/proc").gather(
             tmp_path / "leakwatch.db",
             [self.incident(run)],
             0,  # type: ignore[list-item]
@@ -241,7 +249,7 @@ class TestNothingFails:
 
     def test_after_the_end_no_child_works(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (tmp_path / "leakwatch.db").symlink_to(run.store)
-        keeper = EvidenceKeeper(EvidenceConfig(), 1.0, "/proc")
+        keeper = EvidenceKeeper(Config(), "/proc")
         keeper.end()
         keeper.gather(tmp_path / "leakwatch.db", [self.incident(run)], 0)  # type: ignore[list-item]
         assert list((tmp_path / "evidence").glob("*.tar.gz")) == []

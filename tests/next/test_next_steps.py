@@ -12,6 +12,7 @@ from leakwatch.nextsteps.programs import steps_for
 from leakwatch.nextsteps.runtime import Kind, Libc, Runtime
 from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, first, in_order
 from leakwatch.nextsteps.traces import Traces
+from leakwatch.redact import redacted
 
 TOOLS = dict.fromkeys(
     ("gdb", "heaptrack", "valgrind", "bpftrace", "memleak-bpfcc", "curl", "go", HEADERS), "/usr/bin/x"
@@ -53,7 +54,7 @@ def test_the_safest_comes_first_and_of_these_what_can_be_done_now() -> None:
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_runtime_has_steps_that_say_what_they_cost(kind: Kind) -> None:
     steps = steps_for(
-        of(Runtime(kind, libc=Libc.GLIBC, libc_path="/lib/libc.so.6"), arguments=("app", "--token", "x9"))
+        of(Runtime(kind, libc=Libc.GLIBC, libc_path="/lib/libc.so.6"), arguments=redacted(("app", "--token", "x9")))
     )
     assert [step.risk for step in steps] == sorted(step.risk for step in steps)
     assert all(step.cost for step in steps if step.command)
