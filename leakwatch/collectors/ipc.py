@@ -95,4 +95,6 @@ class _Living:
         if self._boot_s is None:
             host = self._procfs.host_stat()
             self._boot_s = 0 if isinstance(host, Absence) else host.btime_s
-        return self._boot_s + stat.start_ticks / self._hertz <= when_s + SLACK_S
+        # The kernel tells the boot by the clock as it is now. A stamp before it was made before that clock was set, as
+        # on a board that boots in 1970: then nothing but the pid tells.
+        return when_s + SLACK_S < self._boot_s or self._boot_s + stat.start_ticks / self._hertz <= when_s + SLACK_S

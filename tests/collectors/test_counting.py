@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from leakwatch import metrics
 from leakwatch.collectors.budget import ASIDE
 from leakwatch.collectors.count_limits import ProcLimits
-from leakwatch.collectors.ipc import collect_ipc
+from leakwatch.collectors.ipc import _Living, collect_ipc
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.collectors.tmpfs import GROWN_BYTES, Tmpfs
@@ -234,3 +235,16 @@ def test_files_in_tmpfs_count_once_the_file_system_has_grown() -> None:
             assert f"{directory}/left 2.00 MiB (uid {os.getuid()})" in named
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize(
+    ("made_s", "lives"),
+    [(1_790_000_900, True), (1_790_000_100, False), (70, True)],
+    ids=["began before", "began after", "stamped in 1970, before the clock was set"],
+)
+def test_who_made_a_segment_lives_if_it_began_before_it(made_s: int, lives: bool) -> None:
+    booted_s, began_s = 1_790_000_000, 500
+    stat = SimpleNamespace(is_zombie=False, start_ticks=began_s * os.sysconf("SC_CLK_TCK"))
+    host = SimpleNamespace(btime_s=booted_s)
+    procfs = SimpleNamespace(stat=lambda _: stat, host_stat=lambda: host)
+    assert _Living(procfs).since(7, made_s) is lives  # type: ignore[arg-type]

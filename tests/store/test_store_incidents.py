@@ -49,7 +49,7 @@ from leakwatch.store.reader import Reader
 from leakwatch.store.retention import Limits, purge
 from leakwatch.store.sql import findings
 from leakwatch.store.writer import Writer
-from leakwatch.timeline import Stamps
+from leakwatch.timeline import CLOCK, Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +228,7 @@ def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> 
     # WHEN root notes something and is killed before the log is folded in
     code = (
         "import os, sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
-        "from leakwatch.timeline import Stamps; "
+        "from leakwatch.timeline import CLOCK, Stamps; "
         "from leakwatch.incident import Acknowledgement; from leakwatch.store import engine\n"
         f"path = Path({str(path)!r}); m = Marker(path, Stamps())\n"
         'm._connection.exec_driver_sql("INSERT INTO incident (id, finding_id, kind, name, state, opened_ms, reason, '
@@ -290,7 +290,7 @@ def test_who_may_not_write_is_told_to_use_sudo(shared: Path, empty_store: Path) 
     path.chmod(0o644)
     code = (
         "import os, sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
-        "from leakwatch.timeline import Stamps; "
+        "from leakwatch.timeline import CLOCK, Stamps; "
         "import leakwatch.store.engine; os.setgid(65534); os.setuid(65534)\n"
         f"try:\n Marker(Path({str(path)!r}), Stamps())\nexcept Exception as e:\n print(type(e).__name__, e)"
     )
@@ -328,7 +328,7 @@ def test_many_at_once_lose_nothing(writer: Writer, reader: Reader) -> None:
     put(writer, PLAIN)
     code = (
         "import sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
-        "from leakwatch.timeline import Stamps\n"
+        "from leakwatch.timeline import CLOCK, Stamps\n"
         "from leakwatch.incident import Acknowledgement\n"
         "for n in range(40):\n"
         " m = Marker(Path(sys.argv[1]), Stamps()); m.acknowledge('i2', Acknowledgement(n, sys.argv[2])); m.close()"
@@ -425,3 +425,26 @@ def test_taken_back_the_old_program_finds_its_schema(first: Path) -> None:
     assert rows(first, "SELECT * FROM sample") == [(1, 1, 77)]
     assert rows(first, "SELECT * FROM block") == [(300, 5, 1, 3, 1.0, 2.0, 3.0, 3.0, 5)]
     assert rows(first, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+def test_what_is_noted_after_the_clock_was_set_is_noted_on_the_timeline(writer: Writer) -> None:
+    # GIVEN a store whose clock was set back by an hour
+    back_ms = 3_600_000
+    writer.write_scrape(scrape(0), [], {CLOCK: ["boot-a", 0, BASE_MS, -back_ms, []]})
+    put(writer, PLAIN)
+    reader = Reader(writer.path)
+    marker = Marker(writer.path, reader.stamps)
+    # WHEN something is noted, by the clock as it is now
+    now_ms = BASE_MS + 60_000 - back_ms
+    marker.silence("i2", Silence(now_ms, now_ms + 1000, "me"), "")
+    marker.acknowledge("i2", Acknowledgement(now_ms, "me"))
+    marker.close()
+    # THEN the daemon has it when it was, and a reader when it is shown
+    given, silence = writer.incident_marks()["i2"]
+    assert given is not None
+    assert silence is not None
+    assert (given.at_ms, silence.since_ms, silence.until_ms) == (BASE_MS + 60_000, BASE_MS + 60_000, BASE_MS + 61_000)
+    shown = next(one for one in reader.incidents() if one.id == "i2")
+    assert shown.silence == Silence(now_ms, now_ms + 1000, "me")
+    assert {event.at_ms for event in reader.incident_events("i2") if event.by} == {now_ms}
+    reader.close()

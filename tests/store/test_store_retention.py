@@ -15,6 +15,7 @@ from leakwatch.store import merging, retention, sealing
 from leakwatch.store.reader import Reader
 from leakwatch.store.retention import Limits, Purged, purge, used_bytes
 from leakwatch.store.writer import Writer
+from leakwatch.timeline import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -413,3 +414,22 @@ def test_the_size_limit_holds_while_sealing(store: Path) -> None:
     assert numbers == list(range(dropped + 1, 301))
     assert len(numbers) > 50
     assert {scrape_id for scrape_id, _, _ in all_samples(store)} == set(numbers)
+
+
+def test_a_boot_with_the_clock_years_ahead_makes_nothing_old_once_it_is_corrected(writer: Writer) -> None:
+    # GIVEN ten days, and a boot 26 years ahead that was corrected after a while: the timeline stays there
+    hourly(writer, range(10 * 24))
+    ahead_h = 26 * 365 * 24
+    last_ms = BASE_MS + (10 * 24 - 1) * HOUR_MS
+    for hour in range(10 * 24, 12 * 24):
+        at_ms = BASE_MS + (hour + ahead_h) * HOUR_MS
+        anchor = ["boot-b", 0, BASE_MS + (10 * 24 + ahead_h) * HOUR_MS, -ahead_h * HOUR_MS, [[0, last_ms, 0]]]
+        writer.write_scrape(scrape(hour, ts_ms=at_ms), [], {CLOCK: anchor})
+    now_ms = BASE_MS + (12 * 24 + ahead_h) * HOUR_MS
+    # THEN nothing is older than it was
+    assert run(writer, now_ms, samples_d=14).scrapes == 0
+    assert len(kept_hours(writer.path)) == 12 * 24
+    # AND what is too old by the time of day goes
+    assert run(writer, now_ms, samples_d=5).scrapes > 0
+    first = kept_hours(writer.path)[0]
+    assert 6 * 24 <= first <= 7 * 24
