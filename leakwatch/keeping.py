@@ -15,10 +15,9 @@ from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, 
 from leakwatch.store.backlog import Backlog
 from leakwatch.store.failures import BUSY_TIMEOUT_S, may_need_reopening
 from leakwatch.store.lock import StoreLock
-from leakwatch.store.open import files_beside, open_writer, opened
+from leakwatch.store.open import begin_anew, files_beside, open_writer, opened
 from leakwatch.store.outage import Outage
 from leakwatch.store.records import STORE_NOTES
-from leakwatch.store.setaside import set_aside
 from leakwatch.store.upkeep import Failure, Task, tending
 from leakwatch.store.writer import Writer
 from leakwatch.timeline import Timeline
@@ -100,12 +99,13 @@ class StoreKeeper:
         """Set the damaged store aside and begin another; what the analysis has in memory goes on."""
         log.error("%s", damage)
         self._shut()
-        now_ms = self._clock.now().wall_ms
-        kept = set_aside(self.path, now_ms)
-        self.generation += 1
-        self._notes.append({"what": "damaged", "at_ms": now_ms, "why": f"the store was damaged and is kept as {kept}"})
+        now = self._clock.now()
+        writer, kept = begin_anew(self.path, now.wall_ms)
         self._lock.follow()
-        self._open()
+        self._set(writer)
+        self.generation += 1
+        why = f"the store was damaged and is kept as {kept}; what could be read of it was taken over"
+        self._notes.append({"what": "damaged", "at_ms": self._of_timeline(now), "why": why})
 
     def _follow(self) -> None:
         """See that what is open is what is at the path: never write into what was deleted or replaced.

@@ -220,7 +220,8 @@ def _store(report: Report) -> list[str]:
 def _stored(note: Mapping[str, Any]) -> str:
     at, why = rfc3339(note["at_ms"]), printable(note["why"])
     if note["what"] != "outage":
-        return f"{at}: {why}. What was stored before is not in this store."
+        lost = " What was stored before is not in this store." if note["what"] == "lost" else ""
+        return f"{at}: {why}.{lost}"
     lost = f"{note['dropped']:,} were lost" if note["dropped"] else "none was lost"
     lasted = format_duration(max(1.0, note["lasted_s"]))
     return (

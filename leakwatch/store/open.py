@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import StoreCorruptError, StoreForeignError
 from leakwatch.store import migrate
+from leakwatch.store.salvage import salvage
 from leakwatch.store.setaside import set_aside, was_sqlite
 from leakwatch.store.writer import Writer
 
@@ -33,8 +34,15 @@ def open_writer(path: Path, now_ms: int) -> Writer:
                 f"{path} is not a store and never was a SQLite database; set another url under [store] or move it away"
             ) from error
         log.error("%s", error)
-        set_aside(path, now_ms)
-        return opened(path)
+        return begin_anew(path, now_ms)[0]
+
+
+def begin_anew(path: Path, now_ms: int) -> tuple[Writer, Path]:
+    """Set a damaged store aside; return a writer on a new one that has what could be read, and where the old one is."""
+    kept = set_aside(path, now_ms)
+    migrate.ensure_schema(path)
+    salvage(kept, path)
+    return opened(path), kept
 
 
 def opened(path: Path) -> Writer:
