@@ -12,7 +12,6 @@ from leakwatch import metrics
 from leakwatch.analysis.findings import kernel_findings
 from leakwatch.analysis.nobodys import told_with_nobodys
 from leakwatch.config import matches
-from leakwatch.headroom import NO_GROWERS
 from leakwatch.model import Verdict
 
 if TYPE_CHECKING:
@@ -50,8 +49,11 @@ def told(found: Found, users: UserNames, ignore: IgnoreConfig) -> Evaluation:
     users.ask({uid for uid in found.owners.values() if uid is not None})
     named = [replace(one, user=_user(found.owners.get(one.id), users)) for one in found.of_processes]
     now_ms = found.evaluation.now_ms
+    growing = {id_: found.headroom.growing(one) for id_, one in found.growers.items() if one.rate > 0}
     findings = [
-        found.headroom.foretell(one, now_ms, found.growers.get(one.id, NO_GROWERS))
+        found.headroom.foretell(
+            one, now_ms, growing.get(one.id), [other for id_, other in growing.items() if id_ != one.id]
+        )
         for one in (*named, *_of_kernel(found, ignore))
     ]
     counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}

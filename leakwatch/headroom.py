@@ -31,7 +31,21 @@ class Growers:
     """Process ids with their rates, the fastest first; one of rate 0 where the sum alone grows."""
 
 
-NO_GROWERS = Growers()
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """What grows, with what limits leave each of its processes."""
+
+    rate: float
+    processes: tuple[tuple[int, float, Rooms], ...]
+
+    def within(self, group: str) -> float:
+        """Return how fast what of it lies in a control group grows: all of it where all of its processes do."""
+        inside = [rate for _, rate, rooms in self.processes if _lies_in(rooms.group, group)]
+        return self.rate if inside and len(inside) == len(self.processes) else sum(inside)
+
+
+def _lies_in(path: str, group: str) -> bool:
+    return f"{path}/".startswith(f"{group.rstrip('/')}/")
 
 
 class Limits(Protocol):
@@ -98,8 +112,19 @@ class Headroom:
         limit = self._limits.count_limit_of(metric, pid, round(newest[1])) if newest else None
         return limit.left if limit else None
 
-    def foretell(self, finding: Finding, now_ms: int, growers: Growers = NO_GROWERS) -> Finding:
-        """Add when memory runs out, or a limit on a number is reached, for what grows."""
+    def growing(self, growers: Growers) -> Growing:
+        """Return what the limits leave what grows; reads files."""
+        swap = self._free_swap()
+        read = growers.processes[:GROWERS_READ] if growers.rate > 0 else ()
+        return Growing(growers.rate, tuple((pid, rate, self._limits.rooms_of(pid, swap)) for pid, rate in read))
+
+    def foretell(
+        self, finding: Finding, now_ms: int, growing: Growing | None = None, others: Sequence[Growing] = ()
+    ) -> Finding:
+        """Add when memory runs out, or a limit on a number is reached, for what grows.
+
+        ``growing`` is what of it grows, ``others`` what else does: several may lie in one control group.
+        """
         found = finding.assessment
         finding = replace(finding, evaluated_at_ms=now_ms)
         rate = found.slope_bytes_per_hour or 0.0
@@ -110,33 +135,27 @@ class Headroom:
             if limit is None:
                 return finding
             return _ending(replace(finding, limit_total=limit.total), limit.left, limit.name, rate)
-        rooms = list(self._rooms(finding, replace(growers, rate=max(growers.rate, rate))))
+        growing = Growing(max(growing.rate, rate), growing.processes) if growing else Growing(rate, ())
+        rooms = list(self._rooms(finding, growing, others))
         if not rooms:
             return finding
         room, rate = min(rooms, key=lambda one: one[0].left / one[1])
         return _ending(finding, room.left, room.name, rate)
 
-    def _rooms(self, finding: Finding, growers: Growers) -> Iterator[tuple[Room, float]]:
+    def _rooms(self, finding: Finding, growing: Growing, others: Sequence[Growing]) -> Iterator[tuple[Room, float]]:
         """Yield what is left, each with the rate in bytes an hour at which it is used up."""
-        swap = self._free_swap()
-        read = [(pid, rate, self._limits.rooms_of(pid, swap)) for pid, rate in growers.processes[:GROWERS_READ]]
-        for _, own, rooms in read:
+        for _, own, rooms in growing.processes:
             for room in rooms.limits:
-                rate = own if room.group is None else _rate_within(room.group, read, growers)
+                group = room.group
+                rate = own if group is None else sum(one.within(group) for one in (growing, *others))
                 if rate > 0:
                     yield room, rate
-        first = min((rooms for _, _, rooms in read), key=_swap_left, default=Rooms())
-        for room in self._machine(finding.metric, swap, first):
-            yield room, growers.rate
+        first = min((rooms for _, _, rooms in growing.processes), key=_swap_left, default=Rooms())
+        for room in self._machine(finding.metric, self._free_swap(), first):
+            yield room, growing.rate
 
 
 _OF_KERNEL = ("kernel.", "slab.", "vmalloc.", "ipc.", "tmpfs.")
-
-
-def _rate_within(group: str, read: Sequence[tuple[int, float, Rooms]], growers: Growers) -> float:
-    """Return how fast what lies in a control group grows: all of the service where all of its growers do."""
-    inside = [rate for _, rate, rooms in read if f"{rooms.group}/".startswith(f"{group.rstrip('/')}/")]
-    return growers.rate if len(inside) == len(read) else sum(inside)
 
 
 def _swap_left(rooms: Rooms) -> float:

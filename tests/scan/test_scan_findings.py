@@ -145,6 +145,16 @@ def test_who_lies_in_another_group_takes_nothing_of_it() -> None:
     assert _seconds_left(finding) == pytest.approx(600, rel=0.05)
 
 
+def test_two_services_that_grow_meet_the_limit_of_the_slice_around_them_together() -> None:
+    machine = Machine(
+        {process(1, "a", unit("a.service")): leak(MIB), process(2, "b", unit("b.service")): leak(3 * MIB)}
+    )
+    slice_ = Room(800 * MIB, "memory limit of /s.slice", "/s.slice")
+    rooms = {pid: Rooms((slice_,), group=f"/s.slice/{name}") for pid, name in ((1, "a"), (2, "b"))}
+    for finding in suspects(watch(machine, scan=Scan(MINUTES, _Groups(rooms)))):
+        assert (finding.limit_name, _seconds_left(finding)) == (slice_.name, pytest.approx(200, rel=0.05))
+
+
 def test_a_sum_that_grows_in_no_process_alone_has_its_groups_limit() -> None:
     pool = unit("pool.service")
     workers = {process(pid, "w", pool): only(20 * MIB + pid * 2 * MIB, 10 * pid - 40, 10 * pid) for pid in range(1, 40)}
