@@ -77,8 +77,8 @@ def lines(rows: Iterable[Judged]) -> str:
 
 
 def tally_of(rows: Iterable[Judged]) -> Tally:
-    """Count what is decided; each file is a host of its own."""
-    return tally((row.file, row.assessment.verdict) for row in rows if row.decides)
+    """Count what is decided; each file is a host of its own. On values of a doubtful unit nothing is."""
+    return tally((row.file, Verdict.LEARNING if row.doubt else row.assessment.verdict) for row in rows if row.decides)
 
 
 def document(rows: Sequence[Judged], shown: Collection[Verdict]) -> str:

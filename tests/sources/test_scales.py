@@ -9,7 +9,7 @@ import pytest
 from tidy_files import captures, read, series
 
 from leakwatch.cli.main import main
-from leakwatch.errors import CaptureError
+from leakwatch.errors import EXIT_UNDECIDED, CaptureError
 from leakwatch.sources.scales import doubt_of, factor_of
 
 CAPTURES = Path(__file__).parents[1] / "data/captures"
@@ -122,6 +122,8 @@ def test_kb_read_as_bytes_is_said_everywhere_and_mended_by_the_unit(capsys: pyte
     for others in (["backtest", file], ["explain", "--file", file]):
         assert main(others) == 0
         assert doubt in capsys.readouterr().err
+    assert main(["analyze", "--exit-code", file]) == EXIT_UNDECIDED
+    capsys.readouterr()
     assert main(["analyze", "--unit", "kB", "--exit-code", file]) == 1
     out, err = capsys.readouterr()
     assert "364 MiB since" in out
