@@ -255,7 +255,9 @@ def over(
 ) -> tuple[bool, bool]:
     """Return whether the memory was given back, and whether the growth has stopped."""
     gone = recent_top < alarm.base + c.gone_ratio * (record - alarm.base)
-    least = max(c.over_pause * longest_pause, c.over_share * (record_age - alarm.since_age), c.over_hours)
+    length = record_age - alarm.since_age
+    pause = min(longest_pause, length)  # flat time before the climb, however long, is no pause of it
+    least = max(c.over_pause * pause, c.over_share * length, c.over_hours)
     return gone, age - record_age > least
 
 

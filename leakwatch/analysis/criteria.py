@@ -145,7 +145,8 @@ class LeakCriteria:
     over_pause: float = 1.5
     over_share: float = 0.25
     over_hours: float = 2.0
-    """The growth has stopped: no new high for 1.5 times the longest earlier pause, a quarter of the climb and 2 h."""
+    """The growth has stopped: no new high for 1.5 times the longest earlier pause, a quarter of the climb and 2 h. A
+    pause counts as long as the climb at most: flat days before it would keep what fills in one alarmed for a week."""
     levelling_ratio: float = 0.3
     """Newest third of the climb over the middle third: the climb was a saturating one."""
     reopen_hours: float = 3.0

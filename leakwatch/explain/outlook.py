@@ -80,7 +80,8 @@ def _of_leak(case: Case) -> Outlook:
     if climb is None or ground is None or climb.alarm is None:
         return _next(case, ("It is taken back when it stops growing, or when most of what grew is given back.",))
     length = max(0.0, ground.record_age - climb.alarm.since_age)
-    pause = format_duration(max(c.over_pause * ground.longest_pause, c.over_share * length, c.over_hours) * unit_s)
+    paused = min(ground.longest_pause, length)
+    pause = format_duration(max(c.over_pause * paused, c.over_share * length, c.over_hours) * unit_s)
     unit = case.assessment.unit
     back = format_amount(climb.alarm.base + c.gone_ratio * (ground.record - climb.alarm.base), unit)
     highest = format_amount(ground.record, unit)

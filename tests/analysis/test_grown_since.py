@@ -96,3 +96,13 @@ def test_between_looks_growth_follows_the_level() -> None:
             assert found.current_bytes == round(value)
             assert (found.grown_bytes or 0) == pytest.approx(value - 14e6, abs=MIB / 2)
     assert found.verdict is Verdict.LEAK
+
+
+@pytest.mark.parametrize("flat_days", [0, 2, 6])
+def test_what_fills_and_stops_is_alarmed_no_longer_for_the_flat_days_before_it(flat_days: int) -> None:
+    hours = np.arange(0, 24 * (flat_days + 5), 1 / 12)
+    filled = np.clip((hours - 24 * flat_days) / 24, 0, 1)
+    (outcome,) = replay([capture_of((57 + 53 * filled) * MIB, 300)], Settings(DEFAULT, lambda _: CRITERIA))
+    assert outcome.assessment.verdict is Verdict.OK
+    stopped_ms = START_MS + 24 * (flat_days + 1) * HOUR * 1000
+    assert all(end is not None and end <= stopped_ms + 48 * HOUR * 1000 for _, end in outcome.alerts)
