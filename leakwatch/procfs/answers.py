@@ -27,10 +27,10 @@ from leakwatch.procfs.files import listed, read_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PATIENCE_S = 0.5
-"""What may be waited in vain in one go: half of the shortest interval, so that no scrape is late by a whole one."""
+PATIENCE_S = 0.3
+"""What may be waited in vain in one go: a third of an interval of 1 s, so that no scrape is late by a whole one."""
 SHARE = 0.25
-"""Of what is left of it, for one process: the first of twenty gets 125 ms, and all of them together 0.6 s."""
+"""Of what is left of it, for one process: the first of twenty gets 75 ms, and all of them together 0.5 s."""
 SHORTEST_S = 0.01
 """The least that one process gets: usual answers take 0.1 ms."""
 REST_SHARE = 0.25
