@@ -70,6 +70,8 @@ def translated(path: Path) -> Iterator[None]:
     """Turn the database's errors inside into ours."""
     try:
         yield
+    except UnicodeDecodeError as error:  # of SQLite's own message, which quotes a damaged schema
+        raise StoreCorruptError(f"{path} is damaged: its schema cannot be read") from error
     except Exception as error:
         found = driver_error(error)
         if found is None:

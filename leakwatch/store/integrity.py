@@ -41,7 +41,7 @@ def check(reader: Reader) -> Checked:
         problems = [f"SQLite: {' '.join(answer.split())}" for answer in answers if answer != SOUND]
         problems += damaged_rows(connection)
         counts = [0, 0]
-        for span_s in (seal_sql.SAMPLES, *connection.execute(expiry.spans()).scalars()):
+        for span_s in (seal_sql.SAMPLES, *_spans(connection)):
             rows = connection.execute(seal_sql.seals(span_s)).all()
             for row in rows:
                 found, wrong = _seal(connection, row)
@@ -54,6 +54,11 @@ def check(reader: Reader) -> Checked:
             counts[at] += found
             problems += wrong
     return Checked(counts[0], counts[1], tuple(problems))
+
+
+def _spans(connection: Connection) -> list[int]:
+    """Return the spans of blocks; one that is no number is named with its row."""
+    return [span for span in connection.execute(expiry.spans()).scalars() if isinstance(span, int)]
 
 
 def _seal(connection: Connection, row: Row[Any]) -> tuple[int, list[str]]:
@@ -123,7 +128,7 @@ def _sample_rounds(connection: Connection) -> Iterator[tuple[int, int, list[str]
 
 
 def _block_rounds(connection: Connection) -> Iterator[tuple[int, int, list[str]]]:
-    for span_s in connection.execute(expiry.spans()).scalars().all():
+    for span_s in _spans(connection):
         for row in connection.execute(round_sql.block_rounds(span_s, 0)).all():
             try:
                 rounds.decode_block_round(row.payload, row.n)
