@@ -71,6 +71,7 @@ _SHORT = re.compile(r"[\w./-]{0,12}")
 _LONG_ENOUGH = "a secret"
 DEEPEST = 3
 """A command line within a command line within one: as deep as people write them."""
+_FOLDER = re.compile(r"/(?:etc|home|opt|root|run|srv|tmp|usr|var)/")
 _PATH = ("/", "./", "~", "@")
 
 
@@ -128,7 +129,8 @@ class _Line:
         """Return the next word without secrets."""
         shown = self._shown(word)
         base = word.rpartition("/")[2].lower()
-        if base in rules.PROGRAMS and (self._before == "--" or not self._before.startswith("--")):
+        no_command = self._before in rules.NO_COMMAND_AFTER or (self._before.startswith("--") and self._before != "--")
+        if base in rules.PROGRAMS and not no_command:
             self._program, self._positions = rules.PROGRAMS[base], None
         positions = rules.POSITIONS.get(base.partition(".")[0])
         if positions is not None and (not positions.only or positions.only in self._seen):
@@ -140,7 +142,7 @@ class _Line:
 
     def _shown(self, word: str) -> str:
         before, program = self._before, self._program
-        if not word or (before and _PLAIN.fullmatch(word)):
+        if not word or (before and _PLAIN.fullmatch(word)) or self._is_id(word):
             return word
         if self._is_position(word) or self._follows(before, word):
             return REDACTED
@@ -160,9 +162,10 @@ class _Line:
         """Return a word with an option and its value without a blank between them, None where it is none."""
         if not word.startswith("-") or word.startswith("--"):
             return None
-        for option in (*self._program.glued, *(("-p",) if "login" in self._seen else ())):
-            if word.startswith(option) and len(word) > len(option):
-                return f"{option}{REDACTED}"
+        if (pattern := self._program.glued) is not None and (found := pattern.match(word)):
+            return f"{found[0]}{REDACTED}"
+        if "login" in self._seen and word.startswith("-p") and len(word) > len("-p"):
+            return f"-p{REDACTED}"
         for option in self._program.glued_user:  # perhaps behind switches of one letter, as in curl -sSubob:x
             found = re.match(rf"(-[A-Za-z]{{0,5}}?{option[1:]})([^-=].*[:%,].*)", word, re.DOTALL)
             if found:
@@ -188,8 +191,16 @@ class _Line:
             return text(value, self._depth + 1)
         return f"{found['user']}{found['sep']}{REDACTED}"
 
+    def _is_id(self, word: str) -> bool:
+        of_id = self._program.digests or rules.OF_ID.fullmatch(self._before)
+        return bool(of_id and rules.ID.fullmatch(word))
+
     def _is_position(self, word: str) -> bool:
-        if self._positions is None or word.startswith("-"):
+        if word.startswith("-"):
+            return False
+        if self._program.share and self._before.startswith("//"):
+            return True
+        if self._positions is None:
             return False
         self._positions = [left - 1 for left in self._positions]
         return -1 in self._positions
@@ -210,7 +221,7 @@ class _Line:
         if before.endswith((":", "=")):
             name = before if len(before) > 1 else self._last_but_one
             return _is_secret(name.strip("{[\"':= $"), word.strip("\"',;}"))
-        if before.lower() in rules.BARE and len(self._seen) > 1:
+        if (before.lower() in rules.BARE or rules.BARE_NAME.fullmatch(before)) and len(self._seen) > 1:
             return word.lower() not in rules.NOT_AFTER_BARE and not word.startswith(("-", "/"))
         return not rules.VERBS.isdisjoint(self._seen) and _names_secret(before) and not word.startswith("-")
 
@@ -227,6 +238,7 @@ def _alone(word: str) -> str:
     word = _URL_TOKEN.sub(lambda found: found[0] if REDACTED in found[0] else f"{REDACTED}@", word)
     word = _DSN.sub(_dsn, word)
     word = rules.SLASH_OPTION.sub(rf"\g<name>{REDACTED}", word)
+    word = rules.IN_URL.sub(lambda found: f"{found['name'] or found['stream'] or found['object']}{REDACTED}", word)
     word = rules.KNOWN.sub(REDACTED, _pairs(word))
     return _LONG.sub(_if_random, word)
 
@@ -266,6 +278,8 @@ def _is_secret(name: str, value: str) -> bool:
     if not words or words[-1] in rules.HARMLESS or rules.HARMLESS_NAME.search(name):
         return False
     if value.isdecimal() and not rules.COUNTED.isdisjoint(words):
+        return False
+    if name in rules.PERHAPS_FILE and _FOLDER.match(value):
         return False
     if words[-1] in rules.SECRET_LAST or not rules.SECRET.isdisjoint(words):
         return True
