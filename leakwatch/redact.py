@@ -211,7 +211,7 @@ class _Line:
         if (
             before in self._program.secret
             or last in self._program.secret
-            or (before in ("-p", "-P") and "login" in self._seen)
+            or (before in ("-p", "-P", "-t") and "login" in self._seen)
         ):
             return not (word.startswith("--") and _OPTION.fullmatch(word))
         if before.startswith("-"):

@@ -74,9 +74,9 @@ SLASH_OPTION = re.compile(r"(?i)(?P<name>^/(?:p|pass|password|pwd|gp|pth):).+", 
 IN_URL = re.compile(
     r"(?P<name>jdbc:oracle:\w{2,8}:[^\s/@]{1,128}/)\S{1,256}(?=@[\w/][^\s@]{0,256}(?!\S))"
     r"|(?P<stream>rtmps?://[^\s/]{1,256}/[\w.-]{1,64}/)(?=[\w-]*\d)[\w-]{10,}"
-    r"|(?P<object>\bsecret,\S{0,256}?\bdata=)[^\s,]+"
+    r"|(?P<object>\bsecret,\S{0,256}?\bdata=|\buser(?:name)?=[^\s,%=&]{1,64}%(?![0-9A-Fa-f]{2}))[^\s,]+"
 )
-"""Oracle's user and password, the key of a video stream, QEMU's ``-object secret,id=a,data=x``."""
+"""Oracle's user and password, the key of a video stream, QEMU's ``secret,id=a,data=x``, mount's ``user=a%x``."""
 ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """A commit, an image, a container: no secret after ``OF_ID`` or in a program with ``digests``."""
 OF_ID = re.compile(r"(?i)--?(?:[a-z-]{0,40}-)?(?:c?id|digest|commit|sha|revision)")
@@ -163,6 +163,7 @@ PROGRAMS: dict[str, Program] = _table({
     "doctl influx": _takes("-t"),
     "gitlab-runner": _takes("-r -t"),
     "p4": _takes("-P"),
+    "az": _takes("-p"),
     "ykman": _takes("-P -p -n -m"),
     "iscsiadm": _takes("-v --value"),
     "rclone": _takes("pass password token client_secret secret_access_key"),
