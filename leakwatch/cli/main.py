@@ -32,7 +32,7 @@ from leakwatch.cli import (
     service,
     stats,
 )
-from leakwatch.errors import EXIT_DATA, EXIT_OK, EXIT_SOFTWARE, LeakwatchError
+from leakwatch.errors import EXIT_DATA, EXIT_NO_RESOURCES, EXIT_OK, EXIT_SOFTWARE, LeakwatchError
 from leakwatch.escape import printable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ examples:
 exit codes:
   0 done · 1 something leaks, 3 not decided yet, 4 no recent samples (--exit-code) · 2 wrong argument or configuration
   65 store damaged or newer, captured file wrong · 66 no store yet, no such file · 67 no such incident, finding, process
-  69 /proc or systemd not there · 70 a defect of leakwatch · 73 the file to write is there already
+  69 /proc or systemd not there · 70 a defect of leakwatch · 71 too little memory · 73 file is there already
   74 store, file or output cannot be written · 75 another daemon holds the store · 77 a privilege is missing
 """
 
@@ -131,6 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_OK  # the reader of our output (head, less) has gone
     except KeyboardInterrupt:
         return 130
+    except MemoryError:
+        output.complain("there is too little memory for this; allow more (ulimit -v, MemoryMax=), or ask for less")
+        return EXIT_NO_RESOURCES
     except Exception as error:
         if os.environ.get("LEAKWATCH_DEBUG"):
             raise

@@ -21,6 +21,7 @@ from leakwatch.config.notation import quoted
 from leakwatch.config.values import described, pattern
 from leakwatch.escape import printable
 
+MOST_PROBLEMS = 100
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
@@ -44,6 +45,14 @@ class Document:
     broken: set[Path] = field(default_factory=set)
     """The keys whose value is unknown since it could not be read."""
     problems: list[str] = field(default_factory=list)
+    more: int = 0
+    """Problems beyond those, which are only counted: to word each of a hundred thousand takes minutes."""
+
+    def is_full(self) -> bool:
+        """Return whether another problem is only counted, and count it then."""
+        full = len(self.problems) >= MOST_PROBLEMS
+        self.more += full
+        return full
 
     def report(self, path: Path, problem: str) -> None:
         """Add a problem of the key or table at the path."""
@@ -92,6 +101,8 @@ def _report_syntax(document: Document, message: str) -> None:
 
 def _read_section(document: Document, section: str, content: object) -> None:
     path = (section,)
+    if section not in SECTIONS and document.is_full():
+        return
     if section not in SECTIONS and isinstance(content, dict):
         document.report(path, unknown_table(section))
     elif section not in SECTIONS:
@@ -115,6 +126,8 @@ def _read_overrides(document: Document, path: Path, content: object) -> None:
         return
     for name, table in content.items():
         if not isinstance(table, dict):
+            if document.is_full():
+                continue
             document.report((*path, name), f"{described(table)} where a table is needed; {example}")
         else:
             _read_override(document, (*path, name), table)
@@ -124,7 +137,8 @@ def _read_override(document: Document, path: Path, table: dict[str, object]) -> 
     try:
         pattern(path[-1])
     except ValueError as error:
-        document.report(path, str(error))
+        if not document.is_full():
+            document.report(path, str(error))
     for key, raw in table.items():
         _read_key(document, (*path, key), raw)
 
@@ -132,14 +146,16 @@ def _read_override(document: Document, path: Path, table: dict[str, object]) -> 
 def _read_key(document: Document, path: Path, raw: object) -> None:
     key: Key | None = SECTIONS[path[0]].get(path[-1])
     if key is None:
-        document.report(path, _unknown(path, raw))
+        if not document.is_full():
+            document.report(path, _unknown(path, raw))
         return
     try:
         document.settings[path] = Setting(key.read(raw), document)
     except ValueError as error:
         document.broken.add(path)
         for problem in error.args:
-            document.report(path, problem)
+            if not document.is_full():
+                document.report(path, problem)
 
 
 def _unknown(path: Path, raw: object) -> str:

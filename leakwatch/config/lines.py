@@ -9,6 +9,8 @@ import tomllib
 from functools import lru_cache
 
 Path = tuple[str, ...]
+MOST_SIGNS = 20
+"""Of "=" in a line that the key may reach to."""
 
 
 def line_of(text: str, path: Path) -> int | None:
@@ -24,6 +26,8 @@ def _index(text: str) -> dict[Path, int]:
     table: Path = ()
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
+        if stripped.startswith("#"):
+            continue
         if stripped.startswith("["):
             header = _path_in(stripped)
             table = header or table
@@ -42,7 +46,9 @@ def _note(index: dict[Path, int], path: Path, number: int) -> None:
 def _path_before_value(table: Path, line: str) -> Path:
     # A quoted key may contain "=" itself: take the first split that is a key.
     at = line.find("=")
-    while at >= 0:
+    for _ in range(MOST_SIGNS):
+        if at < 0:
+            break
         key = _path_in(f"{line[:at]}=0")
         if key:
             return table + key

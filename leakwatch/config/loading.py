@@ -23,6 +23,7 @@ from leakwatch.config.schema import (
 )
 from leakwatch.errors import ConfigError
 from leakwatch.escape import printable
+from leakwatch.infile import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     Settings = dict[tuple[str, ...], Setting]
 
 ETC = Path("/etc/leakwatch")
+MOST_BYTES = 4 << 20
+"""Of one file: a million times the usual, and read within seconds."""
+SHOWN = 20
+"""Problems said one by one; of more their number."""
 
 
 def load_config(path: str | None = None, *, etc: Path = ETC) -> Config:
@@ -39,16 +44,19 @@ def load_config(path: str | None = None, *, etc: Path = ETC) -> Config:
     of every file.
     """
     problems: list[str] = []
+    more = 0
     files = _files(etc, problems) if path is None else [Path(path)]
     documents = [_document(file) for file in files]
     settings: Settings = {}
     for document in documents:
         problems += document.problems
+        more += document.more
         settings.update(document.settings)
     config = _build(settings, tuple(document.name for document in documents))
     problems += _contradictions(config, settings, documents)
     if problems:
-        raise ConfigError(tuple(problems))
+        more += len(problems[SHOWN:])
+        raise ConfigError((*problems[:SHOWN], *([f"and {more:,} more problems like these"] if more else [])))
     return config
 
 
@@ -76,7 +84,7 @@ def _entries(folder: Path, problems: list[str]) -> list[Path]:
 def _document(file: Path) -> Document:
     document = Document(str(file), "")
     try:
-        return read_document(document.name, file.read_bytes().decode())
+        return read_document(document.name, read_whole(file, MOST_BYTES).decode())
     except UnicodeDecodeError as error:
         document.report_whole(document.name, f"not UTF-8 at byte {error.start}; save the file as UTF-8")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

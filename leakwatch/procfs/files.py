@@ -16,22 +16,27 @@ SMALL = 8192
 LARGE = 1 << 18
 """A read for host files; slabinfo and vmallocinfo have some 100 KiB."""
 
+MOST_BYTES = 128 << 20
+"""Of a file that no kernel writes longer: smaps of 180,000 mappings, three times what one process may have. A recorded
+tree may hold anything, a device that never ends among it."""
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _MISSING = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
 _UNSUPPORTED = frozenset({errno.ENOSYS, errno.ENODEV, errno.EOPNOTSUPP})
 
 
 def read_file(path: str, chunk: int = SMALL, limit: int | None = None) -> bytes:
-    """Return the whole file, or its first ``limit`` bytes; raises OSError.
+    """Return the whole file, or its first ``limit`` bytes; raises OSError, EFBIG where it does not end.
 
     Reads until the kernel answers with nothing: a seq_file returns a page or less at a time, whatever was asked for,
     so a short read is not the end. ``os.read`` costs half of what ``open`` does here.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         pieces = [os.read(descriptor, chunk)]
         size = len(pieces[0])
         while pieces[-1] and (limit is None or size < limit):
+            if size > MOST_BYTES:
+                raise OSError(errno.EFBIG, "it does not end")
             pieces.append(os.read(descriptor, chunk))
             size += len(pieces[-1])
     finally:

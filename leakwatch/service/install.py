@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import leakwatch
 from leakwatch import outfile
+from leakwatch.config.loading import MOST_BYTES
 from leakwatch.errors import UsageError
+from leakwatch.infile import read_whole
 from leakwatch.service.environment import command_path
 from leakwatch.service.systemctl import UNIT, Manager, ServiceManagerError
 
@@ -130,7 +132,7 @@ def write_config(layout: Layout, say: Callable[[str], None]) -> None:
 
 def replace_config(layout: Layout, source: Path, say: Callable[[str], None]) -> None:
     """Make a file the service's configuration; the one before it is kept beside it."""
-    text = source.read_text("utf-8")
+    text = read_whole(source, MOST_BYTES).decode()
     if layout.config.exists() and (before := layout.config.read_text("utf-8")) != text:
         old = _free_name(layout.config.with_name(layout.config.name + ".old"))
         _write(old, before, mode=layout.config.stat().st_mode & 0o777)

@@ -18,6 +18,12 @@ _HALF = 16
 """Bits numpy sorts by in one pass over the data; the numbers of more series take two passes."""
 
 
+MOST_SAMPLES = 30_000_000
+"""1.5 GiB while they are put in order. Some megabytes may unpack to any number."""
+MOST_NAMES = 1_000_000
+MOST_NAME_BYTES = 128 << 20
+
+
 class Gathering:
     """All samples read so far: 20 bytes each, as arrays."""
 
@@ -34,6 +40,14 @@ class Gathering:
         self._series.append(series.astype(np.int32))
         self._times.append(times_ms)
         self._values.append(values)
+
+    def too_much(self) -> str:
+        """Return what there is more of than can be held, and what to do; empty where all can."""
+        if sum(map(len, self._series)) > MOST_SAMPLES:
+            return f"more than {MOST_SAMPLES:,} samples; give fewer series or a shorter time at once"
+        if len(self.names) > MOST_NAMES or self.names.size_bytes > MOST_NAME_BYTES:
+            return f"more than {MOST_NAMES:,} series, or their names are too long; give fewer at once"
+        return ""
 
     def captures(self) -> list[Capture]:
         """Return all series, in the order of their first samples, and forget the samples.

@@ -39,6 +39,8 @@ class Names:
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
+        self.size_bytes = 0
+        """Of all names together."""
         self._hashes = np.zeros(_FIRST_ROOM, np.uint64)
         self._lengths = np.zeros(_FIRST_ROOM, np.int64)
         self._words = np.zeros((_FIRST_ROOM, _WORDS), np.uint64)
@@ -49,9 +51,16 @@ class Names:
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._numbers)
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def number(self, name: bytes) -> int:
         """Return one name's number."""
-        return self._numbers.setdefault(name, len(self._numbers))
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._numbers)
+            self.size_bytes += len(name)
+        return number
 
     def numbers(self, chunk: bytes, starts: Places, ends: Places) -> Places:
         """Return the numbers of the names that lie there in a chunk."""

@@ -94,6 +94,8 @@ class _Reading:
         found = False
         while chunk := self._chunk():
             found = self._take(chunk, layout) or found
+            if problem := self._gathering.too_much():
+                Place(self._file, self._line).fail(0, problem)
         if not found:
             Place(self._file, self._line).fail(0, "no sample follows the header; was anything captured?")
         return self._gathering.captures()
