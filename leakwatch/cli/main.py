@@ -131,21 +131,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_OK  # the reader of our output (head, less) has gone
     except KeyboardInterrupt:
         return 130
-    except MemoryError:
-        output.complain("there is too little memory for this; allow more (ulimit -v, MemoryMax=), or ask for less")
-        return EXIT_NO_RESOURCES
     except Exception as error:
         if os.environ.get("LEAKWATCH_DEBUG"):
             raise
-        damage = _damage()
-        if damage:
-            output.complain(damage)
-            return EXIT_DATA
-        output.complain(
-            f"internal error: {type(error).__name__}: {error}; "
-            "run again with LEAKWATCH_DEBUG=1 for a traceback and report it"
-        )
-        return EXIT_SOFTWARE
+        return _unforeseen(error)
     return code
 
 
@@ -168,3 +157,15 @@ def _damage() -> str:
     if not problems:
         return ""
     return f"{path} is damaged, and what was asked for cannot be shown ({problems[0]}); all of it: leakwatch db check"
+
+
+def _unforeseen(error: Exception) -> int:
+    """Say what happened that no command foresees; return the exit code."""
+    if isinstance(error, MemoryError):
+        output.complain("there is too little memory for this; allow more (ulimit -v, MemoryMax=), or ask for less")
+        return EXIT_NO_RESOURCES
+    output.complain(
+        f"internal error: {type(error).__name__}: {error}; "
+        "run again with LEAKWATCH_DEBUG=1 for a traceback and report it"
+    )
+    return EXIT_SOFTWARE
