@@ -21,10 +21,12 @@ from leakwatch.collectors.scrape import PROCESSES, Scraper
 from leakwatch.collectors.spent import STATS, Totals
 from leakwatch.collectors.ticks import TickClock
 from leakwatch.errors import (
+    EXIT_NO_RESOURCES,
     EXIT_NOT_SAMPLED,
     EXIT_OK,
     EXIT_SOFTWARE,
     LeakwatchError,
+    NoResourcesError,
     ProcUnavailableError,
     StoreBusyError,
     StoreCorruptError,
@@ -177,6 +179,8 @@ class Daemon:
                 job()
             except LeakwatchError as error:
                 self._fail(str(error), error.exit_code)
+            except MemoryError:
+                self._fail("too little memory; allow the daemon more (MemoryMax=, ulimit -v)", EXIT_NO_RESOURCES)
             except Exception as error:
                 log.debug("traceback", exc_info=True)
                 self._fail(
@@ -193,7 +197,11 @@ class Daemon:
 
     def _scrape(self) -> None:
         with self._intake.scraping():
-            self._scrape_alone()
+            try:
+                self._scrape_alone()
+            except MemoryError:
+                why = "too little memory for a scrape; allow the daemon more (MemoryMax=, ulimit -v)"
+                self._count_failure(NoResourcesError(why))
 
     def _scrape_alone(self) -> None:
         scrape = self._scraper.scrape(self._ticks.tick(self._timeline.now()))

@@ -68,6 +68,12 @@ class ConfigError(LeakwatchError):
         return self.problems
 
 
+class NoResourcesError(LeakwatchError):
+    """Too little memory, or no further thread or process."""
+
+    exit_code = EXIT_NO_RESOURCES
+
+
 class ProcUnavailableError(LeakwatchError):
     """The /proc tree cannot be listed, or what it says cannot be used."""
 

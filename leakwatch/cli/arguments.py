@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import END_S
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.capture import Capture
 
+LEAST_ROOM = 160 << 20
+"""Bytes of address space that numpy's library takes, which ends the process with 1, "something leaks", without them."""
 EPOCH_FROM_S = 100_000_000
 """A plain number from here on is seconds since 1970 (March 1973), below it a duration."""
 
@@ -84,6 +87,7 @@ def captured(path: str, unit: str | None) -> tuple[list[Capture], str]:
     from leakwatch.sources.scales import ACCEPTED, doubt_of, factor_of
     from leakwatch.sources.tidy import read_captures
 
+    mmap.mmap(-1, LEAST_ROOM).close()
     factor = None if unit is None else factor_of(unit)
     if unit is not None and factor is None:
         raise UsageError(f"--unit: {unit!r} is no unit that is known; {ACCEPTED}")

@@ -43,6 +43,14 @@ VERBS = (
     service,
 )  # fmt: skip
 
+_NO_MEMORY = (
+    "failed to map segment",
+    "Cannot allocate memory",
+    "can't start new thread",
+    "error return without exception",
+)
+"""In errors of the loader and of Python that are not called MemoryError."""
+
 EPILOG = """\
 examples:
   leakwatch demo                           see it find real leaks in about two minutes
@@ -119,6 +127,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: one of the three places that catch what they do not know."""
     output.prepare()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a buffer for each costs more than all it is used for
     try:
         with ending.in_order():
             args = build_parser().parse_args(argv)
@@ -161,9 +170,12 @@ def _damage() -> str:
 
 def _unforeseen(error: Exception) -> int:
     """Say what happened that no command foresees; return the exit code."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
         output.complain("there is too little memory for this; allow more (ulimit -v, MemoryMax=), or ask for less")
         return EXIT_NO_RESOURCES
+    if damage := _damage():
+        output.complain(damage)
+        return EXIT_DATA
     output.complain(
         f"internal error: {type(error).__name__}: {error}; "
         "run again with LEAKWATCH_DEBUG=1 for a traceback and report it"
