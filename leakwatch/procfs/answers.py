@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 from leakwatch.escape import as_text, printable
 from leakwatch.model import Absence, AbsenceReason
 from leakwatch.procfs import process
-from leakwatch.procfs.files import listed, read_file
+from leakwatch.procfs.files import here, listed, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,6 @@ MOST_WAITING = 64
 """Threads given up and still waiting. With so many, a process with a thread in state D is not even asked."""
 
 Answer = TypeVar("Answer")
-_here = threading.local()
 
 
 class Question(NamedTuple, Generic[Answer]):
@@ -89,7 +88,7 @@ class Answers:
 
     def ask_all(self, questions: Sequence[Question[Answer]]) -> list[tuple[Answer | Absence, int]]:
         """Return each answer, and the nanoseconds of CPU it took; each question is of another process."""
-        if getattr(_here, "is_reader", False):  # a part of what is being asked
+        if getattr(here, "may_wait", False):  # a part of what is being asked
             return [(question.read(), 0) for question in questions]
         with self._one_at_a_time:
             found: dict[int, tuple[Answer | Absence, int]] = {}
@@ -235,7 +234,7 @@ class _Reader:
             return task.given_up
 
     def _work(self) -> None:
-        _here.is_reader = True
+        here.may_wait = True
         while True:
             self._go.acquire()
             task = self._task

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 
 from leakwatch.model import Absence, AbsenceReason
 
@@ -19,6 +20,9 @@ LARGE = 1 << 18
 MOST_BYTES = 128 << 20
 """Of a file that no kernel writes longer: smaps of 180,000 mappings, three times what one process may have. A recorded
 tree may hold anything, a device that never ends among it."""
+here = threading.local()
+"""``here.may_wait`` is set in a thread that can be given up. In any other a pipe in a recorded tree must not be waited
+for; the files of a real /proc take no notice of O_NONBLOCK."""
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _MISSING = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
 _UNSUPPORTED = frozenset({errno.ENOSYS, errno.ENODEV, errno.EOPNOTSUPP})
@@ -30,7 +34,8 @@ def read_file(path: str, chunk: int = SMALL, limit: int | None = None) -> bytes:
     Reads until the kernel answers with nothing: a seq_file returns a page or less at a time, whatever was asked for,
     so a short read is not the end. ``os.read`` costs half of what ``open`` does here.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    flags = os.O_RDONLY | os.O_CLOEXEC | (0 if getattr(here, "may_wait", False) else os.O_NONBLOCK)
+    descriptor = os.open(path, flags)
     try:
         pieces = [os.read(descriptor, chunk)]
         size = len(pieces[0])

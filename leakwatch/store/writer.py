@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from leakwatch.store.rounds import BlockRow
 
 
+TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID)
+"""What we write is new in a sound store: a name that is taken was hidden from us by a damaged index."""
 MAX_INTEGER = 2**63 - 1
 """What SQLite can hold; a counter of the kernel that wrapped below zero reads more."""
 PARAMETERS = 500
@@ -76,7 +78,7 @@ class Writer:
                 self._infos.clear()
                 self._boots.clear()
                 self._connection.roll_back()
-                if isinstance(error, sqlite3.IntegrityError):  # what we write breaks no rule of a sound store
+                if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorcode in TAKEN:
                     raise StoreCorruptError(
                         f"{self.path} is damaged: a row and its index disagree ({error})"
                     ) from error

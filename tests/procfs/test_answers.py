@@ -187,12 +187,13 @@ def test_where_no_thread_can_be_had_nothing_that_may_hang_is_read(tree: Tree, mo
 
 
 def test_a_thread_ends_with_the_tree_it_was_for(tree: Tree) -> None:
-    before = threading.active_count()
     answers = Answers(str(tree.root), PATIENCE_S)
-    assert answers.ask(5, lambda: 1) == 1
-    assert threading.active_count() == before + 1
+    thread = answers.ask(5, threading.current_thread)
+    assert isinstance(thread, threading.Thread)
+    assert thread.is_alive()
+    assert thread is not threading.current_thread()
     del answers
-    until(lambda: threading.active_count() == before)
+    until(lambda: not thread.is_alive())
 
 
 def test_a_fork_asks_with_threads_of_its_own(tree: Tree) -> None:
