@@ -124,6 +124,9 @@ def _sample_rounds(connection: Connection) -> Iterator[tuple[int, int, list[str]
                 yield 0, row.n, [f"scrape {row.scrape_id} holds a series twice"] if twice else []
             except PayloadError as error:
                 yield 0, 0, [f"scrape {row.scrape_id}, {row.n} samples: {error}"]
+        if found[-1].scrape_id < at:  # a damaged tree leads back to what was read
+            yield 0, 0, ["the scrapes of samples are not in order"]
+            return
         at = found[-1].scrape_id + 1
 
 

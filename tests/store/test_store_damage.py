@@ -6,7 +6,9 @@ import logging
 import os
 import random
 import shutil
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from storetools import BASE_MS, USS, beside, block, change, process, rows, scrape
@@ -18,7 +20,7 @@ from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model import Assessment, Finding, FindingKind, Verdict
 from leakwatch.store.incidents import ChangedIncidents
-from leakwatch.store.integrity import check
+from leakwatch.store.integrity import _sample_rounds, check
 from leakwatch.store.reader import Reader
 from leakwatch.store.writer import Writer
 
@@ -166,3 +168,19 @@ def test_a_command_that_fails_for_damage_says_so(
     said = capsys.readouterr().err
     assert "is damaged, and what was asked for cannot be shown (metric 1" in said
     assert "internal error" not in said
+
+
+class LeadsBack:
+    """A connection to a store whose tree of sample rounds leads back to where it began."""
+
+    def execute(self, _: object) -> LeadsBack:
+        return self
+
+    def all(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(scrape_id=7, n=1, payload=b"")]
+
+
+def test_a_tree_that_leads_back_is_told_and_not_followed_for_ever() -> None:
+    found = [wrong for _, _, wrongs in islice(_sample_rounds(LeadsBack()), 5) for wrong in wrongs]  # type: ignore[arg-type]
+    assert found[-1] == "the scrapes of samples are not in order"
+    assert len(found) == 3
