@@ -52,7 +52,8 @@ def confirmed(config: Path, pid: int) -> dict[str, Any] | None:
 
 
 def lines_about(daemon: Daemon, incident: str) -> list[str]:
-    return [line for line in daemon.log.splitlines() if f"incident {incident}" in line]
+    """Return what the log tells of an incident, but for where its evidence lies: that may come at once or later."""
+    return [line for line in daemon.log.splitlines() if f"incident {incident}" in line and " evidence of " not in line]
 
 
 def test_a_leak_s_life(tmp_path: Path, daemon: Start, workload: StartWorkload) -> None:
