@@ -35,7 +35,7 @@ from leakwatch.errors import (
 from leakwatch.evidence.automatic import EvidenceKeeper
 from leakwatch.judging import in_child
 from leakwatch.keeping import StoreKeeper
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.ownership import Ownership
 from leakwatch.procfs.root import ProcFS
 from leakwatch.readback import READING, ReadBack
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from leakwatch.clock import Clock
     from leakwatch.config import Config
     from leakwatch.evaluation import Evaluation
-    from leakwatch.model import Scrape
+    from leakwatch.model.sample import Scrape
 
 FAILURES_ALLOWED = 5
 """Scrapes in a row that may fail to be read: after that the daemon ends, so that its supervisor and its operator see

@@ -17,7 +17,7 @@ from leakwatch.errors import (
     StoreNotFoundError,
 )
 from leakwatch.escape import printable
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.hidepid import effective_capabilities, hidepid, proc_options
 from leakwatch.service.systemctl import UNIT, ServiceManagerError, Systemctl
 from leakwatch.store.location import reader_paths, writer_path

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leakwatch.analysis.derive import Key
-    from leakwatch.model import Finding, Target, Verdict
+    from leakwatch.model.identity import Target
+    from leakwatch.model.verdict import Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True)

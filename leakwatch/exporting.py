@@ -14,7 +14,7 @@ from leakwatch.sources.series_names import series_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from leakwatch.model import ProcessInfo, Target
+    from leakwatch.model.identity import ProcessInfo, Target
     from leakwatch.report.export import Exported, Named
     from leakwatch.store.reader import Reader
 

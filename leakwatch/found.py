@@ -12,7 +12,7 @@ from leakwatch import metrics
 from leakwatch.analysis.findings import kernel_findings
 from leakwatch.analysis.nobodys import told_with_nobodys
 from leakwatch.config import matches
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from leakwatch.config import IgnoreConfig
     from leakwatch.evaluation import Evaluation
     from leakwatch.headroom import Growers, Headroom
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
     from leakwatch.roster import UserNames
 
 

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.memclass import process_and_class
-from leakwatch.model import SUSPECT, FindingKind, identity_of
+from leakwatch.model.identity import identity_of
+from leakwatch.model.verdict import SUSPECT, FindingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from leakwatch.memclass import Growth
-    from leakwatch.model import Finding, ProcessInfo, Target
+    from leakwatch.model.identity import ProcessInfo, Target
+    from leakwatch.model.verdict import Finding
     from leakwatch.store.reader import Reader
 
 

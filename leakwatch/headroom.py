@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from leakwatch import metrics
-from leakwatch.model import SEVERITY, Room, Rooms, Verdict
+from leakwatch.model.verdict import SEVERITY, Room, Rooms, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leakwatch.model import CountLimit, Finding
+    from leakwatch.model.verdict import CountLimit, Finding
 
 FAR_FUTURE_MS = 253_402_300_799_000
 """The end of year 9999, the last RFC 3339 can name."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from leakwatch.model import FindingKind, Verdict
+from leakwatch.model.verdict import FindingKind, Verdict
 
 
 class IncidentState(StrEnum):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from leakwatch.clock import Clock, Instant
     from leakwatch.config import StoreConfig
-    from leakwatch.model import Scrape, SealedBlock
+    from leakwatch.model.sample import Scrape, SealedBlock
     from leakwatch.store.records import Extent
 
     Waiting = Sequence[tuple[Scrape, Sequence[SealedBlock]]]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.accounting import REQUIRED, Readings, account_of, contradiction, stacks_are_among
 from leakwatch.kernelview import CacheUse, CallerUse, KernelView
-from leakwatch.model import HOST, TargetKind
+from leakwatch.model.identity import HOST, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
     from leakwatch.store.reader import Reader
     from leakwatch.store.records import ScrapeHead
 

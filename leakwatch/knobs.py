@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.analysis.criteria import COUNT_RATIO, LeakCriteria
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from leakwatch.config import Config, Sensitivity, Thresholds
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
 
 SENSITIVITY: dict[Sensitivity, float] = {"low": 1.5, "normal": 1.0, "high": 0.75}
 """What growth must be relative to its noise, as a multiple of the detector's own threshold (6 times the noise, a slope

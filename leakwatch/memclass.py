@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from leakwatch.model import Target, TargetKind
+from leakwatch.model.identity import Target, TargetKind
 
 _SEPARATOR = "|"
 """Between a process's key and a class's: neither a boot id nor a number has one."""

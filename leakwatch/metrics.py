@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 
 
 class Unit(StrEnum):

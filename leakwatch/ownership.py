@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.alerting import oom as words
-from leakwatch.collectors.oom import Count, Look
-from leakwatch.model import OomKill, Owner, Target, TargetKind
+from leakwatch.model.identity import Owner, Target, TargetKind
+from leakwatch.model.oom import Count, Look, OomKill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.model import Scrape
+    from leakwatch.model.sample import Scrape
 
 OWNER = "owner/"
 """How the keys of the store's state begin that hold a service's owner: one each, or every container that comes or goes

@@ -9,14 +9,14 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.analysis.lives import Life, Lives
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leakwatch.analysis.derive import Key
     from leakwatch.analysis.state import SeriesState
-    from leakwatch.model import ProcessInfo
+    from leakwatch.model.identity import ProcessInfo
 
 OF_KERNEL = (TargetKind.SLAB, TargetKind.VMALLOC, TargetKind.HOST)
 LIVES_KEPT = 10

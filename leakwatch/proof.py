@@ -11,13 +11,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch.metrics import PROCESS_UNREAD, PROCESS_USS
-from leakwatch.model import TargetKind, Verdict
+from leakwatch.model.identity import TargetKind
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from leakwatch.analysis.derive import Key
-    from leakwatch.model import Assessment, Scrape, Target
+    from leakwatch.model.identity import Target
+    from leakwatch.model.sample import Scrape
+    from leakwatch.model.verdict import Assessment
 
 _OF_SIZE = frozenset({PROCESS_USS, PROCESS_UNREAD})
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from leakwatch.keeping import StoreKeeper
-    from leakwatch.model import SealedBlock
+    from leakwatch.model.sample import SealedBlock
     from leakwatch.recall import Piece
     from leakwatch.scan import Scan
     from leakwatch.store.records import Extent

@@ -8,7 +8,7 @@ from leakwatch import metrics
 from leakwatch.analysis.hosted import Settings
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.knobs import criteria_for
-from leakwatch.model import HOST, Target, TargetKind
+from leakwatch.model.identity import HOST, Target, TargetKind
 
 if TYPE_CHECKING:
     from leakwatch.analysis.criteria import LeakCriteria

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakwatch.judging import JudgingError
-from leakwatch.model import Sample
+from leakwatch.model.sample import Sample
 from leakwatch.recall import Alive, Blocks, Climbs, Said, Sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from leakwatch.analysis.derive import Key
-    from leakwatch.model import Scrape, SealedBlock
+    from leakwatch.model.sample import Scrape, SealedBlock
     from leakwatch.recall import Piece
     from leakwatch.scan import Scan
 

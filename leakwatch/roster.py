@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from leakwatch.config import IgnoreConfig
-    from leakwatch.model import ProcessInfo, Service, Target
+    from leakwatch.model.identity import ProcessInfo, Service, Target
 
 
 ANSWER_S = 2.0

@@ -21,7 +21,8 @@ from leakwatch.found import Found, told
 from leakwatch.headroom import Growers, Headroom
 from leakwatch.judging import in_process
 from leakwatch.knobs import criteria_for
-from leakwatch.model import HOST, SealedBlock, TargetKind
+from leakwatch.model.identity import HOST, TargetKind
+from leakwatch.model.sample import SealedBlock
 from leakwatch.pastlives import OF_KERNEL, PastLives
 from leakwatch.proof import Proof
 from leakwatch.roster import Roster, UserNames
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from leakwatch.config import Config
     from leakwatch.headroom import Limits
     from leakwatch.judging import Judge
-    from leakwatch.model import Assessment, Block, ProcessInfo, Scrape, Target
+    from leakwatch.model.identity import ProcessInfo, Target
+    from leakwatch.model.sample import Block, Scrape
+    from leakwatch.model.verdict import Assessment
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""

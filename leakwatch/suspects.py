@@ -8,7 +8,8 @@ from leakwatch import metrics
 from leakwatch.analysis.count_findings import count_target
 from leakwatch.analysis.findings import Member, Partly, finding_id, service_finding
 from leakwatch.headroom import Growers
-from leakwatch.model import SUSPECT, Target, TargetKind
+from leakwatch.model.identity import Target, TargetKind
+from leakwatch.model.verdict import SUSPECT
 from leakwatch.roster import owner_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.derive import Key
     from leakwatch.analysis.judged import Judged
     from leakwatch.analysis.state import SeriesState
-    from leakwatch.model import Finding, ProcessInfo, Service
+    from leakwatch.model.identity import ProcessInfo, Service
+    from leakwatch.model.verdict import Finding
     from leakwatch.roster import Roster
 
 _OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)

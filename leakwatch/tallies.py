@@ -9,7 +9,7 @@ from leakwatch import metrics
 from leakwatch.analysis.count_findings import Sorts, count_finding, count_target, without_stacks
 from leakwatch.analysis.counts import CountScreen
 from leakwatch.analysis.findings import Member, finding_id
-from leakwatch.model import HOST, Target, TargetKind
+from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.roster import owner_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.derive import Key
     from leakwatch.analysis.judged import Judged
-    from leakwatch.model import Finding, Service
+    from leakwatch.model.identity import Service
+    from leakwatch.model.verdict import Finding
     from leakwatch.roster import Roster
 
 

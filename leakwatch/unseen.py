@@ -11,7 +11,7 @@ from leakwatch.escape import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from leakwatch.model import Scrape
+    from leakwatch.model.sample import Scrape
 
 UNSEEN = "unseen"
 """The key of the store's state that holds it."""

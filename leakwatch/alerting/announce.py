@@ -15,7 +15,7 @@ from leakwatch.units import format_amount, format_growth
 if TYPE_CHECKING:
     from leakwatch.alerting.incidents import Announcement
     from leakwatch.incident import Incident
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
     from leakwatch.timeline import Stamps
 
 _MESSAGE_IDS = {

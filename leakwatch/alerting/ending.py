@@ -11,7 +11,7 @@ from leakwatch.units import format_duration
 if TYPE_CHECKING:
     from leakwatch.alerting.pace import Pace
     from leakwatch.incident import Incident, Progress
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 BACK_WITHIN = 0.25
 """Of the growth: what has given back three quarters of it is in its old range. Allocators keep some, so not all."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from leakwatch.alerting.pace import Pace
     from leakwatch.incident import Incident, IncidentEvent, Marks, Silence
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.model import SEVERITY, FindingKind, Verdict
+from leakwatch.model.verdict import SEVERITY, FindingKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 REFRESH_MS = 3_600_000
 """A finding that is no suspect and does not change is written again after this long: writing hundreds of them at every

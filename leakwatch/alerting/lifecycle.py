@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from leakwatch.alerting.ending import is_back, why_over
 from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
-from leakwatch.model import FindingKind, Verdict
+from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.units import format_duration, format_growth
 
 if TYPE_CHECKING:
     from leakwatch.alerting.pace import Pace
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 
 @dataclass(frozen=True, slots=True)

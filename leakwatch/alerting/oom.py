@@ -10,7 +10,7 @@ from leakwatch.escape import printable
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:
-    from leakwatch.model import OomKill
+    from leakwatch.model.oom import OomKill
 
 log = logging.getLogger(__name__)
 

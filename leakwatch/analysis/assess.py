@@ -15,7 +15,7 @@ from leakwatch.analysis.rules import Judged, evidence, judge
 from leakwatch.analysis.shape import climb_began
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.windows import cut
-from leakwatch.model import Trend, Verdict
+from leakwatch.model.verdict import Trend, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from leakwatch.analysis.spans import COARSE_OF, FINE_KEPT
-from leakwatch.model import Block
+from leakwatch.model.sample import Block
 
 if TYPE_CHECKING:
     from leakwatch.analysis.spans import Plan

@@ -16,7 +16,7 @@ from leakwatch.analysis.measure import measure
 from leakwatch.analysis.rules import T95
 from leakwatch.analysis.shape import onset
 from leakwatch.analysis.spans import BLOCKS
-from leakwatch.model import Assessment, Criterion, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leakwatch.model import Criterion
+    from leakwatch.model.verdict import Criterion
 
 
 @dataclass(frozen=True, slots=True)

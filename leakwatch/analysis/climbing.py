@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.analysis.climb import Alarm, Climb, Past, Suspicion
 from leakwatch.analysis.ground import nearest_record
-from leakwatch.model import Criterion
+from leakwatch.model.verdict import Criterion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.analysis.findings import finding_id, weight, workers
 from leakwatch.analysis.reclaim import SUSPECT
-from leakwatch.model import SEVERITY, Finding, FindingKind, ServiceKind, Sort, Target
+from leakwatch.model.identity import ServiceKind, Target
+from leakwatch.model.verdict import SEVERITY, Finding, FindingKind, Sort
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from leakwatch.analysis.derive import Key
     from leakwatch.analysis.findings import Member
-    from leakwatch.model import Service
+    from leakwatch.model.identity import Service
 
 
 def count_target(service: Target, metric: str) -> Target:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.analysis.criteria import COUNT_RATIO
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from leakwatch.analysis.derive import Key
-    from leakwatch.model import Assessment, Criterion, Target
+    from leakwatch.model.identity import Target
+    from leakwatch.model.verdict import Assessment, Criterion
 
 RISEN_SHARE = 0.5
 """Of the growth worth telling; the detector's own first look asks for as much (``ground.RANGE_SHARE``)."""

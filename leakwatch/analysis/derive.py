@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.model import HOST, Service, Target, TargetKind
+from leakwatch.model.identity import HOST, Service, Target, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

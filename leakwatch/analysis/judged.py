@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leakwatch.model import Assessment, Target
+    from leakwatch.model.identity import Target
+    from leakwatch.model.verdict import Assessment
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.accounting import STACK_CALLERS
-from leakwatch.model import Target, TargetKind
+from leakwatch.model.identity import Target, TargetKind
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.analysis.reclaim import PART_OF_TOTAL, SUSPECT
-from leakwatch.model import SEVERITY
+from leakwatch.model.verdict import SEVERITY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 
 def told_with_nobodys(findings: Sequence[Finding], largest: Mapping[str, Sequence[str]]) -> list[Finding]:

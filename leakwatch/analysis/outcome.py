@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from leakwatch.analysis.climb import Climb
     from leakwatch.analysis.ground import Ground
-    from leakwatch.model import Assessment
+    from leakwatch.model.verdict import Assessment
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.climb import Mark
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.spans import Plan
-    from leakwatch.model import Criterion, Trend
+    from leakwatch.model.verdict import Criterion, Trend
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,14 +13,15 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leakwatch.model import SEVERITY, TargetKind, Verdict
+from leakwatch.model.identity import TargetKind
+from leakwatch.model.verdict import SEVERITY, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from leakwatch.analysis.judged import Judged
     from leakwatch.analysis.kernel_facts import KernelFacts
-    from leakwatch.model import Assessment
+    from leakwatch.model.verdict import Assessment
 
 SUSPECT = SEVERITY[Verdict.WATCH]
 PART_OF_TOTAL = 0.5

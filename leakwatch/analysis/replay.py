@@ -28,7 +28,7 @@ from leakwatch.analysis.state import risen
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.analysis.verdict import Observed, capped, screened, settled, without_use
 from leakwatch.analysis.walk import Series, walk
-from leakwatch.model import Assessment, Verdict
+from leakwatch.model.verdict import Assessment, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

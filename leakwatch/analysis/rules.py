@@ -10,7 +10,7 @@ import numpy as np
 
 from leakwatch.analysis.context import Track
 from leakwatch.analysis.measure import measure, rises_of, thirds_of
-from leakwatch.model import Criterion
+from leakwatch.model.verdict import Criterion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

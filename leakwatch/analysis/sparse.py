@@ -17,7 +17,7 @@ from leakwatch.analysis.shape import climb_onset
 from leakwatch.analysis.spans import BLOCKS, plan_of
 from leakwatch.analysis.trend import slope_of
 from leakwatch.analysis.verdict import Observed, unjudged
-from leakwatch.model import Assessment, Criterion, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:

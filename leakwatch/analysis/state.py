@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.question import Answer
     from leakwatch.analysis.spans import Plan
-    from leakwatch.model import Assessment, Block
+    from leakwatch.model.sample import Block
+    from leakwatch.model.verdict import Assessment
 
 MOST_PENDING = 200
 """Looks that may wait for somebody to judge them: two days of them, should judging fail for as long."""

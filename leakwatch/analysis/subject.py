@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from leakwatch import metrics
 from leakwatch.analysis.fieldnames import Role, field_of, may_be_known, role_by_words, role_of
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 from leakwatch.slabnames import gives_back
 
 

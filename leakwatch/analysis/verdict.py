@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Assessment, Criterion, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from leakwatch.analysis.hosted import Settings
-    from leakwatch.model import Verdict
+    from leakwatch.model.verdict import Verdict
     from leakwatch.report.judged import Judged
 
 FORMATS = ("table", "json", "jsonl")
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.cli.concluding import concluded
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK
-    from leakwatch.model import Verdict
+    from leakwatch.model.verdict import Verdict
     from leakwatch.replaying import settings_of
     from leakwatch.report.build import DEFAULT_VERDICTS
     from leakwatch.report.judged import tally_of

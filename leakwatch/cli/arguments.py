@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.clock import END_S
 from leakwatch.errors import UsageError
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.units import parse_duration
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
     from leakwatch.report.build import Report
 
     Processes = Mapping[str, subprocess.Popen[bytes]]
@@ -223,7 +223,7 @@ def _remarks(report: Report, processes: Processes, daemon: int) -> Iterator[str]
 
 def _conclude(report: Report, processes: Processes) -> int:
     """Hold the report against what is known of the processes."""
-    from leakwatch.model import Verdict
+    from leakwatch.model.verdict import Verdict
     from leakwatch.service.environment import command_path
 
     leaks = [row.finding for row in report.rows if row.finding.assessment.verdict is Verdict.LEAK]

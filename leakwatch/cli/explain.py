@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from leakwatch.config import PrivacyConfig
     from leakwatch.explain.case import Case
-    from leakwatch.model import ProcessInfo
+    from leakwatch.model.identity import ProcessInfo
     from leakwatch.report.build import Row
     from leakwatch.store.reader import Reader
 
@@ -86,7 +86,7 @@ def _stored(args: argparse.Namespace, now_ms: int) -> Case:
     from leakwatch.config import load_config
     from leakwatch.errors import UsageError
     from leakwatch.explain.stored import case_of, find
-    from leakwatch.model import Verdict
+    from leakwatch.model.verdict import Verdict
     from leakwatch.report.build import Filters
     from leakwatch.report.summary import alarm
 
@@ -116,7 +116,7 @@ def _looked_into(case: Case, row: Row, processes: Sequence[ProcessInfo], privacy
     """Return the case with what this machine tells about the process or the kernel, for the next steps."""
     from dataclasses import replace
 
-    from leakwatch.model import FindingKind
+    from leakwatch.model.verdict import FindingKind
     from leakwatch.nextsteps.kernel_facts import facts_here
     from leakwatch.nextsteps.locate import patient_or_nobody
     from leakwatch.procfs.root import ProcFS

@@ -77,7 +77,7 @@ def _look(procfs: ProcFS, pid: int) -> tuple[int, Mapped]:
     """Return when the process began, and its mappings. Raises the errors the exit codes are of."""
     from leakwatch.errors import FindingNotFoundError, PermissionNeededError, ProcUnavailableError
     from leakwatch.escape import printable
-    from leakwatch.model import Absence, AbsenceReason
+    from leakwatch.model.sample import Absence, AbsenceReason
 
     procfs.pids()  # a tree that is none is told as such
     stat = procfs.stat(pid)
@@ -105,7 +105,7 @@ def _compared(
     from leakwatch.collectors.classes import classified, summed
     from leakwatch.errors import FindingNotFoundError
     from leakwatch.memclass import ClassUse
-    from leakwatch.model import Absence
+    from leakwatch.model.sample import Absence
     from leakwatch.report.maps import Line, Looked
 
     began, now = _look(procfs, pid)

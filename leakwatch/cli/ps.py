@@ -109,7 +109,7 @@ def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
 
 def _rows(args: argparse.Namespace, procfs: ProcFS, wanted: Wanted) -> tuple[list[Row], Reading]:
     from leakwatch.errors import ProcUnavailableError
-    from leakwatch.model import Absence
+    from leakwatch.model.sample import Absence
     from leakwatch.ps import views
     from leakwatch.ps.reading import Reading, read
 
@@ -137,7 +137,7 @@ def _installed(args: argparse.Namespace) -> int | None:
 
 
 def _scale(args: argparse.Namespace, procfs: ProcFS) -> Scale:
-    from leakwatch.model import Absence
+    from leakwatch.model.sample import Absence
     from leakwatch.ps.table import Scale, Style
 
     style = Style.SUFFIX if args.abbreviate else Style.PERCENT if args.percent else Style.KIB

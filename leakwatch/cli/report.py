@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from leakwatch.model import AbsenceReason, ProcessInfo
+    from leakwatch.model.identity import ProcessInfo
+    from leakwatch.model.sample import AbsenceReason
     from leakwatch.redact import CommandLines
     from leakwatch.report.build import Filters, Host, Own, Report, Row
     from leakwatch.store.reader import Reader
@@ -193,7 +194,7 @@ def _anybody_to_help(report: Report, processes: list[ProcessInfo]) -> bool:
     """Tell whether something grows that is still there: the kernel, or a process of this boot."""
     from contextlib import suppress
 
-    from leakwatch.model import SUSPECT, FindingKind
+    from leakwatch.model.verdict import SUSPECT, FindingKind
     from leakwatch.procfs.files import read_file
 
     growing = [row.finding for row in report.rows if row.finding.assessment.verdict in SUSPECT]

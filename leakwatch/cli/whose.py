@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
     from leakwatch.ownership import PastKill
     from leakwatch.report.whose import Kills, Whose
     from leakwatch.store.reader import Reader
@@ -65,7 +65,7 @@ def summed(kills: Iterable[PastKill]) -> dict[Target | None, Kills]:
 def _newest(reader: Reader, evaluation: Mapping[str, Any], last: ScrapeHead) -> dict[Target, dict[str, int]]:
     """Return what the groups said in the newest round that read them."""
     from leakwatch.metrics import METRICS
-    from leakwatch.model import TargetKind
+    from leakwatch.model.identity import TargetKind
 
     rounds = 2 * evaluation.get("slow_every", 5)
     since_ms = last.ts_ms - round(rounds * evaluation.get("interval_s", 60.0) * 1000)

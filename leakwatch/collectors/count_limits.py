@@ -8,7 +8,8 @@ from __future__ import annotations
 from leakwatch import metrics
 from leakwatch.collectors.limits import MemoryLimits
 from leakwatch.escape import printable
-from leakwatch.model import Absence, CountLimit
+from leakwatch.model.sample import Absence
+from leakwatch.model.verdict import CountLimit
 
 _IPC = {
     metrics.IPC_SHM_SEGMENTS: ("kernel/shmmni", 0),

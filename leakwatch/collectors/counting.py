@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.collectors.budget import ASIDE, Purse
 from leakwatch.escape import as_text
-from leakwatch.model import Absence, Sample, identity_of
+from leakwatch.model.identity import identity_of
+from leakwatch.model.sample import Absence, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from leakwatch.collectors.result import Gathered
     from leakwatch.collectors.watched import Watched
     from leakwatch.config import SamplingConfig
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
     from leakwatch.procfs.root import ProcFS
 
 REST = 300

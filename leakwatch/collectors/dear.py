@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.collectors.budget import Claim, Costs, Purse, by_rank, is_out_of_the_question, may_stall
 from leakwatch.collectors.looks import Looks
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import pid_statm
 from leakwatch.procfs.answers import Question
 from leakwatch.procfs.kept import read_kept
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from leakwatch.collectors.watched import Watched
     from leakwatch.config import SamplingConfig
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
     from leakwatch.procfs.pid_smaps import MemoryUse
     from leakwatch.procfs.root import ProcFS
 

@@ -11,17 +11,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.oom import Count, Known, Look, kills_between
+from leakwatch.collectors.oom import kills_between
 from leakwatch.collectors.owners import common_owner
 from leakwatch.collectors.services import group_within
-from leakwatch.model import HOST, Absence, AbsenceReason, Sample, ServiceKind
+from leakwatch.model.identity import HOST, ServiceKind
+from leakwatch.model.oom import Count, Known, Look
+from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from leakwatch.collectors.result import Gathered
     from leakwatch.collectors.watched import Watched
-    from leakwatch.model import OomKill, Service, Target
+    from leakwatch.model.identity import Service, Target
+    from leakwatch.model.oom import OomKill
     from leakwatch.procfs.cgroup_memory import Group, GroupMemory, Number
     from leakwatch.procfs.pid_cgroup import CgroupPaths
     from leakwatch.procfs.root import ProcFS

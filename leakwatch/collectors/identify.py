@@ -9,10 +9,11 @@ from leakwatch.collectors.container_names import ContainerNames
 from leakwatch.collectors.containers import container_among
 from leakwatch.collectors.services import service_of
 from leakwatch.escape import as_text
-from leakwatch.model import Absence, AbsenceReason, ProcessInfo
+from leakwatch.model.identity import ProcessInfo
+from leakwatch.model.sample import Absence, AbsenceReason
 
 if TYPE_CHECKING:
-    from leakwatch.model import ProcessIdentity
+    from leakwatch.model.identity import ProcessIdentity
     from leakwatch.procfs.pid_cgroup import CgroupPaths
     from leakwatch.procfs.root import ProcFS
 

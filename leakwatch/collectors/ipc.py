@@ -10,7 +10,8 @@ import os
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.model import HOST, Absence, Sample
+from leakwatch.model.identity import HOST
+from leakwatch.model.sample import Absence, Sample
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:

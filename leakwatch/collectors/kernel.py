@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.accounting import account_of, hugetlb_bytes
 from leakwatch.collectors.readings import counters, mixture, readings_of
-from leakwatch.model import HOST, Absence, AbsenceReason, Sample, Target, TargetKind
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from leakwatch.accounting import PERCPU_CALLER, REQUIRED, account_of
 from leakwatch.collectors.readings import counters, mixture, readings_of
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.kernelview import CacheUse, CallerUse, KernelView
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.procfs.slabinfo import is_whole_of_slub
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Absence, Room, Rooms
+from leakwatch.model.sample import Absence
+from leakwatch.model.verdict import Room, Rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from leakwatch.collectors.identify import SETTLE, Identifier, renew_every, renewal_due
 from leakwatch.collectors.kinship import Parentage
 from leakwatch.collectors.watched import Watched
-from leakwatch.model import Absence, AbsenceReason, ProcessIdentity
+from leakwatch.model.identity import ProcessIdentity
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import pid_statm
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.kept import read_kept

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.collectors.classes import bounded, classified, summed
 from leakwatch.memclass import ClassKind, ClassUse, class_target
-from leakwatch.model import Absence, AbsenceReason, Sample
+from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from leakwatch.collectors.watched import Watched
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
     from leakwatch.procfs.pid_smaps import MemoryUse
     from leakwatch.procfs.root import ProcFS
 

@@ -7,47 +7,12 @@ more than what the groups that are still there account for, it was one of those 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from leakwatch.model import OomKill
+from leakwatch.model.oom import Count, Look, OomKill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from leakwatch.model import Target
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """One group's count at one look."""
-
-    inode: int
-    kills: int
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What else is known of a service's own group."""
-
-    service: Target
-    limit_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """All counts at one time."""
-
-    host: int | None = None
-    """The machine's, None where it does not count."""
-    own: dict[str, Count] = field(default_factory=dict)
-    """By path, of services."""
-    around: dict[str, Count] = field(default_factory=dict)
-    """By path, of the groups around them and those programs lie in: in version 2, where a group counts all below it."""
-    known: dict[str, Known] = field(default_factory=dict)
-    """By path, of services."""
-    told: int = 0
-    """Kills that were found in groups before the machine's count had them: not to be told again."""
 
 
 def kills_between(before: Look, now: Look) -> tuple[list[OomKill], int]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from leakwatch.collectors.containers import container_among
-from leakwatch.model import Owner
+from leakwatch.model.identity import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,14 +15,14 @@ from leakwatch.collectors.lookout import Lookout
 from leakwatch.collectors.relatives import Relatives
 from leakwatch.collectors.spent import Round, Spent
 from leakwatch.config import SamplingConfig
-from leakwatch.model import Absence, AbsenceReason, Unanswered
+from leakwatch.model.sample import Absence, AbsenceReason, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from leakwatch.collectors.result import Gathered
     from leakwatch.collectors.watched import Watched
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
     from leakwatch.procfs.root import ProcFS
 
 _SKIPPED = Absence(AbsenceReason.SKIPPED, "new processes: the CPU budget of this round was spent before their turn")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.accounting import Readings, contradiction, stacks_are_among
 from leakwatch.escape import printable
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ from leakwatch.collectors.kernel import (
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.tmpfs import Tmpfs
-from leakwatch.model import Scrape
+from leakwatch.model.sample import Scrape
 from leakwatch.procfs.hidepid import hides_from_us
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from leakwatch.collectors.spent import Spent
     from leakwatch.config import SamplingConfig
-    from leakwatch.model import Target, Tick
+    from leakwatch.model.identity import Target
+    from leakwatch.model.sample import Tick
     from leakwatch.procfs.root import ProcFS
 
 PROCESSES = "processes"

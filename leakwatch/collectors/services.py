@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.collectors.containers import container_among, container_of
 from leakwatch.collectors.programs import program_of
-from leakwatch.model import Service, ServiceKind
+from leakwatch.model.identity import Service, ServiceKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Tick
+from leakwatch.model.sample import Tick
 
 if TYPE_CHECKING:
     from leakwatch.timeline import Moment

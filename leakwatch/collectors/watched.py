@@ -18,11 +18,11 @@ from leakwatch.collectors.estimate import (
     learnt_gap,
     possible_error,
 )
-from leakwatch.model import Absence, AbsenceReason, Sample
+from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
     from leakwatch.collectors.kinship import Parentage
-    from leakwatch.model import ProcessIdentity, ProcessInfo, Target
+    from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Target
     from leakwatch.procfs.pid_cgroup import CgroupPaths
     from leakwatch.procfs.pid_smaps import MemoryUse
     from leakwatch.procfs.pid_statm import PidStatm

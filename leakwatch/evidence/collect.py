@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from leakwatch.escape import printable
 from leakwatch.evidence.entry import Entry, bounded
 from leakwatch.evidence.mappings import summary
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import LARGE, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leakwatch.model import ProcessIdentity
+    from leakwatch.model.identity import ProcessIdentity
     from leakwatch.procfs.root import ProcFS
 
 STALL_S_PER_GIB = 0.013

@@ -17,7 +17,7 @@ from leakwatch.evidence.series import series
 from leakwatch.explain import next_text
 from leakwatch.explain.case import Case
 from leakwatch.explain.stored import field_of, what_of
-from leakwatch.model import FindingKind
+from leakwatch.model.verdict import FindingKind
 from leakwatch.nextsteps.kernel_facts import facts_here
 from leakwatch.nextsteps.locate import identity_of, is_alive, patient_or_nobody
 from leakwatch.report import json_report, words
@@ -26,7 +26,8 @@ from leakwatch.report.build import Row
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leakwatch.model import Finding, ProcessInfo
+    from leakwatch.model.identity import ProcessInfo
+    from leakwatch.model.verdict import Finding
     from leakwatch.procfs.root import ProcFS
     from leakwatch.store.reader import Reader
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from leakwatch.evidence.entry import Entry, bounded
 from leakwatch.exporting import Choice, exported
-from leakwatch.model import FindingKind, Target, TargetKind
+from leakwatch.model.identity import Target, TargetKind
+from leakwatch.model.verdict import FindingKind
 from leakwatch.report.export import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leakwatch.model import Finding, ProcessInfo
+    from leakwatch.model.identity import ProcessInfo
+    from leakwatch.model.verdict import Finding
     from leakwatch.report.export import Exported
     from leakwatch.store.reader import Reader
 

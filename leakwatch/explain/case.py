@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.escape import printable
-from leakwatch.model import Criterion, Verdict
+from leakwatch.model.verdict import Criterion, Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.climb import Climb
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.ground import Ground
     from leakwatch.analysis.spans import Plan
-    from leakwatch.model import Assessment
+    from leakwatch.model.verdict import Assessment
     from leakwatch.nextsteps.kernel import Facts
     from leakwatch.nextsteps.patient import Patient
     from leakwatch.report.build import Row

@@ -15,7 +15,7 @@ from leakwatch.report.judged import Judged, as_object
 
 if TYPE_CHECKING:
     from leakwatch.explain.case import Case
-    from leakwatch.model import Criterion
+    from leakwatch.model.verdict import Criterion
 
 SCHEMA = 1
 

@@ -11,7 +11,7 @@ from leakwatch.units import format_bytes, format_duration, format_growth, format
 
 if TYPE_CHECKING:
     from leakwatch.explain.wordings import Sentence
-    from leakwatch.model import Criterion
+    from leakwatch.model.verdict import Criterion
 
 FAR = 1000.0
 """A ratio from here on stands for any larger one, see ``analysis.rules``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.explain.case import What
-from leakwatch.model import SUSPECT
+from leakwatch.model.verdict import SUSPECT
 from leakwatch.nextsteps import counts, kernel
 from leakwatch.nextsteps.patient import nobody
 from leakwatch.nextsteps.programs import steps_for

@@ -14,7 +14,8 @@ from leakwatch.errors import FindingNotFoundError
 from leakwatch.escape import printable
 from leakwatch.explain.case import Case, What
 from leakwatch.knobs import criteria_for
-from leakwatch.model import HOST, SEVERITY, FindingKind, Target, TargetKind
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.verdict import SEVERITY, FindingKind
 from leakwatch.report.words import what as titled
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.config import Config
-    from leakwatch.model import Finding, ProcessInfo
+    from leakwatch.model.identity import ProcessInfo
+    from leakwatch.model.verdict import Finding
     from leakwatch.report.build import Host, Row
 
 Key = tuple[str, Target]

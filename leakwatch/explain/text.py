@@ -10,7 +10,7 @@ from leakwatch.escape import printable
 from leakwatch.explain import sentences
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.report import growth_words, words
 from leakwatch.report.columns import aligned, coloured
 from leakwatch.units import format_amount, format_duration

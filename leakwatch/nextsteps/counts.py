@@ -12,7 +12,7 @@ from leakwatch.nextsteps.step import Risk, Step, in_order, look
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.model import Sort
+    from leakwatch.model.verdict import Sort
 
 
 STEPS: dict[str, tuple[Step, ...]] = {

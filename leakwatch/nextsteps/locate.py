@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.model import SUSPECT, Absence, FindingKind
+from leakwatch.model.sample import Absence
+from leakwatch.model.verdict import SUSPECT, FindingKind
 from leakwatch.nextsteps import counts, kernel
 from leakwatch.nextsteps.kernel_facts import facts_here
 from leakwatch.nextsteps.patient import Patient, nobody
@@ -17,7 +18,8 @@ from leakwatch.nextsteps.toolbox import patient_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.model import Finding, ProcessIdentity, ProcessInfo
+    from leakwatch.model.identity import ProcessIdentity, ProcessInfo
+    from leakwatch.model.verdict import Finding
     from leakwatch.procfs.root import ProcFS
 
 

@@ -8,7 +8,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.nextsteps import elf
 from leakwatch.nextsteps.ports import listening
 from leakwatch.nextsteps.traces import ENVIRONMENT, Elf, Traces

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import flat_keyed
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count

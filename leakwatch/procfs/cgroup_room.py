@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.procfs.cgroup_memory import read_memory
 from leakwatch.procfs.sysfs import ancestors, limit_in
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import fd_links, mountinfo, pid_limits, process, sysfs, sysvipc, tmpfs
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count, text

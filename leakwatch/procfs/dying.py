@@ -11,7 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import mountinfo
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count

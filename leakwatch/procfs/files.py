@@ -10,7 +10,7 @@ import errno
 import os
 import threading
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 
 SMALL = 8192
 """A read for files of one process: all but smaps and long command lines come in one piece."""

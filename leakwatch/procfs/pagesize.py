@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.procfs.auxv import PAGE_SIZES
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import pid_stat
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import LARGE, absence, exists, listed, read_file

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import (
     auxv,
     cgroup_memory,

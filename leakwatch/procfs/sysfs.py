@@ -6,7 +6,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.cgroup_memory import group_of
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.procfs.fields import text
 from leakwatch.procfs.files import named_links, read_file
 

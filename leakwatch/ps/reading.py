@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from leakwatch.escape import as_text
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.ps.sums import Held, Sums, matching, of_names
 
 if TYPE_CHECKING:

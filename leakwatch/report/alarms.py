@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.escape import json_text, printable
-from leakwatch.model import Assessment, Verdict
+from leakwatch.model.verdict import Assessment, Verdict
 from leakwatch.report import incident_words, words
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import growth

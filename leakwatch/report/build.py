@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
 from leakwatch.errors import UsageError
-from leakwatch.model import SEVERITY, SUSPECT, AbsenceReason, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import SEVERITY, SUSPECT, Finding, FindingKind, Verdict
 from leakwatch.report.conclusion import NOTHING, Outcome, Tally, conclude, tally
 from leakwatch.units import format_duration
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from leakwatch.incident import Incident
     from leakwatch.memclass import Growth
+    from leakwatch.model.sample import AbsenceReason
     from leakwatch.report.whose import Kills, Whose
 
 STALE_INTERVALS = 3

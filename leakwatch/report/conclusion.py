@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import EXIT_LEAK, EXIT_NOT_SAMPLED, EXIT_OK, EXIT_UNDECIDED
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable

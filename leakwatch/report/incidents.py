@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from leakwatch.incident import Incident, IncidentEvent
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 SCHEMA = 1
 _HEADINGS = ("incident", "state", "what", "rate", "since")

@@ -11,7 +11,7 @@ from leakwatch.report import growth_words, incident_words, whose, words
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 
 if TYPE_CHECKING:
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
     from leakwatch.report.build import Report, Row
 
 SCHEMA = 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.clock import rfc3339
 
 if TYPE_CHECKING:
-    from leakwatch.model import Assessment, Criterion, Trend
+    from leakwatch.model.verdict import Assessment, Criterion, Trend
 
 
 def growth(found: Assessment | Trend, unit: str) -> dict[str, Any]:

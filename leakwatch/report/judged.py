@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.escape import as_text, json_text, printable
-from leakwatch.model import SEVERITY, Assessment, Verdict
+from leakwatch.model.verdict import SEVERITY, Assessment, Verdict
 from leakwatch.report import words
 from leakwatch.report.columns import WIDEST, aligned, coloured
 from leakwatch.report.conclusion import Tally, conclude, tally

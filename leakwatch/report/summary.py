@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
-from leakwatch.model import AbsenceReason, Verdict
+from leakwatch.model.sample import AbsenceReason
+from leakwatch.model.verdict import Verdict
 from leakwatch.report import whose
 from leakwatch.report.conclusion import Outcome
 from leakwatch.report.incident_words import minute

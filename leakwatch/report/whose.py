@@ -14,7 +14,7 @@ from leakwatch.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.model import Owner
+    from leakwatch.model.identity import Owner
 
 NEAR_LIMIT = 0.9
 """Of its limit, page cache left out: from here on the kernel is busy giving pages back before it kills."""

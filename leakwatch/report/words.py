@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.escape import printable
 from leakwatch.incident import IncidentState
-from leakwatch.model import SUSPECT, FindingKind, Verdict
+from leakwatch.model.verdict import SUSPECT, FindingKind, Verdict
 from leakwatch.report import growth_words, incident_words, whose
 from leakwatch.units import format_amount, format_duration, format_growth
 
 if TYPE_CHECKING:
-    from leakwatch.model import Assessment, Finding, Trend
+    from leakwatch.model.verdict import Assessment, Finding, Trend
     from leakwatch.report.build import Row
 
 DAY_H = 24

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.memclass import process_and_class
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 
 if TYPE_CHECKING:
-    from leakwatch.model import ProcessInfo, Target
+    from leakwatch.model.identity import ProcessInfo, Target
 
 _PLAIN = frozenset({metrics.PROCESS_USS, metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES, metrics.CLASS_HELD})
 """What a series of a process, cache or caller is when its name says no quantity."""

@@ -18,7 +18,7 @@ from leakwatch.analysis.kernel_facts import KernelFacts
 from leakwatch.analysis.reclaim import array_of
 from leakwatch.analysis.subject import subject_of
 from leakwatch.config import matches
-from leakwatch.model import HOST, TargetKind
+from leakwatch.model.identity import HOST, TargetKind
 from leakwatch.roster import Roster
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.derive import Key
     from leakwatch.config import IgnoreConfig
-    from leakwatch.model import ProcessInfo, Service, Target
+    from leakwatch.model.identity import ProcessInfo, Service, Target
     from leakwatch.store.reader import Reader
     from leakwatch.store.records import Lifetime
 

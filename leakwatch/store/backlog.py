@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from itertools import compress, islice
 from typing import TYPE_CHECKING
 
-from leakwatch.model import Block, Sample, Scrape, SealedBlock
+from leakwatch.model.sample import Block, Sample, Scrape, SealedBlock
 from leakwatch.store import rounds
 from leakwatch.store.writer import MAX_INTEGER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
     from leakwatch.store.rounds import BlockRow
 
     Key = tuple[str, Target]

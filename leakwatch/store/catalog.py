@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from leakwatch.memclass import process_and_class
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 from leakwatch.store import codec
 from leakwatch.store.integers import PayloadError
 from leakwatch.store.sql import daemon as texts
@@ -18,7 +18,7 @@ from leakwatch.store.sql import daemon as texts
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
     from leakwatch.store.plain import PlainConnection
 
 Row = dict[str, object]

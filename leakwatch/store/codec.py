@@ -12,18 +12,8 @@ import logging
 from typing import Any
 
 from leakwatch.memclass import process_and_class
-from leakwatch.model import (
-    Assessment,
-    Criterion,
-    Finding,
-    FindingKind,
-    Sort,
-    Target,
-    TargetKind,
-    Trend,
-    Verdict,
-    identity_of,
-)
+from leakwatch.model.identity import Target, TargetKind, identity_of
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Sort, Trend, Verdict
 from leakwatch.store.integers import PayloadError
 
 log = logging.getLogger(__name__)

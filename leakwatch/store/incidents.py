@@ -21,7 +21,7 @@ from leakwatch.incident import (
     Resolution,
     Silence,
 )
-from leakwatch.model import FindingKind, Verdict
+from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.store.sql import daemon as texts
 from leakwatch.store.values import text, whole
 

@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from leakwatch.incident import EventKind, IncidentEvent
 from leakwatch.metrics import PROCESS_USS
-from leakwatch.model import (
-    Block,
-    SealedBlock,
-    Target,
-    TargetKind,
-    identity_of,
-)
+from leakwatch.model.identity import Target, TargetKind, identity_of
+from leakwatch.model.sample import Block, SealedBlock
 from leakwatch.store import codec, engine, incidents
 from leakwatch.store.failures import translated
 from leakwatch.store.integers import PayloadError
@@ -46,7 +41,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from leakwatch.incident import Incident
-    from leakwatch.model import Finding, ProcessInfo
+    from leakwatch.model.identity import ProcessInfo
+    from leakwatch.model.verdict import Finding
     from leakwatch.store.past import Scraped, SeriesPast
     from leakwatch.store.records import CollectorReport, Extent
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.model import AbsenceReason, ProcessIdentity, ProcessInfo, Service, ServiceKind
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
+from leakwatch.model.sample import AbsenceReason
 from leakwatch.store.values import none_or, text, whole
 
 if TYPE_CHECKING:
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 
 @dataclass(frozen=True, slots=True)

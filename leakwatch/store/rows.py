@@ -14,7 +14,8 @@ from sqlalchemy import BigInteger, Integer
 from sqlalchemy.exc import DBAPIError
 
 from leakwatch.incident import EventKind
-from leakwatch.model import ProcessIdentity, ServiceKind, Verdict
+from leakwatch.model.identity import ProcessIdentity, ServiceKind
+from leakwatch.model.verdict import Verdict
 from leakwatch.store import codec, incidents, schema
 from leakwatch.store.integers import PayloadError
 from leakwatch.store.plain import loaded_text

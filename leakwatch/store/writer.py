@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.errors import StoreCorruptError, StoreWriteError
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 from leakwatch.store import codec, incidents, rounds
 from leakwatch.store.catalog import Catalog
 from leakwatch.store.driver import connect_to_write
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from leakwatch.incident import Marks
-    from leakwatch.model import Finding, ProcessInfo, Scrape, SealedBlock, Target
+    from leakwatch.model.identity import ProcessInfo, Target
+    from leakwatch.model.sample import Scrape, SealedBlock
+    from leakwatch.model.verdict import Finding
     from leakwatch.store.rounds import BlockRow
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.alerting.lifecycle import Look, Message, step
 from leakwatch.alerting.pace import Pace
-from leakwatch.model import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 
 if TYPE_CHECKING:
     from leakwatch.incident import Incident, IncidentEvent

@@ -17,7 +17,7 @@ from leakwatch.incident import Acknowledgement, EventKind, Incident, IncidentSta
 from leakwatch.timeline import Stamps
 
 if TYPE_CHECKING:
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 
 def update(incidents: Incidents, at: int, *findings: Finding, **more: object) -> IncidentChanges:

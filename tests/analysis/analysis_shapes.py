@@ -14,7 +14,7 @@ from leakwatch.analysis.state import SeriesState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.model import Assessment
+    from leakwatch.model.verdict import Assessment
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 HOUR, DAY = 3600, 86400

@@ -12,7 +12,7 @@ from leakwatch.analysis.reclaim import array_of
 from leakwatch.analysis.replay import replay
 from leakwatch.analysis.subject import subject_of
 from leakwatch.config import Config
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.replaying import settings_of
 
 if TYPE_CHECKING:

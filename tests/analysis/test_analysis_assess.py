@@ -21,7 +21,7 @@ from leakwatch.analysis.rules import evidence, judge
 from leakwatch.analysis.spans import COARSE_OF, plan_of
 from leakwatch.analysis.windows import Rows
 from leakwatch.analysis.windows import cut as cut_windows
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.rules import Judged

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from leakwatch.analysis.blocks import COARSE, FINE, HELD_AS, MEDIAN_OF, OpenBlock, Ring, Trail
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS, plan_of
-from leakwatch.model import Block
+from leakwatch.model.sample import Block
 
 PLAN = plan_of((60, 240, 960), 1.0)
 FINE_MS, COARSE_MS = PLAN.base_s * 1000, PLAN.coarse_s * 1000

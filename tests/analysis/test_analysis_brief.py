@@ -11,7 +11,7 @@ from leakwatch.analysis.capture import Capture
 from leakwatch.analysis.hosted import Settings
 from leakwatch.analysis.replay import replay
 from leakwatch.analysis.subject import subject_of
-from leakwatch.model import Assessment, Verdict
+from leakwatch.model.verdict import Assessment, Verdict
 
 
 def found(values: np.ndarray, *, every_s: float = 1.0) -> Assessment:

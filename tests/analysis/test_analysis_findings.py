@@ -5,15 +5,8 @@ from __future__ import annotations
 from leakwatch import metrics
 from leakwatch.analysis.findings import Member, service_finding
 from leakwatch.analysis.judged import Judged
-from leakwatch.model import (
-    Assessment,
-    FindingKind,
-    ProcessIdentity,
-    ProcessInfo,
-    Service,
-    ServiceKind,
-    Verdict,
-)
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
+from leakwatch.model.verdict import Assessment, FindingKind, Verdict
 
 PROGRAM = Service(ServiceKind.PROGRAM, "python3 worker.py")
 

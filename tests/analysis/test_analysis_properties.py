@@ -20,12 +20,12 @@ from leakwatch.analysis.rules import T95
 from leakwatch.analysis.spans import BLOCKS, COARSE_OF, plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.analysis.subject import subject_of
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.criteria import LeakCriteria
     from leakwatch.analysis.outcome import Outcome
-    from leakwatch.model import Assessment
+    from leakwatch.model.verdict import Assessment
 
 HOURS = np.arange(0, 40, 1 / 60)
 RNG = np.random.default_rng(20_251_101)

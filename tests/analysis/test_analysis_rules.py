@@ -21,7 +21,7 @@ from leakwatch.analysis.segments import RESET_FLOOR_BYTES, is_fall
 from leakwatch.analysis.shape import onset
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState, course_of, noise_of
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 PLAN = plan_of(MINUTES, 1.0)
 

@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 FAST = (MINUTES, HALF_MINUTES, THREE_MINUTES)
 T = seconds(300)

@@ -18,7 +18,8 @@ from leakwatch.analysis.replay import replay
 from leakwatch.analysis.subject import subject_of
 from leakwatch.config import Config, Thresholds
 from leakwatch.knobs import criteria_of
-from leakwatch.model import Assessment, Criterion, Service, ServiceKind, Sort, Target, TargetKind, Verdict
+from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
+from leakwatch.model.verdict import Assessment, Criterion, Sort, Verdict
 
 ONE, OTHER = Target(TargetKind.PROCESS, "b/1/1"), Target(TargetKind.PROCESS, "b/2/1")
 FDS = (metrics.PROCESS_FDS, ONE)

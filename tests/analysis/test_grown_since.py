@@ -14,7 +14,7 @@ from leakwatch.analysis.replay import replay
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.analysis.subject import subject_of
-from leakwatch.model import Assessment, Verdict
+from leakwatch.model.verdict import Assessment, Verdict
 
 START_MS = 1_749_999_600_000  # 2025-06-15 15:00Z
 RATE = 1_166_666.0  # bytes an hour: 1.11 MiB

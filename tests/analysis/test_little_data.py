@@ -16,7 +16,7 @@ from leakwatch.analysis.hosted import Settings
 from leakwatch.analysis.replay import replay
 from leakwatch.analysis.subject import subject_of
 from leakwatch.cli.main import main
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

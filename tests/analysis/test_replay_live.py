@@ -20,11 +20,11 @@ from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.sparse import is_sparse
 from leakwatch.analysis.state import SeriesState
 from leakwatch.analysis.subject import subject_of
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.outcome import Outcome
-    from leakwatch.model import Assessment
+    from leakwatch.model.verdict import Assessment
 
 Alerts = list[tuple[int, "int | None"]]
 

@@ -13,7 +13,7 @@ from leakwatch.analysis.hosted import Settings, hosted
 from leakwatch.analysis.replay import replay
 from leakwatch.analysis.restarts import lives_of
 from leakwatch.analysis.subject import subject_of
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.outcome import Outcome

@@ -31,23 +31,14 @@ from leakwatch.collectors.spent import Round, Spent
 from leakwatch.config import Config, EvidenceConfig, SamplingConfig, StoreConfig
 from leakwatch.daemon import Daemon
 from leakwatch.judging import in_process
-from leakwatch.model import (
-    HOST,
-    CollectorOutcome,
-    Owner,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    Service,
-    ServiceKind,
-)
+from leakwatch.model.identity import HOST, Owner, ProcessIdentity, ProcessInfo, Service, ServiceKind
+from leakwatch.model.sample import CollectorOutcome, Sample, Scrape
 from leakwatch.store.upkeep import tend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from leakwatch.model import Tick
+    from leakwatch.model.sample import Tick
 
 MIB = 1 << 20
 DAY_S = 86_400

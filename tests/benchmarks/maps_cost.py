@@ -31,7 +31,7 @@ from leakwatch.collectors.looks import LOOKS_A_ROUND, MAPPINGS_MOST
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.procfs.kept import raise_file_limit
 from leakwatch.procfs.root import ProcFS
 

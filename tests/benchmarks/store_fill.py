@@ -18,25 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import insert
 
-from leakwatch.model import (
-    HOST,
-    Assessment,
-    Block,
-    CollectorOutcome,
-    Finding,
-    FindingKind,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    SealedBlock,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-    Verdict,
-)
+from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 from leakwatch.store import chunks, migrate, schema
 from leakwatch.store.rounds import BlockColumns
 from leakwatch.store.sealing import SEALED_STARTS, Sealed, chunk_rows

@@ -9,26 +9,9 @@ from __future__ import annotations
 
 import random
 
-from leakwatch.model import (
-    Assessment,
-    Block,
-    CollectorOutcome,
-    Criterion,
-    Finding,
-    FindingKind,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    SealedBlock,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-    Trend,
-    Verdict,
-)
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
 
 BASE_MS = 1_790_000_000_000
 BOOT = "b0a1c2d3-0000-4000-8000-000000000000"

@@ -28,7 +28,8 @@ from store_load import BASE_MS, BLOCK_SCRAPES, METRICS, Machine, at_ms
 from wal_pages import Log
 
 from leakwatch.alerting.ledger import Ledger
-from leakwatch.model import Block, SealedBlock, Target, TargetKind
+from leakwatch.model.identity import Target, TargetKind
+from leakwatch.model.sample import Block, SealedBlock
 from leakwatch.store import migrate
 from leakwatch.store.merging import merge
 from leakwatch.store.retention import Limits, purge, used_bytes

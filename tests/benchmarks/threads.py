@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scan"))
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
 
 from leakwatch.collectors.processes import ProcessCollector
-from leakwatch.model import Target, TargetKind, Verdict
+from leakwatch.model.identity import Target, TargetKind
+from leakwatch.model.verdict import Verdict
 from leakwatch.procfs.root import ProcFS
 from leakwatch.scan import Scan
 

@@ -13,7 +13,8 @@ import pytest
 from leakwatch import metrics
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
-from leakwatch.model import HOST, ProcessInfo, Scrape, Target, Tick
+from leakwatch.model.identity import HOST, ProcessInfo, Target
+from leakwatch.model.sample import Scrape, Tick
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:

@@ -17,18 +17,9 @@ from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.model import (
-    HOST,
-    AbsenceReason,
-    ProcessInfo,
-    Rooms,
-    Scrape,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-)
+from leakwatch.model.identity import HOST, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import AbsenceReason, Scrape, Tick
+from leakwatch.model.verdict import Rooms
 from leakwatch.procfs.root import ProcFS
 
 Trees = Callable[[str], Path]
@@ -335,7 +326,7 @@ def test_a_tree_that_cannot_be_listed_is_the_process_collector_s_error(proc_tree
 
 
 def test_a_few_absences_of_each_reason_are_kept_in_words() -> None:
-    from leakwatch.model import Absence
+    from leakwatch.model.sample import Absence
 
     gathered = Gathered()
     for at in range(10):

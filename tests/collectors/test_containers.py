@@ -11,7 +11,7 @@ from leakwatch.collectors.container_names import ContainerNames, workload_of
 from leakwatch.collectors.containers import container_of
 from leakwatch.collectors.owners import owner_of
 from leakwatch.collectors.services import group_within, service_of
-from leakwatch.model import Owner, Service, ServiceKind
+from leakwatch.model.identity import Owner, Service, ServiceKind
 from leakwatch.procfs import pid_cgroup
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import pytest
 from leakwatch import metrics
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
-from leakwatch.model import Scrape, Service, ServiceKind, Tick
+from leakwatch.model.identity import Service, ServiceKind
+from leakwatch.model.sample import Scrape, Tick
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:

@@ -22,13 +22,13 @@ from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.collectors.tmpfs import GROWN_BYTES, Tmpfs
 from leakwatch.config import SamplingConfig
-from leakwatch.model import HOST
+from leakwatch.model.identity import HOST
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
 
 PLENTY = SamplingConfig(cpu_budget=1.0)
 IPC_RMID = 0

@@ -15,7 +15,8 @@ import pytest
 from leakwatch import metrics
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
-from leakwatch.model import HOST, AbsenceReason, Scrape, Target, TargetKind, Tick
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.sample import AbsenceReason, Scrape, Tick
 from leakwatch.procfs.cgroup_memory import Group, group_of, read_memory
 from leakwatch.procfs.pid_cgroup import parse
 from leakwatch.procfs.root import ProcFS

@@ -15,7 +15,8 @@ from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE
 from leakwatch.evidence.collect import Subject, collect
-from leakwatch.model import Absence, AbsenceReason, ProcessIdentity, Scrape, Tick
+from leakwatch.model.identity import ProcessIdentity
+from leakwatch.model.sample import Absence, AbsenceReason, Scrape, Tick
 from leakwatch.nextsteps.reading import read_traces
 from leakwatch.procfs.root import ProcFS
 

@@ -14,13 +14,13 @@ from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
 from leakwatch.memclass import process_and_class
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
 
 MIB = 1 << 20
 CHILD = """\

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.collectors.limits import MemoryLimits
-from leakwatch.model import Room, Rooms
+from leakwatch.model.verdict import Room, Rooms
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:

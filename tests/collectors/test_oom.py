@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from leakwatch.collectors.oom import Count, Known, Look, kills_between
-from leakwatch.model import OomKill, Target, TargetKind
+from leakwatch.collectors.oom import kills_between
+from leakwatch.model.identity import Target, TargetKind
+from leakwatch.model.oom import Count, Known, Look, OomKill
 
 SHOP, WEB = (Target(TargetKind.SERVICE, f"unit:{name}.service") for name in ("shop", "web"))
 SHOP_AT, WEB_AT = "/system.slice/shop.service", "/system.slice/web.service"

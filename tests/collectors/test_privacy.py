@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.collectors.identify import Identifier
-from leakwatch.model import ProcessIdentity
+from leakwatch.model.identity import ProcessIdentity
 from leakwatch.procfs.root import ProcFS
 from leakwatch.ps.reading import Wanted, read
 

@@ -17,14 +17,15 @@ import pytest
 
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
-from leakwatch.model import Rooms, Tick
+from leakwatch.model.sample import Tick
+from leakwatch.model.verdict import Rooms
 from leakwatch.procfs.root import ProcFS
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from leakwatch.model import Service
+    from leakwatch.model.identity import Service
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 

@@ -16,12 +16,14 @@ from leakwatch import metrics
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
-from leakwatch.model import AbsenceReason, Target
+from leakwatch.model.sample import AbsenceReason
 from leakwatch.procfs.pid_smaps import MemoryUse
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from leakwatch.model.identity import Target
 
 KIB, MIB = 1 << 10, 1 << 20
 CHILD = Path(__file__).with_name("two_tier_child.py")

@@ -10,7 +10,7 @@ from leakwatch import metrics
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
-from leakwatch.model import AbsenceReason, Sample
+from leakwatch.model.sample import AbsenceReason, Sample
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:

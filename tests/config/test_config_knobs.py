@@ -13,7 +13,8 @@ from leakwatch.analysis.subject import subject_of
 from leakwatch.config import Config, Override, Sensitivity, Thresholds, load_config
 from leakwatch.errors import ConfigError
 from leakwatch.knobs import SENSITIVITY, criteria_of
-from leakwatch.model import HOST, Rooms, Target, TargetKind
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.verdict import Rooms
 from leakwatch.replaying import settings_of
 from leakwatch.scan import Scan
 

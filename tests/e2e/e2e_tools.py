@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from leakwatch.collectors.services import service_of
-from leakwatch.model import Absence, ServiceKind
+from leakwatch.model.identity import ServiceKind
+from leakwatch.model.sample import Absence
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:

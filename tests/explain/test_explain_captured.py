@@ -18,7 +18,7 @@ from leakwatch.explain.captured import case_of
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
 from leakwatch.explain.text import render
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.replaying import settings_of
 
 if TYPE_CHECKING:

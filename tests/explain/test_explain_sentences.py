@@ -12,7 +12,7 @@ import leakwatch.analysis
 from leakwatch.analysis.verdict import _BY
 from leakwatch.explain.sentences import FAR, purpose, sentence, wanted
 from leakwatch.explain.wordings import SENTENCES, Style
-from leakwatch.model import Criterion
+from leakwatch.model.verdict import Criterion
 
 MIB = 1 << 20
 MAKERS = {"Criterion", "Test", "_at_least", "_ratio", "at_least"}

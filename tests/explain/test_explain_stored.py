@@ -14,21 +14,9 @@ from leakwatch.cli.main import main
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.incident import Incident, IncidentState
 from leakwatch.memclass import class_target
-from leakwatch.model import (
-    HOST,
-    CollectorOutcome,
-    FindingKind,
-    ProcessIdentity,
-    ProcessInfo,
-    Rooms,
-    Sample,
-    Scrape,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-)
+from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
+from leakwatch.model.verdict import FindingKind, Rooms
 from leakwatch.report.build import Row
 from leakwatch.scan import Scan
 from leakwatch.store.open import open_writer
@@ -39,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 KIB, MIB = 1 << 10, 1 << 20
 START_MS = 1_700_000_000_000 // 86_400_000 * 86_400_000

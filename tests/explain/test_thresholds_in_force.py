@@ -12,28 +12,16 @@ from leakwatch.analysis.subject import subject_of
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.config.schema import Override
 from leakwatch.explain.stored import case_of
-from leakwatch.model import (
-    HOST,
-    CollectorOutcome,
-    ProcessIdentity,
-    ProcessInfo,
-    Rooms,
-    Sample,
-    Scrape,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-    Verdict,
-)
+from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
+from leakwatch.model.verdict import Rooms, Verdict
 from leakwatch.replaying import settings_of
 from leakwatch.report.build import Host, Row
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from leakwatch.config.schema import OverrideKind
-    from leakwatch.model import Finding
+    from leakwatch.model.verdict import Finding
 
 MIB = 1 << 20
 START_MS = 1_700_000_000_000 // 86_400_000 * 86_400_000

@@ -18,7 +18,8 @@ from leakwatch.collectors.kernel import (
 from leakwatch.collectors.limits import slab_aliases_of
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import Config, SamplingConfig
-from leakwatch.model import CollectorOutcome, Finding, Rooms, Scrape, Tick, Verdict
+from leakwatch.model.sample import CollectorOutcome, Scrape, Tick
+from leakwatch.model.verdict import Finding, Rooms, Verdict
 from leakwatch.procfs.root import ProcFS
 from leakwatch.scan import Scan
 

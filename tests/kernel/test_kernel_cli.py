@@ -17,7 +17,7 @@ from leakwatch.collectors.result import Gathered
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE, EXIT_USAGE
-from leakwatch.model import Tick
+from leakwatch.model.sample import Tick
 from leakwatch.procfs.root import ProcFS
 from leakwatch.store.open import open_writer
 

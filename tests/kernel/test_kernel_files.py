@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import sockstat, zoneinfo
 from leakwatch.procfs.dying import FIRST_NAMESPACE
 from leakwatch.procfs.errors import MalformedError

@@ -9,7 +9,8 @@ from leakwatch.analysis.derive import judged_values
 from leakwatch.analysis.findings import kernel_findings
 from leakwatch.analysis.judged import Judged
 from leakwatch.analysis.kernel_facts import KernelFacts
-from leakwatch.model import HOST, Assessment, Finding, Target, TargetKind, Verdict
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.verdict import Assessment, Finding, Verdict
 
 KIB, MIB = 1 << 10, 1 << 20
 FALLING = Assessment(Verdict.LEAK, 0, slope_bytes_per_hour=100 * MIB)

@@ -11,7 +11,7 @@ import pytest
 from leakers import PYTHON_BODIES, Obedient, compiled, java_leaker, node_leaker, python_leaker
 
 from leakwatch.collectors.classes import classified, summed
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ import pytest
 from leakwatch import metrics
 from leakwatch.evidence.gather import case_for
 from leakwatch.explain import next_text
-from leakwatch.model import Absence, Assessment, Finding, FindingKind, ProcessIdentity, ProcessInfo, Sort, Verdict
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo
+from leakwatch.model.sample import Absence
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Sort, Verdict
 from leakwatch.nextsteps.locate import brief
 from leakwatch.procfs.root import ProcFS
 from leakwatch.report.build import Row

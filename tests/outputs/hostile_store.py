@@ -11,26 +11,9 @@ from leakwatch.collectors.result import outcome_samples
 from leakwatch.collectors.spent import Spent
 from leakwatch.escape import as_text
 from leakwatch.incident import Acknowledgement, EventKind, Incident, IncidentEvent, IncidentState, Silence
-from leakwatch.model import (
-    HOST,
-    AbsenceReason,
-    Assessment,
-    CollectorOutcome,
-    Criterion,
-    Finding,
-    FindingKind,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-    Trend,
-    Verdict,
-)
+from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
 from leakwatch.store.incidents import ChangedIncidents
 from leakwatch.store.open import open_writer
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.answers import MOST_WAITING, SHARE, SHORTEST_S, Answers, Question
 from leakwatch.procfs.files import read_file
 from leakwatch.procfs.root import ProcFS

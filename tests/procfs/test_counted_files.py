@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch import metrics
-from leakwatch.model import Absence
+from leakwatch.model.sample import Absence
 from leakwatch.procfs import fd_links, mountinfo, pid_limits, sysvipc
 from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.errors import MalformedError

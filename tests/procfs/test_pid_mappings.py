@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.collectors.estimate import full_read
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import mappings, mountinfo, pid_mappings, pid_smaps
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.root import ProcFS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.files import absence, read_file
 from leakwatch.procfs.pid_smaps import MemoryUse
 from leakwatch.procfs.root import ProcFS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import pid_cgroup
 from leakwatch.procfs.root import ProcFS
 

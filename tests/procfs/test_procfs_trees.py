@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.model import Absence, AbsenceReason
+from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.pid_smaps import MemoryUse
 from leakwatch.procfs.pid_stat import PidStat
 from leakwatch.procfs.pid_statm import PidStatm

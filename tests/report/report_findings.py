@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from leakwatch.incident import Acknowledgement, Incident, IncidentState, Resolution, Silence
-from leakwatch.model import AbsenceReason, Assessment, Criterion, Finding, FindingKind, Trend, Verdict
+from leakwatch.model.sample import AbsenceReason
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
 from leakwatch.report.build import Filters, Host, Report, Row, build
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30

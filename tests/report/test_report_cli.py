@@ -17,21 +17,9 @@ from report_findings import finding
 from leakwatch.cli.main import main
 from leakwatch.clock import SystemClock
 from leakwatch.collectors.result import outcome_samples
-from leakwatch.model import (
-    HOST,
-    AbsenceReason,
-    CollectorOutcome,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-    Verdict,
-)
+from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick
+from leakwatch.model.verdict import Verdict
 from leakwatch.store.open import open_writer
 
 if TYPE_CHECKING:

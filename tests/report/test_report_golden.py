@@ -85,7 +85,7 @@ def test_no_line_is_padded_at_its_end_and_no_column_is_wider_than_its_widest_cel
 
 
 def test_singular_and_plural() -> None:
-    from leakwatch.model import AbsenceReason
+    from leakwatch.model.sample import AbsenceReason
 
     host = replace(HOST, targets_read={"processes": 1, "slab": 1}, absences={AbsenceReason.DENIED: 1}, missed=1)
     text = table.render(report((), host=host))

@@ -19,7 +19,7 @@ from leakwatch.cli.main import main
 from leakwatch.clock import SystemClock
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState, Silence
-from leakwatch.model import FindingKind, Verdict
+from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.report import incidents, table
 from leakwatch.report.build import Filters, Row
 from leakwatch.store.incidents import ChangedIncidents

@@ -8,7 +8,7 @@ import pytest
 from report_findings import HOUR_MS, NOW_MS, ROWS, report
 
 from leakwatch import metrics
-from leakwatch.model import Owner
+from leakwatch.model.identity import Owner
 from leakwatch.report import json_report, summary, table, whose
 from leakwatch.report.whose import Kills, Whose
 

@@ -17,7 +17,7 @@ from leakwatch.config import AnalysisConfig, Config, EvidenceConfig, SamplingCon
 from leakwatch.daemon import Daemon
 from leakwatch.explain.stored import case_of, find
 from leakwatch.judging import in_process
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.report.build import Filters
 from leakwatch.store.integrity import check
 from leakwatch.store.reader import Reader
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leakwatch.evaluation import Evaluation
-    from leakwatch.model import Scrape, Tick
+    from leakwatch.model.sample import Scrape, Tick
 
 HOUR_S, DAY_S, YEAR_S = 3600, 86_400, 365 * 86_400
 AHEAD_S = 26 * YEAR_S

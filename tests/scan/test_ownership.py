@@ -8,8 +8,10 @@ import logging
 import pytest
 
 from leakwatch.alerting.journal import OOM_KILLED, journal_fields
-from leakwatch.collectors.oom import Count, Known, Look, kills_between
-from leakwatch.model import OomKill, Owner, Scrape, Target, TargetKind, Tick
+from leakwatch.collectors.oom import kills_between
+from leakwatch.model.identity import Owner, Target, TargetKind
+from leakwatch.model.oom import Count, Known, Look, OomKill
+from leakwatch.model.sample import Scrape, Tick
 from leakwatch.ownership import KEPT, KILLS, OLD_OWNERS, OWNER, Ownership, kills_of, look_of, owners_of
 
 SHOP = Target(TargetKind.SERVICE, "unit:shop.service")

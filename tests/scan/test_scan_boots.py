@@ -9,7 +9,7 @@ import pytest
 from scan_scrapes import KIB, MIB, START_MS, Machine, NoLimits, process
 
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.recall import recall
 from leakwatch.resume import resume
 from leakwatch.scan import Scan
@@ -19,7 +19,7 @@ from leakwatch.store.reader import Reader
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from leakwatch.model import Scrape
+    from leakwatch.model.sample import Scrape
     from leakwatch.store.writer import Writer
 
 MINUTES_AS_HOURS = Config(sampling=SamplingConfig(interval_s=1.0), analysis=AnalysisConfig(windows_s=(60, 14_400)))

@@ -10,7 +10,9 @@ from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, leak, process, un
 
 from leakwatch import metrics
 from leakwatch.config import IgnoreConfig
-from leakwatch.model import HOST, CountLimit, FindingKind, ProcessInfo, Rooms, Sample, Sort, Verdict
+from leakwatch.model.identity import HOST, ProcessInfo
+from leakwatch.model.sample import Sample
+from leakwatch.model.verdict import CountLimit, FindingKind, Rooms, Sort, Verdict
 from leakwatch.scan import VANISHED_AFTER, Scan
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
     from leakwatch.config import Config
     from leakwatch.evaluation import Evaluation
-    from leakwatch.model import Finding, Scrape, Target
+    from leakwatch.model.identity import Target
+    from leakwatch.model.sample import Scrape
+    from leakwatch.model.verdict import Finding
 
     Counts = Mapping[tuple[str, Target], Callable[[int], int]]
 

@@ -23,7 +23,8 @@ from scan_scrapes import (
 
 from leakwatch import metrics
 from leakwatch.config import IgnoreConfig, Override, Thresholds
-from leakwatch.model import Finding, FindingKind, Room, Rooms, Service, ServiceKind, Target, TargetKind, Verdict
+from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
+from leakwatch.model.verdict import Finding, FindingKind, Room, Rooms, Verdict
 from leakwatch.scan import VANISHED_AFTER, Scan
 
 

@@ -12,7 +12,7 @@ from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.judging import JudgingError, in_child, in_process
-from leakwatch.model import Verdict
+from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from leakwatch.analysis.question import Question

@@ -8,7 +8,7 @@ from scan_scrapes import MIB, START_MS
 
 from leakwatch import metrics
 from leakwatch.alerting.ledger import ENDED_KEPT, REFRESH_MS, Changes, Entry, Ledger
-from leakwatch.model import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 
 LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING
 MINUTE_MS = 60_000

@@ -9,13 +9,15 @@ import pytest
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
 
 from leakwatch.metrics import PROCESS_USS
-from leakwatch.model import Target, Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leakwatch.model import Finding, Scrape
+    from leakwatch.model.identity import Target
+    from leakwatch.model.sample import Scrape
+    from leakwatch.model.verdict import Finding
 
 LEAKER = process(1, "leaker", unit("leaker.service"))
 WORKER = process(2, "leaker", unit("leaker.service"))

@@ -10,7 +10,7 @@ import pytest
 from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key, leak, only, process, unit
 
 from leakwatch.config import AnalysisConfig, Config
-from leakwatch.model import SealedBlock, Verdict
+from leakwatch.model.verdict import Verdict
 from leakwatch.recall import recall
 from leakwatch.resume import Intake, resume
 from leakwatch.scan import Scan
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from leakwatch.evaluation import Evaluation
+    from leakwatch.model.sample import SealedBlock
 
 NGINX = unit("nginx.service")
 HOST = {"kernel.mem_total_bytes": 64 << 30, "kernel.mem_available_bytes": 40 << 30}

@@ -13,7 +13,8 @@ from leakwatch import metrics
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.config import IgnoreConfig
 from leakwatch.judging import in_process
-from leakwatch.model import HOST, Rooms, Target, TargetKind, Verdict
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.verdict import Rooms, Verdict
 from leakwatch.procfs.root import ProcFS
 from leakwatch.roster import Roster, UserNames
 from leakwatch.scan import Scan

@@ -9,7 +9,9 @@ from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, names,
 
 from leakwatch import metrics
 from leakwatch.analysis.derive import judged_values, unread
-from leakwatch.model import FindingKind, ProcessInfo, Sample, Scrape, Service, ServiceKind, Verdict
+from leakwatch.model.identity import ProcessInfo, Service, ServiceKind
+from leakwatch.model.sample import Sample, Scrape
+from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.proof import WAITS
 from leakwatch.report import json_report, words
 from leakwatch.report.build import Row

@@ -11,7 +11,8 @@ from test_analyze_cli import HOUR, MIB, START, rows, write
 from leakwatch.cli.arguments import moment
 from leakwatch.cli.main import main
 from leakwatch.errors import UsageError
-from leakwatch.model import HOST, CollectorOutcome, Sample, Scrape, Target, TargetKind, Tick
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.store.open import open_writer
 
 if TYPE_CHECKING:

@@ -14,19 +14,8 @@ from leakwatch.analysis.derive import judged_values
 from leakwatch.analysis.reclaim import array_of
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.config import IgnoreConfig
-from leakwatch.model import (
-    HOST,
-    CollectorOutcome,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-)
+from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.roster import Roster
 from leakwatch.sources.stored import stored_captures
 from leakwatch.store.open import open_writer

@@ -17,21 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from leakwatch.model import (
-    HOST,
-    Block,
-    CollectorOutcome,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    SealedBlock,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-)
+from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
 from leakwatch.store import engine
 from leakwatch.store.driver import connect_to_write
 from leakwatch.store.reader import Reader

@@ -18,7 +18,7 @@ from leakwatch.clock import Instant
 from leakwatch.errors import LeakwatchError
 from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState
 from leakwatch.keeping import StoreKeeper
-from leakwatch.model import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 from leakwatch.store.incidents import ChangedIncidents
 from leakwatch.store.integrity import _sample_rounds, check
 from leakwatch.store.reader import Reader

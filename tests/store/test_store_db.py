@@ -16,7 +16,8 @@ import pytest
 from storetools import BASE_MS, MINUTE_MS, RSS, USS, Child, all_samples, block, change, overwrite, process, rows, scrape
 
 from leakwatch.cli.main import main
-from leakwatch.model import HOST, Sample
+from leakwatch.model.identity import HOST
+from leakwatch.model.sample import Sample
 from leakwatch.store import growth, inventory, merging, sealing
 from leakwatch.store.driver import PAGE_BYTES
 from leakwatch.store.inventory import Inventory, Kind

@@ -40,7 +40,7 @@ from leakwatch.incident import (
     Resolution,
     Silence,
 )
-from leakwatch.model import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 from leakwatch.store import failures, migrate
 from leakwatch.store.incidents import ChangedIncidents
 from leakwatch.store.marks import Marker

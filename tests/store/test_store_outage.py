@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from leakwatch.model import Scrape, SealedBlock
+    from leakwatch.model.sample import Scrape, SealedBlock
 
 
 class Stopped:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, all_blocks, all_samples, block, nameless, process, rows, scrape
 
-from leakwatch.model import Sample, Target, TargetKind
+from leakwatch.model.identity import Target, TargetKind
+from leakwatch.model.sample import Sample
 from leakwatch.store import merging, retention, sealing
 from leakwatch.store.reader import Reader
 from leakwatch.store.retention import Limits, Purged, purge, used_bytes
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from leakwatch.model import Scrape
+    from leakwatch.model.sample import Scrape
 
 HOUR_MS = 3_600_000
 HOURLY_S = 3600.0

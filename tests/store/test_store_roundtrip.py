@@ -10,28 +10,9 @@ import pytest
 from storetools import BASE_MS, MINUTE_MS, RSS, SERVICE, USS, block, change, process, rows, scrape
 
 from leakwatch.errors import StoreWriteError
-from leakwatch.model import (
-    HOST,
-    AbsenceReason,
-    Assessment,
-    Block,
-    CollectorOutcome,
-    Criterion,
-    Finding,
-    FindingKind,
-    ProcessIdentity,
-    ProcessInfo,
-    Sample,
-    Scrape,
-    SealedBlock,
-    Service,
-    ServiceKind,
-    Target,
-    TargetKind,
-    Tick,
-    Trend,
-    Verdict,
-)
+from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.sample import AbsenceReason, Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,8 @@ import storetools
 from storetools import BASE_MS, MINUTE_MS, RSS, USS, all_blocks, all_samples, block, change, process, rows, scrape
 
 from leakwatch.errors import StoreWriteError
-from leakwatch.model import HOST, Sample, Scrape, Target, TargetKind, Tick
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.sample import Sample, Scrape, Tick
 from leakwatch.store import integrity, merging, retention, sealing
 from leakwatch.store.merging import merge
 from leakwatch.store.reader import Reader

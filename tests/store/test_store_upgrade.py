@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from storetools import BASE_MS, MINUTE_MS, USS, all_blocks, all_samples, beside, rows
 
-from leakwatch.model import HOST, Sample, Scrape, Target, TargetKind, Tick
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.sample import Sample, Scrape, Tick
 from leakwatch.store import migrate
 from leakwatch.store.merging import merge
 from leakwatch.store.open import open_writer

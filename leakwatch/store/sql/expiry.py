@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select
 
-from leakwatch.model import TargetKind
+from leakwatch.model.identity import TargetKind
 from leakwatch.store import schema as s
 
 if TYPE_CHECKING:

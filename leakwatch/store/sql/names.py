@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Select
 
-    from leakwatch.model import Target
+    from leakwatch.model.identity import Target
 
 
 def _is(target: Target) -> tuple[ColumnElement[bool], ...]:
