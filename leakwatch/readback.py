@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.collectors.spent import STATS
 from leakwatch.errors import LeakwatchError, StoreCorruptError
-from leakwatch.ownership import KILLS, OLD_OWNERS, OWNER
 from leakwatch.recall import Said, Wanted, recalling
 from leakwatch.resume import Intake, resume
+from leakwatch.store.ownership_state import KILLS, OLD_OWNERS, OWNER
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from leakwatch.model.identity import Target
-    from leakwatch.ownership import PastKill
     from leakwatch.report.whose import Kills, Whose
+    from leakwatch.store.ownership_state import PastKill
     from leakwatch.store.reader import Reader
     from leakwatch.store.records import ScrapeHead
 
@@ -20,8 +20,8 @@ def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> d
     from leakwatch.analysis.count_findings import count_target
     from leakwatch.analysis.findings import finding_id
     from leakwatch.metrics import PROCESS_COUNTS
-    from leakwatch.ownership import kills_of, owners_of
     from leakwatch.report.whose import Whose
+    from leakwatch.store.ownership_state import kills_of, owners_of
 
     values, kills = _newest(reader, states.get("evaluation", {}), last), summed(kills_of(states))
     owners = owners_of(states)
@@ -38,7 +38,7 @@ def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> d
 
 def read_kills(states: Mapping[str, Any]) -> dict[str, Kills]:
     """Return the kills kept, by the service's name; those of nobody known by an empty one."""
-    from leakwatch.ownership import kills_of
+    from leakwatch.store.ownership_state import kills_of
 
     return {
         "" if service is None else service.key.partition(":")[2]: kills

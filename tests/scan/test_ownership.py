@@ -12,7 +12,8 @@ from leakwatch.collectors.oom import kills_between
 from leakwatch.model.identity import Owner, Target, TargetKind
 from leakwatch.model.oom import Count, Known, Look, OomKill
 from leakwatch.model.sample import Scrape, Tick
-from leakwatch.ownership import KEPT, KILLS, OLD_OWNERS, OWNER, Ownership, kills_of, look_of, owners_of
+from leakwatch.ownership import KEPT, Ownership
+from leakwatch.store.ownership_state import KILLS, OLD_OWNERS, OWNER, kills_of, look_of, owners_of
 
 SHOP = Target(TargetKind.SERVICE, "unit:shop.service")
 AT = "/system.slice/shop.service"
