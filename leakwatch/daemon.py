@@ -35,13 +35,13 @@ from leakwatch.errors import (
 from leakwatch.evidence.automatic import EvidenceKeeper
 from leakwatch.judging import in_child
 from leakwatch.keeping import StoreKeeper
+from leakwatch.model.timeline import CLOCK
 from leakwatch.model.verdict import Verdict
 from leakwatch.ownership import Ownership
 from leakwatch.procfs.root import ProcFS
 from leakwatch.readback import READING, ReadBack
 from leakwatch.scan import Scan
 from leakwatch.schedule import Schedule
-from leakwatch.timeline import CLOCK
 from leakwatch.units import format_duration
 from leakwatch.unseen import UnseenLog
 from leakwatch.verdicts import Verdicts

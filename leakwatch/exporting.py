@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.config import matches
 from leakwatch.escape import printable
-from leakwatch.memclass import process_of
+from leakwatch.model.memory_class import process_of
 from leakwatch.sources.series_names import series_name
 
 if TYPE_CHECKING:

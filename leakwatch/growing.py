@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.memclass import process_and_class
 from leakwatch.model.identity import identity_of
+from leakwatch.model.memory_class import process_and_class
 from leakwatch.model.verdict import SUSPECT, FindingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from leakwatch.memclass import Growth
     from leakwatch.model.identity import ProcessInfo, Target
+    from leakwatch.model.memory_class import Growth
     from leakwatch.model.verdict import Finding
     from leakwatch.store.reader import Reader
 

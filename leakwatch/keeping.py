@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
+from leakwatch.model.timeline import Timeline
 from leakwatch.store.backlog import Backlog
 from leakwatch.store.failures import BUSY_TIMEOUT_S, may_need_reopening
 from leakwatch.store.lock import StoreLock
@@ -20,7 +21,6 @@ from leakwatch.store.outage import Outage
 from leakwatch.store.records import STORE_NOTES
 from leakwatch.store.upkeep import Failure, Task, tending
 from leakwatch.store.writer import Writer
-from leakwatch.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

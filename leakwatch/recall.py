@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.derive import Key
     from leakwatch.analysis.spans import Plan
-    from leakwatch.incident import Incident
     from leakwatch.model.identity import ProcessInfo
+    from leakwatch.model.incident import Incident
     from leakwatch.model.sample import SealedBlock
     from leakwatch.store.reader import Reader
     from leakwatch.store.records import Extent, ScrapeHead, StoredFinding

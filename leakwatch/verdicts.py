@@ -12,7 +12,7 @@ from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.ledger import Entry, Ledger
 from leakwatch.alerting.pace import Pace
 from leakwatch.clock import cpu_with_children_s
-from leakwatch.incident import EventKind
+from leakwatch.model.incident import EventKind
 from leakwatch.store.incidents import ChangedIncidents
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from leakwatch.alerting.ledger import Changes
     from leakwatch.config import Config
     from leakwatch.evaluation import Evaluation
-    from leakwatch.incident import Incident, Marks
     from leakwatch.keeping import StoreKeeper
+    from leakwatch.model.incident import Incident, Marks
+    from leakwatch.model.timeline import Stamps
     from leakwatch.readback import ReadBack
     from leakwatch.scan import Scan
     from leakwatch.store.writer import Writer
-    from leakwatch.timeline import Stamps
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.clock import Instant
-from leakwatch.incident import Silence
-from leakwatch.timeline import LEAST_MS, STEP_TOLERANCE_MS, Stamps, Timeline
+from leakwatch.model.incident import Silence
+from leakwatch.model.timeline import LEAST_MS, STEP_TOLERANCE_MS, Stamps, Timeline
 
 NOW_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000

@@ -14,9 +14,9 @@ from leakwatch.units import format_amount, format_growth
 
 if TYPE_CHECKING:
     from leakwatch.alerting.incidents import Announcement
-    from leakwatch.incident import Incident
+    from leakwatch.model.incident import Incident
+    from leakwatch.model.timeline import Stamps
     from leakwatch.model.verdict import Finding
-    from leakwatch.timeline import Stamps
 
 _MESSAGE_IDS = {
     Message.FOUND: LEAK_FOUND,

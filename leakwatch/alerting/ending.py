@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.incident import IncidentState, Resolution
+from leakwatch.model.incident import IncidentState, Resolution
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
     from leakwatch.alerting.pace import Pace
-    from leakwatch.incident import Incident, Progress
+    from leakwatch.model.incident import Incident, Progress
     from leakwatch.model.verdict import Finding
 
 BACK_WITHIN = 0.25

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from leakwatch.alerting.pace import Pace
-    from leakwatch.incident import Incident, IncidentEvent, Marks, Silence
+    from leakwatch.model.incident import Incident, IncidentEvent, Marks, Silence
     from leakwatch.model.verdict import Finding
 
 

@@ -18,7 +18,7 @@ from hashlib import blake2s
 from typing import TYPE_CHECKING
 
 from leakwatch.alerting.ending import is_back, why_over
-from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
+from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
 from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.units import format_duration, format_growth
 

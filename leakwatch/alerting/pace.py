@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leakwatch.incident import Progress
+    from leakwatch.model.incident import Progress
 
 
 @dataclass(frozen=True, slots=True)

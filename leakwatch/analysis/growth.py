@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch.analysis.trend import Line, fit_line, slope_of
-from leakwatch.memclass import ClassTrend, Growth
+from leakwatch.model.memory_class import ClassTrend, Growth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

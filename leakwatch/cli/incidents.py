@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    from leakwatch.model.timeline import Stamps
     from leakwatch.report.incidents import Entry
     from leakwatch.store.reader import Reader
-    from leakwatch.timeline import Stamps
 
 LONGEST_SILENCE_S = 366 * 86_400
 """A year: a silence is to end before nobody remembers it; what is never to be reported belongs below [ignore]."""
@@ -113,7 +113,7 @@ def run_show(args: argparse.Namespace) -> int:
 def run_ack(args: argparse.Namespace) -> int:
     """Note that somebody knows."""
     from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.incident import Acknowledgement, IncidentState
+    from leakwatch.model.incident import Acknowledgement, IncidentState
     from leakwatch.report.incident_words import course
     from leakwatch.store.marks import Marker
 
@@ -136,7 +136,7 @@ def run_silence(args: argparse.Namespace) -> int:
     """Note until when nothing is to be announced."""
     from leakwatch.cli.arguments import duration
     from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.incident import Silence
+    from leakwatch.model.incident import Silence
     from leakwatch.report.incident_words import minute
     from leakwatch.store.marks import Marker
     from leakwatch.units import format_duration

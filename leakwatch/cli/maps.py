@@ -104,7 +104,7 @@ def _compared(
     from leakwatch.clock import SystemClock
     from leakwatch.collectors.classes import classified, summed
     from leakwatch.errors import FindingNotFoundError
-    from leakwatch.memclass import ClassUse
+    from leakwatch.model.memory_class import ClassUse
     from leakwatch.model.sample import Absence
     from leakwatch.report.maps import Line, Looked
 
@@ -130,7 +130,7 @@ def _compared(
 def _single(now: Mapped, keys: list[str], first: Mapped | None) -> list[Line]:
     """Return a line for every mapping; it is the one of the first look that began or ended where it does."""
     from leakwatch.collectors.classes import summed
-    from leakwatch.memclass import ClassUse
+    from leakwatch.model.memory_class import ClassUse
     from leakwatch.report.maps import Line
 
     known = {} if first is None else {("start", m.start): m for m in first.mappings}

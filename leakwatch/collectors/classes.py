@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from leakwatch.memclass import ClassKind, ClassUse, class_key, is_named, others_of
+from leakwatch.model.memory_class import ClassKind, ClassUse, class_key, is_named, others_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

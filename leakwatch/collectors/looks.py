@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.collectors.classes import bounded, classified, summed
-from leakwatch.memclass import ClassKind, ClassUse, class_target
+from leakwatch.model.memory_class import ClassKind, ClassUse, class_target
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from leakwatch.config import Config, EvidenceConfig
-    from leakwatch.incident import Incident
+    from leakwatch.model.incident import Incident
     from leakwatch.redact import CommandLines
 
 TIMEOUT_S = 120

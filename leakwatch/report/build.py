@@ -15,8 +15,8 @@ from leakwatch.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakwatch.incident import Incident
-    from leakwatch.memclass import Growth
+    from leakwatch.model.incident import Incident
+    from leakwatch.model.memory_class import Growth
     from leakwatch.model.sample import AbsenceReason
     from leakwatch.report.whose import Kills, Whose
 

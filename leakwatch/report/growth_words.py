@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
-from leakwatch.memclass import title
+from leakwatch.model.memory_class import title
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import finite, integer
 from leakwatch.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
-    from leakwatch.memclass import ClassTrend, Growth
+    from leakwatch.model.memory_class import ClassTrend, Growth
 
 NAMED_PART = 0.2
 """Of the growth, from which on a class is named beside the first one."""

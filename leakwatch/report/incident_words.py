@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.escape import printable
-from leakwatch.incident import IncidentState
+from leakwatch.model.incident import IncidentState
 
 if TYPE_CHECKING:
-    from leakwatch.incident import Incident
+    from leakwatch.model.incident import Incident
 
 
 def minute(ts_ms: int) -> str:

@@ -10,7 +10,7 @@ from leakwatch import metrics
 from leakwatch.clock import rfc3339
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.escape import json_text, printable
-from leakwatch.incident import IncidentState
+from leakwatch.model.incident import IncidentState
 from leakwatch.report import incident_words
 from leakwatch.report.columns import aligned
 from leakwatch.units import format_growth
@@ -18,7 +18,7 @@ from leakwatch.units import format_growth
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakwatch.incident import Incident, IncidentEvent
+    from leakwatch.model.incident import Incident, IncidentEvent
     from leakwatch.model.verdict import Finding
 
 SCHEMA = 1

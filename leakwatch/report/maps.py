@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.escape import json_text, printable
-from leakwatch.memclass import ClassUse, title
+from leakwatch.model.memory_class import ClassUse, title
 from leakwatch.report.columns import aligned
 from leakwatch.report.growth_words import in_json, short_title
 from leakwatch.report.words import count

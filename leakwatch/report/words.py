@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.escape import printable
-from leakwatch.incident import IncidentState
+from leakwatch.model.incident import IncidentState
 from leakwatch.model.verdict import SUSPECT, FindingKind, Verdict
 from leakwatch.report import growth_words, incident_words, whose
 from leakwatch.units import format_amount, format_duration, format_growth

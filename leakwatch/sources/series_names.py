@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.memclass import process_and_class
 from leakwatch.model.identity import TargetKind
+from leakwatch.model.memory_class import process_and_class
 
 if TYPE_CHECKING:
     from leakwatch.model.identity import ProcessInfo, Target

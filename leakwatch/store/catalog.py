@@ -9,8 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from leakwatch.memclass import process_and_class
 from leakwatch.model.identity import TargetKind
+from leakwatch.model.memory_class import process_and_class
 from leakwatch.store import codec
 from leakwatch.store.integers import PayloadError
 from leakwatch.store.sql import daemon as texts

@@ -11,8 +11,8 @@ import json
 import logging
 from typing import Any
 
-from leakwatch.memclass import process_and_class
 from leakwatch.model.identity import Target, TargetKind, identity_of
+from leakwatch.model.memory_class import process_and_class
 from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Sort, Trend, Verdict
 from leakwatch.store.integers import PayloadError
 

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.incident import (
+from leakwatch.model.incident import (
     Acknowledgement,
     Incident,
     IncidentEvent,
@@ -28,9 +28,9 @@ from leakwatch.store.values import text, whole
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.incident import Marks
+    from leakwatch.model.incident import Marks
+    from leakwatch.model.timeline import Stamps
     from leakwatch.store.plain import PlainConnection
-    from leakwatch.timeline import Stamps
 
 log = logging.getLogger(__name__)
 

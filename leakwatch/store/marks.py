@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import IncidentNotFoundError
-from leakwatch.incident import EventKind, IncidentEvent
+from leakwatch.model.incident import EventKind, IncidentEvent
 from leakwatch.store import engine, incidents
 from leakwatch.store.failures import translated
 from leakwatch.store.sql import incidents as statements
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from leakwatch.incident import Acknowledgement, Silence
-    from leakwatch.timeline import Stamps
+    from leakwatch.model.incident import Acknowledgement, Silence
+    from leakwatch.model.timeline import Stamps
 
 
 class Marker:

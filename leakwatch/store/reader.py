@@ -8,10 +8,11 @@ from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leakwatch.incident import EventKind, IncidentEvent
 from leakwatch.metrics import PROCESS_USS
 from leakwatch.model.identity import Target, TargetKind, identity_of
+from leakwatch.model.incident import EventKind, IncidentEvent
 from leakwatch.model.sample import Block, SealedBlock
+from leakwatch.model.timeline import CLOCK, Stamps
 from leakwatch.store import codec, engine, incidents
 from leakwatch.store.failures import translated
 from leakwatch.store.integers import PayloadError
@@ -32,7 +33,6 @@ from leakwatch.store.sql import names, scrapes
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.tolerant import Tolerant
 from leakwatch.store.values import none_or, whole
-from leakwatch.timeline import CLOCK, Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Iterator
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from leakwatch.incident import Incident
     from leakwatch.model.identity import ProcessInfo
+    from leakwatch.model.incident import Incident
     from leakwatch.model.verdict import Finding
     from leakwatch.store.past import Scraped, SeriesPast
     from leakwatch.store.records import CollectorReport, Extent

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leakwatch.model.timeline import CLOCK, Stamps
 from leakwatch.store import codec
 from leakwatch.store.sql import database, expiry
 from leakwatch.store.sql import findings as finding_sql
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
-from leakwatch.timeline import CLOCK, Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

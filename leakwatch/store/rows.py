@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Integer
 from sqlalchemy.exc import DBAPIError
 
-from leakwatch.incident import EventKind
 from leakwatch.model.identity import ProcessIdentity, ServiceKind
+from leakwatch.model.incident import EventKind
 from leakwatch.model.verdict import Verdict
 from leakwatch.store import codec, incidents, schema
 from leakwatch.store.integers import PayloadError

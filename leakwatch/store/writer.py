@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.errors import StoreCorruptError, StoreWriteError
 from leakwatch.model.identity import TargetKind
+from leakwatch.model.timeline import CLOCK
 from leakwatch.store import codec, incidents, rounds
 from leakwatch.store.catalog import Catalog
 from leakwatch.store.driver import connect_to_write
@@ -18,7 +19,6 @@ from leakwatch.store.incidents import NO_INCIDENTS, ChangedIncidents
 from leakwatch.store.plain import PlainConnection
 from leakwatch.store.records import Extent
 from leakwatch.store.sql import daemon as texts
-from leakwatch.timeline import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from leakwatch.incident import Marks
     from leakwatch.model.identity import ProcessInfo, Target
+    from leakwatch.model.incident import Marks
     from leakwatch.model.sample import Scrape, SealedBlock
     from leakwatch.model.verdict import Finding
     from leakwatch.store.rounds import BlockRow

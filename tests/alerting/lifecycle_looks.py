@@ -10,7 +10,7 @@ from leakwatch.alerting.pace import Pace
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.incident import Incident, IncidentEvent
+    from leakwatch.model.incident import Incident, IncidentEvent
 
 MIB = 1 << 20
 START_MS = 1_790_000_000_000

@@ -13,8 +13,8 @@ from leakwatch.alerting import journal
 from leakwatch.alerting.announce import announce
 from leakwatch.alerting.incidents import Announcement, IncidentChanges, Incidents
 from leakwatch.alerting.lifecycle import Message
-from leakwatch.incident import Acknowledgement, EventKind, Incident, IncidentState, Silence
-from leakwatch.timeline import Stamps
+from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentState, Silence
+from leakwatch.model.timeline import Stamps
 
 if TYPE_CHECKING:
     from leakwatch.model.verdict import Finding

@@ -22,7 +22,7 @@ from lifecycle_looks import (
 )
 
 from leakwatch.alerting.lifecycle import Message
-from leakwatch.incident import Acknowledgement, IncidentState, Resolution, Silence
+from leakwatch.model.incident import Acknowledgement, IncidentState, Resolution, Silence
 from leakwatch.model.verdict import FindingKind, Verdict
 
 FOUND, OVER, REOPENED, REMINDED = Message.FOUND, Message.OVER, Message.REOPENED, Message.REMINDED

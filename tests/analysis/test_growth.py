@@ -9,7 +9,7 @@ import pytest
 from leakwatch.analysis.growth import LOOKS_MOST, Course, growth_of, together
 
 if TYPE_CHECKING:
-    from leakwatch.memclass import Growth
+    from leakwatch.model.memory_class import Growth
 
 MIB, HOUR = 1 << 20, 3_600_000
 TIMES = (0, 900_000, 1_900_000, 2_700_000, 3_500_000, 4_600_000)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from leakwatch.collectors.classes import NAMED_EVER, NAMED_MOST, bounded, classified, summed
-from leakwatch.memclass import ClassUse, class_target, is_named, process_and_class, title
 from leakwatch.model.identity import ProcessIdentity, TargetKind
+from leakwatch.model.memory_class import ClassUse, class_target, is_named, process_and_class, title
 from leakwatch.procfs.pid_mappings import Mapping
 
 KIB, MIB = 1 << 10, 1 << 20

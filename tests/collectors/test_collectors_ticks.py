@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leakwatch.collectors.ticks import TickClock
 from leakwatch.model.sample import Tick
-from leakwatch.timeline import Moment
+from leakwatch.model.timeline import Moment
 
 T0 = Moment(ts_ms=1_700_000_000_000, offset_ms=7_000, monotonic_ms=5_000_000, boottime_ms=9_000_000)
 

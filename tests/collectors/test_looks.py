@@ -13,8 +13,8 @@ from leakwatch.collectors import looks
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
-from leakwatch.memclass import process_and_class
 from leakwatch.model.identity import TargetKind
+from leakwatch.model.memory_class import process_and_class
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:

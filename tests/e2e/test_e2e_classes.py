@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from e2e_tools import Child, Daemon, Workload, by_pid, report, run_command, wait_for, write_config
 
-from leakwatch.memclass import title
+from leakwatch.model.memory_class import title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,9 +12,9 @@ from leakwatch import metrics
 from leakwatch.alerting.ledger import Ledger
 from leakwatch.cli.main import main
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
-from leakwatch.incident import Incident, IncidentState
-from leakwatch.memclass import class_target
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.incident import Incident, IncidentState
+from leakwatch.model.memory_class import class_target
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import FindingKind, Rooms
 from leakwatch.report.build import Row

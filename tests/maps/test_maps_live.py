@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from leakwatch.memclass import ClassUse
+    from leakwatch.model.memory_class import ClassUse
 
 MIB = 1 << 20
 LEAKED_KIB = 8 * 1024

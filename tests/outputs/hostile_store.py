@@ -10,8 +10,8 @@ from leakwatch.clock import SystemClock
 from leakwatch.collectors.result import outcome_samples
 from leakwatch.collectors.spent import Spent
 from leakwatch.escape import as_text
-from leakwatch.incident import Acknowledgement, EventKind, Incident, IncidentEvent, IncidentState, Silence
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentEvent, IncidentState, Silence
 from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
 from leakwatch.store.incidents import ChangedIncidents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from leakwatch.incident import Acknowledgement, Incident, IncidentState, Resolution, Silence
+from leakwatch.model.incident import Acknowledgement, Incident, IncidentState, Resolution, Silence
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
 from leakwatch.report.build import Filters, Host, Report, Row, build

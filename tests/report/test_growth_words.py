@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from report_findings import NOW_MS, ROWS, report
 
-from leakwatch.memclass import ClassTrend, ClassUse, Growth
+from leakwatch.model.memory_class import ClassTrend, ClassUse, Growth
 from leakwatch.report import growth_words, json_report, maps, markdown, table
 
 MIB, HOUR_MS = 1 << 20, 3_600_000

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from report_findings import ALL, HOST, HOUR_MS, NOW_MS, finding, report
 
-from leakwatch.incident import Incident, IncidentState, Resolution
+from leakwatch.model.incident import Incident, IncidentState, Resolution
 from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.report import summary, table
 from leakwatch.report.build import Filters, Own, Report, Row, build

@@ -19,13 +19,13 @@ from leakwatch.config import Config
 from leakwatch.explain.sentences import purpose, sentence
 from leakwatch.explain.steps import next_steps
 from leakwatch.explain.stored import case_of, find
-from leakwatch.incident import Incident, IncidentState
+from leakwatch.model.incident import Incident, IncidentState
+from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import Criterion, Finding, FindingKind, Sort, Verdict
 from leakwatch.nextsteps import counts
 from leakwatch.report import csv_report, incidents, json_report, markdown, table
 from leakwatch.report.build import Report, Row, build
 from leakwatch.store.codec import decode_finding, encode_finding
-from leakwatch.timeline import Stamps
 
 if TYPE_CHECKING:
     import pytest

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from report_findings import HOST, INCIDENTS, NOW_MS, ROWS, WITH_INCIDENTS, report
 
-from leakwatch.incident import EventKind, IncidentEvent
+from leakwatch.model.incident import EventKind, IncidentEvent
 from leakwatch.report import csv_report, incidents, json_report, markdown, table
 from leakwatch.report.build import Filters, Host, Report
 

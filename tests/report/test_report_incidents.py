@@ -18,7 +18,7 @@ from test_report_cli import EVALUATION, make_store
 from leakwatch.cli.main import main
 from leakwatch.clock import SystemClock
 from leakwatch.errors import IncidentNotFoundError
-from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState, Silence
+from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState, Silence
 from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.report import incidents, table
 from leakwatch.report.build import Filters, Row

@@ -12,7 +12,7 @@ from leakwatch.alerting.pace import Pace
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
-    from leakwatch.incident import Incident, IncidentEvent
+    from leakwatch.model.incident import Incident, IncidentEvent
 
 WEB = unit("web.service")
 KEEPS = 40 * MIB

@@ -10,7 +10,7 @@ from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, nameless, process, rows,
 
 from leakwatch import metrics
 from leakwatch.growing import growths
-from leakwatch.memclass import class_target
+from leakwatch.model.memory_class import class_target
 from leakwatch.model.sample import Sample, Scrape
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 from leakwatch.store import merging, sealing

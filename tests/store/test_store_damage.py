@@ -16,8 +16,8 @@ from storetools import BASE_MS, USS, beside, block, change, process, rows, scrap
 from leakwatch.cli.main import main
 from leakwatch.clock import Instant
 from leakwatch.errors import LeakwatchError
-from leakwatch.incident import EventKind, Incident, IncidentEvent, IncidentState
 from leakwatch.keeping import StoreKeeper
+from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 from leakwatch.store.incidents import ChangedIncidents
 from leakwatch.store.integrity import _sample_rounds, check

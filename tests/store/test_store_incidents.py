@@ -30,7 +30,7 @@ from leakwatch.errors import (
     StoreTooNewError,
     StoreWriteError,
 )
-from leakwatch.incident import (
+from leakwatch.model.incident import (
     Acknowledgement,
     EventKind,
     Incident,
@@ -40,6 +40,7 @@ from leakwatch.incident import (
     Resolution,
     Silence,
 )
+from leakwatch.model.timeline import CLOCK, Stamps
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 from leakwatch.store import failures, migrate
 from leakwatch.store.incidents import ChangedIncidents
@@ -49,7 +50,6 @@ from leakwatch.store.reader import Reader
 from leakwatch.store.retention import Limits, purge
 from leakwatch.store.sql import findings
 from leakwatch.store.writer import Writer
-from leakwatch.timeline import CLOCK, Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,8 +228,8 @@ def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> 
     # WHEN root notes something and is killed before the log is folded in
     code = (
         "import os, sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
-        "from leakwatch.timeline import CLOCK, Stamps; "
-        "from leakwatch.incident import Acknowledgement; from leakwatch.store import engine\n"
+        "from leakwatch.model.timeline import CLOCK, Stamps; "
+        "from leakwatch.model.incident import Acknowledgement; from leakwatch.store import engine\n"
         f"path = Path({str(path)!r}); m = Marker(path, Stamps())\n"
         'm._connection.exec_driver_sql("INSERT INTO incident (id, finding_id, kind, name, state, opened_ms, reason, '
         "reopened, payload) VALUES ('i2','k2','kernel','dentry','open',1,'',0,'{}')\"); m._connection.commit()\n"
@@ -290,7 +290,7 @@ def test_who_may_not_write_is_told_to_use_sudo(shared: Path, empty_store: Path) 
     path.chmod(0o644)
     code = (
         "import os, sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
-        "from leakwatch.timeline import CLOCK, Stamps; "
+        "from leakwatch.model.timeline import CLOCK, Stamps; "
         "import leakwatch.store.engine; os.setgid(65534); os.setuid(65534)\n"
         f"try:\n Marker(Path({str(path)!r}), Stamps())\nexcept Exception as e:\n print(type(e).__name__, e)"
     )
@@ -328,8 +328,8 @@ def test_many_at_once_lose_nothing(writer: Writer, reader: Reader) -> None:
     put(writer, PLAIN)
     code = (
         "import sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
-        "from leakwatch.timeline import CLOCK, Stamps\n"
-        "from leakwatch.incident import Acknowledgement\n"
+        "from leakwatch.model.timeline import CLOCK, Stamps\n"
+        "from leakwatch.model.incident import Acknowledgement\n"
         "for n in range(40):\n"
         " m = Marker(Path(sys.argv[1]), Stamps()); m.acknowledge('i2', Acknowledgement(n, sys.argv[2])); m.close()"
     )
