@@ -16,12 +16,12 @@ from leakwatch.errors import (
     ProcUnavailableError,
     StoreNotFoundError,
 )
-from leakwatch.escape import printable
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.hidepid import effective_capabilities, hidepid, proc_options
 from leakwatch.service.systemctl import UNIT, ServiceManagerError, Systemctl
 from leakwatch.store.location import reader_paths, writer_path
 from leakwatch.store.reader import Reader
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

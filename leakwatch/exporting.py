@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.config import matches
-from leakwatch.escape import printable
 from leakwatch.model.memory_class import process_of
 from leakwatch.sources.series_names import series_name
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import OutputExistsError, OutputWriteError
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

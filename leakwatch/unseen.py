@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

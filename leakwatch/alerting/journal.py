@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 LEAK_FOUND = "be0eef04bcc0428b9bb9253979d9d3ff"
 """Something began to leak: ``journalctl MESSAGE_ID=…`` lists every such moment. Fixed for ever."""

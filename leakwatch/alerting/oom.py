@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from leakwatch.alerting.journal import OOM_KILLED
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:

@@ -77,7 +77,7 @@ def _load(args: argparse.Namespace) -> Config:
 
 def _sources(config: Config, indent: str) -> str:
     from leakwatch.config import ETC
-    from leakwatch.escape import printable
+    from leakwatch.text.escape import printable
 
     if not config.sources:
         return f"{indent}no file in {ETC}: all defaults\n"

@@ -105,8 +105,8 @@ def run_check(args: argparse.Namespace) -> int:
     """Print whether the store is sound; return 65 where it is not."""
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_DATA, EXIT_OK
-    from leakwatch.escape import printable
     from leakwatch.store.integrity import check
+    from leakwatch.text.escape import printable
 
     reader = _open(args)
     try:
@@ -136,8 +136,8 @@ def run_backup(args: argparse.Namespace) -> int:
 
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
-    from leakwatch.escape import printable
     from leakwatch.store.copying import back_up
+    from leakwatch.text.escape import printable
     from leakwatch.units import format_bytes
 
     reader = _open(args)
@@ -156,8 +156,8 @@ def run_vacuum(args: argparse.Namespace) -> int:
     """Give room back."""
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
-    from leakwatch.escape import printable
     from leakwatch.store.copying import vacuum
+    from leakwatch.text.escape import printable
     from leakwatch.units import format_bytes
 
     reader = _open(args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import json_text, printable
+from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_bytes, format_duration
 
 if TYPE_CHECKING:

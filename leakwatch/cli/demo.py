@@ -171,7 +171,7 @@ def _watch(config: Path, started: ExitStack) -> int | None:
     import sys
     import time
 
-    from leakwatch.escape import printable
+    from leakwatch.text.escape import printable
 
     argv = [sys.executable, "-m", "leakwatch", "daemon", "--config", str(config), "--for", f"{SECONDS}s"]
     _say(f"\n$ leakwatch daemon --config {printable(str(config))} --for {SECONDS}s")

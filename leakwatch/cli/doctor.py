@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def _print(lines: Iterable[Line]) -> list[Line]:
     """Print each line as it comes: reading thousands of processes takes seconds."""
     from leakwatch.cli.output import emit
-    from leakwatch.escape import printable
+    from leakwatch.text.escape import printable
 
     done = []
     for line in lines:

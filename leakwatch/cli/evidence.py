@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
 def _list(reader: Reader) -> int:
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
-    from leakwatch.escape import printable
     from leakwatch.evidence.shelf import kept, shelf_of
+    from leakwatch.text.escape import printable
     from leakwatch.units import format_bytes
 
     shelf = shelf_of(reader.path)
@@ -90,11 +90,11 @@ def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig
     from leakwatch.cli.output import complain, emit, remark
     from leakwatch.clock import SystemClock
     from leakwatch.errors import EXIT_OK
-    from leakwatch.escape import printable
     from leakwatch.evidence import bundle, gather
     from leakwatch.explain.stored import find
     from leakwatch.outfile import is_replaceable
     from leakwatch.procfs.root import ProcFS
+    from leakwatch.text.escape import printable
 
     now_ms = SystemClock().now().wall_ms
     row = find(gather.rows_of(reader), name)

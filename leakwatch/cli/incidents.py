@@ -210,7 +210,7 @@ def _find(args: argparse.Namespace) -> tuple[Path, Stamps, Entry]:
 
 def _reason(args: argparse.Namespace) -> str:
     from leakwatch.errors import UsageError
-    from leakwatch.escape import as_text
+    from leakwatch.text.escape import as_text
 
     reason = as_text(args.reason.strip())
     if len(reason) > LONGEST_REASON:
@@ -225,7 +225,7 @@ def _say(line: str) -> None:
 
 
 def _title(entry: Entry) -> str:
-    from leakwatch.escape import printable
+    from leakwatch.text.escape import printable
 
     return f"{entry.incident.id} ({printable(entry.incident.name)})"
 
@@ -241,7 +241,7 @@ def _user() -> str:
     import os
     import pwd
 
-    from leakwatch.escape import as_text
+    from leakwatch.text.escape import as_text
 
     if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
         return as_text(os.environ["SUDO_USER"])

@@ -33,7 +33,7 @@ from leakwatch.cli import (
     stats,
 )
 from leakwatch.errors import EXIT_DATA, EXIT_NO_RESOURCES, EXIT_OK, EXIT_SOFTWARE, LeakwatchError
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
 def _look(procfs: ProcFS, pid: int) -> tuple[int, Mapped]:
     """Return when the process began, and its mappings. Raises the errors the exit codes are of."""
     from leakwatch.errors import FindingNotFoundError, PermissionNeededError, ProcUnavailableError
-    from leakwatch.escape import printable
     from leakwatch.model.sample import Absence, AbsenceReason
+    from leakwatch.text.escape import printable
 
     procfs.pids()  # a tree that is none is told as such
     stat = procfs.stat(pid)

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from leakwatch.escape import printable, printable_lines
+from leakwatch.text.escape import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from leakwatch.ps.reading import Reading, Wanted
     from leakwatch.ps.table import Scale
     from leakwatch.ps.views import Row, View
-    from leakwatch.redact import CommandLines
+    from leakwatch.text.redact import CommandLines
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.sample import AbsenceReason
-    from leakwatch.redact import CommandLines
     from leakwatch.report.build import Filters, Host, Own, Report, Row
     from leakwatch.store.reader import Reader
     from leakwatch.store.records import ScrapeHead
+    from leakwatch.text.redact import CommandLines
 
 DAY_MS = 86_400_000
 LOOKED_INTO = 50

@@ -94,6 +94,6 @@ def _require_root(action: str) -> None:
 
 def _say(line: str) -> None:
     from leakwatch.cli.output import emit
-    from leakwatch.escape import printable
+    from leakwatch.text.escape import printable
 
     emit(f"{printable(line)}\n")

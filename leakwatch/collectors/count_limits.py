@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from leakwatch import metrics
 from leakwatch.collectors.limits import MemoryLimits
-from leakwatch.escape import printable
 from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import CountLimit
+from leakwatch.text.escape import printable
 
 _IPC = {
     metrics.IPC_SHM_SEGMENTS: ("kernel/shmmni", 0),

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.collectors.budget import ASIDE, Purse
-from leakwatch.escape import as_text
 from leakwatch.model.identity import identity_of
 from leakwatch.model.sample import Absence, Sample
+from leakwatch.text.escape import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

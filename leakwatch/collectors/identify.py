@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from leakwatch.collectors.container_names import ContainerNames
 from leakwatch.collectors.containers import container_among
 from leakwatch.collectors.services import service_of
-from leakwatch.escape import as_text
 from leakwatch.model.identity import ProcessInfo
 from leakwatch.model.sample import Absence, AbsenceReason
+from leakwatch.text.escape import as_text
 
 if TYPE_CHECKING:
     from leakwatch.model.identity import ProcessIdentity

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.accounting import Readings, contradiction, stacks_are_among
-from leakwatch.escape import printable
 from leakwatch.model.sample import Absence
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

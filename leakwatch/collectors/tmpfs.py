@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.collectors.budget import ASIDE, Purse
-from leakwatch.escape import printable
 from leakwatch.model.identity import HOST
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
+from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:

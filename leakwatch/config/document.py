@@ -19,7 +19,7 @@ from leakwatch.config.keys import (
 from leakwatch.config.lines import Path, line_of
 from leakwatch.config.notation import quoted
 from leakwatch.config.values import described, pattern
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 MOST_PROBLEMS = 100
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -25,7 +25,7 @@ from leakwatch.config.values import (
     sqlite_url,
     windows,
 )
-from leakwatch.redact import CommandLines
+from leakwatch.text.redact import CommandLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from leakwatch.redact import CommandLines
+    from leakwatch.text.redact import CommandLines
 
 OverrideKind = Literal["service", "process", "kernel"]
 Sensitivity = Literal["low", "normal", "high"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from leakwatch.config import Config, EvidenceConfig
     from leakwatch.model.incident import Incident
-    from leakwatch.redact import CommandLines
+    from leakwatch.text.redact import CommandLines
 
 TIMEOUT_S = 120
 """A bundle takes a second or two; a hang must not keep the evaluations waiting for long."""

@@ -8,7 +8,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from leakwatch import outfile
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.escape import printable
 from leakwatch.evidence.entry import Entry, bounded
 from leakwatch.evidence.mappings import summary
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import LARGE, read_file
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,6 @@ from leakwatch import __version__
 from leakwatch.analysis.criteria import LeakCriteria
 from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import rfc3339
-from leakwatch.escape import json_text
 from leakwatch.evidence.collect import Subject, collect
 from leakwatch.evidence.entry import Entry
 from leakwatch.evidence.readme import readme
@@ -22,6 +21,7 @@ from leakwatch.nextsteps.kernel_facts import facts_here
 from leakwatch.nextsteps.locate import identity_of, is_alive, patient_or_nobody
 from leakwatch.report import json_report, words
 from leakwatch.report.build import Row
+from leakwatch.text.escape import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

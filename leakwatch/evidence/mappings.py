@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.collectors.classes import summed
-from leakwatch.escape import printable
 from leakwatch.procfs import pid_mappings
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from leakwatch.procfs.pid_mappings import Mapping

@@ -12,8 +12,8 @@ from leakwatch.analysis.replay import replay
 from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.subject import SubjectKind
 from leakwatch.errors import FindingNotFoundError, UsageError
-from leakwatch.escape import printable
 from leakwatch.explain.case import Case, What
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.escape import printable
 from leakwatch.model.verdict import Criterion, Verdict
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from leakwatch.analysis.climb import Climb

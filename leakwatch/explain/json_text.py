@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import json_text
 from leakwatch.explain import sentences
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
 from leakwatch.report import json_report
 from leakwatch.report.json_values import criterion, time
 from leakwatch.report.judged import Judged, as_object
+from leakwatch.text.escape import json_text
 
 if TYPE_CHECKING:
     from leakwatch.explain.case import Case

@@ -6,9 +6,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import json_text, printable
 from leakwatch.explain.steps import next_steps
 from leakwatch.nextsteps.step import Risk
+from leakwatch.text.escape import json_text, printable
 
 if TYPE_CHECKING:
     from leakwatch.explain.case import Case

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from leakwatch.escape import printable
 from leakwatch.explain.wordings import OF_COUNTS, SENTENCES, Style
+from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes, format_duration, format_growth, format_rate
 
 if TYPE_CHECKING:

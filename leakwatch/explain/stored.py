@@ -11,12 +11,12 @@ from leakwatch.analysis.findings import finding_id
 from leakwatch.analysis.ground import Ground
 from leakwatch.analysis.spans import plan_of
 from leakwatch.errors import FindingNotFoundError
-from leakwatch.escape import printable
 from leakwatch.explain.case import Case, What
 from leakwatch.knobs import criteria_for
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import SEVERITY, FindingKind
 from leakwatch.report.words import what as titled
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,13 +6,13 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
 from leakwatch.explain import sentences
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
 from leakwatch.model.verdict import Verdict
 from leakwatch.report import growth_words, words
 from leakwatch.report.columns import aligned, coloured
+from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_duration
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.escape import printable
 from leakwatch.nextsteps.step import Risk, Step, in_order, look
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

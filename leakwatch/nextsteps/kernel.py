@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.escape import printable
 from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, in_order, look
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,10 +6,10 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.escape import printable
 from leakwatch.nextsteps.runtime import Kind, Runtime, guess
 from leakwatch.nextsteps.step import Tool
 from leakwatch.nextsteps.traces import Traces
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

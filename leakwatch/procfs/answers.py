@@ -19,10 +19,10 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
-from leakwatch.escape import as_text, printable
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import process
 from leakwatch.procfs.files import here, listed, read_file
+from leakwatch.text.escape import as_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

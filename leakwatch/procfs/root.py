@@ -42,12 +42,12 @@ from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.counted import Counted
 from leakwatch.procfs.files import exists, file_stat, link_target, listed, read_file
 from leakwatch.procfs.kept import KeptFiles, read_kept
-from leakwatch.redact import redacted
+from leakwatch.text.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from leakwatch.redact import CommandLines
+    from leakwatch.text.redact import CommandLines
 
 Record = TypeVar("Record")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from leakwatch.errors import CaptureError, CaptureNotFoundError
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
-from leakwatch.escape import printable
 from leakwatch.ps.table import suffixed
 from leakwatch.ps.views import Kind
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from leakwatch.escape import as_text
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.ps.sums import Held, Sums, matching, of_names
+from leakwatch.text.escape import as_text
 
 if TYPE_CHECKING:
     import re

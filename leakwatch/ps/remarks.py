@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Sized

@@ -8,9 +8,9 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
-from leakwatch.escape import json_text, printable
 from leakwatch.ps.views import Kind, total_row
 from leakwatch.report.columns import GAP, aligned, cut, cut_front, width
+from leakwatch.text.escape import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

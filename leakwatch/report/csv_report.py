@@ -6,8 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.escape import csv_cell
 from leakwatch.report import json_report
+from leakwatch.text.escape import csv_cell
 
 if TYPE_CHECKING:
     from leakwatch.report.build import Report

@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
-from leakwatch.escape import as_text, csv_cell, json_text
+from leakwatch.text.escape import as_text, csv_cell, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

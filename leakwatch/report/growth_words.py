@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
 from leakwatch.model.memory_class import title
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import finite, integer
+from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:

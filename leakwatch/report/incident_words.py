@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
 from leakwatch.model.incident import IncidentState
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from leakwatch.model.incident import Incident

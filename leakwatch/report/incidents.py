@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from leakwatch import metrics
 from leakwatch.clock import rfc3339
 from leakwatch.errors import IncidentNotFoundError
-from leakwatch.escape import json_text, printable
 from leakwatch.model.incident import IncidentState
 from leakwatch.report import incident_words
 from leakwatch.report.columns import aligned
+from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_growth
 
 if TYPE_CHECKING:

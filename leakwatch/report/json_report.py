@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import json_text
 from leakwatch.metrics import KERNEL_UNACCOUNTED
 from leakwatch.report import growth_words, incident_words, whose, words
 from leakwatch.report.json_values import criterion, finite, growth, time, window
+from leakwatch.text.escape import json_text
 
 if TYPE_CHECKING:
     from leakwatch.model.verdict import Finding

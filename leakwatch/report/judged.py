@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.escape import as_text, json_text, printable
 from leakwatch.model.verdict import SEVERITY, Assessment, Verdict
 from leakwatch.report import words
 from leakwatch.report.columns import WIDEST, aligned, coloured
 from leakwatch.report.conclusion import Tally, conclude, tally
 from leakwatch.report.json_values import criterion, finite, growth, time, window
+from leakwatch.text.escape import as_text, json_text, printable
 from leakwatch.units import format_amount
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import json_text, printable
 from leakwatch.kernelview import part_changes, sizes
+from leakwatch.text.escape import json_text, printable
 
 if TYPE_CHECKING:
     from leakwatch.kernelview import CacheUse, CallerUse, KernelView

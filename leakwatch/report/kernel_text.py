@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from leakwatch.accounting import SLAB_PARTS, TITLES
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
 from leakwatch.kernelview import FACTS, part_changes, sizes
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.words import count
+from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:

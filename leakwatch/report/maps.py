@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import json_text, printable
 from leakwatch.model.memory_class import ClassUse, title
 from leakwatch.report.columns import aligned
 from leakwatch.report.growth_words import in_json, short_title
 from leakwatch.report.words import count
+from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_bytes, format_duration
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.escape import markdown
 from leakwatch.report import summary, words
+from leakwatch.text.escape import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

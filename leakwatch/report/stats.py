@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import json_text, printable
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.words import count, short
+from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.escape import printable
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Verdict
 from leakwatch.report import whose
 from leakwatch.report.conclusion import Outcome
 from leakwatch.report.incident_words import minute
 from leakwatch.report.words import count
+from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes, format_duration
 
 if TYPE_CHECKING:

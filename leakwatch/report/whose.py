@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
-from leakwatch.escape import printable
 from leakwatch.report import incident_words
 from leakwatch.report.json_values import time
+from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.escape import printable
 from leakwatch.model.incident import IncidentState
 from leakwatch.model.verdict import SUSPECT, FindingKind, Verdict
 from leakwatch.report import growth_words, incident_words, whose
+from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_duration, format_growth
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leakwatch.errors import PermissionNeededError
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 HIDDEN = tuple(Path(path) for path in ("/root", "/home", "/run/user", "/tmp", "/var/tmp"))  # noqa: S108 - not used
 """What ``ProtectHome=yes`` and ``PrivateTmp=yes`` take out of the unit's sight."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from leakwatch.errors import EXIT_UNAVAILABLE, LeakwatchError
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 UNIT = "leakwatch.service"
 

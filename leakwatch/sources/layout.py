@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from leakwatch.errors import CaptureError
-from leakwatch.escape import printable
 from leakwatch.sources.scales import ACCEPTED, factor_of, split_header
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

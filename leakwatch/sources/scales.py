@@ -12,7 +12,7 @@ import numpy as np
 
 from leakwatch import metrics
 from leakwatch.analysis.subject import SubjectKind
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ import numpy as np
 
 from leakwatch.analysis.subject import subject_of
 from leakwatch.errors import CaptureNotFoundError, PermissionNeededError
-from leakwatch.escape import printable
 from leakwatch.sources.gather import Gathering
 from leakwatch.sources.layout import Layout, Place, layout_of
 from leakwatch.sources.lines import Lines, StreamError
 from leakwatch.sources.plain import cut, factors, properly_named, times_ms, values
 from leakwatch.sources.rows import MOST_BYTES, sample, text_rows
 from leakwatch.sources.stamps import Stamps
+from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

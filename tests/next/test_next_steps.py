@@ -12,7 +12,7 @@ from leakwatch.nextsteps.programs import steps_for
 from leakwatch.nextsteps.runtime import Kind, Libc, Runtime
 from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, first, in_order
 from leakwatch.nextsteps.traces import Traces
-from leakwatch.redact import redacted
+from leakwatch.text.redact import redacted
 
 TOOLS = dict.fromkeys(
     ("gdb", "heaptrack", "valgrind", "bpftrace", "memleak-bpfcc", "curl", "go", HEADERS), "/usr/bin/x"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.redact import REDACTED, redacted, text
+from leakwatch.text.redact import REDACTED, redacted, text
 
 SECRET = "hunter2"
 

@@ -9,13 +9,13 @@ from leakwatch.analysis.findings import finding_id
 from leakwatch.clock import SystemClock
 from leakwatch.collectors.result import outcome_samples
 from leakwatch.collectors.spent import Spent
-from leakwatch.escape import as_text
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentEvent, IncidentState, Silence
 from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
 from leakwatch.store.incidents import ChangedIncidents
 from leakwatch.store.open import open_writer
+from leakwatch.text.escape import as_text
 
 TREE = Path(__file__).parents[1] / "data/proc/linux-6.18-x86_64"
 MIB = 1 << 20

@@ -16,12 +16,12 @@ from report_findings import ALL, HOST, HOUR_MS, MIB, NOW_MS, ROWS, finding, of_o
 
 from leakwatch.clock import rfc3339
 from leakwatch.errors import UsageError
-from leakwatch.escape import printable
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Criterion, Verdict
 from leakwatch.report import csv_report, json_report, markdown, summary, table
 from leakwatch.report.build import Filters, Own, Report, Row
 from leakwatch.report.incident_words import minute
+from leakwatch.text.escape import printable
 
 HOSTILE = [
     "two\nlines", "two\r\nlines", "\x1b[2J\x1b]0;title\x07", "<script>alert(1)</script>", "<img src=x onerror=a()>",

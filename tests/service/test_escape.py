@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.escape import printable
+from leakwatch.text.escape import printable
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates included, which st.text() alone leaves out
 

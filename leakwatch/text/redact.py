@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from leakwatch import redact_rules as rules
+from leakwatch.text import redact_rules as rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
