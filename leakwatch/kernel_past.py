@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.accounting import REQUIRED, Readings, account_of, contradiction, stacks_are_among
-from leakwatch.kernelview import CacheUse, CallerUse, KernelView
+from leakwatch.kernel.account import REQUIRED, Readings, account_of, contradiction, stacks_are_among
+from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
 from leakwatch.model.identity import HOST, TargetKind
 
 if TYPE_CHECKING:

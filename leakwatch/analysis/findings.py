@@ -7,8 +7,8 @@ from hashlib import blake2s
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.accounting import STACK_CALLERS
 from leakwatch.analysis.reclaim import PART_OF_TOTAL, SUSPECT, with_reclaim
+from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.model.identity import ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import SEVERITY, Assessment, Finding, FindingKind, Verdict
 from leakwatch.units import format_bytes, format_growth

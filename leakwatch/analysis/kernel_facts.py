@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.accounting import STACK_CALLERS
+from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.units import format_bytes
 

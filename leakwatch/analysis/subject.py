@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from leakwatch import metrics
 from leakwatch.analysis.fieldnames import Role, field_of, may_be_known, role_by_words, role_of
+from leakwatch.kernel.slab_names import gives_back
 from leakwatch.model.identity import TargetKind
-from leakwatch.slabnames import gives_back
 
 
 class SubjectKind(StrEnum):

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
 
     from leakwatch.config import Config
-    from leakwatch.kernelview import KernelView
+    from leakwatch.kernel.view import KernelView
 
 EPILOG = """\
 examples:

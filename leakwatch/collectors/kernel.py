@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.accounting import account_of, hugetlb_bytes
 from leakwatch.collectors.readings import counters, mixture, readings_of
+from leakwatch.kernel.account import account_of, hugetlb_bytes
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.accounting import Readings
     from leakwatch.collectors.result import Gathered
+    from leakwatch.kernel.account import Readings
     from leakwatch.procfs.meminfo import Meminfo
     from leakwatch.procfs.root import ProcFS
 

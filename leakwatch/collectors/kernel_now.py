@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leakwatch.accounting import PERCPU_CALLER, REQUIRED, account_of
 from leakwatch.collectors.readings import counters, mixture, readings_of
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.kernelview import CacheUse, CallerUse, KernelView
+from leakwatch.kernel.account import PERCPU_CALLER, REQUIRED, account_of
+from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.slabinfo import is_whole_of_slub
 

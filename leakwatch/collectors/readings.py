@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.accounting import Readings, contradiction, stacks_are_among
+from leakwatch.kernel.account import Readings, contradiction, stacks_are_among
 from leakwatch.model.sample import Absence
 from leakwatch.text.escape import printable
 

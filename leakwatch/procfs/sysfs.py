@@ -6,12 +6,12 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leakwatch.kernel.slab_names import PINNED, RECLAIM_ACCOUNTED, WITH_INODES
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.cgroup_memory import group_of
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, read_file
-from leakwatch.slabnames import PINNED, RECLAIM_ACCOUNTED, WITH_INODES
 
 if TYPE_CHECKING:
     from leakwatch.procfs.cgroup_memory import Group

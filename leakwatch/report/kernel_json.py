@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leakwatch.clock import rfc3339
-from leakwatch.kernelview import part_changes, sizes
+from leakwatch.kernel.view import part_changes, sizes
 from leakwatch.text.escape import json_text, printable
 
 if TYPE_CHECKING:
-    from leakwatch.kernelview import CacheUse, CallerUse, KernelView
+    from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
 
 Use = TypeVar("Use", "CacheUse", "CallerUse")
 SCHEMA = 1

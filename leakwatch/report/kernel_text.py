@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.accounting import SLAB_PARTS, TITLES
 from leakwatch.clock import rfc3339
-from leakwatch.kernelview import FACTS, part_changes, sizes
+from leakwatch.kernel.account import SLAB_PARTS, TITLES
+from leakwatch.kernel.view import FACTS, part_changes, sizes
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.words import count
 from leakwatch.text.escape import printable
@@ -15,7 +15,7 @@ from leakwatch.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from leakwatch.kernelview import CacheUse, CallerUse, KernelView
+    from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
 
 UNACCOUNTED = "unaccounted: no counter names it"
 ALIASES_SHOWN = 4

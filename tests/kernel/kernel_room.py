@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from leakwatch.clock import SystemClock
 from leakwatch.collectors.kernel_now import kernel_now
-from leakwatch.kernelview import part_changes
+from leakwatch.kernel.view import part_changes
 from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leakwatch.kernelview import KernelView
+    from leakwatch.kernel.view import KernelView
 
 MIB = 1 << 20
 WITHIN = 16 * MIB

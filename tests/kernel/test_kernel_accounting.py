@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.accounting import REQUIRED, TITLES, Account, Readings, account_of, stacks_are_among
+from leakwatch.kernel.account import REQUIRED, TITLES, Account, Readings, account_of, stacks_are_among
 
 LEAST = dict.fromkeys(REQUIRED, 10) | {"MemTotal": 1000}
 LRU = {"Active": 100, "Inactive": 50, "Unevictable": 0}

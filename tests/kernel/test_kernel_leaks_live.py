@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from kernel_course import INTERVAL_S, STEPS, Keeper, Said, course
 
-from leakwatch.accounting import STACK_CALLERS
+from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.units import format_rate
 
 if TYPE_CHECKING:

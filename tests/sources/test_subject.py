@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from leakwatch import metrics
 from leakwatch.analysis.subject import Subject, SubjectKind, subject_of
-from leakwatch.slabnames import gives_back
+from leakwatch.kernel.slab_names import gives_back
 
 PROCESS, GROUP, SLAB, KERNEL, OTHER = SubjectKind
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.accounting import Account
+    from leakwatch.kernel.account import Account
 
 
 @dataclass(frozen=True, slots=True)
