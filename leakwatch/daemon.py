@@ -11,8 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from leakwatch import __version__, sdnotify
-from leakwatch.alerting.journal import DAEMON_FATAL
+from leakwatch import __version__
 from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
 from leakwatch.collectors.count_limits import ProcLimits
@@ -42,6 +41,8 @@ from leakwatch.procfs.root import ProcFS
 from leakwatch.readback import READING, ReadBack
 from leakwatch.scan import Scan
 from leakwatch.schedule import Schedule
+from leakwatch.system import sdnotify
+from leakwatch.system.journal import DAEMON_FATAL
 from leakwatch.units import format_duration
 from leakwatch.unseen import UnseenLog
 from leakwatch.verdicts import Verdicts

@@ -18,9 +18,9 @@ from leakwatch.errors import (
 )
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.hidepid import effective_capabilities, hidepid, proc_options
-from leakwatch.service.systemctl import UNIT, ServiceManagerError, Systemctl
 from leakwatch.store.location import reader_paths, writer_path
 from leakwatch.store.reader import Reader
+from leakwatch.system.systemctl import UNIT, ServiceManagerError, Systemctl
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:

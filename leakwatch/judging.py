@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from leakwatch.analysis.question import Answer, Question
-from leakwatch.child import Child, ChildError
 from leakwatch.errors import LeakwatchError
+from leakwatch.system.worker import Child, ChildError
 
 Judge = Callable[[Sequence[Question]], list[Answer]]
 

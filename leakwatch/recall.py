@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.analysis.spans import FINE_KEPT
-from leakwatch.child import OneChild
 from leakwatch.pastlives import OF_KERNEL
+from leakwatch.system.worker import OneChild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

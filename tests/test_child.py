@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.child import Child, ChildError, OneChild
 from leakwatch.errors import StoreCorruptError
+from leakwatch.system.worker import Child, ChildError, OneChild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,9 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.alerting.journal import LEAK_FOUND, LEAK_OVER, LEAK_REMINDED, LEAK_REOPENED
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.clock import rfc3339
+from leakwatch.system.journal import LEAK_FOUND, LEAK_OVER, LEAK_REMINDED, LEAK_REOPENED
 from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_growth
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from leakwatch.alerting.journal import OOM_KILLED
+from leakwatch.system.journal import OOM_KILLED
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
 

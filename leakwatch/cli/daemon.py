@@ -39,7 +39,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon; return its exit code."""
-    from leakwatch.lean import without_openssl
+    from leakwatch.system.lean import without_openssl
 
     without_openssl()
     from leakwatch.cli.arguments import duration
@@ -54,10 +54,10 @@ def run(args: argparse.Namespace) -> int:
     import sys
     import threading
 
-    from leakwatch.alerting.journal import setup_logging
     from leakwatch.daemon import Daemon
     from leakwatch.procfs.kept import raise_file_limit
     from leakwatch.store.location import writer_path
+    from leakwatch.system.journal import setup_logging
 
     setup_logging(args.log_level)
     raise_file_limit()  # one open file a process

@@ -224,7 +224,7 @@ def _remarks(report: Report, processes: Processes, daemon: int) -> Iterator[str]
 def _conclude(report: Report, processes: Processes) -> int:
     """Hold the report against what is known of the processes."""
     from leakwatch.model.verdict import Verdict
-    from leakwatch.service.environment import command_path
+    from leakwatch.system.service_environment import command_path
 
     leaks = [row.finding for row in report.rows if row.finding.assessment.verdict is Verdict.LEAK]
     accused = {name for name in processes if any(_is_about(finding, name, processes[name].pid) for finding in leaks)}

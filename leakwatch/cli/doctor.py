@@ -64,7 +64,7 @@ def _print(lines: Iterable[Line]) -> list[Line]:
 
 def _conclusion(lines: Iterable[Line], lacking: frozenset[str]) -> Iterator[Line]:
     from leakwatch.diagnosis import Line
-    from leakwatch.service.environment import command_path
+    from leakwatch.system.service_environment import command_path
 
     states = {line.state for line in lines}
     yield Line("", "")

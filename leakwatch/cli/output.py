@@ -106,8 +106,8 @@ def written(path: str, *, binary: bool, force: bool) -> Iterator[tuple[TextIO, B
 def _raw(path: str, *, binary: bool, force: bool) -> Iterator[BinaryIO]:
     from pathlib import Path
 
-    from leakwatch import outfile
     from leakwatch.errors import UsageError
+    from leakwatch.system import outfile
 
     if path == STDOUT:
         if binary and sys.stdout.isatty():

@@ -49,19 +49,19 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 def run(args: argparse.Namespace) -> int:
     """Install or uninstall."""
     _require_root(args.action)
-    from leakwatch.service.systemctl import Systemctl
+    from leakwatch.system.systemctl import Systemctl
 
     manager = Systemctl()
     if args.action == "install":
-        from leakwatch.service.environment import require_readable, this_environment
-        from leakwatch.service.install import Layout, install
+        from leakwatch.system.service_environment import require_readable, this_environment
+        from leakwatch.system.service_install import Layout, install
 
         environment = this_environment()
         require_readable(environment)
         config = _checked(args.config)
         install(Layout(), manager, environment.command, start=not args.no_start, config=config, say=_say)
     else:
-        from leakwatch.service.install import Layout, uninstall
+        from leakwatch.system.service_install import Layout, uninstall
 
         uninstall(Layout(), manager, purge=args.purge, say=_say)
     return EXIT_OK
@@ -85,7 +85,7 @@ def _checked(config: str | None) -> Path | None:
 def _require_root(action: str) -> None:
     if os.geteuid() == 0:
         return
-    from leakwatch.service.environment import command_path
+    from leakwatch.system.service_environment import command_path
 
     # By its full path: sudo's own search path leaves out where virtual environments are.
     again = f"sudo {command_path()} {' '.join(sys.argv[1:])}"

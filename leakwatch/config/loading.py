@@ -22,7 +22,7 @@ from leakwatch.config.schema import (
     Thresholds,
 )
 from leakwatch.errors import ConfigError
-from leakwatch.infile import read_whole
+from leakwatch.system.infile import read_whole
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:

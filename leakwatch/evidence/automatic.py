@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakwatch.child import OneChild
 from leakwatch.errors import LeakwatchError
+from leakwatch.system.worker import OneChild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

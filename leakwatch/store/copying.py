@@ -8,7 +8,6 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from leakwatch import outfile
 from leakwatch.errors import OutputExistsError, StoreCorruptError
 from leakwatch.store import engine
 from leakwatch.store.driver import PAGE_BYTES
@@ -16,6 +15,7 @@ from leakwatch.store.failures import result_codes, translated
 from leakwatch.store.lock import StoreLock
 from leakwatch.store.reader import Reader
 from leakwatch.store.sql import database
+from leakwatch.system import outfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

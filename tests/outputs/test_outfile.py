@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch import outfile
 from leakwatch.errors import OutputExistsError, OutputWriteError
+from leakwatch.system import outfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

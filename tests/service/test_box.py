@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leakwatch.alerting.journal import LEAK_FOUND
+from leakwatch.system.journal import LEAK_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from leakwatch.alerting.journal import OOM_KILLED
+from leakwatch.system.journal import OOM_KILLED
 
 pytestmark = [pytest.mark.systemd, pytest.mark.root, pytest.mark.slow, pytest.mark.whole]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch.errors import PermissionNeededError
-from leakwatch.service.environment import (
+from leakwatch.system.service_environment import (
     HIDDEN,
     REMEDY,
     Environment,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch import sdnotify
+from leakwatch.system import sdnotify
 
 
 @pytest.fixture(params=["path", "abstract"])

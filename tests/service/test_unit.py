@@ -9,7 +9,7 @@ import pytest
 
 from leakwatch import errors
 from leakwatch.procfs.kept import WANTED
-from leakwatch.service.install import MARKER, shipped, unit_text
+from leakwatch.system.service_install import MARKER, shipped, unit_text
 
 MOST_EXPOSURE_TENTHS = 11
 

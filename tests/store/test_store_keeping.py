@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, rows, scrape
 
-from leakwatch.child import OneChild
 from leakwatch.clock import Instant
 from leakwatch.config import StoreConfig
 from leakwatch.errors import StoreCorruptError
 from leakwatch.keeping import StoreKeeper
 from leakwatch.store import merging, sealing
 from leakwatch.store.upkeep import Failure, Task, tend
+from leakwatch.system.worker import OneChild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

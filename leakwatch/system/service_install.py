@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import leakwatch
-from leakwatch import outfile
 from leakwatch.config.loading import MOST_BYTES
 from leakwatch.errors import UsageError
-from leakwatch.infile import read_whole
-from leakwatch.service.environment import command_path
-from leakwatch.service.systemctl import UNIT, Manager, ServiceManagerError
+from leakwatch.system import outfile
+from leakwatch.system.infile import read_whole
+from leakwatch.system.service_environment import command_path
+from leakwatch.system.systemctl import UNIT, Manager, ServiceManagerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -54,7 +54,7 @@ class Child(Generic[Given, Told]):
         self._work, self._given, self._timeout_s = work, given, timeout_s
         # The child imports what we import, and nothing from the directory root happens to be in.
         code = (
-            f"import sys; sys.path[:] = {sys.path!r}; from leakwatch.child import answer; "
+            f"import sys; sys.path[:] = {sys.path!r}; from leakwatch.system.worker import answer; "
             f"from {work.__module__} import {work.__name__}; sys.exit(answer({work.__name__}))"
         )
         self._process: subprocess.Popen[bytes] | None = None
