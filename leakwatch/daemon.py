@@ -37,7 +37,7 @@ from leakwatch.keeping import StoreKeeper
 from leakwatch.model.timeline import CLOCK
 from leakwatch.model.verdict import Verdict
 from leakwatch.ownership import Ownership
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.readback import READING, ReadBack
 from leakwatch.scan import Scan
 from leakwatch.schedule import Schedule

@@ -17,7 +17,7 @@ from leakwatch.errors import (
     StoreNotFoundError,
 )
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.hidepid import effective_capabilities, hidepid, proc_options
+from leakwatch.procfs.host.hidepid import effective_capabilities, hidepid, proc_options
 from leakwatch.store.location import reader_paths, writer_path
 from leakwatch.store.reader import Reader
 from leakwatch.system.systemctl import UNIT, ServiceManagerError, Systemctl
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 READ = "CAP_DAC_READ_SEARCH"
 PTRACE = "CAP_SYS_PTRACE"

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return its exit code."""
     from leakwatch.diagnosis import diagnose, held_capabilities
     from leakwatch.errors import EXIT_NO_PERMISSION, EXIT_OK
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
     held = held_capabilities()
     lines = _print(diagnose(ProcFS(args.proc), args.config, held))

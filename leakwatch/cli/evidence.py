@@ -92,7 +92,7 @@ def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig
     from leakwatch.errors import EXIT_OK
     from leakwatch.evidence import bundle, gather
     from leakwatch.explain.stored import find
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
     from leakwatch.system.outfile import is_replaceable
     from leakwatch.text.escape import printable
 

@@ -119,7 +119,7 @@ def _looked_into(case: Case, row: Row, processes: Sequence[ProcessInfo], privacy
     from leakwatch.model.verdict import FindingKind
     from leakwatch.nextsteps.kernel_facts import facts_here
     from leakwatch.nextsteps.locate import patient_or_nobody
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
     finding = row.finding
     if finding.kind is FindingKind.KERNEL:

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.collectors.kernel_now import kernel_now
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
     from leakwatch.report import kernel_json, kernel_text
 
     if args.top < 0:

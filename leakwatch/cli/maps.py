@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from leakwatch.procfs.mappings import Mapped
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.pid.mapping_reader import Mapped
     from leakwatch.report.maps import Line, Looked
 
 APART_S = 10.0
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.cli.arguments import duration
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
     from leakwatch.report import maps
 
     apart_s = duration("--apart", args.apart)

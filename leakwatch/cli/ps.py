@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
     import re
 
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
     from leakwatch.ps.reading import Reading, Wanted
     from leakwatch.ps.table import Scale
     from leakwatch.ps.views import Row, View
@@ -24,7 +24,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print what is held; return 0."""
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
     if args.source is None:
         return _run(args, ProcFS(args.proc, command_lines=_command_lines()))

@@ -180,7 +180,7 @@ def with_next_steps(report: Report, reader: Reader, command_lines: CommandLines 
     if not _anybody_to_help(report, processes):
         return report  # a fifth of what a report costs is finding out what to do
     from leakwatch.nextsteps.locate import brief
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
     procfs = ProcFS(command_lines=command_lines)
     rows = tuple(

@@ -16,7 +16,7 @@ from leakwatch.model.memory_class import ClassKind, ClassUse, class_key, is_name
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from leakwatch.procfs.pid_mappings import Mapping
+    from leakwatch.procfs.pid.mappings import Mapping
 
 MIB = 1 << 20
 ARENA_BYTES = 64 * MIB

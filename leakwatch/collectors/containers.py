@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.procfs.pid_cgroup import CgroupPaths
+    from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 ID_SHOWN = 12
 """Digits of an id that docker, podman and crictl print, and take back."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from leakwatch.collectors.watched import Watched
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 REST = 300
 """Times its cost a process is left in peace after such a look: a three hundredth of its time at most."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from leakwatch.collectors.budget import Claim, Costs, Purse, by_rank, is_out_of_the_question, may_stall
 from leakwatch.collectors.looks import Looks
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import pid_statm
 from leakwatch.procfs.answers import Question
 from leakwatch.procfs.kept import read_kept
+from leakwatch.procfs.pid import statm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from leakwatch.collectors.watched import Watched
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
-    from leakwatch.procfs.pid_smaps import MemoryUse
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.pid.smaps import MemoryUse
 
-    Reading = tuple[MemoryUse | Absence, bytes, pid_statm.PidStatm | None]
+    Reading = tuple[MemoryUse | Absence, bytes, statm.PidStatm | None]
     """The memory, and ``statm`` just after: as bytes, and as a record where there is one."""
 
 MIB = 1 << 20
@@ -141,7 +141,7 @@ class DearReads:
                 self._costs.learn(one.cost_mib, cost_us)
         return True
 
-    def _statm_of(self, one: Watched) -> tuple[bytes, pid_statm.PidStatm | None]:
+    def _statm_of(self, one: Watched) -> tuple[bytes, statm.PidStatm | None]:
         """Return ``statm`` just after the read: a kept file that still answers says that the read was of this process.
 
         The path of the read may by then have been another's, had this one ended.
@@ -151,6 +151,6 @@ class DearReads:
             return b"", None if isinstance(found, Absence) else found
         try:
             raw = read_kept(one.statm_file)
-            return raw, pid_statm.parse(raw) if raw.strip(b"0 \n") else None
+            return raw, statm.parse(raw) if raw.strip(b"0 \n") else None
         except (OSError, ValueError):
             return b"", None

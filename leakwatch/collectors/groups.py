@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from leakwatch.collectors.watched import Watched
     from leakwatch.model.identity import Service, Target
     from leakwatch.model.oom import OomKill
-    from leakwatch.procfs.cgroup_memory import Group, GroupMemory, Number
-    from leakwatch.procfs.pid_cgroup import CgroupPaths
-    from leakwatch.procfs.root import ProcFS
-    from leakwatch.procfs.sysfs import Limits
+    from leakwatch.procfs.cgroup.memory import Group, GroupMemory, Number
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.host.sysfs import Limits
+    from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 _METRICS: dict[Number, str] = {
     "current": metrics.GROUP_CURRENT,

@@ -14,8 +14,8 @@ from leakwatch.text.escape import as_text
 
 if TYPE_CHECKING:
     from leakwatch.model.identity import ProcessIdentity
-    from leakwatch.procfs.pid_cgroup import CgroupPaths
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 COMMAND_LENGTH = 512
 """Characters of a command line that are kept: enough to tell two workers apart."""

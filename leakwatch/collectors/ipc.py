@@ -16,7 +16,7 @@ from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:
     from leakwatch.collectors.result import Gathered
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 NAMED = 3
 """Of the largest: enough to see whose they are."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from leakwatch.collectors.result import Gathered
     from leakwatch.kernel.account import Readings
-    from leakwatch.procfs.meminfo import Meminfo
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.host.meminfo import Meminfo
 
 TRIES = 3
 NO_LOSS = frozenset({"HardwareCorrupted"})

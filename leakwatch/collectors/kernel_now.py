@@ -10,13 +10,13 @@ from leakwatch.errors import ProcUnavailableError
 from leakwatch.kernel.account import PERCPU_CALLER, REQUIRED, account_of
 from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.slabinfo import is_whole_of_slub
+from leakwatch.procfs.host.slabinfo import is_whole_of_slub
 
 if TYPE_CHECKING:
-    from leakwatch.procfs.meminfo import Meminfo
-    from leakwatch.procfs.root import ProcFS
-    from leakwatch.procfs.slabinfo import SlabCache
-    from leakwatch.procfs.vmallocinfo import VmallocCaller
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.host.meminfo import Meminfo
+    from leakwatch.procfs.host.slabinfo import SlabCache
+    from leakwatch.procfs.host.vmallocinfo import VmallocCaller
 
 TRIES = 8
 

@@ -10,9 +10,9 @@ from leakwatch.model.verdict import Room, Rooms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from leakwatch.procfs.cgroup_room import Level
-    from leakwatch.procfs.pid_status import PidStatus
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.cgroup.room import Level
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.pid.status import PidStatus
 
 ZRAM_WORTH = 0.5
 """Of free swap that lies in compressed memory: what goes there takes half as much memory again, or less."""

@@ -9,14 +9,14 @@ from leakwatch.collectors.kinship import Parentage
 from leakwatch.collectors.watched import Watched
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import pid_statm
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.kept import read_kept
+from leakwatch.procfs.pid import statm as pid_statm
 
 if TYPE_CHECKING:
     from leakwatch.collectors.result import Gathered
-    from leakwatch.procfs.pid_stat import PidStat
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.pid.stat import PidStat
 
 NO_MEMORY = b"0 0 0 0 0 0 0\n"
 """``statm`` of a kernel thread, a zombie and a process whose main thread has ended."""

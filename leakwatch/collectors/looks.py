@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from leakwatch.collectors.watched import Watched
     from leakwatch.model.identity import Target
-    from leakwatch.procfs.pid_smaps import MemoryUse
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.pid.smaps import MemoryUse
 
 LOOKS_A_ROUND = 4
 """So that no round has to bear those of all suspects: the others' turn is after the next evaluation."""

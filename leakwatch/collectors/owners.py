@@ -13,7 +13,7 @@ from leakwatch.model.identity import Owner
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from leakwatch.procfs.pid_cgroup import CgroupPaths
+    from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 _USER_SLICE = re.compile(r"(?:^|/)(user-\d+\.slice)(?:/|$)")
 _SESSION = re.compile(r"(?:^|/)(session-[^/]+\.scope)(?:/|$)")

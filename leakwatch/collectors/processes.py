@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from leakwatch.collectors.result import Gathered
     from leakwatch.collectors.watched import Watched
     from leakwatch.model.identity import Target
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 _SKIPPED = Absence(AbsenceReason.SKIPPED, "new processes: the CPU budget of this round was spent before their turn")
 

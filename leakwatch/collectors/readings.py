@@ -11,9 +11,9 @@ from leakwatch.text.escape import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.procfs.meminfo import Meminfo
-    from leakwatch.procfs.root import ProcFS
-    from leakwatch.procfs.zoneinfo import Zoneinfo
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.host.meminfo import Meminfo
+    from leakwatch.procfs.host.zoneinfo import Zoneinfo
 
 
 STEADY_BYTES = 1 << 20

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.collectors.kinship import ADOPTER, Parentage, families
-from leakwatch.procfs.pid_stat import minor_faults
+from leakwatch.procfs.pid.stat import minor_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from leakwatch.collectors.watched import Watched
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 
 class Relatives:

@@ -18,7 +18,7 @@ from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.tmpfs import Tmpfs
 from leakwatch.model.sample import Scrape
-from leakwatch.procfs.hidepid import hides_from_us
+from leakwatch.procfs.host.hidepid import hides_from_us
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
     from leakwatch.model.sample import Tick
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 PROCESSES = "processes"
 MEMINFO = "meminfo"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from leakwatch.collectors.containers import Container
-    from leakwatch.procfs.pid_cgroup import CgroupPaths
+    from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 _TRANSIENT = re.compile(r"^run-(?:r[0-9a-f]{32}|u\d+|p\d+-i\d+|\d+)\.(?:service|scope)$")
 """What ``systemd-run`` calls a unit that was given no name: another one each time."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from leakwatch.collectors.result import Gathered
     from leakwatch.config import SamplingConfig
-    from leakwatch.procfs.root import ProcFS
-    from leakwatch.procfs.tmpfs import TmpFile
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.host.tmpfs import TmpFile
 
 GROWN_BYTES = 1 << 20
 """What a tmpfs must have grown by before it is walked at all, as [thresholds] min_growth."""

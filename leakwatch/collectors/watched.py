@@ -23,9 +23,9 @@ from leakwatch.model.sample import Absence, AbsenceReason, Sample
 if TYPE_CHECKING:
     from leakwatch.collectors.kinship import Parentage
     from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Target
-    from leakwatch.procfs.pid_cgroup import CgroupPaths
-    from leakwatch.procfs.pid_smaps import MemoryUse
-    from leakwatch.procfs.pid_statm import PidStatm
+    from leakwatch.procfs.pid.cgroup import CgroupPaths
+    from leakwatch.procfs.pid.smaps import MemoryUse
+    from leakwatch.procfs.pid.statm import PidStatm
 
 
 WITHOUT_READ = frozenset({AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED, AbsenceReason.NO_ANSWER})

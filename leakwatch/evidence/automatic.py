@@ -76,7 +76,7 @@ def gathered(task: Task) -> Iterator[str]:
     """Be the child's work: yield the path of each bundle made. Raises the errors of the store and of writing."""
     from leakwatch.clock import rfc3339  # noqa: PLC0415 - what only the child needs
     from leakwatch.evidence import bundle, gather, shelf  # noqa: PLC0415
-    from leakwatch.procfs.root import ProcFS  # noqa: PLC0415
+    from leakwatch.procfs.fs import ProcFS  # noqa: PLC0415
     from leakwatch.store.reader import Reader  # noqa: PLC0415
 
     store = Path(task.store)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from leakwatch.model.identity import ProcessIdentity
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 STALL_S_PER_GIB = 0.013
 """What a process that maps or frees memory waits while its own is walked, a GiB of 4 KiB pages (docs/sampling.md)."""

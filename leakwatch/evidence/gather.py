@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.verdict import Finding
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
     from leakwatch.store.reader import Reader
 
 

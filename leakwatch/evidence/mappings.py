@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.collectors.classes import summed
-from leakwatch.procfs import pid_mappings
+from leakwatch.procfs.pid import mappings
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
-    from leakwatch.procfs.pid_mappings import Mapping
+    from leakwatch.procfs.pid.mappings import Mapping
 
 COLUMNS = ("mapping", "count", "size_bytes", "rss_bytes", "pss_bytes", "private_bytes", "swap_bytes")
 
 
 def summary(smaps: bytes) -> bytes:
     """Return tab-separated lines with a heading; sizes in bytes. Raises MalformedError."""
-    found = pid_mappings.parse(smaps).mappings
+    found = mappings.parse(smaps).mappings
     rows = [
         (one.key, one.mappings, one.size_bytes, one.rss_bytes, one.pss_bytes, one.uss_bytes, one.swap_bytes)
         for one in sorted(summed(found, map(_name, found)).values(), key=lambda one: (-one.held_bytes, one.key))

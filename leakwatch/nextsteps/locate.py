@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from leakwatch.model.identity import ProcessIdentity, ProcessInfo
     from leakwatch.model.verdict import Finding
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 
 def identity_of(finding: Finding, processes: Sequence[ProcessInfo]) -> ProcessIdentity | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from leakwatch.nextsteps.traces import Traces
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
 HERE = (
     "gdb", "heaptrack", "memleak-bpfcc", "memleak", "bpftrace", "valgrind", "slabtop", "curl", "go", "rbtrace",

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
-    from leakwatch.procfs.pid_smaps_names import NameUse
-    from leakwatch.procfs.pid_stat import PidStat
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
+    from leakwatch.procfs.pid.smaps_names import NameUse
+    from leakwatch.procfs.pid.stat import PidStat
 
 
 @dataclass(frozen=True, slots=True)

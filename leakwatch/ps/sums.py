@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterable, Mapping
 
-    from leakwatch.procfs.pid_smaps_names import NameUse
+    from leakwatch.procfs.pid.smaps_names import NameUse
 
 
 @dataclass(frozen=True, slots=True)

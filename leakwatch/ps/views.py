@@ -16,7 +16,7 @@ from leakwatch.ps.sums import added, by_mapping, by_user
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from leakwatch.procfs.meminfo import Meminfo
+    from leakwatch.procfs.host.meminfo import Meminfo
     from leakwatch.ps.sums import Held, Sums
 
 Value = int | str | None

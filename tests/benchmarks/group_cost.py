@@ -19,7 +19,7 @@ from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.groups import GroupCollector
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 V1, V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 ROUNDS = 20

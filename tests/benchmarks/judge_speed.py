@@ -40,7 +40,7 @@ from leakwatch.analysis.walk import Ask
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import load_config
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.replaying import settings_of
 
 if TYPE_CHECKING:

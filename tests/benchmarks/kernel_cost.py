@@ -21,7 +21,7 @@ from leakwatch.collectors.kernel import (
     collect_vmalloc,
 )
 from leakwatch.collectors.result import Gathered
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

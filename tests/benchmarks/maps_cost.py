@@ -32,8 +32,8 @@ from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import Absence
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.kept import raise_file_limit
-from leakwatch.procfs.root import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

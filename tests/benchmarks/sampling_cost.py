@@ -38,9 +38,9 @@ from leakwatch.collectors.budget import age_limit_us
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.kept import raise_file_limit
-from leakwatch.procfs.pid_smaps import MemoryUse
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.pid.smaps import MemoryUse
 from leakwatch.units import parse_size
 
 if TYPE_CHECKING:

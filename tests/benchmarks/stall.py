@@ -25,7 +25,7 @@ import psutil
 
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

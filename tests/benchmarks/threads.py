@@ -24,7 +24,7 @@ from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, proces
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import Verdict
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:

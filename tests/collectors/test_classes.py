@@ -7,7 +7,7 @@ import pytest
 from leakwatch.collectors.classes import NAMED_EVER, NAMED_MOST, bounded, classified, summed
 from leakwatch.model.identity import ProcessIdentity, TargetKind
 from leakwatch.model.memory_class import ClassUse, class_target, is_named, process_and_class, title
-from leakwatch.procfs.pid_mappings import Mapping
+from leakwatch.procfs.pid.mappings import Mapping
 
 KIB, MIB = 1 << 10, 1 << 20
 BASE = 0x7F00_0000_0000

@@ -13,7 +13,7 @@ from leakwatch.collectors.identify import as_text
 from leakwatch.collectors.programs import program_of
 from leakwatch.collectors.services import group_within, service_of
 from leakwatch.model.identity import Service, ServiceKind
-from leakwatch.procfs import pid_cgroup
+from leakwatch.procfs.pid import cgroup as pid_cgroup
 
 ID = "3f1c0a9be57d44d2a8d16b0c7e2f9a518b6d0e4c2a7f13905d8e6b4c1f2a3d70"
 SHORT = ID[:12]

@@ -20,7 +20,7 @@ from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.identity import HOST, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import AbsenceReason, Scrape, Tick
 from leakwatch.model.verdict import Rooms
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 Trees = Callable[[str], Path]
 Values = dict[tuple[str, Target], int]

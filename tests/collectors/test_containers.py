@@ -12,7 +12,7 @@ from leakwatch.collectors.containers import container_of
 from leakwatch.collectors.owners import owner_of
 from leakwatch.collectors.services import group_within, service_of
 from leakwatch.model.identity import Owner, Service, ServiceKind
-from leakwatch.procfs import pid_cgroup
+from leakwatch.procfs.pid import cgroup as pid_cgroup
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from leakwatch.collectors.result import Gathered
 from leakwatch.collectors.tmpfs import GROWN_BYTES, Tmpfs
 from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import HOST
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from leakwatch.collectors.estimate import (
     learnt_gap,
     possible_error,
 )
-from leakwatch.procfs.pid_smaps import MemoryUse
+from leakwatch.procfs.pid.smaps import MemoryUse
 
 PAGE = 4096
 MIB_PAGES = 256

@@ -17,9 +17,9 @@ from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import AbsenceReason, Scrape, Tick
-from leakwatch.procfs.cgroup_memory import Group, group_of, read_memory
-from leakwatch.procfs.pid_cgroup import parse
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.cgroup.memory import Group, group_of, read_memory
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.cgroup import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

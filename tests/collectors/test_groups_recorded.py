@@ -12,7 +12,7 @@ from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Scrape, Tick
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from leakwatch.evidence.collect import Subject, collect
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason, Scrape, Tick
 from leakwatch.nextsteps.reading import read_traces
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

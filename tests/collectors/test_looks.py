@@ -15,7 +15,7 @@ from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import TargetKind
 from leakwatch.model.memory_class import process_and_class
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ import pytest
 
 from leakwatch.collectors.limits import MemoryLimits
 from leakwatch.model.verdict import Room, Rooms
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import pytest
 
 from leakwatch.collectors.identify import Identifier
 from leakwatch.model.identity import ProcessIdentity
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.ps.reading import Wanted, read
 
 if TYPE_CHECKING:

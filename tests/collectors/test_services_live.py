@@ -19,7 +19,7 @@ from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.sample import Tick
 from leakwatch.model.verdict import Rooms
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:

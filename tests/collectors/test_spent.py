@@ -14,7 +14,7 @@ import pytest
 from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.collectors.spent import Round, Spent, Totals
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from pathlib import Path

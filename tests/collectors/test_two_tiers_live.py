@@ -17,8 +17,8 @@ from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import AbsenceReason
-from leakwatch.procfs.pid_smaps import MemoryUse
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.smaps import MemoryUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

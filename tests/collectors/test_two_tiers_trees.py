@@ -11,7 +11,7 @@ from leakwatch.collectors.processes import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import AbsenceReason, Sample
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

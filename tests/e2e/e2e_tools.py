@@ -20,7 +20,7 @@ import pytest
 from leakwatch.collectors.services import service_of
 from leakwatch.model.identity import ServiceKind
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     import signal

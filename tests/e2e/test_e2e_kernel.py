@@ -9,7 +9,7 @@ import pytest
 from e2e_shared import KERNEL, WINDOW_S, SharedRun
 from e2e_tools import ms_of, slab_bytes, wait_for
 
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 

@@ -199,7 +199,7 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
 
 def test_a_process_too_large_to_be_kept_waiting_is_not(run: Run) -> None:
     from leakwatch.evidence import gather
-    from leakwatch.procfs.root import ProcFS
+    from leakwatch.procfs.fs import ProcFS
 
     reader = Reader(run.store)
     try:

@@ -20,7 +20,7 @@ from leakwatch.collectors.result import Gathered
 from leakwatch.config import Config, SamplingConfig
 from leakwatch.model.sample import CollectorOutcome, Scrape, Tick
 from leakwatch.model.verdict import Finding, Rooms, Verdict
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from leakwatch.clock import SystemClock
 from leakwatch.collectors.kernel_now import kernel_now
 from leakwatch.kernel.view import part_changes
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE, EXIT_USAGE
 from leakwatch.model.sample import Tick
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.store.open import open_writer
 
 if TYPE_CHECKING:

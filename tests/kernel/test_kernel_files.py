@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import sockstat, zoneinfo
-from leakwatch.procfs.dying import FIRST_NAMESPACE
+from leakwatch.procfs.cgroup.dying import FIRST_NAMESPACE
 from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host import sockstat, zoneinfo
 
 DATA = Path(__file__).parents[1] / "data" / "kernel"
 ZONEINFO, SOCKSTAT = ((DATA / name).read_bytes() for name in ("zoneinfo-6.18", "sockstat-6.18"))

@@ -15,7 +15,7 @@ import pytest
 from kernel_course import Keeper
 from kernel_room import MIB, WITHIN, Seen, Taker, raises, seen_by, view
 
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from leakers import PYTHON_BODIES, Obedient, compiled, java_leaker, node_leaker,
 
 from leakwatch.collectors.classes import classified, summed
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

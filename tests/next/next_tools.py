@@ -15,7 +15,7 @@ import pytest
 from leakwatch.nextsteps.programs import steps_for
 from leakwatch.nextsteps.reading import read_traces
 from leakwatch.nextsteps.toolbox import patient_of
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

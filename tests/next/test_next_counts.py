@@ -13,7 +13,7 @@ from leakwatch.model.identity import ProcessIdentity, ProcessInfo
 from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Sort, Verdict
 from leakwatch.nextsteps.locate import brief
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.report.build import Row
 
 

@@ -13,7 +13,7 @@ from next_tools import PROGRAMS, compiled, need, patient, running
 
 from leakwatch.nextsteps.reading import read_traces
 from leakwatch.nextsteps.runtime import Kind, Libc, detect
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 QUICK = 0.1
 

@@ -13,8 +13,8 @@ from leakwatch.nextsteps import elf, ports
 from leakwatch.nextsteps.reading import read_traces
 from leakwatch.nextsteps.runtime import Kind, Libc, Runtime, detect
 from leakwatch.nextsteps.traces import Elf, Traces
-from leakwatch.procfs import mapped_files
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid import mapped_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

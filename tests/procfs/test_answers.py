@@ -14,7 +14,7 @@ import pytest
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.answers import MOST_WAITING, SHARE, SHORTEST_S, Answers, Question
 from leakwatch.procfs.files import read_file
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

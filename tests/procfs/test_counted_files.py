@@ -16,11 +16,13 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.model.sample import Absence
-from leakwatch.procfs import fd_links, mountinfo, pid_limits, sysvipc
 from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.root import ProcFS
-from leakwatch.procfs.tmpfs import TmpFile, files_below, held
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host import sysvipc
+from leakwatch.procfs.host.tmpfs import TmpFile, files_below, held
+from leakwatch.procfs.pid import fd_links, mountinfo
+from leakwatch.procfs.pid import limits as pid_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.procfs import flat_keyed
+from leakwatch.procfs.cgroup import flat_keyed
 from leakwatch.procfs.errors import MalformedError
 
 WANTED = (b"anon", b"oom_kill")

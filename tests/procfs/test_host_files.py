@@ -6,8 +6,9 @@ import struct
 
 import pytest
 
-from leakwatch.procfs import auxv, host_stat, meminfo, slabinfo, vmallocinfo
 from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.host import meminfo, slabinfo, stat, vmallocinfo
+from leakwatch.procfs.pid import auxv
 
 PAGE = 4096
 VERSION = b"slabinfo - version: 2.1\n"
@@ -134,14 +135,14 @@ def test_given_something_else_vmallocinfo_is_malformed(data: bytes) -> None:
 
 
 def test_host_stat_gives_the_boot_time() -> None:
-    assert host_stat.parse(b"cpu  1 2\nbtime 1700000310\nprocesses 86031\n") == host_stat.HostStat(1700000310, 86031)
-    assert host_stat.parse(b"btime 5\n").forks is None
+    assert stat.parse(b"cpu  1 2\nbtime 1700000310\nprocesses 86031\n") == stat.HostStat(1700000310, 86031)
+    assert stat.parse(b"btime 5\n").forks is None
 
 
 @pytest.mark.parametrize("data", [b"", b"btime\n", b"btime soon\n", b"btime 5\nprocesses few\n"])
 def test_given_something_else_host_stat_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        host_stat.parse(data)
+        stat.parse(data)
 
 
 @pytest.mark.parametrize("layout", ["<QQ", "<II", ">QQ", ">II"])

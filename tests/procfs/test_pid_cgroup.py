@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs import pid_cgroup, pid_cmdline
 from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.pid_cgroup import CgroupPath
+from leakwatch.procfs.pid import cgroup, cmdline
+from leakwatch.procfs.pid.cgroup import CgroupPath
 
 V1 = b"11:cpu,cpuacct:/system.slice/a.service\n4:memory:/system.slice\n1:name=systemd:/system.slice/a.service\n"
 HYBRID = b"4:memory:/m\n1:name=systemd:/\n0::/system.slice/a.service\n"
 
 
 def test_given_version_1_each_hierarchy_is_an_entry() -> None:
-    paths = pid_cgroup.parse(V1)
+    paths = cgroup.parse(V1)
     assert paths.entries[0] == CgroupPath(11, ("cpu", "cpuacct"), "/system.slice/a.service", deleted=False)
     assert paths.entries[2].controllers == ("name=systemd",)
     assert (paths.unified, paths.memory, paths.systemd) == (None, "/system.slice", "/system.slice/a.service")
@@ -32,7 +32,7 @@ def test_given_version_1_each_hierarchy_is_an_entry() -> None:
     ],
 )
 def test_the_best_path_is_the_first_that_is_not_the_root(data: bytes, best: str | None) -> None:
-    assert pid_cgroup.parse(data).best == best
+    assert cgroup.parse(data).best == best
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_the_best_path_is_the_first_that_is_not_the_root(data: bytes, best: str 
     ],
 )
 def test_odd_paths_are_kept(line: bytes, path: str, deleted: bool) -> None:
-    entry = pid_cgroup.parse(line).entries[0]
+    entry = cgroup.parse(line).entries[0]
     assert (entry.path, entry.deleted) == (path, deleted)
 
 
 @pytest.mark.parametrize("data", [b"x\n", b"1:memory\n", b"one:memory:/\n", b"0::relative\n", b"0::\n"])
 def test_given_something_else_cgroup_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        pid_cgroup.parse(data)
+        cgroup.parse(data)
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_given_something_else_cgroup_is_malformed(data: bytes) -> None:
     ],
 )
 def test_command_lines_plain_overwritten_and_padded(data: bytes, arguments: tuple[str, ...]) -> None:
-    assert pid_cmdline.parse(data) == arguments
+    assert cmdline.parse(data) == arguments

@@ -11,9 +11,9 @@ import pytest
 
 from leakwatch.collectors.estimate import full_read
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import mappings, mountinfo, pid_mappings, pid_smaps
 from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid import mapping_reader, mappings, mountinfo, smaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def without(data: bytes, *names: bytes) -> bytes:
 
 
 def test_every_field_of_a_mapping() -> None:
-    heap, library = pid_mappings.parse(HEAP + LIBRARY).mappings
+    heap, library = mappings.parse(HEAP + LIBRARY).mappings
     assert (heap.start, heap.end, heap.size) == (0x1A2C000, 0x2A2C000, 16 << 20)
     assert (heap.permissions, heap.device, heap.inode, heap.path) == ("rw-p", "00:00", 0, "[heap]")
     assert heap.flags.split() == ["rd", "wr", "mr", "mw", "me", "ac"]
@@ -60,14 +60,14 @@ def test_every_field_of_a_mapping() -> None:
 
 
 def test_a_path_cannot_forge_lines() -> None:
-    (library,) = pid_mappings.parse(LIBRARY).mappings
+    (library,) = mappings.parse(LIBRARY).mappings
     assert library.path == "/lib/a file with Rss: 9 kB\nPss: 3 kB\n1-2 r-xp"
     assert library.rss == 720 * KIB
 
 
 def test_the_sums_are_those_of_the_other_parser() -> None:
-    piece = pid_mappings.parse(HEAP + LIBRARY)
-    total, sums = pid_mappings.total(piece.mappings, piece.lacking), pid_smaps.parse_smaps(HEAP + LIBRARY)
+    piece = mappings.parse(HEAP + LIBRARY)
+    total, sums = mappings.total(piece.mappings, piece.lacking), smaps.parse_smaps(HEAP + LIBRARY)
     assert total.pss_anon_bytes == (15004 - 1000) * KIB  # what the heap shares after a fork
     assert sums.pss_anon_bytes is None
     for name in ("rss_bytes", "pss_bytes", "uss_bytes", "swap_bytes", "swap_pss_bytes", "anonymous_bytes", "mappings"):
@@ -76,8 +76,8 @@ def test_the_sums_are_those_of_the_other_parser() -> None:
 
 def test_what_an_old_kernel_lacks_is_none_in_the_sums() -> None:
     old = without(HEAP + LIBRARY, b"Anonymous", b"Private_Hugetlb", b"Swap", b"VmFlags")
-    piece = pid_mappings.parse(old)
-    total = pid_mappings.total(piece.mappings, piece.lacking)
+    piece = mappings.parse(old)
+    total = mappings.total(piece.mappings, piece.lacking)
     assert (total.swap_bytes, total.swap_pss_bytes, total.anonymous_bytes, total.pss_anon_bytes) == (None,) * 4
     assert total.uss_bytes == (13004 + 12) * KIB
     assert [one.flags for one in piece.mappings] == ["", ""]
@@ -86,15 +86,15 @@ def test_what_an_old_kernel_lacks_is_none_in_the_sums() -> None:
 @pytest.mark.parametrize("name", [b"Rss", b"Pss", b"Private_Clean", b"Private_Dirty", b"Swap"])
 def test_a_field_missing_in_one_mapping_is_an_error(name: bytes) -> None:
     with pytest.raises(MalformedError, match=r"1 times .* in 2 mappings"):
-        pid_mappings.parse(HEAP + without(LIBRARY, name))
+        mappings.parse(HEAP + without(LIBRARY, name))
 
 
 def test_wherever_a_text_is_cut_the_pieces_are_the_whole() -> None:
     text = HEAP + LIBRARY + HEAP + LIBRARY
-    whole = pid_mappings.parse(text).mappings
+    whole = mappings.parse(text).mappings
     for at in range(len(text)):
-        first, rest = pid_mappings.cut(text[:at])
-        found = [*pid_mappings.parse(first).mappings, *pid_mappings.parse(rest + text[at:]).mappings]
+        first, rest = mappings.cut(text[:at])
+        found = [*mappings.parse(first).mappings, *mappings.parse(rest + text[at:]).mappings]
         assert found == whole, at
 
 
@@ -102,11 +102,11 @@ def test_a_long_file_is_read_in_pieces(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "smaps").write_bytes((HEAP + LIBRARY) * 1000)
     (tmp_path / "7" / "stat").write_bytes(b"7 (x) S 1 1 1 0 -1 0 " + b"0 " * 43)
-    found = mappings.read_mappings(str(tmp_path), 7, None)
+    found = mapping_reader.read_mappings(str(tmp_path), 7, None)
     assert not isinstance(found, Absence), found
     assert found.use.mappings == len(found.mappings) == 2000
     assert found.use.rss_bytes == 15720 * KIB * 1000
-    broken_off = mappings.read_mappings(str(tmp_path), 7, 300)
+    broken_off = mapping_reader.read_mappings(str(tmp_path), 7, 300)
     assert isinstance(broken_off, Absence)
     assert broken_off.reason is AbsenceReason.SKIPPED
     assert "more than 300 mappings" in broken_off.detail
@@ -122,7 +122,7 @@ def test_why_there_are_none(tmp_path: Path) -> None:
             (tmp_path / str(pid)).mkdir()
             (tmp_path / str(pid) / "stat").write_bytes(stat)
             (tmp_path / str(pid) / "smaps").write_bytes(text)
-        found = mappings.read_mappings(str(tmp_path), pid, None)
+        found = mapping_reader.read_mappings(str(tmp_path), pid, None)
         assert isinstance(found, Absence)
         assert found.reason is reason, (pid, found)
 
@@ -152,9 +152,9 @@ def test_devices_that_are_memory() -> None:
 def test_a_device_is_asked_for_once(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "mountinfo").write_bytes(MOUNTS)
-    devices = mappings.MemoryDevices(str(tmp_path))
+    devices = mapping_reader.MemoryDevices(str(tmp_path))
     text = (LIBRARY + LIBRARY + HEAP).replace(b"b3:02", b"00:17", 1).replace(b"b3:02", b"00:01", 1)
-    found = pid_mappings.parse(text).mappings
+    found = mappings.parse(text).mappings
     assert devices.among(7, found) == {"00:17"}
     (tmp_path / "7" / "mountinfo").unlink()
     assert devices.among(7, found) == {"00:17"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs import pid_smaps
 from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.pid import smaps
 
 ROLLUP = b"""5555c7f9e000-7ffd4b47d000 ---p 00000000 00:00 0                          [rollup]
 Rss:                1492 kB
@@ -43,7 +43,7 @@ VmFlags: rd ex
 
 
 def test_given_a_rollup_uss_is_private_memory_with_huge_pages() -> None:
-    assert pid_smaps.parse_rollup(ROLLUP) == pid_smaps.MemoryUse(
+    assert smaps.parse_rollup(ROLLUP) == smaps.MemoryUse(
         rss_bytes=1492 * 1024,
         pss_bytes=252 * 1024,
         uss_bytes=(8 + 88 + 2048) * 1024,
@@ -61,12 +61,12 @@ def test_given_a_kernel_without_a_field_it_is_none_not_zero() -> None:
         for line in ROLLUP.splitlines(keepends=True)
         if not line.startswith((b"Pss_Anon", b"SwapPss", b"Private_H"))
     )
-    use = pid_smaps.parse_rollup(old)
+    use = smaps.parse_rollup(old)
     assert (use.pss_anon_bytes, use.swap_pss_bytes, use.uss_bytes) == (None, None, 96 * 1024)
 
 
 def test_given_smaps_all_mappings_are_summed() -> None:
-    assert pid_smaps.parse_smaps(MAPPING + LIBRARY) == pid_smaps.MemoryUse(
+    assert smaps.parse_smaps(MAPPING + LIBRARY) == smaps.MemoryUse(
         rss_bytes=15720 * 1024,
         pss_bytes=14033 * 1024,
         uss_bytes=13008 * 1024,
@@ -83,7 +83,7 @@ def test_given_smaps_cut_anywhere_within_a_mapping_it_is_malformed_rather_than_t
     last_size = whole.rindex(b"Swap:")
     for end in range(len(MAPPING) + len(b"b6d6e000-b6ea8000 "), last_size):
         with pytest.raises(MalformedError):
-            pid_smaps.parse_smaps(whole[:end])
+            smaps.parse_smaps(whole[:end])
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_given_smaps_cut_anywhere_within_a_mapping_it_is_malformed_rather_than_t
 )
 def test_given_something_else_the_rollup_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        pid_smaps.parse_rollup(data)
+        smaps.parse_rollup(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", MAPPING.partition(b"\n")[2], MAPPING.replace(b"Rss:", b"Rs:")])
 def test_given_something_else_smaps_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        pid_smaps.parse_smaps(data)
+        smaps.parse_smaps(data)

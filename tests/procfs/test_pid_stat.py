@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs import pid_stat, pid_statm
 from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.pid import stat as pid_stat
+from leakwatch.procfs.pid import statm as pid_statm
 
 REST = b" S 17 812 812 0 -1 4194560 120 0 3 0 5 3 0 0 20 0 4 0 2110 8192000 512 18446744073709551615 1 1 0 0 0 0 0 0"
 

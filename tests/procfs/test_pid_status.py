@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs import pid_status
 from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.pid import status as pid_status
 
 STATUS = (
     b"Name:\tmysqld\nState:\tS (sleeping)\nPid:\t1301\nUid:\t27\t28\t29\t30\nGroups:\t27 \n"

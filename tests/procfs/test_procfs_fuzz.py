@@ -10,22 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.procfs import (
-    auxv,
-    host_stat,
-    meminfo,
-    mountinfo,
-    pid_cgroup,
-    pid_cmdline,
-    pid_mappings,
-    pid_smaps,
-    pid_stat,
-    pid_statm,
-    pid_status,
-    slabinfo,
-    vmallocinfo,
-)
 from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.host import meminfo, slabinfo, vmallocinfo
+from leakwatch.procfs.host import stat as host_stat
+from leakwatch.procfs.pid import auxv, cgroup, cmdline, mappings, mountinfo, smaps, statm, status
+from leakwatch.procfs.pid import stat as pid_stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,14 +22,14 @@ if TYPE_CHECKING:
 TREES = Path(__file__).parents[1] / "data" / "proc"
 PARSERS: dict[str, tuple[Callable[[bytes], object], str]] = {
     "stat": (pid_stat.parse, "[0-9]*/stat"),
-    "statm": (pid_statm.parse, "[0-9]*/statm"),
-    "status": (pid_status.parse, "[0-9]*/status"),
-    "smaps_rollup": (pid_smaps.parse_rollup, "[0-9]*/smaps_rollup"),
-    "smaps": (pid_smaps.parse_smaps, "[0-9]*/smaps"),
-    "mappings": (lambda data: pid_mappings.total(*pid_mappings.parse(data)), "[0-9]*/smaps"),
+    "statm": (statm.parse, "[0-9]*/statm"),
+    "status": (status.parse, "[0-9]*/status"),
+    "smaps_rollup": (smaps.parse_rollup, "[0-9]*/smaps_rollup"),
+    "smaps": (smaps.parse_smaps, "[0-9]*/smaps"),
+    "mappings": (lambda data: mappings.total(*mappings.parse(data)), "[0-9]*/smaps"),
     "mountinfo": (mountinfo.parse, "[0-9]*/mountinfo"),
-    "cgroup": (pid_cgroup.parse, "[0-9]*/cgroup"),
-    "cmdline": (pid_cmdline.parse, "[0-9]*/cmdline"),
+    "cgroup": (cgroup.parse, "[0-9]*/cgroup"),
+    "cmdline": (cmdline.parse, "[0-9]*/cmdline"),
     "auxv": (auxv.parse, "[0-9]*/auxv"),
     "meminfo": (meminfo.parse, "meminfo"),
     "slabinfo": (slabinfo.parse, "slabinfo"),

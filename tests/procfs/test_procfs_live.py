@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.pid_smaps import MemoryUse
-from leakwatch.procfs.pid_stat import PidStat
-from leakwatch.procfs.pid_statm import PidStatm
-from leakwatch.procfs.pid_status import PidStatus
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.smaps import MemoryUse
+from leakwatch.procfs.pid.stat import PidStat
+from leakwatch.procfs.pid.statm import PidStatm
+from leakwatch.procfs.pid.status import PidStatus
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 

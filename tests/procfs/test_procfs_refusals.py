@@ -15,8 +15,8 @@ import pytest
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.files import absence, read_file
-from leakwatch.procfs.pid_smaps import MemoryUse
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.smaps import MemoryUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import pid_cgroup
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid import cgroup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,32 +84,32 @@ def test_given_nonsense_in_sysfs_the_absence_says_so(tmp_path: Path) -> None:
 )
 def test_version_1_prints_no_limit_as_a_huge_number(tmp_path: Path, no_limit: str) -> None:
     proc = machine(tmp_path, {"fs/cgroup/memory/a/memory.limit_in_bytes": no_limit + "\n"})
-    assert reason(proc.memory_limit_bytes(pid_cgroup.parse(b"4:memory:/a\n"))) is AbsenceReason.UNSUPPORTED
+    assert reason(proc.memory_limit_bytes(cgroup.parse(b"4:memory:/a\n"))) is AbsenceReason.UNSUPPORTED
 
 
 def test_given_equal_limits_the_inner_group_is_named(tmp_path: Path) -> None:
     proc = machine(tmp_path, {"fs/cgroup/a/memory.max": "4096\n", "fs/cgroup/a/b/memory.max": "4096\n"})
-    assert proc.memory_limit_bytes(pid_cgroup.parse(b"0::/a/b\n")) == (4096, "/a/b")
+    assert proc.memory_limit_bytes(cgroup.parse(b"0::/a/b\n")) == (4096, "/a/b")
 
 
 def test_a_limit_of_zero_is_a_limit(tmp_path: Path) -> None:
     proc = machine(tmp_path, {"fs/cgroup/a/memory.max": "0\n"})
-    assert proc.memory_limit_bytes(pid_cgroup.parse(b"0::/a\n")) == (0, "/a")
+    assert proc.memory_limit_bytes(cgroup.parse(b"0::/a\n")) == (0, "/a")
 
 
 @pytest.mark.parametrize("line", [b"0::/../b\n", b"0::/\n", b"0::/other\n", b"5:devices:/a\n", b""])
 def test_given_no_limit_to_be_found_there_is_none(tmp_path: Path, line: bytes) -> None:
     proc = machine(tmp_path, {"fs/cgroup/a/memory.max": "4096\n", "fs/cgroup/b/memory.max": "1\n"})
-    assert reason(proc.memory_limit_bytes(pid_cgroup.parse(line))) is AbsenceReason.UNSUPPORTED
+    assert reason(proc.memory_limit_bytes(cgroup.parse(line))) is AbsenceReason.UNSUPPORTED
 
 
 def test_given_nonsense_as_a_limit_the_absence_says_so(tmp_path: Path) -> None:
     proc = machine(tmp_path, {"fs/cgroup/a/memory.max": "lots\n"})
-    assert reason(proc.memory_limit_bytes(pid_cgroup.parse(b"0::/a\n"))) is AbsenceReason.MALFORMED
+    assert reason(proc.memory_limit_bytes(cgroup.parse(b"0::/a\n"))) is AbsenceReason.MALFORMED
 
 
 def test_given_no_sys_at_all_there_is_no_limit(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     proc = ProcFS(str(tmp_path / "proc"))
     assert proc.sys_root is None
-    assert reason(proc.memory_limit_bytes(pid_cgroup.parse(b"0::/a\n"))) is AbsenceReason.UNSUPPORTED
+    assert reason(proc.memory_limit_bytes(cgroup.parse(b"0::/a\n"))) is AbsenceReason.UNSUPPORTED

@@ -9,11 +9,11 @@ import pytest
 
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.pid_smaps import MemoryUse
-from leakwatch.procfs.pid_stat import PidStat
-from leakwatch.procfs.pid_statm import PidStatm
-from leakwatch.procfs.pid_status import PidStatus
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.smaps import MemoryUse
+from leakwatch.procfs.pid.stat import PidStat
+from leakwatch.procfs.pid.statm import PidStatm
+from leakwatch.procfs.pid.status import PidStatus
 
 Trees = Callable[[str], Path]
 KIB = 1024

@@ -15,7 +15,7 @@ from leakwatch.config import IgnoreConfig
 from leakwatch.judging import in_process
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import Rooms, Verdict
-from leakwatch.procfs.root import ProcFS
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.roster import Roster, UserNames
 from leakwatch.scan import Scan
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.auxv import PAGE_SIZES
+from leakwatch.procfs.pid.auxv import PAGE_SIZES
 
 if TYPE_CHECKING:
-    from leakwatch.procfs.pid_statm import PidStatm
-    from leakwatch.procfs.pid_status import PidStatus
+    from leakwatch.procfs.pid.statm import PidStatm
+    from leakwatch.procfs.pid.status import PidStatus
 
 DEFAULT = 4096
 _TRIES = 64

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.cgroup_memory import read_memory
-from leakwatch.procfs.sysfs import ancestors, limit_in
+from leakwatch.procfs.cgroup.memory import read_memory
+from leakwatch.procfs.host.sysfs import ancestors, limit_in
 
 if TYPE_CHECKING:
-    from leakwatch.procfs.cgroup_memory import Group, GroupMemory
+    from leakwatch.procfs.cgroup.memory import Group, GroupMemory
 
 
 @dataclass(frozen=True, slots=True)

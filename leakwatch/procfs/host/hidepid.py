@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from leakwatch.procfs.files import read_file
-from leakwatch.procfs.mountinfo import mount_options
+from leakwatch.procfs.pid.mountinfo import mount_options
 
 NAMES = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
 """Names of the older numbers (proc(5))."""

@@ -10,26 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import (
-    auxv,
-    cgroup_memory,
-    cgroup_room,
-    dying,
-    flat_keyed,
-    host_stat,
-    mappings,
+from leakwatch.procfs import enumerate as processes
+from leakwatch.procfs import process
+from leakwatch.procfs.answers import Answers
+from leakwatch.procfs.cgroup import dying, flat_keyed, room
+from leakwatch.procfs.cgroup import memory as cgroup_memory
+from leakwatch.procfs.counted import Counted
+from leakwatch.procfs.files import exists, file_stat, link_target, listed, read_file
+from leakwatch.procfs.host import (
     meminfo,
     meminfo_mount,
     pagesize,
-    pid_cgroup,
-    pid_cmdline,
-    pid_mappings,
-    pid_smaps,
-    pid_smaps_names,
-    pid_stat,
-    pid_statm,
-    pid_status,
-    process,
     slab_aliases,
     slabinfo,
     sockstat,
@@ -37,11 +28,15 @@ from leakwatch.procfs import (
     vmallocinfo,
     zoneinfo,
 )
-from leakwatch.procfs import enumerate as processes
-from leakwatch.procfs.answers import Answers
-from leakwatch.procfs.counted import Counted
-from leakwatch.procfs.files import exists, file_stat, link_target, listed, read_file
+from leakwatch.procfs.host import stat as host_stat
 from leakwatch.procfs.kept import KeptFiles, read_kept
+from leakwatch.procfs.pid import auxv, mapping_reader, smaps, smaps_names
+from leakwatch.procfs.pid import cgroup as pid_cgroup
+from leakwatch.procfs.pid import cmdline as pid_cmdline
+from leakwatch.procfs.pid import mappings as pid_mappings
+from leakwatch.procfs.pid import stat as pid_stat
+from leakwatch.procfs.pid import statm as pid_statm
+from leakwatch.procfs.pid import status as pid_status
 from leakwatch.text.redact import redacted
 
 if TYPE_CHECKING:
@@ -84,7 +79,7 @@ class ProcFS:
         self._page_size = page_size
         self.kept = KeptFiles(self.root)
         self.answers = Answers(self.root)
-        self._memory_devices = mappings.MemoryDevices(self.root)
+        self._memory_devices = mapping_reader.MemoryDevices(self.root)
         self.counted = Counted(self.root, self.sys_root, self.answers)
         self._has_rollup = True
         self._reclaimable: dict[str, bool | Absence] = {}
@@ -137,45 +132,45 @@ class ProcFS:
         """Return the owner and the resident memory by kind."""
         return process.read(self.root, pid, "status", pid_status.parse)
 
-    def memory(self, pid: int) -> pid_smaps.MemoryUse | Absence:
+    def memory(self, pid: int) -> smaps.MemoryUse | Absence:
         """Return the exact memory from smaps_rollup, or summed from smaps where the kernel (before 4.14) has no such.
 
         Expensive, and it holds the process's mmap lock. That a tree has no smaps_rollup is remembered.
         """
         return self.answers.ask(pid, lambda: self._memory(pid))
 
-    def _memory(self, pid: int) -> pid_smaps.MemoryUse | Absence:
+    def _memory(self, pid: int) -> smaps.MemoryUse | Absence:
         if self._has_rollup:
-            use = process.read_memory(self.root, pid, "smaps_rollup", pid_smaps.parse_rollup)
+            use = process.read_memory(self.root, pid, "smaps_rollup", smaps.parse_rollup)
             if not (isinstance(use, Absence) and use.reason is AbsenceReason.UNSUPPORTED):
                 return use
-        use = process.read_smaps(self.root, pid, pid_smaps.parse_smaps)
-        if isinstance(use, pid_smaps.MemoryUse):
+        use = process.read_smaps(self.root, pid, smaps.parse_smaps)
+        if isinstance(use, smaps.MemoryUse):
             # Asked once more: the pid may have been given to a new process between the two reads.
             self._has_rollup = exists(f"{self.root}/{pid}/smaps_rollup")
         return use
 
-    def memory_summed(self, pid: int) -> tuple[pid_smaps.MemoryUse, int | None] | Absence:
+    def memory_summed(self, pid: int) -> tuple[smaps.MemoryUse, int | None] | Absence:
         """Return the memory as the sum of smaps and its size, as smem has it; UNSUPPORTED where a tree has no smaps.
 
         Dearer than ``memory`` by 6 us a mapping, and below its PSS by up to 1 KiB a mapping.
         """
-        return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, pid_smaps.parse_sums))
+        return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, smaps.parse_sums))
 
-    def mappings(self, pid: int, at_most: int | None = None) -> mappings.Mapped | Absence:
+    def mappings(self, pid: int, at_most: int | None = None) -> mapping_reader.Mapped | Absence:
         """Return every mapping with the sums of all; SKIPPED where there are more than ``at_most``.
 
         The walk of ``memory`` and some microseconds a mapping.
         """
-        return self.answers.ask(pid, lambda: mappings.read_mappings(self.root, pid, at_most))
+        return self.answers.ask(pid, lambda: mapping_reader.read_mappings(self.root, pid, at_most))
 
     def memory_devices(self, pid: int, found: list[pid_mappings.Mapping]) -> frozenset[str]:
         """Return the devices among a process's mappings whose files are memory."""
         return self._memory_devices.among(pid, found)
 
-    def memory_by_name(self, pid: int) -> dict[str, pid_smaps_names.NameUse] | Absence:
+    def memory_by_name(self, pid: int) -> dict[str, smaps_names.NameUse] | Absence:
         """Return the exact memory by what is mapped, from smaps: dearer than ``memory`` by 3 us of kernel a mapping."""
-        return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, pid_smaps_names.parse))
+        return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, smaps_names.parse))
 
     def owner(self, pid: int) -> int | Absence:
         """Return the user id a process works as: the kernel has it as the owner of the process's directory.
@@ -332,9 +327,9 @@ class ProcFS:
         """
         return sysfs.group_limit_bytes(group, self.page_size, {} if read is None else read)
 
-    def group_levels(self, group: cgroup_memory.Group) -> tuple[cgroup_room.Level, ...]:
+    def group_levels(self, group: cgroup_memory.Group) -> tuple[room.Level, ...]:
         """Return what the limits of a group and of those around it leave, innermost first."""
-        return cgroup_room.levels_of(group, self.page_size)
+        return room.levels_of(group, self.page_size)
 
     def group_oom_kills(self, group: cgroup_memory.Group) -> tuple[int, int] | Absence:
         """Return a group's inode and its count of OOM kills."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import KIB, text
-from leakwatch.procfs.pid_smaps import MemoryUse
+from leakwatch.procfs.pid.smaps import MemoryUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

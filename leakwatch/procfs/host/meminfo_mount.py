@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
-from leakwatch.procfs import mountinfo
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import link_target, read_file
+from leakwatch.procfs.pid import mountinfo
 
 _FUSE = "fuse"
 

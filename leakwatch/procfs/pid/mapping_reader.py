@@ -7,12 +7,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import mountinfo, pid_mappings, pid_smaps, process
+from leakwatch.procfs import process
 from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.pid import mappings as pid_mappings
+from leakwatch.procfs.pid import mountinfo, smaps
 
 if TYPE_CHECKING:
-    from leakwatch.procfs.pid_mappings import Mapping, Piece
-    from leakwatch.procfs.pid_smaps import MemoryUse
+    from leakwatch.procfs.pid.mappings import Mapping, Piece
+    from leakwatch.procfs.pid.smaps import MemoryUse
 
 READ, PIECE = 1 << 14, 1 << 17
 
@@ -62,7 +64,7 @@ def read_mappings(root: str, pid: int, at_most: int | None) -> Mapped | Absence:
     if pieces is None:
         return Absence(AbsenceReason.SKIPPED, f"{path}: more than {at_most} mappings")
     if not pieces:
-        explained = process.read_smaps(root, pid, pid_smaps.parse_smaps)
+        explained = process.read_smaps(root, pid, smaps.parse_smaps)
         if isinstance(explained, Absence):
             return explained
         return Absence(AbsenceReason.UNSUPPORTED, f"{path}: empty, as its main thread has ended")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leakwatch.procfs import pid_mappings
 from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.pid import mappings as pid_mappings
 
 ANONYMOUS = "<anonymous>"
 """The name of mappings without one: ``malloc``'s large blocks and arenas, stacks of threads, ``mmap`` of no file."""

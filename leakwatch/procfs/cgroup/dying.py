@@ -12,10 +12,10 @@ import os
 from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import mountinfo
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, exists, file_stat, link_target, read_file
+from leakwatch.procfs.pid import mountinfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
