@@ -16,8 +16,8 @@ from leakwatch.analysis.spans import plan_of
 from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
 from leakwatch.collectors.count_limits import ProcLimits
 from leakwatch.collectors.limits import slab_aliases_of
+from leakwatch.collectors.processes.cost_stats import STATS, Totals
 from leakwatch.collectors.scrape import PROCESSES, Scraper
-from leakwatch.collectors.spent import STATS, Totals
 from leakwatch.collectors.ticks import TickClock
 from leakwatch.errors import (
     EXIT_NO_RESOURCES,

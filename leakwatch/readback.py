@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.collectors.spent import STATS
+from leakwatch.collectors.processes.cost_stats import STATS
 from leakwatch.errors import LeakwatchError, StoreCorruptError
 from leakwatch.recall import Said, Wanted, recalling
 from leakwatch.resume import Intake, resume

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.cli.arguments import moment
     from leakwatch.cli.output import emit
     from leakwatch.clock import SystemClock
-    from leakwatch.collectors.kernel_now import kernel_now
+    from leakwatch.collectors.kernel.snapshot import kernel_now
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK, UsageError
     from leakwatch.procfs.fs import ProcFS

@@ -102,7 +102,7 @@ def _compared(
     procfs: ProcFS, pid: int, first: tuple[int, Mapped] | None, apart_s: float | None, *, every: bool
 ) -> Looked:
     from leakwatch.clock import SystemClock
-    from leakwatch.collectors.classes import classified, summed
+    from leakwatch.collectors.processes.mapping_classes import classified, summed
     from leakwatch.errors import FindingNotFoundError
     from leakwatch.model.memory_class import ClassUse
     from leakwatch.model.sample import Absence
@@ -129,7 +129,7 @@ def _compared(
 
 def _single(now: Mapped, keys: list[str], first: Mapped | None) -> list[Line]:
     """Return a line for every mapping; it is the one of the first look that began or ended where it does."""
-    from leakwatch.collectors.classes import summed
+    from leakwatch.collectors.processes.mapping_classes import summed
     from leakwatch.model.memory_class import ClassUse
     from leakwatch.report.maps import Line
 

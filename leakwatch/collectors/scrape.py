@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import elapsed_us
-from leakwatch.collectors.groups import GroupCollector
-from leakwatch.collectors.ipc import collect_ipc
-from leakwatch.collectors.kernel import (
+from leakwatch.collectors.kernel.collector import (
     collect_cgroups,
     collect_meminfo,
     collect_slab,
     collect_sockets,
     collect_vmalloc,
 )
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.kernel.ipc import collect_ipc
+from leakwatch.collectors.kernel.tmpfs_orphans import Tmpfs
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
-from leakwatch.collectors.tmpfs import Tmpfs
+from leakwatch.collectors.services.cgroups import GroupCollector
 from leakwatch.model.sample import Scrape
 from leakwatch.procfs.host.hidepid import hides_from_us
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from leakwatch.collectors.spent import Spent
+    from leakwatch.collectors.processes.cost_stats import Spent
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
     from leakwatch.model.sample import Tick

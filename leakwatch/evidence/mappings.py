@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.classes import summed
+from leakwatch.collectors.processes.mapping_classes import summed
 from leakwatch.procfs.pid import mappings
 from leakwatch.text.escape import printable
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.clock import Instant
-from leakwatch.collectors.spent import Round, Spent
+from leakwatch.collectors.processes.cost_stats import Round, Spent
 from leakwatch.config import Config, EvidenceConfig, SamplingConfig, StoreConfig
 from leakwatch.daemon import Daemon
 from leakwatch.judging import in_process

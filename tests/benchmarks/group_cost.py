@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from leakwatch.clock import thread_cpu_ns
-from leakwatch.collectors.groups import GroupCollector
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.services.cgroups import GroupCollector
 from leakwatch.procfs.fs import ProcFS
 
 V1, V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")

@@ -37,7 +37,7 @@ from leakwatch.analysis.spans import plan_of
 from leakwatch.analysis.state import SeriesState
 from leakwatch.analysis.subject import subject_of
 from leakwatch.analysis.walk import Ask
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import load_config
 from leakwatch.procfs.fs import ProcFS

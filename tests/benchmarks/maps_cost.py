@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import thread_cpu_ns
-from leakwatch.collectors.classes import classified, summed
-from leakwatch.collectors.looks import LOOKS_A_ROUND, MAPPINGS_MOST
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
+from leakwatch.collectors.processes.mapping_classes import classified, summed
+from leakwatch.collectors.processes.mapping_reads import LOOKS_A_ROUND, MAPPINGS_MOST
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import Absence

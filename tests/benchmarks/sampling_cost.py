@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from leakwatch import metrics
-from leakwatch.collectors.budget import age_limit_us
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.budget import age_limit_us
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
 from leakwatch.procfs.fs import ProcFS

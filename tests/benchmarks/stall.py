@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.procfs.fs import ProcFS
 

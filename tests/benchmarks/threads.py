@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scan"))
 
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
 
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import Verdict
 from leakwatch.procfs.fs import ProcFS

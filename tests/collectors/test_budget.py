@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.collectors.budget import (
+from leakwatch.collectors.processes.budget import (
     ASKED_OVER_STALL_EVERY_S,
     Claim,
     Costs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.collectors.classes import NAMED_EVER, NAMED_MOST, bounded, classified, summed
+from leakwatch.collectors.processes.mapping_classes import NAMED_EVER, NAMED_MOST, bounded, classified, summed
 from leakwatch.model.identity import ProcessIdentity, TargetKind
 from leakwatch.model.memory_class import ClassUse, class_target, is_named, process_and_class, title
 from leakwatch.procfs.pid.mappings import Mapping

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from leakwatch import metrics
-from leakwatch.collectors import kernel
-from leakwatch.collectors.identify import RENEW_EVERY, SETTLE
+from leakwatch.collectors.kernel import collector as kernel
 from leakwatch.collectors.limits import MemoryLimits
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
+from leakwatch.collectors.processes.identity_reads import RENEW_EVERY, SETTLE
 from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig

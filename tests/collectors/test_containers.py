@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.collectors.container_names import ContainerNames, workload_of
-from leakwatch.collectors.containers import container_of
-from leakwatch.collectors.owners import owner_of
-from leakwatch.collectors.services import group_within, service_of
+from leakwatch.collectors.services.container_names import ContainerNames, workload_of
+from leakwatch.collectors.services.containers import container_of
+from leakwatch.collectors.services.naming import group_within, service_of
+from leakwatch.collectors.services.owners import owner_of
 from leakwatch.model.identity import Owner, Service, ServiceKind
 from leakwatch.procfs.pid import cgroup as pid_cgroup
 

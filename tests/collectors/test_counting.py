@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch import metrics
-from leakwatch.collectors.budget import ASIDE
 from leakwatch.collectors.count_limits import ProcLimits
-from leakwatch.collectors.ipc import _Living, collect_ipc
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.kernel.ipc import _Living, collect_ipc
+from leakwatch.collectors.kernel.tmpfs_orphans import GROWN_BYTES, Tmpfs
+from leakwatch.collectors.processes.budget import ASIDE
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import Gathered
-from leakwatch.collectors.tmpfs import GROWN_BYTES, Tmpfs
 from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import HOST
 from leakwatch.procfs.fs import ProcFS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.collectors.estimate import (
+from leakwatch.collectors.processes.estimate import (
     NO_HABIT,
     CowHabit,
     FullRead,

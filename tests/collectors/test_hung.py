@@ -10,7 +10,7 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.cli.main import main
-from leakwatch.collectors import processes
+from leakwatch.collectors.processes import collector
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE
@@ -55,7 +55,7 @@ class Hung:
 
 @pytest.fixture
 def hung(proc_tree: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Hung]:
-    monkeypatch.setattr(processes, "LASTS_S", 0.0)
+    monkeypatch.setattr(collector, "LASTS_S", 0.0)
     tree = Hung(proc_tree("linux-6.18-x86_64"))
     yield tree
     tree.answer()

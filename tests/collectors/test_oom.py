@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leakwatch.collectors.oom import kills_between
+from leakwatch.collectors.services.oom import kills_between
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.oom import Count, Known, Look, OomKill
 

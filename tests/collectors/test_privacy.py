@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.collectors.identify import Identifier
+from leakwatch.collectors.processes.identity_reads import Identifier
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.ps.reading import Wanted, read

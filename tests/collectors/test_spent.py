@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
+from leakwatch.collectors.processes.cost_stats import Round, Spent, Totals
 from leakwatch.collectors.result import Gathered
-from leakwatch.collectors.spent import Round, Spent, Totals
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from leakwatch import metrics
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import AbsenceReason

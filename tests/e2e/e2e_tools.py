@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pytest
 
-from leakwatch.collectors.services import service_of
+from leakwatch.collectors.services.naming import service_of
 from leakwatch.model.identity import ServiceKind
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.fs import ProcFS

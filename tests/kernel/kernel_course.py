@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.kernel import (
+from leakwatch.collectors.kernel.collector import (
     collect_cgroups,
     collect_meminfo,
     collect_slab,

@@ -12,7 +12,7 @@ import pytest
 from leakwatch import metrics
 from leakwatch.cli.main import main
 from leakwatch.clock import rfc3339
-from leakwatch.collectors.kernel import collect_meminfo
+from leakwatch.collectors.kernel.collector import collect_meminfo
 from leakwatch.collectors.result import Gathered
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from leakers import PYTHON_BODIES, Obedient, compiled, java_leaker, node_leaker, python_leaker
 
-from leakwatch.collectors.classes import classified, summed
+from leakwatch.collectors.processes.mapping_classes import classified, summed
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.fs import ProcFS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from leakwatch.analysis.findings import finding_id
 from leakwatch.clock import SystemClock
+from leakwatch.collectors.processes.cost_stats import Spent
 from leakwatch.collectors.result import outcome_samples
-from leakwatch.collectors.spent import Spent
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentEvent, IncidentState, Silence
 from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick

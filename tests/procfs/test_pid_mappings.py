@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.collectors.estimate import full_read
+from leakwatch.collectors.processes.estimate import full_read
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fs import ProcFS

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from leakwatch.collectors.oom import kills_between
+from leakwatch.collectors.services.oom import kills_between
 from leakwatch.model.identity import Owner, Target, TargetKind
 from leakwatch.model.oom import Count, Known, Look, OomKill
 from leakwatch.model.sample import Scrape, Tick

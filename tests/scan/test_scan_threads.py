@@ -10,7 +10,7 @@ import pytest
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit, watch
 
 from leakwatch import metrics
-from leakwatch.collectors.processes import ProcessCollector
+from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.config import IgnoreConfig
 from leakwatch.judging import in_process
 from leakwatch.model.identity import HOST, Target, TargetKind

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.budget import age_limit_us
-from leakwatch.collectors.estimate import (
+from leakwatch.collectors.processes.budget import age_limit_us
+from leakwatch.collectors.processes.estimate import (
     NO_HABIT,
     CowHabit,
     FullRead,
@@ -21,7 +21,7 @@ from leakwatch.collectors.estimate import (
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
-    from leakwatch.collectors.kinship import Parentage
+    from leakwatch.collectors.processes.fork_families import Parentage
     from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Target
     from leakwatch.procfs.pid.cgroup import CgroupPaths
     from leakwatch.procfs.pid.smaps import MemoryUse

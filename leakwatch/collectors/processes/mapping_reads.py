@@ -10,14 +10,14 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.classes import bounded, classified, summed
+from leakwatch.collectors.processes.mapping_classes import bounded, classified, summed
 from leakwatch.model.memory_class import ClassKind, ClassUse, class_target
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from leakwatch.collectors.watched import Watched
+    from leakwatch.collectors.processes.tracked_process import Watched
     from leakwatch.model.identity import Target
     from leakwatch.procfs.fs import ProcFS
     from leakwatch.procfs.pid.smaps import MemoryUse

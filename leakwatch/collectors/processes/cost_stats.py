@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from leakwatch.collectors.watched import Watched
+    from leakwatch.collectors.processes.tracked_process import Watched
 
 STATS = "stats"
 """The key of the store's state that holds this."""

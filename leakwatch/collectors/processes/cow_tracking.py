@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.kinship import ADOPTER, Parentage, families
+from leakwatch.collectors.processes.fork_families import ADOPTER, Parentage, families
 from leakwatch.procfs.pid.stat import minor_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from leakwatch.collectors.watched import Watched
+    from leakwatch.collectors.processes.tracked_process import Watched
     from leakwatch.procfs.fs import ProcFS
 
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.containers import container_among, container_of
-from leakwatch.collectors.programs import program_of
+from leakwatch.collectors.services.containers import container_among, container_of
+from leakwatch.collectors.services.programs import program_of
 from leakwatch.model.identity import Service, ServiceKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from leakwatch.collectors.containers import Container
+    from leakwatch.collectors.services.containers import Container
     from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 _TRANSIENT = re.compile(r"^run-(?:r[0-9a-f]{32}|u\d+|p\d+-i\d+|\d+)\.(?:service|scope)$")

@@ -9,19 +9,19 @@ import time
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import elapsed_us
-from leakwatch.collectors.counting import Counting
-from leakwatch.collectors.dear import LASTING, DearReads
-from leakwatch.collectors.lookout import Lookout
-from leakwatch.collectors.relatives import Relatives
-from leakwatch.collectors.spent import Round, Spent
+from leakwatch.collectors.processes.cost_stats import Round, Spent
+from leakwatch.collectors.processes.cow_tracking import Relatives
+from leakwatch.collectors.processes.full_reads import LASTING, DearReads
+from leakwatch.collectors.processes.process_counts import Counting
+from leakwatch.collectors.processes.statm_scan import Lookout
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import Absence, AbsenceReason, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from leakwatch.collectors.processes.tracked_process import Watched
     from leakwatch.collectors.result import Gathered
-    from leakwatch.collectors.watched import Watched
     from leakwatch.model.identity import Target
     from leakwatch.procfs.fs import ProcFS
 

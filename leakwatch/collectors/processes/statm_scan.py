@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.identify import SETTLE, Identifier, renew_every, renewal_due
-from leakwatch.collectors.kinship import Parentage
-from leakwatch.collectors.watched import Watched
+from leakwatch.collectors.processes.fork_families import Parentage
+from leakwatch.collectors.processes.identity_reads import SETTLE, Identifier, renew_every, renewal_due
+from leakwatch.collectors.processes.tracked_process import Watched
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.errors import MalformedError

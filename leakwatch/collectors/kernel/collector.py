@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.readings import counters, mixture, readings_of
+from leakwatch.collectors.kernel.account_inputs import counters, mixture, readings_of
 from leakwatch.kernel.account import account_of, hugetlb_bytes
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Absence, AbsenceReason, Sample

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.budget import Claim, Costs, Purse, by_rank, is_out_of_the_question, may_stall
-from leakwatch.collectors.looks import Looks
+from leakwatch.collectors.processes.budget import Claim, Costs, Purse, by_rank, is_out_of_the_question, may_stall
+from leakwatch.collectors.processes.mapping_reads import Looks
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.answers import Question
 from leakwatch.procfs.kept import read_kept
@@ -15,7 +15,7 @@ from leakwatch.procfs.pid import statm
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from leakwatch.collectors.watched import Watched
+    from leakwatch.collectors.processes.tracked_process import Watched
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
     from leakwatch.procfs.fs import ProcFS

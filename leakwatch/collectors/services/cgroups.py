@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.oom import kills_between
-from leakwatch.collectors.owners import common_owner
-from leakwatch.collectors.services import group_within
+from leakwatch.collectors.services.naming import group_within
+from leakwatch.collectors.services.oom import kills_between
+from leakwatch.collectors.services.owners import common_owner
 from leakwatch.model.identity import HOST, ServiceKind
 from leakwatch.model.oom import Count, Known, Look
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
@@ -21,8 +21,8 @@ from leakwatch.model.sample import Absence, AbsenceReason, Sample
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from leakwatch.collectors.processes.tracked_process import Watched
     from leakwatch.collectors.result import Gathered
-    from leakwatch.collectors.watched import Watched
     from leakwatch.model.identity import Service, Target
     from leakwatch.model.oom import OomKill
     from leakwatch.procfs.cgroup.memory import Group, GroupMemory, Number

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.budget import ASIDE, Purse
+from leakwatch.collectors.processes.budget import ASIDE, Purse
 from leakwatch.model.identity import HOST
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 from leakwatch.text.escape import printable

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.budget import ASIDE, Purse
+from leakwatch.collectors.processes.budget import ASIDE, Purse
 from leakwatch.model.identity import identity_of
 from leakwatch.model.sample import Absence, Sample
 from leakwatch.text.escape import as_text
@@ -20,8 +20,8 @@ from leakwatch.text.escape import as_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from leakwatch.collectors.processes.tracked_process import Watched
     from leakwatch.collectors.result import Gathered
-    from leakwatch.collectors.watched import Watched
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
     from leakwatch.procfs.fs import ProcFS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.container_names import ContainerNames
-from leakwatch.collectors.containers import container_among
-from leakwatch.collectors.services import service_of
+from leakwatch.collectors.services.container_names import ContainerNames
+from leakwatch.collectors.services.containers import container_among
+from leakwatch.collectors.services.naming import service_of
 from leakwatch.model.identity import ProcessInfo
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.text.escape import as_text

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.containers import container_among
+from leakwatch.collectors.services.containers import container_among
 from leakwatch.model.identity import Owner
 
 if TYPE_CHECKING:
