@@ -18,8 +18,8 @@ from leakwatch.errors import (
 )
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.host.hidepid import effective_capabilities, hidepid, proc_options
-from leakwatch.store.location import reader_paths, writer_path
-from leakwatch.store.reader import Reader
+from leakwatch.store.files.location import reader_paths, writer_path
+from leakwatch.store.read.reader import Reader
 from leakwatch.system.systemctl import UNIT, ServiceManagerError, Systemctl
 from leakwatch.text.escape import printable
 

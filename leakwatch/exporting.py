@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leakwatch.model.identity import ProcessInfo, Target
     from leakwatch.report.export import Exported, Named
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leakwatch.model.identity import ProcessInfo, Target
     from leakwatch.model.memory_class import Growth
     from leakwatch.model.verdict import Finding
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 
 def growths(reader: Reader, findings: Sequence[Finding]) -> dict[str, Growth]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
 from leakwatch.model.timeline import Timeline
 from leakwatch.store.backlog import Backlog
-from leakwatch.store.failures import BUSY_TIMEOUT_S, may_need_reopening
-from leakwatch.store.lock import StoreLock
-from leakwatch.store.open import begin_anew, files_beside, open_writer, opened
+from leakwatch.store.files.lock import StoreLock
+from leakwatch.store.files.open import begin_anew, files_beside, open_writer, opened
+from leakwatch.store.files.sqlite_errors import BUSY_TIMEOUT_S, may_need_reopening
+from leakwatch.store.maintenance.job import Failure, Task, tending
 from leakwatch.store.outage import Outage
-from leakwatch.store.records import STORE_NOTES
-from leakwatch.store.upkeep import Failure, Task, tending
+from leakwatch.store.read.records import STORE_NOTES
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from leakwatch.clock import Clock, Instant
     from leakwatch.config import StoreConfig
     from leakwatch.model.sample import Scrape, SealedBlock
-    from leakwatch.store.records import Extent
+    from leakwatch.store.read.records import Extent
 
     Waiting = Sequence[tuple[Scrape, Sequence[SealedBlock]]]
 

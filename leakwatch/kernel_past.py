@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leakwatch.model.identity import Target
-    from leakwatch.store.reader import Reader
-    from leakwatch.store.records import ScrapeHead
+    from leakwatch.store.read.reader import Reader
+    from leakwatch.store.read.records import ScrapeHead
 
     Values = Mapping[tuple[str, Target], int]
 

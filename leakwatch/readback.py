@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from leakwatch.model.sample import SealedBlock
     from leakwatch.recall import Piece
     from leakwatch.scan import Scan
-    from leakwatch.store.records import Extent
+    from leakwatch.store.read.records import Extent
 
 READING = "reading"
 """The key of the store's state that says since when history is being read back; empty when it is not."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.incident import Incident
     from leakwatch.model.sample import SealedBlock
-    from leakwatch.store.reader import Reader
-    from leakwatch.store.records import Extent, ScrapeHead, StoredFinding
+    from leakwatch.store.read.reader import Reader
+    from leakwatch.store.read.records import Extent, ScrapeHead, StoredFinding
 
 REBUILD_S = 86_400
 """How much history is read sample by sample where no blocks of the configured windows are stored, as after a change of
@@ -167,7 +167,7 @@ def recalling() -> OneChild[Wanted, Piece]:
 
 def recalled(wanted: Wanted) -> Iterator[Piece]:
     """Do what ``recall`` does, with a reader of its own."""
-    from leakwatch.store.reader import Reader  # noqa: PLC0415 - SQLAlchemy
+    from leakwatch.store.read.reader import Reader  # noqa: PLC0415 - SQLAlchemy
 
     reader = Reader(Path(wanted.store), wanted.extent, of_timeline=True)
     try:

@@ -13,7 +13,7 @@ from leakwatch.alerting.ledger import Entry, Ledger
 from leakwatch.alerting.pace import Pace
 from leakwatch.clock import cpu_with_children_s
 from leakwatch.model.incident import EventKind
-from leakwatch.store.incidents import ChangedIncidents
+from leakwatch.store.incident.rows import ChangedIncidents
 
 if TYPE_CHECKING:
     from leakwatch.alerting.incidents import IncidentChanges

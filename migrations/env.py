@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from alembic import context
 
-from leakwatch.store import engine
-from leakwatch.store.location import path_of_url
-from leakwatch.store.schema import metadata
+from leakwatch.store.files import engine
+from leakwatch.store.files.location import path_of_url
+from leakwatch.store.tables import metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

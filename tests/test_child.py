@@ -28,7 +28,7 @@ def damaged(name: str) -> Iterator[int]:
 
 
 def talking(name: str) -> Iterator[int]:
-    logging.getLogger("leakwatch.store.sealing").warning("%s is small", name)
+    logging.getLogger("leakwatch.store.maintenance.sealing").warning("%s is small", name)
     yield 1
 
 

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     from leakwatch.daemon import Daemon
     from leakwatch.procfs.kept import raise_file_limit
-    from leakwatch.store.location import writer_path
+    from leakwatch.store.files.location import writer_path
     from leakwatch.system.journal import setup_logging
 
     setup_logging(args.log_level)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 EPILOG = """\
 All but vacuum work while the daemon writes to the store, which is that of --config, else the service's
@@ -87,8 +87,8 @@ def run_stats(args: argparse.Namespace) -> int:
     from leakwatch.cli.output import emit
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK
-    from leakwatch.store import growth, inventory
-    from leakwatch.store.retention import limits_of
+    from leakwatch.store.maintenance import forecast, inventory
+    from leakwatch.store.maintenance.retention import limits_of
 
     limits = limits_of(load_config(args.config).store)
     reader = _open(args)
@@ -97,7 +97,7 @@ def run_stats(args: argparse.Namespace) -> int:
     finally:
         reader.close()
     render = db_words.as_json if args.format == "json" else db_words.as_table
-    emit(render(reader.path, found, limits, growth.outlook(found, limits)))
+    emit(render(reader.path, found, limits, forecast.outlook(found, limits)))
     return EXIT_OK
 
 
@@ -105,7 +105,7 @@ def run_check(args: argparse.Namespace) -> int:
     """Print whether the store is sound; return 65 where it is not."""
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_DATA, EXIT_OK
-    from leakwatch.store.integrity import check
+    from leakwatch.store.maintenance.integrity import check
     from leakwatch.text.escape import printable
 
     reader = _open(args)
@@ -136,7 +136,7 @@ def run_backup(args: argparse.Namespace) -> int:
 
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
-    from leakwatch.store.copying import back_up
+    from leakwatch.store.maintenance.backup import back_up
     from leakwatch.text.escape import printable
     from leakwatch.units import format_bytes
 
@@ -156,7 +156,7 @@ def run_vacuum(args: argparse.Namespace) -> int:
     """Give room back."""
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
-    from leakwatch.store.copying import vacuum
+    from leakwatch.store.maintenance.backup import vacuum
     from leakwatch.text.escape import printable
     from leakwatch.units import format_bytes
 
@@ -177,7 +177,7 @@ def run_export(args: argparse.Namespace) -> int:
     from leakwatch.errors import EXIT_DATA, EXIT_OK
     from leakwatch.exporting import Choice, exported
     from leakwatch.report import export
-    from leakwatch.store.copying import refuse_own_files
+    from leakwatch.store.maintenance.backup import refuse_own_files
 
     now_ms = SystemClock().now().wall_ms
     choice = Choice(

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from leakwatch.store.growth import Outlook
-    from leakwatch.store.inventory import Inventory, Kind
-    from leakwatch.store.retention import Limits
+    from leakwatch.store.maintenance.forecast import Outlook
+    from leakwatch.store.maintenance.inventory import Inventory, Kind
+    from leakwatch.store.maintenance.retention import Limits
 
 SCHEMA = 1
 """Of the JSON object."""

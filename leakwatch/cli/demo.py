@@ -197,7 +197,7 @@ def _report(store: Path) -> Report:
     from leakwatch.clock import SystemClock
     from leakwatch.report import table
     from leakwatch.report.build import Filters
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
     reader = Reader(store)
     try:

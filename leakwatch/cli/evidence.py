@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
 
     from leakwatch.config import PrivacyConfig
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 EPILOG = """\
 In the bundle: the finding with its evidence, its series as CSV, the next steps, smaps, status and limits of the

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from leakwatch.explain.case import Case
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.report.build import Row
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 EPILOG = """\
 examples:

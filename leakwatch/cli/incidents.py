@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from leakwatch.model.timeline import Stamps
     from leakwatch.report.incidents import Entry
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 LONGEST_SILENCE_S = 366 * 86_400
 """A year: a silence is to end before nobody remembers it; what is never to be reported belongs below [ignore]."""
@@ -115,7 +115,7 @@ def run_ack(args: argparse.Namespace) -> int:
     from leakwatch.errors import EXIT_OK, UsageError
     from leakwatch.model.incident import Acknowledgement, IncidentState
     from leakwatch.report.incident_words import course
-    from leakwatch.store.marks import Marker
+    from leakwatch.store.incident.marks import Marker
 
     reason = _reason(args)
     path, stamps, entry = _find(args)
@@ -138,7 +138,7 @@ def run_silence(args: argparse.Namespace) -> int:
     from leakwatch.errors import EXIT_OK, UsageError
     from leakwatch.model.incident import Silence
     from leakwatch.report.incident_words import minute
-    from leakwatch.store.marks import Marker
+    from leakwatch.store.incident.marks import Marker
     from leakwatch.units import format_duration
 
     seconds = duration("--for", args.duration) or 0.0
@@ -164,7 +164,7 @@ def run_silence(args: argparse.Namespace) -> int:
 def run_unsilence(args: argparse.Namespace) -> int:
     """Take a silence back; that there is none is no error."""
     from leakwatch.errors import EXIT_OK
-    from leakwatch.store.marks import Marker
+    from leakwatch.store.incident.marks import Marker
 
     path, stamps, entry = _find(args)
     now_ms = _now_ms()

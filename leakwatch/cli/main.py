@@ -149,11 +149,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _damage() -> str:
     """Return what is wrong with the store that was read, in a line; nothing where none was, or it is sound."""
-    reading = sys.modules.get("leakwatch.store.reader")
+    reading = sys.modules.get("leakwatch.store.read.reader")
     path = reading.Reader.opened if reading else None
     if reading is None or path is None:
         return ""
-    from leakwatch.store.integrity import check
+    from leakwatch.store.maintenance.integrity import check
 
     try:
         reader = reading.Reader(path)

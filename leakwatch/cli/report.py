@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.sample import AbsenceReason
     from leakwatch.report.build import Filters, Host, Own, Report, Row
-    from leakwatch.store.reader import Reader
-    from leakwatch.store.records import ScrapeHead
+    from leakwatch.store.read.reader import Reader
+    from leakwatch.store.read.records import ScrapeHead
     from leakwatch.text.redact import CommandLines
 
 DAY_MS = 86_400_000
@@ -107,8 +107,8 @@ def _filters(args: argparse.Namespace, now_ms: int) -> Filters:
 def open_store(url: str) -> Reader:
     """Open the first store there is; one that may not be read is named if there is no other."""
     from leakwatch.errors import PermissionNeededError, StoreNotFoundError
-    from leakwatch.store.location import reader_paths
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.files.location import reader_paths
+    from leakwatch.store.read.reader import Reader
 
     paths = reader_paths(url)
     refused: PermissionNeededError | None = None
@@ -225,7 +225,7 @@ def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms:
     from collections import Counter
 
     from leakwatch.report.build import Host
-    from leakwatch.store.records import STORE_NOTES
+    from leakwatch.store.read.records import STORE_NOTES
     from leakwatch.unseen import unseen_of
 
     evaluation, unseen = states.get("evaluation", {}), unseen_of(states)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from leakwatch.model.identity import Target
     from leakwatch.report.whose import Kills, Whose
     from leakwatch.store.ownership_state import PastKill
-    from leakwatch.store.reader import Reader
-    from leakwatch.store.records import ScrapeHead
+    from leakwatch.store.read.reader import Reader
+    from leakwatch.store.read.records import ScrapeHead
 
 
 def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Whose]:

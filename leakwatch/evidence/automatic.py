@@ -77,7 +77,7 @@ def gathered(task: Task) -> Iterator[str]:
     from leakwatch.clock import rfc3339  # noqa: PLC0415 - what only the child needs
     from leakwatch.evidence import bundle, gather, shelf  # noqa: PLC0415
     from leakwatch.procfs.fs import ProcFS  # noqa: PLC0415
-    from leakwatch.store.reader import Reader  # noqa: PLC0415
+    from leakwatch.store.read.reader import Reader  # noqa: PLC0415
 
     store = Path(task.store)
     where = shelf.shelf_of(store)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.verdict import Finding
     from leakwatch.procfs.fs import ProcFS
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.verdict import Finding
     from leakwatch.report.export import Exported
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 BEFORE_MS = 86_400_000
 """How much is shown of the time before it began to grow."""

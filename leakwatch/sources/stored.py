@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.derive import Key
     from leakwatch.config import IgnoreConfig
     from leakwatch.model.identity import ProcessInfo, Service, Target
-    from leakwatch.store.reader import Reader
-    from leakwatch.store.records import Lifetime
+    from leakwatch.store.read.reader import Reader
+    from leakwatch.store.read.records import Lifetime
 
 _FACTS = frozenset({metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.SLAB_OBJECTS})
 """What caches are judged by."""

@@ -8,14 +8,14 @@ from itertools import compress, islice
 from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Block, Sample, Scrape, SealedBlock
-from leakwatch.store import rounds
+from leakwatch.store.encoding import rounds
 from leakwatch.store.writer import MAX_INTEGER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leakwatch.model.identity import Target
-    from leakwatch.store.rounds import BlockRow
+    from leakwatch.store.encoding.rounds import BlockRow
 
     Key = tuple[str, Target]
 

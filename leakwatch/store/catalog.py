@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from leakwatch.model.identity import TargetKind
 from leakwatch.model.memory_class import process_and_class
-from leakwatch.store import codec
-from leakwatch.store.integers import PayloadError
+from leakwatch.store.encoding import codec
+from leakwatch.store.encoding.integers import PayloadError
 from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from leakwatch.model.identity import Target
-    from leakwatch.store.plain import PlainConnection
+    from leakwatch.store.files.connection import PlainConnection
 
 Row = dict[str, object]
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.errors import StoreCorruptError, StoreWriteError
 from leakwatch.model.identity import TargetKind
 from leakwatch.model.timeline import CLOCK
-from leakwatch.store import codec, incidents, rounds
 from leakwatch.store.catalog import Catalog
-from leakwatch.store.driver import connect_to_write
-from leakwatch.store.failures import translated
-from leakwatch.store.incidents import NO_INCIDENTS, ChangedIncidents
-from leakwatch.store.plain import PlainConnection
-from leakwatch.store.records import Extent
+from leakwatch.store.encoding import codec, rounds
+from leakwatch.store.files.connection import PlainConnection
+from leakwatch.store.files.driver import connect_to_write
+from leakwatch.store.files.sqlite_errors import translated
+from leakwatch.store.incident import rows as incidents
+from leakwatch.store.incident.rows import NO_INCIDENTS, ChangedIncidents
+from leakwatch.store.read.records import Extent
 from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from leakwatch.model.incident import Marks
     from leakwatch.model.sample import Scrape, SealedBlock
     from leakwatch.model.verdict import Finding
-    from leakwatch.store.rounds import BlockRow
+    from leakwatch.store.encoding.rounds import BlockRow
 
 
 TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID)
@@ -299,7 +300,7 @@ class Writer:
 
         The first call loads SQLAlchemy: the daemon leaves this to a child that ends, see ``upkeep``.
         """
-        from leakwatch.store import engine  # noqa: PLC0415
+        from leakwatch.store.files import engine  # noqa: PLC0415
 
         with self._lock, translated(self.path):
             self._check_open()

@@ -12,8 +12,8 @@ from lifecycle_looks import LEAK, OK, START_MS, WATCH, finding
 
 from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.pace import Pace
-from leakwatch.store.incidents import ChangedIncidents
-from leakwatch.store.reader import Reader
+from leakwatch.store.incident.rows import ChangedIncidents
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 SECOND_MS = 1000

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch.store import migrate
-from leakwatch.store.reader import Reader
+from leakwatch.store.maintenance import migrate
+from leakwatch.store.read.reader import Reader
 
 ROUNDS = 8
 CHILD = Path(__file__).with_name("incident_child.py")

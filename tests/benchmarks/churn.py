@@ -33,7 +33,7 @@ from leakwatch.daemon import Daemon
 from leakwatch.judging import in_process
 from leakwatch.model.identity import HOST, Owner, ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape
-from leakwatch.store.upkeep import tend
+from leakwatch.store.maintenance.job import tend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

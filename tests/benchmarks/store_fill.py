@@ -21,9 +21,11 @@ from sqlalchemy import insert
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
-from leakwatch.store import chunks, migrate, schema
-from leakwatch.store.rounds import BlockColumns
-from leakwatch.store.sealing import SEALED_STARTS, Sealed, chunk_rows
+from leakwatch.store import tables
+from leakwatch.store.encoding import chunks
+from leakwatch.store.encoding.rounds import BlockColumns
+from leakwatch.store.maintenance import migrate
+from leakwatch.store.maintenance.sealing import SEALED_STARTS, Sealed, chunk_rows
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 from leakwatch.store.writer import Writer
@@ -133,7 +135,7 @@ def _seal_days(writer: Writer, numbers: list[int], values: NDArray[np.int64], da
             packed.append((number, DAY, chunks.encode_course(course)))
         run = Sealed(seal_sql.SAMPLES, day * DAY + 1, (day + 1) * DAY, (at + 1).tolist(), times_ms, packed)
         with writer.exclusive() as connection:
-            connection.execute(insert(schema.scrape), scrapes[1:] if day == 0 else scrapes)
+            connection.execute(insert(tables.scrape), scrapes[1:] if day == 0 else scrapes)
             _put(connection, run, seal_sql.MERGED)
 
 

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import store_write
 from store_fill import fill, process
 
-from leakwatch.store import inventory
-from leakwatch.store.reader import Reader
+from leakwatch.store.maintenance import inventory
+from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -30,10 +30,10 @@ from wal_pages import Log
 from leakwatch.alerting.ledger import Ledger
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Block, SealedBlock
-from leakwatch.store import migrate
-from leakwatch.store.merging import merge
-from leakwatch.store.retention import Limits, purge, used_bytes
-from leakwatch.store.sealing import SEALED_SCRAPES, seal
+from leakwatch.store.maintenance import migrate
+from leakwatch.store.maintenance.merging import merge
+from leakwatch.store.maintenance.retention import Limits, purge, used_bytes
+from leakwatch.store.maintenance.sealing import SEALED_SCRAPES, seal
 from leakwatch.store.sql.database import FOLD_LOG
 from leakwatch.store.writer import Writer
 

@@ -15,7 +15,7 @@ import pytest
 from leakwatch.config import Config, EvidenceConfig
 from leakwatch.evidence import automatic, shelf
 from leakwatch.evidence.automatic import EvidenceKeeper, Task
-from leakwatch.store.reader import Reader
+from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import FindingKind, Rooms
 from leakwatch.report.build import Row
 from leakwatch.scan import Scan
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import ChangedIncidents
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE, EXIT_USAGE
 from leakwatch.model.sample import Tick
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.store.open import open_writer
+from leakwatch.store.files.open import open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentEvent, IncidentState, Silence
 from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
-from leakwatch.store.incidents import ChangedIncidents
-from leakwatch.store.open import open_writer
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.text.escape import as_text
 
 TREE = Path(__file__).parents[1] / "data/proc/linux-6.18-x86_64"

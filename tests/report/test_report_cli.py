@@ -20,7 +20,7 @@ from leakwatch.collectors.result import outcome_samples
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Verdict
-from leakwatch.store.open import open_writer
+from leakwatch.store.files.open import open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

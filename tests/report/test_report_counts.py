@@ -25,7 +25,7 @@ from leakwatch.model.verdict import Criterion, Finding, FindingKind, Sort, Verdi
 from leakwatch.nextsteps import counts
 from leakwatch.report import csv_report, incidents, json_report, markdown, table
 from leakwatch.report.build import Report, Row, build
-from leakwatch.store.codec import decode_finding, encode_finding
+from leakwatch.store.encoding.codec import decode_finding, encode_finding
 
 if TYPE_CHECKING:
     import pytest

@@ -22,8 +22,8 @@ from leakwatch.model.incident import EventKind, Incident, IncidentEvent, Inciden
 from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.report import incidents, table
 from leakwatch.report.build import Filters, Row
-from leakwatch.store.incidents import ChangedIncidents
-from leakwatch.store.open import open_writer
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.incident.rows import ChangedIncidents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from leakwatch.explain.stored import case_of, find
 from leakwatch.judging import in_process
 from leakwatch.model.verdict import Verdict
 from leakwatch.report.build import Filters
-from leakwatch.store.integrity import check
-from leakwatch.store.reader import Reader
+from leakwatch.store.maintenance.integrity import check
+from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

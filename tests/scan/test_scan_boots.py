@@ -13,8 +13,8 @@ from leakwatch.model.verdict import Verdict
 from leakwatch.recall import recall
 from leakwatch.resume import resume
 from leakwatch.scan import Scan
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
     from pathlib import Path

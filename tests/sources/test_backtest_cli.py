@@ -13,7 +13,7 @@ from leakwatch.cli.main import main
 from leakwatch.errors import UsageError
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
-from leakwatch.store.open import open_writer
+from leakwatch.store.files.open import open_writer
 
 if TYPE_CHECKING:
     from pathlib import Path

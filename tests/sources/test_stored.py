@@ -18,8 +18,8 @@ from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.roster import Roster
 from leakwatch.sources.stored import stored_captures
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

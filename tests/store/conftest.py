@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from storetools import NOBODY
 
-from leakwatch.store import migrate
-from leakwatch.store.reader import Reader
+from leakwatch.store.maintenance import migrate
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Self
 
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
-from leakwatch.store import engine
-from leakwatch.store.driver import connect_to_write
-from leakwatch.store.reader import Reader
-from leakwatch.store.unsealed import block_rows, sample_rows
+from leakwatch.store.files import engine
+from leakwatch.store.files.driver import connect_to_write
+from leakwatch.store.read.everything import block_rows, sample_rows
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def write_for_ever(path: Path) -> None:
 
 def seal_for_ever(path: Path) -> None:
     """Write scrapes, seal and merge them as fast as it goes, and tell of each scrape when it is committed."""
-    from leakwatch.store import merging, sealing
+    from leakwatch.store.maintenance import merging, sealing
 
     sealing.SEALED_SCRAPES, merging.MERGED_SCRAPES, merging.BATCH_SERIES = 10, 40, 2  # type: ignore[misc]
     writer = Writer(path)
@@ -241,7 +241,7 @@ def become(user: int) -> None:
     from apscheduler.schedulers.background import BackgroundScheduler
 
     import leakwatch
-    from leakwatch.store import engine
+    from leakwatch.store.files import engine
 
     for module in pkgutil.walk_packages(leakwatch.__path__, "leakwatch."):
         if not module.name.endswith(("__main__", "_migrations")):

@@ -13,11 +13,11 @@ from leakwatch.growing import growths
 from leakwatch.model.memory_class import class_target
 from leakwatch.model.sample import Sample, Scrape
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
-from leakwatch.store import merging, sealing
-from leakwatch.store.merging import merge
-from leakwatch.store.reader import Reader
-from leakwatch.store.retention import Limits, purge
-from leakwatch.store.sealing import seal
+from leakwatch.store.maintenance import merging, sealing
+from leakwatch.store.maintenance.merging import merge
+from leakwatch.store.maintenance.retention import Limits, purge
+from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:

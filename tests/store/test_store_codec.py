@@ -12,8 +12,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakwatch.store import chunks, payload, rounds
-from leakwatch.store.integers import Bytes, PayloadError, column, plain_column, read_column, read_runs, runs, varint
+from leakwatch.store.encoding import chunks, payload, rounds
+from leakwatch.store.encoding.integers import (
+    Bytes,
+    PayloadError,
+    column,
+    plain_column,
+    read_column,
+    read_runs,
+    runs,
+    varint,
+)
 
 LOW, HIGH = -(2**63), 2**63 - 1
 int64 = st.integers(LOW, HIGH)

@@ -16,11 +16,11 @@ import storetools
 from storetools import BASE_MS, NOBODY, Child, as_user, beside, overwrite, process, rows, scrape
 
 from leakwatch.errors import StoreCorruptError, StoreWriteError
-from leakwatch.store import open as opening
-from leakwatch.store.integrity import check
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
-from leakwatch.store.setaside import set_aside
+from leakwatch.store.files import open as opening
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.files.quarantine import set_aside
+from leakwatch.store.maintenance.integrity import check
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from leakwatch.errors import LeakwatchError
 from leakwatch.keeping import StoreKeeper
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
-from leakwatch.store.incidents import ChangedIncidents
-from leakwatch.store.integrity import _sample_rounds, check
-from leakwatch.store.reader import Reader
+from leakwatch.store.incident.rows import ChangedIncidents
+from leakwatch.store.maintenance.integrity import _sample_rounds, check
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 

@@ -18,14 +18,14 @@ from storetools import BASE_MS, MINUTE_MS, RSS, USS, Child, all_samples, block, 
 from leakwatch.cli.main import main
 from leakwatch.model.identity import HOST
 from leakwatch.model.sample import Sample
-from leakwatch.store import growth, inventory, merging, sealing
-from leakwatch.store.driver import PAGE_BYTES
-from leakwatch.store.inventory import Inventory, Kind
-from leakwatch.store.lock import StoreLock
-from leakwatch.store.merging import merge
-from leakwatch.store.reader import Reader
-from leakwatch.store.retention import Limits
-from leakwatch.store.sealing import seal
+from leakwatch.store.files.driver import PAGE_BYTES
+from leakwatch.store.files.lock import StoreLock
+from leakwatch.store.maintenance import forecast, inventory, merging, sealing
+from leakwatch.store.maintenance.inventory import Inventory, Kind
+from leakwatch.store.maintenance.merging import merge
+from leakwatch.store.maintenance.retention import Limits
+from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_when_it_is_full(
     samples: tuple[int, int], blocks: tuple[int, int], used: int, expected: tuple[int, float | None, int]
 ) -> None:
     limits = Limits(10 * DAY_S, 100 * DAY_S, 1000, 5000, 5000)
-    found = growth.outlook(an_inventory(samples, blocks, used), limits)
+    found = forecast.outlook(an_inventory(samples, blocks, used), limits)
     assert (found.day_bytes, found.full_in_days, found.levels_at_bytes) == (
         expected[0], pytest.approx(expected[1]), expected[2],
     )  # fmt: skip

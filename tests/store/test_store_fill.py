@@ -13,10 +13,10 @@ from store_fill import BASE_MS, INTERVAL_MS, METRICS, fill, process
 
 from leakwatch.cli.report import read_report
 from leakwatch.report.build import Filters
-from leakwatch.store import integrity, inventory
-from leakwatch.store.merging import merge
-from leakwatch.store.reader import Reader
-from leakwatch.store.sealing import seal
+from leakwatch.store.maintenance import integrity, inventory
+from leakwatch.store.maintenance.merging import merge
+from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 PROCESSES, DAYS, NEWEST = 20, 3, 140

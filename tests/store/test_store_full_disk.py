@@ -17,10 +17,10 @@ from storetools import BASE_MS, NOBODY, Child, all_samples, as_user, beside, blo
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreWriteError
 from leakwatch.keeping import StoreKeeper
-from leakwatch.store import sealing
-from leakwatch.store.integrity import check
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.maintenance import sealing
+from leakwatch.store.maintenance.integrity import check
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:

@@ -42,12 +42,13 @@ from leakwatch.model.incident import (
 )
 from leakwatch.model.timeline import CLOCK, Stamps
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
-from leakwatch.store import failures, migrate
-from leakwatch.store.incidents import ChangedIncidents
-from leakwatch.store.marks import Marker
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
-from leakwatch.store.retention import Limits, purge
+from leakwatch.store.files import sqlite_errors
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.incident.marks import Marker
+from leakwatch.store.incident.rows import ChangedIncidents
+from leakwatch.store.maintenance import migrate
+from leakwatch.store.maintenance.retention import Limits, purge
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.sql import findings
 from leakwatch.store.writer import Writer
 
@@ -175,7 +176,7 @@ def test_a_store_in_use_is_waited_for(writer: Writer) -> None:
 
 def test_a_store_that_stays_locked_is_75(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
 
-    from leakwatch.store import driver
+    from leakwatch.store.files import driver
 
     monkeypatch.setattr(driver, "BUSY_TIMEOUT_S", 0.1)
     put(writer, PLAIN)
@@ -185,7 +186,7 @@ def test_a_store_that_stays_locked_is_75(writer: Writer, monkeypatch: pytest.Mon
         with pytest.raises(StoreBusyError, match="stayed locked") as raised:
             marker.acknowledge("i2", GIVEN)
     assert raised.value.exit_code == 75
-    assert failures.BUSY_TIMEOUT_S == 10
+    assert sqlite_errors.BUSY_TIMEOUT_S == 10
     marker.acknowledge("i2", GIVEN)  # it can be tried again
     marker.close()
 
@@ -227,7 +228,7 @@ def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> 
     path.chmod(0o600)
     # WHEN root notes something and is killed before the log is folded in
     code = (
-        "import os, sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
+        "import os, sys; from pathlib import Path; from leakwatch.store.incident.marks import Marker; "
         "from leakwatch.model.timeline import CLOCK, Stamps; "
         "from leakwatch.model.incident import Acknowledgement; from leakwatch.store import engine\n"
         f"path = Path({str(path)!r}); m = Marker(path, Stamps())\n"
@@ -289,9 +290,9 @@ def test_who_may_not_write_is_told_to_use_sudo(shared: Path, empty_store: Path) 
     path.write_bytes(empty_store.read_bytes())
     path.chmod(0o644)
     code = (
-        "import os, sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
+        "import os, sys; from pathlib import Path; from leakwatch.store.incident.marks import Marker; "
         "from leakwatch.model.timeline import CLOCK, Stamps; "
-        "import leakwatch.store.engine; os.setgid(65534); os.setuid(65534)\n"
+        "import leakwatch.store.files.engine; os.setgid(65534); os.setuid(65534)\n"
         f"try:\n Marker(Path({str(path)!r}), Stamps())\nexcept Exception as e:\n print(type(e).__name__, e)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -327,7 +328,7 @@ def test_many_at_once_lose_nothing(writer: Writer, reader: Reader) -> None:
     # GIVEN an incident, and a daemon that writes it again and again
     put(writer, PLAIN)
     code = (
-        "import sys; from pathlib import Path; from leakwatch.store.marks import Marker; "
+        "import sys; from pathlib import Path; from leakwatch.store.incident.marks import Marker; "
         "from leakwatch.model.timeline import CLOCK, Stamps\n"
         "from leakwatch.model.incident import Acknowledgement\n"
         "for n in range(40):\n"

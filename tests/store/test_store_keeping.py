@@ -11,8 +11,8 @@ from leakwatch.clock import Instant
 from leakwatch.config import StoreConfig
 from leakwatch.errors import StoreCorruptError
 from leakwatch.keeping import StoreKeeper
-from leakwatch.store import merging, sealing
-from leakwatch.store.upkeep import Failure, Task, tend
+from leakwatch.store.maintenance import merging, sealing
+from leakwatch.store.maintenance.job import Failure, Task, tend
 from leakwatch.system.worker import OneChild
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import pytest
 import storetools
 from storetools import BASE_MS, MINUTE_MS, Child, all_blocks, all_samples, beside, nameless, process, rows, scrape
 
-from leakwatch.store import migrate
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
-from leakwatch.store.revision import REVISION
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.files.revision import REVISION
+from leakwatch.store.maintenance import migrate
+from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def test_killed_while_the_store_is_made_it_is_made_the_next_time(tmp_path: Path)
     for round_ in range(4):
         # GIVEN a migration killed at some moment
         path = tmp_path / f"{round_}.db"
-        argv = [sys.executable, "-m", "leakwatch.store.migrate", str(path)]
+        argv = [sys.executable, "-m", "leakwatch.store.maintenance.migrate", str(path)]
         with subprocess.Popen(argv) as child:
             while not path.exists() and child.poll() is None:
                 pass

@@ -9,8 +9,8 @@ import pytest
 from storetools import Child, rows
 
 from leakwatch.errors import StoreBusyError
-from leakwatch.store.location import writer_path
-from leakwatch.store.lock import StoreLock
+from leakwatch.store.files.location import writer_path
+from leakwatch.store.files.lock import StoreLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

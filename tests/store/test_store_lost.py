@@ -16,7 +16,7 @@ from storetools import BASE_MS, Child, beside, rows, scrape
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreBusyError, StoreForeignError, StoreTooNewError, StoreWriteError
 from leakwatch.keeping import StoreKeeper
-from leakwatch.store.lock import StoreLock
+from leakwatch.store.files.lock import StoreLock
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def test_a_store_in_its_place_that_another_daemon_holds_is_not_written(
     other = store.with_name("other.db")
     shutil.copy(empty_store, other)
     code = (
-        "import sys; from pathlib import Path; from leakwatch.store.lock import StoreLock; "
+        "import sys; from pathlib import Path; from leakwatch.store.files.lock import StoreLock; "
         "lock = StoreLock(Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code, other], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

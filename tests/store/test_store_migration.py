@@ -18,10 +18,12 @@ from storetools import BASE_MS, USS, all_blocks, all_samples, block, change, pro
 
 import leakwatch
 from leakwatch.errors import StoreCorruptError, StoreTooNewError, StoreWriteError
-from leakwatch.store import engine, migrate, schema
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
-from leakwatch.store.revision import REVISION
+from leakwatch.store import tables
+from leakwatch.store.files import engine
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.files.revision import REVISION
+from leakwatch.store.maintenance import migrate
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -51,14 +53,14 @@ def test_the_program_knows_the_newest_migration() -> None:
 def test_the_migrations_make_what_the_schema_says(store: Path) -> None:
     connection = engine.connect_writer(store)
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-    difference = compare_metadata(context, schema.metadata)
+    difference = compare_metadata(context, tables.metadata)
     engine.disconnect(connection)
     assert difference == []
     # AND in what Alembic does not compare: which tables lie in the order of their key
     made = dict(rows(store, "SELECT name, sql LIKE '%WITHOUT ROWID%' FROM sqlite_master WHERE type = 'table'"))
-    wanted = {t.name: not t.dialect_options["sqlite"]["with_rowid"] for t in schema.metadata.sorted_tables}
+    wanted = {t.name: not t.dialect_options["sqlite"]["with_rowid"] for t in tables.metadata.sorted_tables}
     assert {name: bool(made[name]) for name in wanted} == wanted
-    primary = {t.name: [c.name for c in t.primary_key] for t in schema.metadata.sorted_tables}
+    primary = {t.name: [c.name for c in t.primary_key] for t in tables.metadata.sorted_tables}
     for name, columns in primary.items():
         info = rows(store, f"SELECT name FROM pragma_table_info('{name}') WHERE pk > 0 ORDER BY pk")
         assert [row[0] for row in info] == columns
@@ -275,7 +277,7 @@ def test_a_reader_does_not_read_another_schema(store: Path) -> None:
 
 def test_every_migration_taken_back_is_an_empty_store(store: Path) -> None:
     change(
-        store, *[f"DROP TABLE {table.name}" for table in schema.metadata.sorted_tables], "DELETE FROM alembic_version"
+        store, *[f"DROP TABLE {table.name}" for table in tables.metadata.sorted_tables], "DELETE FROM alembic_version"
     )
     writer = open_writer(store, BASE_MS)
     writer.write_scrape(scrape(1))

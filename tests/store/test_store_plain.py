@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.store import schema
-from leakwatch.store.driver import connect_to_write
-from leakwatch.store.plain import PlainConnection
+from leakwatch.store import tables
+from leakwatch.store.files.connection import PlainConnection
+from leakwatch.store.files.driver import connect_to_write
 from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_an_insert_gives_every_column_that_may_not_be_null() -> None:
     for text in inserts:
         found = re.match(r"INSERT INTO (\w+) \(([^)]*)\)", text)
         assert found is not None
-        table, given = schema.metadata.tables[found[1]], set(found[2].split(", "))
+        table, given = tables.metadata.tables[found[1]], set(found[2].split(", "))
         needed = {c.name for c in table.columns if not c.nullable and not (c.primary_key and c.name == "id")}
         assert needed <= given <= {c.name for c in table.columns}, text
 

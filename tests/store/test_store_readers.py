@@ -13,8 +13,8 @@ import storetools
 from storetools import BASE_MS, NOBODY, USS, as_user, change, process, rows, scrape
 
 from leakwatch.errors import PermissionNeededError, StoreCorruptError, StoreNotFoundError
-from leakwatch.store.driver import LOG_BYTES
-from leakwatch.store.reader import Reader
+from leakwatch.store.files.driver import LOG_BYTES
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 MEGABYTE = "0123456789abcdef" * 65536

@@ -13,9 +13,9 @@ from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, all_blocks, all_samples,
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Sample
 from leakwatch.model.timeline import CLOCK
-from leakwatch.store import merging, retention, sealing
-from leakwatch.store.reader import Reader
-from leakwatch.store.retention import Limits, Purged, purge, used_bytes
+from leakwatch.store.maintenance import merging, retention, sealing
+from leakwatch.store.maintenance.retention import Limits, Purged, purge, used_bytes
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:

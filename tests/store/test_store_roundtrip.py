@@ -17,7 +17,7 @@ from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
     from leakwatch.store.writer import Writer
 
 ONE = process(1).identity.target
@@ -228,8 +228,8 @@ def test_a_new_boot_ends_every_process_of_the_old(writer: Writer, reader: Reader
 
 
 def test_the_store_is_its_owner_s_alone(tmp_path: Path) -> None:
-    from leakwatch.store.lock import StoreLock
-    from leakwatch.store.open import open_writer
+    from leakwatch.store.files.lock import StoreLock
+    from leakwatch.store.files.open import open_writer
 
     # GIVEN no directory yet
     path = tmp_path / "deep" / "state" / "leakwatch.db"

@@ -17,10 +17,10 @@ from storetools import BASE_MS, MINUTE_MS, RSS, USS, all_blocks, all_samples, bl
 from leakwatch.errors import StoreWriteError
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Sample, Scrape, Tick
-from leakwatch.store import integrity, merging, retention, sealing
-from leakwatch.store.merging import merge
-from leakwatch.store.reader import Reader
-from leakwatch.store.sealing import seal
+from leakwatch.store.maintenance import integrity, merging, retention, sealing
+from leakwatch.store.maintenance.merging import merge
+from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:

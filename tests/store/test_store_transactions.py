@@ -13,7 +13,7 @@ from leakwatch.store.writer import Writer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from leakwatch.store.reader import Reader
+    from leakwatch.store.read.reader import Reader
 
 
 @pytest.mark.parametrize("known", [True, False])

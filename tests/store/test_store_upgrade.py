@@ -15,11 +15,11 @@ from storetools import BASE_MS, MINUTE_MS, USS, all_blocks, all_samples, beside,
 
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Sample, Scrape, Tick
-from leakwatch.store import migrate
-from leakwatch.store.merging import merge
-from leakwatch.store.open import open_writer
-from leakwatch.store.reader import Reader
-from leakwatch.store.sealing import seal
+from leakwatch.store.files.open import open_writer
+from leakwatch.store.maintenance import migrate
+from leakwatch.store.maintenance.merging import merge
+from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
     from pathlib import Path

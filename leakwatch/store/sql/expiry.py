@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, select
 
 from leakwatch.model.identity import TargetKind
-from leakwatch.store import schema as s
+from leakwatch.store import tables as s
 
 if TYPE_CHECKING:
     from sqlalchemy import CompoundSelect, Delete, Select

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from leakwatch.store import schema as s
+from leakwatch.store import tables as s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from leakwatch.store import schema as s
-from leakwatch.store.codec import start_ticks_of
+from leakwatch.store import tables as s
+from leakwatch.store.encoding.codec import start_ticks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

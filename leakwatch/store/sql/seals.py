@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from leakwatch.store import schema as s
-from leakwatch.store.chunks import SERIES_BITS, chunk_range
+from leakwatch.store import tables as s
+from leakwatch.store.encoding.chunks import SERIES_BITS, chunk_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,99 @@
+"""Reads blocks wherever they lie, in rounds or in chunks, in the order of time.
+
+Of two blocks of a series with the same start the one written later counts: it was half full at a restart and completed
+after it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Protocol
+
+from leakwatch.store.encoding import chunks, rounds
+from leakwatch.store.encoding.integers import PayloadError
+from leakwatch.store.sql import rounds as round_sql
+from leakwatch.store.sql import seals as seal_sql
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Container, Iterable, Iterator
+
+    from leakwatch.store.files.tolerant import Tolerant
+    from leakwatch.store.read.samples import Damage, Seal, Seals
+
+
+class _Source(Protocol):
+    def at(self, start_ms: int) -> Iterable[tuple[int, rounds.BlockRow]]:
+        """Return the blocks that began at a time, by series."""
+
+
+class _Round:
+    """Blocks of one time that are not sealed."""
+
+    def __init__(self, series: array[int], columns: rounds.BlockColumns) -> None:
+        self._series = series
+        self._columns = columns
+
+    def at(self, start_ms: int) -> Iterable[tuple[int, rounds.BlockRow]]:  # noqa: ARG002 - it has but one
+        return zip(self._series, zip(*self._columns, strict=True), strict=True)
+
+
+class _Sealed:
+    """The chunks of a seal."""
+
+    def __init__(self, seal: Seal, courses: dict[int, chunks.BlockCourse]) -> None:
+        self._seal = seal
+        self._courses = courses
+
+    def at(self, start_ms: int) -> Iterable[tuple[int, rounds.BlockRow]]:
+        at = bisect_left(self._seal.times_ms, start_ms)
+        for series, (present, columns) in self._courses.items():
+            if present[at]:
+                place = present.count(1, 0, at)
+                n, minimum, median, maximum, last, segment_ms = (column[place] for column in columns)
+                yield series, (n, minimum, median, maximum, last, segment_ms)  # type: ignore[misc]
+
+
+def blocks_since(
+    connection: Tolerant, seals: Seals, damage: Damage, span_s: int, since_ms: int, wanted: Container[int]
+) -> Iterator[tuple[int, int, rounds.BlockRow]]:
+    """Read the blocks of one span from a time on; then yield (start in UTC milliseconds, series, block) by time."""
+    sources: dict[int, list[_Source]] = {}
+    for row in connection.execute(seal_sql.block_seals(span_s, since_ms)).all():
+        seal = seals.of(row)
+        sealed = _Sealed(seal, _read_seal(connection, seal, damage, wanted))
+        for start_ms in seal.times_ms:
+            if start_ms >= since_ms:
+                sources.setdefault(start_ms, []).append(sealed)
+    for row in connection.execute(round_sql.block_rounds(span_s, since_ms)):
+        try:
+            series, columns = rounds.decode_block_round(row.payload, row.n)
+        except PayloadError as error:
+            damage.note(f"the round of blocks {row.id}", error)
+            continue
+        sources.setdefault(row.start_ms, []).append(_Round(series, columns))
+    return _by_time(sources, wanted)
+
+
+def _by_time(sources: dict[int, list[_Source]], wanted: Container[int]) -> Iterator[tuple[int, int, rounds.BlockRow]]:
+    for start_ms in sorted(sources):
+        found: dict[int, rounds.BlockRow] = {}
+        for source in sources.pop(start_ms):
+            found.update(source.at(start_ms))
+        for series, block in found.items():
+            if series in wanted:
+                yield start_ms, series, block
+
+
+def _read_seal(
+    connection: Tolerant, seal: Seal, damage: Damage, wanted: Container[int]
+) -> dict[int, chunks.BlockCourse]:
+    found: dict[int, chunks.BlockCourse] = {}
+    for row in connection.execute(seal_sql.chunks_of(seal.id)):
+        series = chunks.series_of(row.id)
+        if series in wanted and seal.numbers:
+            try:
+                found[series] = chunks.decode_block_course(row.payload, len(seal.numbers))
+            except PayloadError as error:
+                damage.note(f"chunk {row.id}, blocks of series {series}", error)
+    return found
