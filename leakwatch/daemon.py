@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__
-from leakwatch.analysis.spans import plan_of
+from leakwatch.analysis.time_plan import plan_of
 from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
 from leakwatch.collectors.count_limits import ProcLimits
 from leakwatch.collectors.limits import slab_aliases_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.series.derived import Key
     from leakwatch.model.identity import Target
     from leakwatch.model.verdict import Finding, Verdict
 

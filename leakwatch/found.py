@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.findings import kernel_findings
-from leakwatch.analysis.nobodys import told_with_nobodys
+from leakwatch.analysis.findings.orphans import told_with_nobodys
+from leakwatch.analysis.findings.services_and_kernel import kernel_findings
 from leakwatch.config import matches
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.analysis.judged import Judged
-    from leakwatch.analysis.kernel_facts import KernelFacts
+    from leakwatch.analysis.findings.assessed import Judged
+    from leakwatch.analysis.findings.kernel_facts import KernelFacts
+    from leakwatch.analysis.findings.process_table import UserNames
     from leakwatch.config import IgnoreConfig
     from leakwatch.evaluation import Evaluation
     from leakwatch.headroom import Growers, Headroom
     from leakwatch.model.verdict import Finding
-    from leakwatch.roster import UserNames
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def _processes_of(finding: Finding, processes: Iterable[ProcessInfo], known: Ite
 def _grown(
     reader: Reader, series: dict[int, tuple[str, Target]], of: dict[str, list[Target]], needed: set[Target]
 ) -> dict[str, Growth]:
-    from leakwatch.analysis.growth import Course, growth_of, together  # noqa: PLC0415 - numpy, needed by few reports
+    from leakwatch.analysis.findings.mapping_growth import Course, growth_of, together  # noqa: PLC0415 - numpy, needed by few reports
 
     numbers = {number: key for number, key in series.items() if process_and_class(key[1])[0] in needed}
     looks: dict[Target, dict[str, tuple[Course, Course]]] = {target: {} for target in needed}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from leakwatch.analysis.question import Answer, Question
+from leakwatch.analysis.window_request import Answer, Question
 from leakwatch.errors import LeakwatchError
 from leakwatch.system.worker import Child, ChildError
 
@@ -26,9 +26,9 @@ def in_process(questions: Sequence[Question]) -> list[Answer]:
     """Answer here."""
     if not questions:
         return []
-    from leakwatch.analysis import assess  # noqa: PLC0415 - numpy
+    from leakwatch.analysis.rules import evaluate  # noqa: PLC0415 - numpy
 
-    return assess.answer(questions)
+    return evaluate.answer(questions)
 
 
 def in_child(questions: Sequence[Question]) -> list[Answer]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.analysis.lives import Life, Lives
+from leakwatch.analysis.tracking.past_runs import Life, Lives
 from leakwatch.model.identity import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.analysis.derive import Key
-    from leakwatch.analysis.state import SeriesState
+    from leakwatch.analysis.online import SeriesState
+    from leakwatch.analysis.series.derived import Key
     from leakwatch.model.identity import ProcessInfo
 
 OF_KERNEL = (TargetKind.SLAB, TargetKind.VMALLOC, TargetKind.HOST)

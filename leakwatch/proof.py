@@ -17,7 +17,7 @@ from leakwatch.model.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.series.derived import Key
     from leakwatch.model.identity import Target
     from leakwatch.model.sample import Scrape
     from leakwatch.model.verdict import Assessment

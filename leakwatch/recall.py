@@ -10,15 +10,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.analysis.spans import FINE_KEPT
+from leakwatch.analysis.time_plan import FINE_KEPT
 from leakwatch.pastlives import OF_KERNEL
 from leakwatch.system.worker import OneChild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from leakwatch.analysis.derive import Key
-    from leakwatch.analysis.spans import Plan
+    from leakwatch.analysis.series.derived import Key
+    from leakwatch.analysis.time_plan import Plan
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.incident import Incident
     from leakwatch.model.sample import SealedBlock

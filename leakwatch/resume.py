@@ -21,7 +21,7 @@ from leakwatch.recall import Alive, Blocks, Climbs, Said, Sampled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.series.derived import Key
     from leakwatch.model.sample import Scrape, SealedBlock
     from leakwatch.recall import Piece
     from leakwatch.scan import Scan

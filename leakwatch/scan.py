@@ -9,23 +9,23 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
-from leakwatch.analysis.counts import counted
-from leakwatch.analysis.derive import Key, judged_values, unread
-from leakwatch.analysis.findings import finding_id
-from leakwatch.analysis.judged import Judged
-from leakwatch.analysis.kernel_facts import KernelFacts, no_aliases
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.state import SeriesState
+from leakwatch.analysis.findings.assessed import Judged
+from leakwatch.analysis.findings.count_screen import counted
+from leakwatch.analysis.findings.kernel_facts import KernelFacts, no_aliases
+from leakwatch.analysis.findings.process_table import Roster, UserNames
+from leakwatch.analysis.findings.services_and_kernel import finding_id
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.series.derived import Key, judged_values, unread
+from leakwatch.analysis.settings import criteria_for
+from leakwatch.analysis.time_plan import plan_of
 from leakwatch.evaluation import Evaluation
 from leakwatch.found import Found, told
 from leakwatch.headroom import Growers, Headroom
 from leakwatch.judging import in_process
-from leakwatch.knobs import criteria_for
 from leakwatch.model.identity import HOST, TargetKind
 from leakwatch.model.sample import SealedBlock
 from leakwatch.pastlives import OF_KERNEL, PastLives
 from leakwatch.proof import Proof
-from leakwatch.roster import Roster, UserNames
 from leakwatch.suspects import by_growth, processes_of, service_findings, suspected_ids, suspects_of
 from leakwatch.suspicions import Suspicions
 from leakwatch.tallies import Tallies
@@ -33,8 +33,8 @@ from leakwatch.tallies import Tallies
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.spans import Plan
+    from leakwatch.analysis.thresholds import LeakCriteria
+    from leakwatch.analysis.time_plan import Plan
     from leakwatch.config import Config
     from leakwatch.headroom import Limits
     from leakwatch.judging import Judge

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.count_findings import count_target
-from leakwatch.analysis.findings import Member, Partly, finding_id, service_finding
+from leakwatch.analysis.findings.count_findings import count_target
+from leakwatch.analysis.findings.process_table import owner_of
+from leakwatch.analysis.findings.services_and_kernel import Member, Partly, finding_id, service_finding
 from leakwatch.headroom import Growers
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import SUSPECT
-from leakwatch.roster import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from leakwatch.analysis.derive import Key
-    from leakwatch.analysis.judged import Judged
-    from leakwatch.analysis.state import SeriesState
+    from leakwatch.analysis.findings.assessed import Judged
+    from leakwatch.analysis.findings.process_table import Roster
+    from leakwatch.analysis.online import SeriesState
+    from leakwatch.analysis.series.derived import Key
     from leakwatch.model.identity import ProcessInfo, Service
     from leakwatch.model.verdict import Finding
-    from leakwatch.roster import Roster
 
 _OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.analysis.derive import Key
-    from leakwatch.analysis.state import SeriesState
+    from leakwatch.analysis.online import SeriesState
+    from leakwatch.analysis.series.derived import Key
 
 
 class Suspicions:

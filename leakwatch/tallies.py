@@ -6,20 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
-from leakwatch.analysis.count_findings import Sorts, count_finding, count_target, without_stacks
-from leakwatch.analysis.counts import CountScreen
-from leakwatch.analysis.findings import Member, finding_id
+from leakwatch.analysis.findings.count_findings import Sorts, count_finding, count_target, without_stacks
+from leakwatch.analysis.findings.count_screen import CountScreen
+from leakwatch.analysis.findings.process_table import owner_of
+from leakwatch.analysis.findings.services_and_kernel import Member, finding_id
 from leakwatch.model.identity import HOST, Target, TargetKind
-from leakwatch.roster import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from leakwatch.analysis.derive import Key
-    from leakwatch.analysis.judged import Judged
+    from leakwatch.analysis.findings.assessed import Judged
+    from leakwatch.analysis.findings.process_table import Roster
+    from leakwatch.analysis.series.derived import Key
     from leakwatch.model.identity import Service
     from leakwatch.model.verdict import Finding
-    from leakwatch.roster import Roster
 
 
 _OF_COUNTS = metrics.COUNTS | metrics.FDS_BY_SORT

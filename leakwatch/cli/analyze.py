@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from leakwatch.analysis.hosted import Settings
+    from leakwatch.analysis.replay.prepare import Settings
     from leakwatch.model.verdict import Verdict
     from leakwatch.report.judged import Judged
 
@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the verdicts; return 0 or, with ``--exit-code``, what they come to."""
     import gc
 
+    from leakwatch.analysis.replay.from_config import settings_of
     from leakwatch.cli.arguments import verdicts
     from leakwatch.cli.concluding import concluded
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK
     from leakwatch.model.verdict import Verdict
-    from leakwatch.replaying import settings_of
     from leakwatch.report.build import DEFAULT_VERDICTS
     from leakwatch.report.judged import tally_of
 
@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[list[Judged]]:
     """Yield the verdicts on each file's series; nothing of a file that is wrong somewhere."""
-    from leakwatch.analysis.brief import look_briefly
-    from leakwatch.analysis.replay import replay
+    from leakwatch.analysis.replay.replay import replay
+    from leakwatch.analysis.replay.short_capture import look_briefly
     from leakwatch.cli.arguments import captured
     from leakwatch.report.judged import Judged
 

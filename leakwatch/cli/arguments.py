@@ -13,7 +13,7 @@ from leakwatch.units import parse_duration
 if TYPE_CHECKING:
     import argparse
 
-    from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.replay.capture import Capture
 
 LEAST_ROOM = 160 << 20
 """Bytes of address space that numpy's library takes, which ends the process with 1, "something leaks", without them."""

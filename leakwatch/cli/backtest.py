@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.replay.capture import Capture
     from leakwatch.config import Config
     from leakwatch.report.alarms import Replayed
 
@@ -131,9 +131,9 @@ def _replayed(
     captures: Sequence[Capture], file: str | None, configs: dict[str | None, Config], args: argparse.Namespace
 ) -> Iterator[list[Replayed]]:
     """Yield what each configuration makes of one source's series."""
-    from leakwatch.analysis.replay import replay
+    from leakwatch.analysis.replay.from_config import settings_of
+    from leakwatch.analysis.replay.replay import replay
     from leakwatch.cli.arguments import duration
-    from leakwatch.replaying import settings_of
     from leakwatch.report.alarms import Replayed
 
     step_s = duration("--step", args.step)

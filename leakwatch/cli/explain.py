@@ -72,10 +72,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _captured(args: argparse.Namespace) -> Case:
+    from leakwatch.analysis.replay.from_config import settings_of
     from leakwatch.cli.arguments import captured
     from leakwatch.config import load_config
     from leakwatch.explain.captured import case_of
-    from leakwatch.replaying import settings_of
 
     settings = settings_of(load_config(args.config))
     return case_of(captured(args.file, args.unit)[0], args.name, settings)

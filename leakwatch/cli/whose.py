@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Whose]:
     """Return what is known of services by their finding's id; by those of findings about counts the owner alone."""
-    from leakwatch.analysis.count_findings import count_target
-    from leakwatch.analysis.findings import finding_id
+    from leakwatch.analysis.findings.count_findings import count_target
+    from leakwatch.analysis.findings.services_and_kernel import finding_id
     from leakwatch.metrics import PROCESS_COUNTS
     from leakwatch.report.whose import Whose
     from leakwatch.store.ownership_state import kills_of, owners_of

@@ -74,7 +74,7 @@ class Thresholds:
     """``[thresholds]``: what is too small to be worth waking somebody for."""
 
     sensitivity: Sensitivity = "normal"
-    """How far growth must stand out of its own noise; ``leakwatch.knobs`` has the numbers."""
+    """How far growth must stand out of its own noise; ``leakwatch.analysis.settings`` has the numbers."""
     min_rate_bytes_per_hour: float = 64.0 * KIB
     """64 KiB/h is 45 MiB in a month."""
     min_growth_bytes: int = MIB

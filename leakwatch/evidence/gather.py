@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch import __version__
-from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.spans import plan_of
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import plan_of
 from leakwatch.clock import rfc3339
 from leakwatch.evidence.collect import Subject, collect
 from leakwatch.evidence.entry import Entry

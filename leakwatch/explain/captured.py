@@ -6,11 +6,11 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.brief import look_briefly
-from leakwatch.analysis.hosted import hosted
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.subject import SubjectKind
+from leakwatch.analysis.replay.prepare import hosted
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import SubjectKind
+from leakwatch.analysis.replay.short_capture import look_briefly
+from leakwatch.analysis.time_plan import plan_of
 from leakwatch.errors import FindingNotFoundError, UsageError
 from leakwatch.explain.case import Case, What
 from leakwatch.text.escape import printable
@@ -18,8 +18,8 @@ from leakwatch.text.escape import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.capture import Capture
-    from leakwatch.analysis.hosted import Settings
+    from leakwatch.analysis.replay.capture import Capture
+    from leakwatch.analysis.replay.prepare import Settings
 
 MOST_NAMED = 10
 _PID = re.compile(r"\[([0-9]{1,10})\]")

@@ -11,10 +11,10 @@ from leakwatch.model.verdict import Criterion, Verdict
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.climb import Climb
-    from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.ground import Ground
-    from leakwatch.analysis.spans import Plan
+    from leakwatch.analysis.thresholds import LeakCriteria
+    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.tracking.climb import Climb
+    from leakwatch.analysis.tracking.level_history import Ground
     from leakwatch.model.verdict import Assessment
     from leakwatch.nextsteps.kernel import Facts
     from leakwatch.nextsteps.patient import Patient

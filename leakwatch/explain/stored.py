@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.climb import Climb, from_values
-from leakwatch.analysis.findings import finding_id
-from leakwatch.analysis.ground import Ground
-from leakwatch.analysis.spans import plan_of
+from leakwatch.analysis.findings.services_and_kernel import finding_id
+from leakwatch.analysis.settings import criteria_for
+from leakwatch.analysis.time_plan import plan_of
+from leakwatch.analysis.tracking.climb import Climb, from_values
+from leakwatch.analysis.tracking.level_history import Ground
 from leakwatch.errors import FindingNotFoundError
 from leakwatch.explain.case import Case, What
-from leakwatch.knobs import criteria_for
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import SEVERITY, FindingKind
 from leakwatch.report.words import what as titled
@@ -21,7 +21,7 @@ from leakwatch.text.escape import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from leakwatch.analysis.criteria import LeakCriteria
+    from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.config import Config
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.verdict import Finding

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.capture import CLOCK_MS, Capture, in_elapsed_time
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.capture import CLOCK_MS, Capture, in_elapsed_time
+from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.sources.names import Names
 from leakwatch.sources.scales import in_bytes
 

@@ -6,7 +6,7 @@ import csv
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.clock import END_S
 from leakwatch.sources import moments
 from leakwatch.sources.layout import Place, shown

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch import metrics
-from leakwatch.analysis.subject import SubjectKind
+from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.capture import Capture
-    from leakwatch.analysis.subject import Subject
+    from leakwatch.analysis.replay.capture import Capture
+    from leakwatch.analysis.replay.series_name import Subject
     from leakwatch.sources.plain import Floats
 
 _KIB, _MIB = 1 << 10, 1 << 20

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch import metrics
-from leakwatch.analysis.capture import Capture, in_elapsed_time
-from leakwatch.analysis.derive import judged_values
-from leakwatch.analysis.kernel_facts import KernelFacts
-from leakwatch.analysis.reclaim import array_of
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.findings.kernel_facts import KernelFacts
+from leakwatch.analysis.findings.process_table import Roster
+from leakwatch.analysis.findings.reclaimable import array_of
+from leakwatch.analysis.replay.capture import Capture, in_elapsed_time
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.series.derived import judged_values
 from leakwatch.config import matches
 from leakwatch.model.identity import HOST, TargetKind
-from leakwatch.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakwatch.analysis.derive import Key
+    from leakwatch.analysis.series.derived import Key
     from leakwatch.config import IgnoreConfig
     from leakwatch.model.identity import ProcessInfo, Service, Target
     from leakwatch.store.read.reader import Reader

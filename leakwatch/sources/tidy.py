@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.errors import CaptureNotFoundError, PermissionNeededError
 from leakwatch.sources.gather import Gathering
 from leakwatch.sources.layout import Layout, Place, layout_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.replay.capture import Capture
     from leakwatch.sources.plain import Cut, Flags, Places
 
 STDIN = "-"

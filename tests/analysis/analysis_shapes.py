@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.assess import answer
-from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.state import SeriesState
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.rules.evaluate import answer
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

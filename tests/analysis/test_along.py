@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.reclaim import array_of
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.findings.reclaimable import array_of
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.config import Config
 from leakwatch.model.verdict import Verdict
-from leakwatch.replaying import settings_of
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import Outcome
 
 MIB = 1 << 20
 HOURS = np.arange(30 * 60) / 60.0

@@ -10,22 +10,22 @@ from analysis_shapes import BASE, CRITERIA, DEFAULT, HOUR, MIB, MINUTES, START_M
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.analysis.assess import answer_of, blocks_of, shape_name
-from leakwatch.analysis.context import Track
-from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.ground import Ground, Look, worth_judging
-from leakwatch.analysis.levels import Blocks, Table
-from leakwatch.analysis.lives import NO_LIVES
-from leakwatch.analysis.question import Held
-from leakwatch.analysis.rules import evidence, judge
-from leakwatch.analysis.spans import COARSE_OF, plan_of
-from leakwatch.analysis.windows import Rows
-from leakwatch.analysis.windows import cut as cut_windows
+from leakwatch.analysis.rules.evaluate import answer_of, blocks_of, shape_name
+from leakwatch.analysis.rules.tests import evidence, judge
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import COARSE_OF, plan_of
+from leakwatch.analysis.tracking.level_history import Ground, Look, worth_judging
+from leakwatch.analysis.tracking.past_runs import NO_LIVES
+from leakwatch.analysis.window_request import Held
+from leakwatch.analysis.windows.block_table import Blocks, Table
+from leakwatch.analysis.windows.context import Track
+from leakwatch.analysis.windows.cut import Rows
+from leakwatch.analysis.windows.cut import cut as cut_windows
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.rules import Judged
-    from leakwatch.analysis.spans import Plan
+    from leakwatch.analysis.rules.tests import Judged
+    from leakwatch.analysis.time_plan import Plan
 
 PLAN = plan_of(DEFAULT, 60.0)
 FIRST = START_MS // (PLAN.base_s * 1000)

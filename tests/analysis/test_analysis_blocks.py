@@ -13,8 +13,8 @@ from analysis_shapes import DEFAULT, START_MS
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakwatch.analysis.blocks import COARSE, FINE, HELD_AS, MEDIAN_OF, OpenBlock, Ring, Trail
-from leakwatch.analysis.spans import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS, plan_of
+from leakwatch.analysis.series.blocks import COARSE, FINE, HELD_AS, MEDIAN_OF, OpenBlock, Ring, Trail
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS, plan_of
 from leakwatch.model.sample import Block
 
 PLAN = plan_of((60, 240, 960), 1.0)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from analysis_shapes import CRITERIA, DEFAULT, MIB, START_MS
 
-from leakwatch.analysis.brief import LEAST_SAMPLES, look_briefly
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.hosted import Settings
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.prepare import Settings
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.replay.short_capture import LEAST_SAMPLES, look_briefly
 from leakwatch.model.verdict import Assessment, Verdict
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from leakwatch import metrics
-from leakwatch.analysis.findings import Member, service_finding
-from leakwatch.analysis.judged import Judged
+from leakwatch.analysis.findings.assessed import Judged
+from leakwatch.analysis.findings.services_and_kernel import Member, service_finding
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.verdict import Assessment, FindingKind, Verdict
 

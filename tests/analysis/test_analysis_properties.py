@@ -12,19 +12,19 @@ from analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.hosted import Settings
-from leakwatch.analysis.measure import measure
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.rules import T95
-from leakwatch.analysis.spans import BLOCKS, COARSE_OF, plan_of
-from leakwatch.analysis.state import SeriesState
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.prepare import Settings
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.rules.tests import T95
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, plan_of
+from leakwatch.analysis.windows.features import measure
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import Outcome
+    from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.model.verdict import Assessment
 
 HOURS = np.arange(0, 40, 1 / 60)

@@ -12,15 +12,15 @@ from analysis_shapes import BASE, CRITERIA, HOUR, MIB, MINUTES, START_MS, settle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.analysis.blocks import COARSE, FINE
-from leakwatch.analysis.climb import Climb, Mark, from_values, to_values
-from leakwatch.analysis.climbing import step
-from leakwatch.analysis.ground import Ground, Look, follow, worth_judging
-from leakwatch.analysis.lives import NO_LIVES, Life, Lives, summarise
-from leakwatch.analysis.segments import RESET_FLOOR_BYTES, is_fall
-from leakwatch.analysis.shape import onset
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.state import SeriesState, course_of, noise_of
+from leakwatch.analysis.online import SeriesState, course_of, noise_of
+from leakwatch.analysis.series.blocks import COARSE, FINE
+from leakwatch.analysis.series.segments import RESET_FLOOR_BYTES, is_fall
+from leakwatch.analysis.time_plan import plan_of
+from leakwatch.analysis.tracking.alarm_state import step
+from leakwatch.analysis.tracking.climb import Climb, Mark, from_values, to_values
+from leakwatch.analysis.tracking.level_history import Ground, Look, follow, worth_judging
+from leakwatch.analysis.tracking.past_runs import NO_LIVES, Life, Lives, summarise
+from leakwatch.analysis.windows.onset import onset
 from leakwatch.model.verdict import Verdict
 
 PLAN = plan_of(MINUTES, 1.0)

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from leakwatch.analysis.trend import MAX_AUTOCORRELATION, _autocorrelation, _sen_interval, fit_line, pairwise_slopes
+from leakwatch.analysis.windows.trend import (
+    MAX_AUTOCORRELATION,
+    _autocorrelation,
+    _sen_interval,
+    fit_line,
+    pairwise_slopes,
+)
 
 LEVELS = hnp.arrays(np.float64, st.integers(8, 24), elements=st.integers(0, 10**9).map(float), unique=True)
 POINTS = 12

@@ -26,7 +26,7 @@ from analysis_shapes import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.analysis.criteria import LeakCriteria
+from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.model.verdict import Verdict
 
 FAST = (MINUTES, HALF_MINUTES, THREE_MINUTES)

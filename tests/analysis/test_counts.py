@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch import metrics
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.count_findings import Sorts, count_target
-from leakwatch.analysis.counts import CountScreen, counted
-from leakwatch.analysis.criteria import COUNT_RATIO
-from leakwatch.analysis.hosted import Settings, hosted
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.findings.count_findings import Sorts, count_target
+from leakwatch.analysis.findings.count_screen import CountScreen, counted
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.prepare import Settings, hosted
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.settings import criteria_of
+from leakwatch.analysis.thresholds import COUNT_RATIO
 from leakwatch.config import Config, Thresholds
-from leakwatch.knobs import criteria_of
 from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import Assessment, Criterion, Sort, Verdict
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.hosted import Settings
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.prepare import Settings
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.settings import criteria_of
 from leakwatch.config import Config, Thresholds
-from leakwatch.knobs import criteria_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

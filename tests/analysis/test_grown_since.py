@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, settle
 
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.hosted import Settings, interval_s
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.state import SeriesState
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.prepare import Settings, interval_s
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Assessment, Verdict
 
 START_MS = 1_749_999_600_000  # 2025-06-15 15:00Z

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.analysis.growth import LOOKS_MOST, Course, growth_of, together
+from leakwatch.analysis.findings.mapping_growth import LOOKS_MOST, Course, growth_of, together
 
 if TYPE_CHECKING:
     from leakwatch.model.memory_class import Growth

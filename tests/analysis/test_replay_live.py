@@ -11,19 +11,19 @@ from analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.analysis.assess import answer
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.gridding import all_segments, look_facts
-from leakwatch.analysis.hosted import Settings, interval_s
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.sparse import is_sparse
-from leakwatch.analysis.state import SeriesState
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.replay.block_grid import all_segments, look_facts
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.prepare import Settings, interval_s
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.replay.slow_series import is_sparse
+from leakwatch.analysis.rules.evaluate import answer
+from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import Outcome
     from leakwatch.model.verdict import Assessment
 
 Alerts = list[tuple[int, "int | None"]]

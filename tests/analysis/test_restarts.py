@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
 
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.hosted import Settings, hosted
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.restarts import lives_of
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.prepare import Settings, hosted
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.restarts import lives_of
+from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import Outcome
 
 QUARTER = 900
 SETTINGS = Settings(DEFAULT, lambda _: CRITERIA)

@@ -27,21 +27,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis import judging
-from leakwatch.analysis import replay as replaying
-from leakwatch.analysis.assess import answer
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.hosted import hosted
-from leakwatch.analysis.lives import NO_LIVES
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.state import SeriesState
-from leakwatch.analysis.subject import subject_of
-from leakwatch.analysis.walk import Ask
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.replay import batch_judge
+from leakwatch.analysis.replay import replay as replaying
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.checkpoint_walk import Ask
+from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.prepare import hosted
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.rules.evaluate import answer
+from leakwatch.analysis.time_plan import plan_of
+from leakwatch.analysis.tracking.past_runs import NO_LIVES
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import Gathered
 from leakwatch.config import load_config
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.replaying import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ HOURS = np.arange(SAMPLES) / 60
 PARTS = (
     (replaying, "all_segments", "blocks"),
     (replaying, "all_looks", "blocks"),
-    (judging.Judging, "answers", "windows"),
+    (batch_judge.Judging, "answers", "windows"),
 )
 """Functions of the replay by what they are part of; everything else is the climb: looks, states, verdicts."""
 
@@ -128,7 +128,7 @@ def judge_once(series: list[Capture]) -> None:
         part = series[at : at + 1000]
         cut = replaying.series_of(hosted(part, settings), [NO_LIVES] * len(part), plan)
         asks = [(i, Ask(0, [len(one.facts[0]) - 1], memory=False, whole=True)) for i, one in enumerate(cut)]
-        judging.Judging(plan, cut).answers(asks)
+        batch_judge.Judging(plan, cut).answers(asks)
 
 
 def cpu_of(action: Callable[[], object]) -> float:

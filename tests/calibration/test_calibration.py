@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from calibration_families import HEALTHY, LEAKS, LIVES, ONSET
 
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.hosted import Settings
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.prepare import Settings
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from calibration_families import Family
 
-    from leakwatch.analysis.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import Outcome
 
 GOLDEN = Path(__file__).parent / "golden" / "families.txt"
 HOUR, DAY = 3600, 86400

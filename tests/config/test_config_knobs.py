@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from leakwatch import metrics
-from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.settings import SENSITIVITY, criteria_of
+from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.config import Config, Override, Sensitivity, Thresholds, load_config
 from leakwatch.errors import ConfigError
-from leakwatch.knobs import SENSITIVITY, criteria_of
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import Rooms
-from leakwatch.replaying import settings_of
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ import pytest
 from labelled import read_labels, trace_files
 from score import aggregate, corpus_spans, outcome
 
-from leakwatch.analysis.replay import replay
+from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.replay import replay
 from leakwatch.config import load_config
-from leakwatch.replaying import settings_of
 from leakwatch.report.alarms import Replayed, lines
 from leakwatch.sources.tidy import read_captures
 

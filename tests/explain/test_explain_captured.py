@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from leakwatch.analysis.capture import Capture
-from leakwatch.analysis.replay import replay
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.cli.main import main
 from leakwatch.config import Config
 from leakwatch.explain.captured import case_of
@@ -19,7 +20,6 @@ from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
 from leakwatch.explain.text import render
 from leakwatch.model.verdict import Verdict
-from leakwatch.replaying import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import leakwatch.analysis
-from leakwatch.analysis.verdict import _BY
+from leakwatch.analysis.rules.verdict import _BY
 from leakwatch.explain.sentences import FAR, purpose, sentence, wanted
 from leakwatch.explain.wordings import SENTENCES, Style
 from leakwatch.model.verdict import Criterion

@@ -269,8 +269,8 @@ def test_no_store_is_66(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_what_has_ended_is_not_decided_any_more(store: Path) -> None:
-    from leakwatch.analysis.criteria import LeakCriteria
-    from leakwatch.analysis.spans import plan_of
+    from leakwatch.analysis.thresholds import LeakCriteria
+    from leakwatch.analysis.time_plan import plan_of
     from leakwatch.explain.case import Case, What
     from leakwatch.explain.outlook import outlook
     from leakwatch.explain.steps import next_steps

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch import metrics
-from leakwatch.analysis.subject import subject_of
+from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.config.schema import Override
 from leakwatch.explain.stored import case_of
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Rooms, Verdict
-from leakwatch.replaying import settings_of
 from leakwatch.report.build import Host, Row
 from leakwatch.scan import Scan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from leakwatch.analysis.findings import finding_id
+from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.clock import SystemClock
 from leakwatch.collectors.processes.cost_stats import Spent
 from leakwatch.collectors.result import outcome_samples

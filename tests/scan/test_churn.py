@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from churn import DAY_S, Simulation
 
-from leakwatch.analysis.lives import Life
+from leakwatch.analysis.tracking.past_runs import Life
 from leakwatch.config import StoreConfig
 from leakwatch.pastlives import LIVES_KEPT, PROGRAMS_KEPT, PastLives
 

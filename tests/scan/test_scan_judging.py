@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.analysis.criteria import LeakCriteria
-from leakwatch.analysis.spans import plan_of
-from leakwatch.analysis.state import SeriesState
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import plan_of
 from leakwatch.judging import JudgingError, in_child, in_process
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.question import Question
+    from leakwatch.analysis.window_request import Question
 
 PLAN = plan_of((60, 120), 1)
 START_MS = 1_700_000_000_000

@@ -10,20 +10,20 @@ import pytest
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit, watch
 
 from leakwatch import metrics
+from leakwatch.analysis.findings.process_table import Roster, UserNames
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.config import IgnoreConfig
 from leakwatch.judging import in_process
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import Rooms, Verdict
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.roster import Roster, UserNames
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from leakwatch.analysis.question import Answer, Question
+    from leakwatch.analysis.window_request import Answer, Question
 
 STRESS_S = 3.0
 """By hand for ten minutes: ``python tests/benchmarks/threads.py 600``."""
@@ -186,7 +186,7 @@ def test_users_are_not_asked_for_unless_some_are_ignored() -> None:
 
 
 def test_a_directory_of_users_that_hangs_costs_two_seconds_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leakwatch.roster.ANSWER_S", 0.01)
+    monkeypatch.setattr("leakwatch.analysis.findings.process_table.ANSWER_S", 0.01)
     answer, asked = threading.Event(), []
 
     def hangs(uid: int) -> str:

@@ -8,7 +8,7 @@ import pytest
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, names, process, unit
 
 from leakwatch import metrics
-from leakwatch.analysis.derive import judged_values, unread
+from leakwatch.analysis.series.derived import judged_values, unread
 from leakwatch.model.identity import ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import Sample, Scrape
 from leakwatch.model.verdict import FindingKind, Verdict

@@ -10,13 +10,13 @@ import pytest
 from tidy_files import Series, series
 
 from leakwatch import metrics
-from leakwatch.analysis.derive import judged_values
-from leakwatch.analysis.reclaim import array_of
-from leakwatch.analysis.subject import SubjectKind
+from leakwatch.analysis.findings.process_table import Roster
+from leakwatch.analysis.findings.reclaimable import array_of
+from leakwatch.analysis.replay.series_name import SubjectKind
+from leakwatch.analysis.series.derived import judged_values
 from leakwatch.config import IgnoreConfig
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
-from leakwatch.roster import Roster
 from leakwatch.sources.stored import stored_captures
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.replay.capture import Capture
 
 START_MS = 1_790_000_000_000
 MINUTE_MS = 60_000

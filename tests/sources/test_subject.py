@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch import metrics
-from leakwatch.analysis.subject import Subject, SubjectKind, subject_of
+from leakwatch.analysis.replay.series_name import Subject, SubjectKind, subject_of
 from leakwatch.kernel.slab_names import gives_back
 
 PROCESS, GROUP, SLAB, KERNEL, OTHER = SubjectKind

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tidy_files import HEADER, captures, read
 
-from leakwatch.analysis.subject import SubjectKind
+from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.errors import CaptureError, CaptureNotFoundError, PermissionNeededError
 from leakwatch.sources.tidy import read_captures
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leakwatch.sources.tidy import read_stream
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.capture import Capture
+    from leakwatch.analysis.replay.capture import Capture
 
 HEADER = b"time,series,value\n"
 

@@ -1,0 +1,182 @@
+"""From assessments of series to findings about things: one a service, naming the process; one a kernel cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2s
+from typing import TYPE_CHECKING
+
+from leakwatch import metrics
+from leakwatch.analysis.findings.reclaimable import PART_OF_TOTAL, SUSPECT, with_reclaim
+from leakwatch.kernel.account import STACK_CALLERS
+from leakwatch.model.identity import ProcessInfo, Service, ServiceKind, Target, TargetKind
+from leakwatch.model.verdict import SEVERITY, Assessment, Finding, FindingKind, Verdict
+from leakwatch.units import format_bytes, format_growth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leakwatch.analysis.findings.assessed import Judged
+    from leakwatch.analysis.findings.kernel_facts import KernelFacts
+
+
+_UNDECIDED = frozenset({Verdict.OK, Verdict.LEARNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process of a service, judged."""
+
+    info: ProcessInfo
+    judged: Judged
+
+
+def finding_id(target: Target) -> str:
+    """Return a short name that stays the same as long as the target is called the same."""
+    digest = blake2s(f"{target.kind}:{target.key}".encode(), digest_size=4).hexdigest()
+    return f"{target.kind[0]}{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """Of a service whose processes are not all read: how many there are, and how many are read."""
+
+    processes: int
+    read: int
+
+    def in_words(self) -> str:
+        """Return which of them are read, for a reason."""
+        if self.processes == 1:
+            return "its process is not read and counts by an estimate"
+        read = f"{self.read} of {self.processes} processes {'is' if self.read == 1 else 'are'} read"
+        return f"{read}, the others count by an estimate" if self.read else f"{read}, they count by estimates"
+
+
+def service_finding(
+    service: Service, members: Sequence[Member], total: Judged | None, partly: Partly | None = None
+) -> Finding:
+    """Return the one finding of a service.
+
+    ``members`` are the processes that are judged, ``total`` is the judged sum, if any: one of them there must be. What
+    carries the growth is named: the process when it is one, the service when it is all of them together. A service of
+    which some processes are not read is never called ok: what is not measured is not known to be fine.
+    """
+    finding = _service_finding(service, members, total)
+    found = finding.assessment
+    if partly is None or (found.verdict not in _UNDECIDED and finding.metric != metrics.SERVICE_USS_SWAP):
+        return finding  # what one process that is read says of itself needs no other
+    number = partly.in_words()
+    if found.verdict in _UNDECIDED:
+        found = replace(
+            found, verdict=Verdict.LEARNING, reason=f"at least {format_bytes(found.current_bytes)}: {number}"
+        )
+    else:
+        found = replace(found, reason=f"{found.reason}; {number}")
+    return replace(finding, assessment=found, processes=partly.processes, processes_read=partly.read)
+
+
+def _service_finding(service: Service, members: Sequence[Member], total: Judged | None) -> Finding:
+    if not members:
+        assert total is not None
+        name, id_ = service.name, finding_id(service.target)
+        return Finding(id_, FindingKind.SERVICE, name, total.metric, total.assessment, service=name)
+    lead = max(members, key=lambda member: weight(member.judged.assessment))
+    growing = [m for m in members if SEVERITY[m.judged.assessment.verdict] >= SUSPECT]
+    # One that leaks among others that are only watched carries the growth: the sum would blur its rate with theirs.
+    alone = sum(m.judged.assessment.verdict is lead.judged.assessment.verdict for m in growing) == 1
+    by_total = (
+        total is not None
+        and not alone
+        and ((not growing and len(members) > 1) or weight(total.assessment) >= weight(lead.judged.assessment))
+    )
+    judged = total if by_total and total is not None else lead.judged
+    single = len(members) == 1 or alone
+    if service.kind is ServiceKind.PROGRAM and single and not by_total:
+        kind, name = FindingKind.PROCESS, lead.info.name
+    else:
+        kind, name = FindingKind.SERVICE, service.name
+    return Finding(
+        id=finding_id(service.target),
+        kind=kind,
+        name=name,
+        metric=judged.metric,
+        assessment=judged.assessment,
+        pid=lead.info.identity.pid if single or growing else None,
+        service=service.name,
+        note=workers(members, growing),
+    )
+
+
+def weight(assessment: Assessment) -> tuple[int, float]:
+    """Return what series of one thing are compared by: how sure it is, how fast."""
+    return SEVERITY[assessment.verdict], assessment.slope_bytes_per_hour or 0.0
+
+
+def workers(members: Sequence[Member], growing: Sequence[Member]) -> str:
+    """Return how many of several processes grow and how fast, empty of a single one."""
+    if len(members) == 1:
+        return ""
+    if not growing:
+        return f"{len(members)} processes"
+    worst = sorted(growing, key=lambda member: weight(member.judged.assessment), reverse=True)[:3]
+    rates = ", ".join(
+        f"pid {m.info.identity.pid} {format_growth(found.slope_bytes_per_hour or 0.0, found.unit)}"
+        for m in worst
+        for found in [m.judged.assessment]
+    )
+    return f"{len(growing)} of {len(members)} processes grow: {rates}"
+
+
+def kernel_findings(judged: Sequence[Judged], facts: KernelFacts, unavailable: Assessment | None) -> list[Finding]:
+    """Return the findings of slab caches, vmalloc callers and the kernel's totals.
+
+    ``unavailable`` is the assessment of MemTotal - MemAvailable.
+    """
+    hidden = {metric for metric in metrics.TOLD_BY_OTHERS if _explained(judged, metric, facts)}
+    milder = with_reclaim(judged, facts, unavailable)
+    return [
+        _kernel_finding(after, facts, along=after is not before)
+        for before, after in zip(judged, milder, strict=True)
+        if after.metric not in hidden
+    ]
+
+
+def _kernel_finding(judged: Judged, facts: KernelFacts, *, along: bool) -> Finding:
+    """Return the finding; ``along`` says that its verdict is milder because of what can be reclaimed."""
+    target = judged.target
+    if target.kind is TargetKind.HOST:
+        name, key = metrics.title(judged.metric), Target(TargetKind.HOST, judged.metric)
+    else:
+        name, key = target.key, target
+    suspect = SEVERITY[judged.assessment.verdict] >= SUSPECT
+    return Finding(
+        id=finding_id(key),
+        kind=FindingKind.KERNEL,
+        name=name,
+        metric=judged.metric,
+        assessment=judged.assessment,
+        note=facts.words(judged.metric, target, suspect=suspect, along=along),
+    )
+
+
+def _explained(judged: Sequence[Judged], total_metric: str, facts: KernelFacts) -> bool:
+    """Return whether what says more about a total grows by half as much: then only that is reported."""
+    total = next((one.assessment for one in judged if one.metric == total_metric), None)
+    if total is None or SEVERITY[total.verdict] < SUSPECT:
+        return False
+    growing = [
+        one.assessment.slope_bytes_per_hour or 0.0
+        for one in judged
+        if _tells_of(one, total_metric, facts) and SEVERITY[one.assessment.verdict] >= SEVERITY[total.verdict]
+    ]
+    return sum(growing) >= PART_OF_TOTAL * (total.slope_bytes_per_hour or 0.0) > 0
+
+
+def _tells_of(one: Judged, total_metric: str, facts: KernelFacts) -> bool:
+    """Return whether a series says more of what grows than a total: as one of its parts, or as what lies in it."""
+    if total_metric == metrics.KERNEL_UNACCOUNTED:
+        return one.metric == metrics.KERNEL_SOCKET_BYTES
+    if total_metric == metrics.KERNEL_STACK:
+        return one.target.kind is TargetKind.VMALLOC and one.target.key in STACK_CALLERS
+    of_kind = one.target.kind is metrics.PARTS_OF_TOTAL[total_metric]
+    return of_kind and not facts.reclaimable.get(one.target.key)  # those are in another total

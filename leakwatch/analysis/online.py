@@ -1,0 +1,321 @@
+"""One series under watch: its blocks, its segment, its climb. Fed sample by sample, live or from history alike.
+
+A *look* is taken at fixed times, a quarter of a unit apart and the same for every series, of the blocks complete by
+then. What is said at a time thus depends on the samples until then alone, not on when somebody asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from math import inf, isfinite, nan
+from statistics import median
+from typing import TYPE_CHECKING
+
+from leakwatch.analysis.rules.verdict import Observed, brought_up, screened, settled
+from leakwatch.analysis.series.blocks import FINE, Trail
+from leakwatch.analysis.series.segments import TOOTH_UNITS, is_fall
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
+from leakwatch.analysis.tracking import alarm_state
+from leakwatch.analysis.tracking.climb import Climb, from_values, to_values
+from leakwatch.analysis.tracking.level_history import Ground, Look, follow, worth_judging
+from leakwatch.analysis.tracking.past_runs import NO_LIVES, Life, Lives, summarise
+from leakwatch.analysis.window_request import Held, Question
+from leakwatch.analysis.windows.onset import climb_began
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Mapping, Sequence
+
+    from leakwatch.analysis.thresholds import LeakCriteria
+    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.window_request import Answer
+    from leakwatch.model.sample import Block
+    from leakwatch.model.verdict import Assessment
+
+MOST_PENDING = 200
+"""Looks that may wait for somebody to judge them: two days of them, should judging fail for as long."""
+TROUGH_UNITS = 0.5
+RECENT_UNITS = 2.0
+COURSE_PARTS = 12
+"""Of a climb, to see whether it levels off."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A look that was taken and not yet judged."""
+
+    look: Look
+    ground: Ground
+    question: Question | None
+
+
+class SeriesState:
+    """Everything that is known of one series, in bounded memory."""
+
+    __slots__ = (
+        "_due", "_fall_ms", "_first", "_pending", "_plan", "_trail", "assessment", "climb", "criteria", "ground",
+        "lives", "previous", "segment_ms", "settled_ms",
+    )  # fmt: skip
+
+    def __init__(self, plan: Plan, criteria: LeakCriteria) -> None:
+        self._plan = plan
+        self.criteria = criteria
+        """May be set anew: what is configured for a series depends on who it belongs to."""
+        self._trail = Trail(plan)
+        self._pending: list[Pending] = []
+        self._due = -1
+        self._fall_ms = 0
+        self._first = nan
+        """Of the segment's samples."""
+        self.previous: tuple[int, float] | None = None
+        """Time and value of the newest sample."""
+        self.segment_ms = 0
+        self.ground = Ground()
+        self.climb = Climb()
+        self.lives: Lives = NO_LIVES
+        """The other lives of the same service."""
+        self.assessment: Assessment | None = None
+        self.settled_ms = 0
+        """End of the newest look that was settled."""
+
+    def feed(self, ts_ms: int, value: float, *, same_members: bool = True) -> list[tuple[int, Block]]:
+        """Take a sample; return the blocks it completed, as (index of the level, block).
+
+        ``same_members`` is False for a sum whose parts changed: a fall is then no reason to remember its old level.
+        """
+        if self.previous is None:
+            self.segment_ms = self._fall_ms = ts_ms
+        elif ts_ms <= self.previous[0]:
+            return []  # what is measured twice is left out once
+        elif ts_ms - self.previous[0] > self._plan.coarse_kept * self._plan.coarse_s * 1000:
+            self.end_segment(ts_ms, remember=True)  # longer than all that is held
+        elif not same_members and is_fall(self.previous, value):
+            apart_s = (ts_ms - self._fall_ms) / 1000
+            self._fall_ms = ts_ms
+            if apart_s >= self._plan.seconds(TOOTH_UNITS):
+                self.end_segment(ts_ms, remember=False)
+        if self.previous is None:
+            self._first = value
+        self.previous = (ts_ms, value)
+        sealed = self._trail.add(ts_ms, value)
+        if sealed:
+            self._note_looks(ts_ms // (self._plan.base_s * 1000))
+        return sealed
+
+    def _note_looks(self, now: int) -> None:
+        """Take the look that became due, when the fine block ``now`` has begun."""
+        every = self._plan.look_blocks
+        newest = self._trail.fine.end
+        due = -(-(newest + 1) // every) * every - 1
+        if now > due > self._due:
+            self._trail.pad(due)
+            self._due = due
+            self._take_look(due)
+        self._trail.pad(now - 1)
+
+    def _take_look(self, end: int) -> None:
+        look = self._look(end)
+        self.ground = follow(self.ground, look, self.criteria)
+        question = None
+        if worth_judging(self.ground, look, self.lives, self.criteria):
+            question = Question(self._plan, self._held(), self.criteria, end)
+        self._pending.append(Pending(look, self.ground, question))
+        del self._pending[:-MOST_PENDING]
+
+    def _look(self, end: int) -> Look:
+        """Return the look that ends with a fine block that is held."""
+        plan, ring = self._plan, self._trail.fine
+        newest = end - ring.start + 1
+        lows = ring.lows[max(0, newest - plan.blocks_of(RECENT_UNITS) - BLOCKS) : newest]
+        age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
+        half = plan.blocks_of(TROUGH_UNITS)
+        trough = min((x for x in lows[-half:] if isfinite(x)), default=nan) if len(lows) >= half else nan
+        recent = max((x for x in lows[-plan.blocks_of(RECENT_UNITS) :] if isfinite(x)), default=nan)
+        return Look((end + 1) * plan.base_s * 1000, age, trough, recent, noise_of(lows, plan))
+
+    def _held(self) -> Held:
+        trail = self._trail
+        return Held(
+            trail.first, trail.fine.end, trail.fine.lows[:], trail.fine.medians[:], trail.coarse.end,
+            trail.coarse.lows[:], trail.coarse.medians[:], trail.top_before,
+        )  # fmt: skip
+
+    def end_segment(self, ts_ms: int, *, remember: bool) -> None:
+        """Begin a new segment at ``ts_ms``, remembering the old one's level or not."""
+        self._trail.end_segment(remember=remember)
+        self.segment_ms = self._fall_ms = ts_ms
+        self.previous = None
+        self.ground, self.climb = Ground(), Climb()
+        self.assessment = None  # of what is over
+        self._pending.clear()
+        self._due = -1
+
+    def questions(self) -> list[Question]:
+        """Return what has to be judged of the looks taken since the last ``settle``, oldest first."""
+        return [pending.question for pending in self._pending if pending.question is not None]
+
+    def settle(self, answers: Mapping[Question, Answer], headroom_bytes: float | None = None) -> None:
+        """Take the answers to ``questions``; ``headroom_bytes`` is what is left to grow into, if known.
+
+        Each is of the very question that was asked: a look that was dropped or a life that ended meanwhile leaves its
+        answer unused, and a look taken meanwhile waits for the next time.
+
+        Afterwards ``assessment`` is the verdict as of the newest look.
+        """
+        last: Answer | None = None
+        settled_now = self._pending[: self._reach(answers)]
+        for pending in settled_now:
+            last = answers[pending.question] if pending.question is not None else None
+            alarm_state.step(
+                self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
+                unit_s=self._plan.unit_s, course=partial(self._course, pending.look),
+                onset=partial(self._onset, pending.look), headroom_bytes=headroom_bytes,
+            )  # fmt: skip
+            self.settled_ms = pending.look.end_ms
+        if self.previous is None:
+            return
+        current = round(self.previous[1])
+        if settled_now or self.assessment is None or self._due < 0:
+            self.assessment = self._assess(last, current)
+        else:
+            self.assessment = brought_up(self.assessment, current, self._plan, self._observed())
+        del self._pending[: len(settled_now)]
+
+    def _reach(self, answers: Mapping[Question, Answer]) -> int:
+        """Return how many pending looks are settled by these: up to the first whose question is not among them."""
+        for at, pending in enumerate(self._pending):
+            if pending.question is not None and pending.question not in answers:
+                return at
+        return len(self._pending)
+
+    def _assess(self, answer: Answer | None, current: int) -> Assessment:
+        covered = len(self._trail.fine) if self._trail.first >= 0 else 0
+        if answer is None:
+            return screened(
+                self.climb, self.ground, covered, self._risen(), self._plan, self.criteria, current, self._observed()
+            )
+        return settled(self.climb, answer, covered, self._plan, current, self._observed())
+
+    def _observed(self) -> Observed:
+        return Observed(self.segment_ms, self.previous[0] if self.previous else self.segment_ms, self._first)
+
+    def _risen(self) -> float:
+        return risen([low for low in self._trail.fine.lows if isfinite(low)])
+
+    def _course(self, look: Look, units: float) -> tuple[float, ...]:
+        """Return the medians of twelve equal parts of so many units before a look."""
+        length = self._plan.blocks_of(units)
+        end = look.end_ms // (self._plan.base_s * 1000)
+        ring = self._trail.fine
+        if length > FINE_KEPT:
+            ring, length, end = self._trail.coarse, length // COARSE_OF, end // COARSE_OF
+        return course_of(ring.medians, end - ring.start, length)
+
+    def _onset(self, look: Look, units: float) -> tuple[int, float]:
+        """Return when a climb of which so many units were seen before a look began, and the level there."""
+        trail, plan = self._trail, self._plan
+        end = look.end_ms // (plan.base_s * 1000)
+        fine = trail.fine.start, trail.fine.lows[: max(0, end - trail.fine.start)]
+        coarse = trail.coarse.start, trail.coarse.lows[: max(0, end // COARSE_OF - trail.coarse.start)]
+        began_ms, level = climb_began(fine, coarse, trail.first, plan.blocks_of(units), plan)
+        return max(began_ms, self.segment_ms), level
+
+    def life(self, name: str, ended_ms: int) -> Life | None:
+        """Return what this life teaches others, now that it has ended."""
+        trail, plan = self._trail, self._plan
+        if trail.first < trail.fine.start:
+            return summarise(name, trail.coarse.lows, ended_ms, plan.coarse_s, plan.unit_s, self.criteria)
+        return summarise(name, trail.fine.lows, ended_ms, plan.base_s, plan.unit_s, self.criteria)
+
+    @property
+    def is_suspected(self) -> bool:
+        """Whether a frozen forecast waits for new data."""
+        return self.climb.suspicion is not None and self.climb.alarm is None
+
+    def to_json(self) -> str | None:
+        """Return what the store keeps of a series that is suspect or was, None of any other."""
+        climb = self.climb
+        if climb.alarm is None and climb.suspicion is None and climb.past is None:
+            return None
+        values = {"ground": asdict(self.ground), "climb": to_values(climb), "settled_ms": self.settled_ms}
+        return json.dumps(values)
+
+    def recollect(self, payload: str | None) -> None:
+        """Take what ``to_json`` gave after the blocks were restored, or come to the same from the blocks.
+
+        A look that was taken and not settled before is taken again. What an earlier detector wrote is left out.
+        """
+        dues = self._dues()
+        values = json.loads(payload) if payload is not None else {}
+        if "settled_ms" in values:
+            self.ground, self.climb = Ground(**values["ground"]), from_values(values["climb"])
+            self.settled_ms = values["settled_ms"]
+        else:
+            self._follow_coarse()
+        missed = [due for due in dues if (due + 1) * self._plan.base_s * 1000 > self.settled_ms]
+        for due in missed[:-1]:
+            self.ground = follow(self.ground, self._look(due), self.criteria)
+        if missed:
+            self._take_look(missed[-1])
+        self._due = dues[-1] if dues else -1
+
+    def _dues(self) -> list[int]:
+        """Return the fine block of each look the blocks held have had, oldest first."""
+        every, ring = self._plan.look_blocks, self._trail.fine
+        seen = {-(-(ring.start + at + 1) // every) * every - 1 for at, low in enumerate(ring.lows) if isfinite(low)}
+        return sorted(due for due in seen if due <= ring.end)
+
+    def _follow_coarse(self) -> None:
+        """Come to the ground where the fine blocks do not reach."""
+        plan, ring = self._plan, self._trail.coarse
+        for at, low in enumerate(ring.lows):
+            end = (ring.start + at + 1) * COARSE_OF - 1
+            if end < self._trail.fine.start:
+                age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
+                self.ground = follow(self.ground, Look(0, age, low, low, nan), self.criteria)
+
+    def restore(self, level: int, block: Block, segment_ms: int) -> None:
+        """Take a stored block, oldest first, the coarse blocks before the fine ones."""
+        if self.segment_ms != segment_ms:
+            self.segment_ms = self._fall_ms = segment_ms
+            self._first = block.minimum if block.start_ms <= segment_ms else nan
+        first = segment_ms // (self._plan.base_s * 1000)
+        if level == FINE:
+            self.previous = (block.start_ms, block.last)
+        self._trail.restore(level, block, first)
+
+    def remember(self, low: float) -> None:
+        """Take the trough of a stored block of an earlier segment."""
+        self._trail.remember(low)
+
+
+def noise_of(lows: array[float] | Sequence[float], plan: Plan) -> float:
+    """Return the noise of a sixth of a unit's troughs over the newest two units, NaN where they are not all held."""
+    q = max(1, round(plan.blocks_of(RECENT_UNITS) / 12))
+    if len(lows) < 12 * q:
+        return nan
+    newest = lows[-12 * q :]
+    y = [min((x for x in newest[i : i + q] if isfinite(x)), default=inf) for i in range(0, 12 * q, q)]
+    if any(x == inf for x in y):
+        return nan
+    steps = [b - a for a, b in itertools.pairwise(y)]
+    middle = median(steps)
+    return 1.4826 * median(abs(x - middle) for x in steps) / 2**0.5
+
+
+def risen(lows: Sequence[float]) -> float:
+    """Return by how much the newest two lows lie above the oldest two, with all that is between them."""
+    return min(lows[-2:]) - max(lows[:2]) if lows else 0.0
+
+
+def course_of(medians: Sequence[float], end: int, length: int) -> tuple[float, ...]:
+    """Return the medians of twelve equal parts of the ``length`` blocks before ``end``, nothing where one is empty."""
+    size = length // COURSE_PARTS
+    first = end - size * COURSE_PARTS
+    if size < 1 or first < 0:
+        return ()
+    parts = [[x for x in medians[i : i + size] if isfinite(x)] for i in range(first, end, size)]
+    return tuple(median(part) for part in parts) if all(parts) else ()

@@ -1,0 +1,25 @@
+"""What a replay of one series ends in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leakwatch.analysis.tracking.climb import Climb
+    from leakwatch.analysis.tracking.level_history import Ground
+    from leakwatch.model.verdict import Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a replay says of one series."""
+
+    name: str
+    assessment: Assessment
+    """At the last sample."""
+    alerts: tuple[tuple[int, int | None], ...]
+    """Times with verdict leak, in UTC milliseconds; the last is open (None) when it still holds at the end."""
+    climb: Climb | None = None
+    ground: Ground | None = None
+    """What is remembered at the end, None of a sparse series: what a later verdict would start from."""

@@ -1,0 +1,113 @@
+"""Where a captured series begins a new life under the same name.
+
+The daemon knows processes by their start and what the kernel holds by its boot. A log that was written by name has only
+its shape: drawn over a restart, a line has a release in it and all growth after it is on known ground, which loses the
+leak. The life that ended teaches the next one instead, as numbered lives do.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch.analysis.replay.block_grid import all_segments
+from leakwatch.analysis.replay.series_name import SubjectKind
+from leakwatch.analysis.time_plan import BLOCKS, FINE_KEPT, plan_of
+from leakwatch.analysis.tracking.past_runs import Life, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from leakwatch.analysis.replay.block_grid import Segment
+    from leakwatch.analysis.replay.prepare import Hosted
+    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.windows.trend import Floats
+
+LEAST_UNITS = 12.0
+"""A shorter climb is a tooth: saws of garbage collection, batches and logs that are rotated fall back each few hours,
+and all of it is one shape."""
+RHYTHM_UNITS = 30.0
+SAME_LENGTH = 0.2
+"""Two climbs of up to a day and a quarter that last as long but for a fifth are a rhythm, as of a nightly job. Not of
+what the kernel does not give back when asked: that falls at once to where it began when the machine starts anew."""
+GONE = 0.75
+"""Of what a life has gained must be gone within two samples, and must have been held until then."""
+TOOTH = 0.5
+"""A fall half as deep within the life makes the last one a tooth."""
+FIRST = 3
+"""Samples the lowest of which is the level a life begins at: a process that has just started is not whole yet."""
+ENDED_INTERVALS = 3
+"""Intervals a series must be missing before its life counts as ended, as in the daemon."""
+
+
+def lives_of(one: Hosted, windows_s: tuple[int, ...]) -> list[Hosted]:
+    """Return the lives of a series in their order, each as a series of its own; one where it never began anew."""
+    capture = one.capture
+    if one.is_sparse or (capture.begins_ms is None and (capture.subject.lifetime or len(capture.values) <= BLOCKS)):
+        return [one]
+    if capture.begins_ms is not None:
+        begins = [int(np.argmax(capture.times_ms >= ms)) for ms in capture.begins_ms if (capture.times_ms >= ms).any()]
+    else:
+        begins = list(_begins(one, plan_of(windows_s, one.interval_s)))
+    edges = sorted({0, *begins, len(capture.values)})
+    if len(edges) <= 2:
+        return [one]
+    return [_part(one, first, end, number) for number, (first, end) in enumerate(itertools.pairwise(edges), 1)]
+
+
+def _part(one: Hosted, first: int, end: int, number: int = 0) -> Hosted:
+    capture = one.capture
+    subject = replace(capture.subject, lifetime=number)
+    times_ms, values = capture.times_ms[first:end], capture.values[first:end]
+    return replace(one, capture=replace(capture, subject=subject, times_ms=times_ms, values=values))
+
+
+def _begins(one: Hosted, plan: Plan) -> Iterator[int]:
+    """Yield the samples with which a life begins that follows one which grew; no later sample is looked at."""
+    times, values = one.capture.times_ms, one.capture.values
+    before = np.maximum(values[:-1], np.concatenate([values[:1], values[:-2]]))
+    falls = np.concatenate([[0.0], before - values[1:]])
+    begin, checked, rhythm = 0, 0, list[float]()
+    unit_ms = plan.unit_s * 1000
+    kept = one.capture.subject.kind in (SubjectKind.SLAB, SubjectKind.KERNEL) and not one.capture.subject.reclaimable
+    for at in np.flatnonzero(falls >= one.criteria.min_growth_bytes).tolist():
+        units = (int(times[at - 1]) - int(times[begin])) / unit_ms
+        if units < LEAST_UNITS or times[at] - times[checked] < unit_ms or not _is_restart(values, falls, begin, at):
+            continue
+        checked = at
+        if not kept and units < RHYTHM_UNITS and any(abs(units - other) <= SAME_LENGTH * other for other in rhythm):
+            continue
+        part = _part(one, begin, at)
+        life = summary(part, all_segments([part.capture], plan)[0], plan)
+        if life is not None and life.grew:
+            rhythm.append(units)
+            begin = at
+            yield at
+
+
+def _is_restart(values: Floats, falls: Floats, begin: int, at: int) -> bool:
+    """Return whether the fall to a sample has a restart's shape: from near the top at once to where the life began."""
+    start = float(values[begin : begin + FIRST].min())
+    top = float(values[max(begin, at - 2) : at].max())
+    gained = top - start
+    if gained <= 0 or values[at] > start + (1 - GONE) * gained:
+        return False
+    if gained < GONE * (float(values[begin:at].max()) - start):
+        return False
+    return float(falls[begin + 2 : max(begin + 2, at - 1)].max(initial=0.0)) < TOOTH * float(falls[at])
+
+
+def summary(one: Hosted, segments: Sequence[Segment], plan: Plan) -> Life | None:
+    """Return what a life of these segments teaches others from its end on, None where that is nothing."""
+    capture = one.capture
+    if not segments:
+        return None
+    blocks = segments[-1].blocks
+    ended_ms = int(capture.times_ms[-1]) + round(ENDED_INTERVALS * one.interval_s * 1000)
+    if len(blocks.lows) > FINE_KEPT:
+        lows = blocks.coarse_lows[-plan.coarse_kept :].tolist()
+        return summarise(capture.name, lows, ended_ms, plan.coarse_s, plan.unit_s, one.criteria)
+    return summarise(capture.name, blocks.lows.tolist(), ended_ms, plan.base_s, plan.unit_s, one.criteria)

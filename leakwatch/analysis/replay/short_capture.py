@@ -1,0 +1,76 @@
+"""A look at a recording too short for the configured windows: what can be said of it is at most `watch`.
+
+Its own twelve blocks are cut from what there is, so that a capture of some minutes tells its slope. Nothing so short is
+called a leak: it could be a start, a request, a morning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch.analysis.findings.count_screen import counted
+from leakwatch.analysis.rules.tests import T95
+from leakwatch.analysis.time_plan import BLOCKS
+from leakwatch.analysis.windows.features import measure
+from leakwatch.analysis.windows.onset import onset
+from leakwatch.model.verdict import Assessment, Criterion, Verdict
+from leakwatch.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from leakwatch.analysis.replay.capture import Capture
+    from leakwatch.analysis.replay.series_name import Subject
+    from leakwatch.analysis.thresholds import LeakCriteria
+
+LEAST_SAMPLES = 2 * BLOCKS
+"""Two samples a block: a minimum of one is no trough."""
+HOUR_MS = 3_600_000
+
+
+def look_briefly(capture: Capture, found: Assessment, criteria_for: Callable[[Subject], LeakCriteria]) -> Assessment:
+    """Return the assessment of a series that is still learning, with its slope, as `watch` where it clearly grows."""
+    if found.verdict is not Verdict.LEARNING or len(capture.times_ms) < LEAST_SAMPLES:
+        return found
+    if not (np.diff(capture.times_ms) > 0).all():
+        return found
+    criteria = criteria_for(capture.subject)
+    size = len(capture.values) // BLOCKS
+    values = capture.values[-size * BLOCKS :].reshape(1, BLOCKS, size)
+    lows = values.min(axis=2)
+    shape = measure(lows)
+    begins = len(capture.values) - size * BLOCKS
+    at, level = onset(list(map(float, range(BLOCKS))), lows[0].tolist())
+    since_ms = int(capture.times_ms[0 if at == 0 else begins + at * size])
+    span_ms = int(capture.times_ms[-1] - capture.times_ms[begins])
+    per_hour = HOUR_MS * BLOCKS / max(1, span_ms)  # from a slope a block
+    slope, half = float(shape.slope[0]) * per_hour, T95 * float(shape.doubt[0]) * per_hour
+    z, growth, noise = float(shape.slope[0] / shape.error[0]), float(shape.growth[0]), float(shape.noise[0])
+    window_s = max(1, round(span_ms / 1000))
+    tests = (
+        Criterion("growth is significant", z, criteria.min_z, z >= criteria.min_z, "", window_s),
+        Criterion(
+            "growth in the window", growth, criteria.min_growth_bytes, growth >= criteria.min_growth_bytes, "bytes",
+            window_s,
+        ),
+        Criterion(
+            "growth against noise", growth / max(noise, 1.0), criteria.min_noise_ratio,
+            growth >= criteria.min_noise_ratio * noise, "ratio", window_s,
+        ),
+    )  # fmt: skip
+    found = replace(found, slope_bytes_per_hour=slope, slope_low=slope - half, slope_high=slope + half)
+    if not all(test.passed for test in tests):
+        return found
+    reason = f"grows over {format_duration(window_s)}, which is too short to tell for how long; {found.reason}"
+    watched = replace(
+        found,
+        verdict=Verdict.WATCH,
+        evidence=(*tests, *found.evidence),
+        reason=reason,
+        grown_bytes=max(0, round(found.current_bytes - level)),
+        since_ms=since_ms,
+    )
+    return counted(watched) if found.unit == "count" else watched

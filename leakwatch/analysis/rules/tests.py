@@ -1,0 +1,276 @@
+"""Holds measured windows against the criteria: one table of tests decides, and is the evidence shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch.analysis.windows.context import Track
+from leakwatch.analysis.windows.features import measure, rises_of, thirds_of
+from leakwatch.model.verdict import Criterion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leakwatch.analysis.thresholds import LeakCriteria
+    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.windows.block_table import Bools, Ints
+    from leakwatch.analysis.windows.cut import Rows
+    from leakwatch.analysis.windows.features import Shapes
+    from leakwatch.analysis.windows.trend import Floats
+
+HOUR_S = 3600
+STEEPER = 1000.0
+"""Stands for any larger ratio: a ratio to nothing is no number that JSON can carry."""
+T95 = 2.228
+"""Student's t for 95 % and the ten degrees of freedom a line through twelve blocks leaves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Test:
+    """One criterion for every row."""
+
+    name: str
+    measured: Floats
+    threshold: Floats
+    passed: Bools
+    unit: str = ""
+    grows: bool = False
+    """Whether it is about growing at all, rather than about going on."""
+
+    __test__ = False  # not a test of ours, whatever pytest thinks of its name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Every row, measured and held against the criteria."""
+
+    rows: Rows
+    shapes: Shapes
+    tests: tuple[Test, ...]
+    slope: Floats
+    """Bytes an hour, and the half width of its 95 % interval."""
+    half_width: Floats
+    growing: Bools
+    """It grows, whatever will come of it."""
+    hit: Bools
+    """Everything a suspicion takes."""
+    strong: Bools
+    """Clearly straight."""
+    memory: Bools
+    """Enough for a service whose past lives grew at this slope."""
+    veto: Bools
+    """It has levelled off."""
+
+
+def judge(rows: Rows, plan: Plan, criteria: Sequence[LeakCriteria], whose: Ints) -> Judged:
+    """Return the judgement of every row; row ``i`` belongs to the series with ``criteria[whose[i]]``."""
+    s = measure(rows.y)
+    seconds = np.array([span.seconds for span in plan.spans], dtype=np.float64)[rows.span]
+    units = np.array([span.units for span in plan.spans])[rows.span]
+    per_hour = s.slope * len(_TWELFTHS) * HOUR_S / seconds
+    c = _Thresholds(criteria, whose)
+    k = criteria[0]  # everything but the configured four is the same for all
+    noise = s.noise * c.sensitivity
+    slack = k.slack * np.minimum(noise, 1.5 * s.jitter)
+    straight = (s.growth >= k.strong_noise_ratio * noise) & (s.growth >= k.strong_growth_ratio * s.level)
+    strong = straight & (s.residual <= k.strong_residual * s.growth)
+    grows = _growth(s, per_hour, units, noise, c, k)
+    lasts = _lasting(s, rows, plan, seconds, slack, strong, k)
+    shape = _shape(s, rows, noise, k)
+    patience = _patience(s, rows, seconds, units, strong, c, k)
+    tests = (*grows, *lasts, *shape, *patience)
+    growing = np.logical_and.reduce([test.passed for test in grows])
+    return Judged(
+        rows=rows,
+        shapes=s,
+        tests=tests,
+        slope=per_hour,
+        half_width=T95 * s.doubt * len(_TWELFTHS) * HOUR_S / seconds,
+        growing=growing,
+        hit=growing & np.logical_and.reduce([test.passed for test in (*lasts, *shape, *patience)]),
+        strong=strong,
+        memory=_memory(s, rows, per_hour, units, noise, slack, c, k),
+        veto=_veto(s, noise, k),
+    )
+
+
+_TWELFTHS = range(12)
+
+
+class _Thresholds:
+    """The configured thresholds, a value a row."""
+
+    def __init__(self, criteria: Sequence[LeakCriteria], whose: Ints) -> None:
+        self.rate = np.array([c.min_rate_bytes_per_hour for c in criteria])[whose]
+        self.growth = np.array([c.min_growth_bytes for c in criteria])[whose]
+        self.ratio = np.array([c.min_growth_ratio for c in criteria])[whose]
+        self.sensitivity = np.array([c.sensitivity for c in criteria])[whose]
+
+
+def _growth(
+    s: Shapes, per_hour: Floats, units: Floats, noise: Floats, c: _Thresholds, k: LeakCriteria
+) -> tuple[Test, ...]:
+    """Return whether it grows, by enough to matter and by more than its noise."""
+    z = s.slope / s.error
+    is_long = units >= k.long_hours
+    ratio = np.where(is_long, c.ratio, np.maximum(c.ratio, k.min_growth_ratio_short * (c.ratio > 0)))
+    in_noise = s.growth / np.maximum(noise, 1.0)
+    sure = is_long & (z >= k.min_z_long * c.sensitivity)
+    return (
+        _at_least("growth is significant", z, np.full_like(z, k.min_z) * c.sensitivity, "", grows=True),
+        _at_least("rate is worth waking for", per_hour, c.rate, "bytes/h", grows=True),
+        _at_least("growth in the window", s.growth, c.growth, "bytes", grows=True),
+        _at_least("growth relative to the level", s.growth / s.level, ratio, "ratio", grows=True),
+        _at_least(
+            "growth against noise", in_noise, np.where(sure, k.min_noise_ratio_long, k.min_noise_ratio), "ratio",
+            grows=True,
+        ),
+    )  # fmt: skip
+
+
+def _lasting(
+    s: Shapes, rows: Rows, plan: Plan, seconds: Floats, slack: Floats, strong: Bools, k: LeakCriteria
+) -> tuple[Test, ...]:
+    """Return whether the growth goes on, at the pace it had."""
+    young = rows.age < k.young_hours
+    third = np.where(young, k.min_third_ratio_young, k.min_third_ratio)
+    has = np.isfinite(rows.previous) & (rows.previous > 2 * s.noise)
+    now = s.slope * len(_TWELFTHS)
+    before = np.where(has, rows.previous, 1.0)
+    previous = _ratio("as fast as before the window", now, before, k.min_previous_ratio, slack)
+    last = _ratio("rises into the newest block", s.last_step, s.growth / 11, k.min_last_ratio, slack, positive=False)
+    since_look = s.slope * len(_TWELFTHS) * plan.look_blocks * plan.base_s / seconds
+    rise = np.where(np.isfinite(rows.newest), rows.newest, 0.0)
+    newest = _ratio("rises now", rise, since_look, k.min_newest_ratio, 0.0 * slack, positive=False)
+    return (
+        _ratio("newer half as steep", s.late, s.early, k.min_late_ratio, 0.24 * 11 * 1.12 * slack),
+        _ratio("newest third as steep", s.last_rise, s.middle_rise, third, 0.7 * slack),
+        _ratio("still rising", s.tail, s.growth * 3 / 11, k.min_tail_ratio, slack, positive=False),
+        _unless(previous, ~has),
+        _unless(last, ~strong),
+        _unless(newest, ~(strong & (rows.usual >= k.min_newest_ratio * since_look))),
+    )
+
+
+def _shape(s: Shapes, rows: Rows, noise: Floats, k: LeakCriteria) -> tuple[Test, ...]:
+    """Return whether it is a ramp or a staircase on new ground."""
+    share = np.full_like(s.growth, k.max_step_share)
+    ground = np.where(np.isfinite(rows.known), s.now - rows.known, s.growth)
+    below = (s.top - s.now) / np.maximum(noise, 1.0)
+    most = np.full_like(below, k.max_below_top)
+    return (
+        Test("not one step", s.step_share, share, s.step_share <= share, "ratio"),
+        _at_least("separate rises", s.rises, np.full_like(s.rises, k.min_rises), ""),
+        Test("new ground", ground, np.zeros_like(ground), ground > 0, "bytes"),
+        Test("not coming down", below, most, s.now >= s.top - k.max_below_top * noise, "ratio"),
+        _at_least("more than it has moved before", s.growth, k.min_prior_ratio * rows.prior, "bytes"),
+    )
+
+
+def _patience(
+    s: Shapes, rows: Rows, seconds: Floats, units: Floats, strong: Bools, c: _Thresholds, k: LeakCriteria
+) -> tuple[Test, ...]:
+    """Return whether it has gone on for long enough, and is above yesterday."""
+    curved = (s.residual > k.curved_noise * s.jitter) & (s.residual > k.curved_growth * s.growth)
+    morning = np.where(s.growth >= k.large_growth * s.level, k.large_hours, k.curved_hours)
+    bent = np.where(s.bend > -k.s_shaped * s.growth, k.bent_hours, morning)
+    patience = np.where(curved, bent, np.where(strong, k.strong_hours, k.plain_hours))
+    needed = np.where(rows.age < k.young_hours, patience, k.grown_hours)
+    unit_s = seconds / units
+    day = np.isfinite(rows.day_rise)
+    per_unit = s.slope * len(_TWELFTHS) / units
+    yesterday = np.maximum(k.day_ratio * per_unit * np.minimum(units, 24.0), c.growth / 2)
+    above = _at_least("above the same time yesterday", np.where(day, rows.day_rise, 0.0), yesterday, "bytes")
+    return (
+        _at_least("has gone on for long enough", seconds, needed * unit_s, "s"),
+        _unless(above, ~day),
+    )
+
+
+def _memory(
+    s: Shapes,
+    rows: Rows,
+    per_hour: Floats,
+    units: Floats,
+    noise: Floats,
+    slack: Floats,
+    c: _Thresholds,
+    k: LeakCriteria,
+) -> Bools:
+    enough: Bools = (
+        (rows.track == Track.LOWS)
+        & (units >= k.memory_hours)
+        & (s.slope / s.error >= k.min_z)
+        & (s.growth >= np.maximum(c.growth, c.ratio * s.level))
+        & (s.growth >= 8 * noise)
+        & (per_hour >= c.rate)
+        & (s.late >= k.min_late_ratio * s.early - 0.24 * 11 * 1.12 * slack)
+        & (s.last_rise > 0)
+        & (s.last_rise >= k.min_third_ratio_young * s.middle_rise - 0.7 * slack)
+        & (s.step_share <= k.max_step_share)
+        & (s.rises >= k.min_rises)
+        & (s.now > s.top - noise)
+    )
+    return enough
+
+
+def _veto(s: Shapes, noise: Floats, k: LeakCriteria) -> Bools:
+    bends: Bools = (
+        (s.slope / s.error >= k.min_z)
+        & (s.growth >= 10 * noise)
+        & (s.middle_rise > 0)
+        & (s.last_rise < k.veto_ratio * s.middle_rise - noise)
+        & (s.now > s.top - 2 * noise - 0.1 * s.growth)
+    )
+    return bends
+
+
+def may_hit(y: Floats, k: LeakCriteria) -> Bools:
+    """Return which windows are worth measuring for a hit: no other passes the tests of rises and newest third."""
+    share, rises = rises_of(y)
+    return (share <= k.max_step_share) & (rises >= k.min_rises) & (thirds_of(y)[1] > 0)
+
+
+def may_veto(y: Floats, k: LeakCriteria) -> Bools:
+    """Return which windows are worth measuring for a veto."""
+    middle, last = thirds_of(y)
+    return (middle > 0) & (last < k.veto_ratio * middle)
+
+
+def _at_least(name: str, measured: Floats, threshold: Floats, unit: str, *, grows: bool = False) -> Test:
+    return Test(name, measured, threshold, measured >= threshold, unit, grows)
+
+
+def _ratio(
+    name: str, over: Floats, under: Floats, least: Floats | float, slack: Floats, *, positive: bool = True
+) -> Test:
+    """Return whether ``over`` is that share of ``under``, or would be but for noise; ``positive``: and rises."""
+    passed = over >= least * under - slack
+    if positive:
+        passed &= over > 0
+    safe = np.where(np.abs(under) > 1e-9, under, 1e-9)
+    measured = np.where(under > 0, np.clip(over / safe, -STEEPER, STEEPER), np.where(over > 0, STEEPER, 0.0))
+    threshold = np.where(under > 0, np.maximum(least - slack / safe, -STEEPER), 0.0)
+    return Test(name, measured, threshold, passed, "ratio")
+
+
+def _unless(test: Test, void: Bools) -> Test:
+    """Return the test, passed where it is void; what was not measured is NaN."""
+    return Test(
+        test.name, np.where(void, np.nan, test.measured), test.threshold, test.passed | void, test.unit, test.grows
+    )
+
+
+def evidence(judged: Judged, row: int, plan: Plan) -> tuple[Criterion, ...]:
+    """Return one row's tests, without those that were void."""
+    window_s = plan.spans[int(judged.rows.span[row])].seconds
+    measured = [float(test.measured[row]) for test in judged.tests]
+    return tuple(
+        Criterion(test.name, value, float(test.threshold[row]), bool(test.passed[row]), test.unit, window_s)
+        for test, value in zip(judged.tests, measured, strict=True)
+        if isfinite(value)
+    )

@@ -1,0 +1,244 @@
+"""From a climb and its windows to a verdict with its evidence, in an operator's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from leakwatch.model.verdict import Assessment, Criterion, Verdict
+from leakwatch.units import format_duration
+
+if TYPE_CHECKING:
+    from leakwatch.analysis.thresholds import LeakCriteria
+    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.tracking.climb import Climb
+    from leakwatch.analysis.tracking.level_history import Ground
+    from leakwatch.analysis.window_request import Answer
+
+MIN_FILL = 0.5
+"""Of the shortest window must be seen before anything is said."""
+MIN_BLOCKS = 6
+LEAST_DATA = "data in the shortest window"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was sampled of the current segment, from its first sample to its newest."""
+
+    first_ms: int
+    last_ms: int
+    first: float
+    """Bytes, NaN where it is not held any more."""
+
+    @property
+    def span_s(self) -> float:
+        """Seconds between the two: how much data there is, however it falls into blocks."""
+        return (self.last_ms - self.first_ms) / 1000
+
+
+_FAILED = {
+    "growth is significant": "no growth beyond noise within {}",
+    "rate is worth waking for": "grows, but too slowly to matter",
+    "growth in the window": "grows by too little within {} to matter",
+    "growth relative to the level": "grows by too little of its level within {}",
+    "growth against noise": "what grows within {} is within its noise",
+    "newer half as steep": "grew within {}, but is slowing: it may be bounded",
+    "newest third as steep": "grew within {}, but is slowing: it may be bounded",
+    "still rising": "grew within {} and has stopped",
+    "as fast as before the window": "grew faster before: it may be levelling off",
+    "rises into the newest block": "grew within {} and has just stopped",
+    "rises now": "grew within {} and has just stopped",
+    "not one step": "grew within {} in one step: it may not go on",
+    "separate rises": "grew within {}, but in a few steps: it may not go on",
+    "new ground": "rises within {}, but on known ground",
+    "not coming down": "rose within {} and is coming down",
+    "more than it has moved before": "grows by less than it has moved before",
+    "has gone on for long enough": "grows, but not yet for long enough to tell it from a cycle or a warm-up",
+    "above the same time yesterday": "no higher than at the same time yesterday",
+    "above the level past lives settled at": "below the level this service has settled at before",
+    "older than past lives took to settle": "younger than this service takes to settle",
+    "beyond the peak before the last release": "gave memory back before and is not beyond that peak yet",
+    "near its highest level": "below its highest level",
+    "no longer pause than before": "pauses for longer than ever before",
+    "a day of what is not straight": "grows, but not straight: it may follow its load, which a day will tell",
+    "fresh data": "looks like a leak; data that come now will decide",
+    "looks that see it": "looks like a leak now and then; data that come now will decide",
+    "fresh data follow the line": "fresh data did not follow the forecast",
+}
+_BY = {
+    "fresh data": "a straight rise over {}, and data that came after the first suspicion went on as forecast",
+    "past lives": "grows over {} as earlier lives of this service did",
+    "reopened": "goes on growing over {} after a pause",
+    "exhaustion": "a rise over {}; memory would run out before it could be confirmed",
+}
+
+
+def screened(
+    climb: Climb,
+    ground: Ground,
+    covered_blocks: int,
+    rise: float,
+    plan: Plan,
+    criteria: LeakCriteria,
+    current_bytes: int,
+    observed: Observed,
+) -> Assessment:
+    """Return the verdict on a series whose newest look needed no closer one.
+
+    ``rise`` is from its oldest to its newest blocks.
+    """
+    if climb.alarm is not None:
+        return _leak(climb, None, current_bytes)
+    have, need = covered_blocks * plan.base_s, needed_s(plan)
+    if have < need:
+        return learning(observed, plan, current_bytes)
+    if climb.suspicion is not None:
+        reason = "looked like a leak a moment ago; data that come now will decide"
+        slope = climb.suspicion.slope
+        return Assessment(Verdict.WATCH, current_bytes, climb.why, slope_bytes_per_hour=slope, reason=reason)
+    if have < plan.windows_s[0] and rise >= criteria.min_growth_bytes:
+        return learning(observed, plan, current_bytes, plan.windows_s[0])  # it rises: too early to say for how long
+    reach = max(0.0, ground.record - ground.lowest) if isfinite(ground.record) else 0.0
+    floor = criteria.min_growth_bytes
+    window_s = min(have, plan.windows_s[-1])
+    evidence = (Criterion("growth in the window", reach, floor, reach >= floor, "bytes", window_s),)
+    span = format_duration(window_s)
+    reason = f"below its highest level of {span}" if reach >= floor else f"no growth within {span}"
+    if climb.ended:
+        reason = f"{climb.ended}; {reason}"
+    return Assessment(Verdict.OK, current_bytes, evidence, slope_bytes_per_hour=0.0, reason=reason)
+
+
+def needed_s(plan: Plan) -> float:
+    """Return how many seconds of data a first verdict takes."""
+    return max(MIN_FILL * plan.windows_s[0], MIN_BLOCKS * plan.base_s)
+
+
+def learning(observed: Observed, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
+    """Return that there is too little data, and how much it takes: what grows needs the shortest window full."""
+    need, have = needed_s(plan) if need_s is None else need_s, observed.span_s
+    return unjudged(observed, current_bytes, *_too_short(have, need, plan.windows_s[0]))
+
+
+@lru_cache(maxsize=1024)
+def _too_short(have: float, need: float, window_s: int) -> tuple[tuple[Criterion], str]:
+    """Return the evidence and the reason: thousands of series that are as old as one another share them."""
+    evidence = (Criterion(LEAST_DATA, have, need, have >= need, "s", window_s),)
+    reason = f"{format_duration(have)} of data, {format_duration(need)} needed for a first verdict"
+    if have >= need:
+        reason = f"{format_duration(have)} of data; the next look gives a first verdict"
+    return evidence, reason
+
+
+def unjudged(observed: Observed, current_bytes: int, evidence: tuple[Criterion, ...], reason: str) -> Assessment:
+    """Return that no verdict is possible yet, with the growth seen so far, which is none that was judged."""
+    grown = current_bytes - observed.first
+    since_ms = observed.first_ms if isfinite(grown) else None
+    grown_bytes = max(0, round(grown)) if isfinite(grown) else None
+    return Assessment(
+        Verdict.LEARNING, current_bytes, evidence, since_ms=since_ms, grown_bytes=grown_bytes, reason=reason
+    )
+
+
+def _unjudged(have_s: float, plan: Plan, current_bytes: int, observed: Observed) -> Assessment:
+    """Return that it rises, and that no window has the data to judge it by."""
+    need = plan.spans[0].seconds
+    if have_s < need:
+        return learning(observed, plan, current_bytes, need)
+    reason = f"too many samples are missing within {format_duration(need)} for a verdict"
+    return unjudged(observed, current_bytes, (), reason)
+
+
+def settled(
+    climb: Climb, answer: Answer, covered_blocks: int, plan: Plan, current_bytes: int, observed: Observed
+) -> Assessment:
+    """Return the verdict on a series whose newest look was judged."""
+    if climb.alarm is not None:
+        return _leak(climb, answer, current_bytes)
+    if not answer.marks:
+        return _unjudged(covered_blocks * plan.base_s, plan, current_bytes, observed)
+    verdict = Verdict.WATCH if climb.suspicion is not None or answer.growing else Verdict.OK
+    evidence = (*answer.evidence, *climb.why)
+    failed = next((c for c in evidence if not c.passed), None)
+    if failed is None:
+        reason = "looks like a leak; data that come now will decide"
+    else:
+        window = format_duration(failed.window_s or answer.window_s)
+        reason = _FAILED.get(failed.criterion, f"{failed.criterion}: no").format(window)
+    watched = verdict is Verdict.WATCH
+    return Assessment(
+        verdict=verdict,
+        current_bytes=current_bytes,
+        evidence=evidence,
+        windows=answer.trends,
+        slope_bytes_per_hour=answer.slope,
+        slope_low=answer.slope - answer.half_width,
+        slope_high=answer.slope + answer.half_width,
+        since_ms=max(answer.since_ms, observed.first_ms) if watched else None,
+        grown_bytes=max(0, round(current_bytes - answer.since_level)) if watched else None,
+        confidence=_confidence(climb, answer) if watched else 0.0,
+        reason=reason,
+    )
+
+
+def brought_up(found: Assessment, current_bytes: int, plan: Plan, observed: Observed) -> Assessment:
+    """Return the assessment of the newest look with what was sampled since: the level now, and the growth until now."""
+    missing = next((test for test in found.evidence if test.criterion == LEAST_DATA), None)
+    if found.verdict is Verdict.LEARNING and missing is not None:
+        return learning(observed, plan, current_bytes, missing.threshold)
+    grown = found.grown_bytes
+    if grown is not None:
+        grown = max(0, grown + current_bytes - found.current_bytes)
+    return replace(found, current_bytes=current_bytes, grown_bytes=grown)
+
+
+def capped(found: Assessment) -> Assessment:
+    """Return the assessment of what the kernel gives back when asked, or of what is no use of memory: never `leak`."""
+    if found.verdict is not Verdict.LEAK:
+        return found
+    reason = f"{found.reason}; but the kernel gives this back when memory is asked for"
+    return replace(found, verdict=Verdict.WATCH, reason=reason)
+
+
+def without_use(found: Assessment) -> Assessment:
+    """Return the assessment of what takes no memory as it rises, such as free memory: neither `leak` nor `watch`."""
+    if found.verdict not in (Verdict.LEAK, Verdict.WATCH):
+        return found
+    return replace(found, verdict=Verdict.OK, reason="rises, but takes no memory: it is what is free, or a total")
+
+
+def _leak(climb: Climb, answer: Answer | None, current_bytes: int) -> Assessment:
+    alarm = climb.alarm
+    assert alarm is not None
+    criteria = tuple(answer.evidence) if answer else ()
+    confirmed = Criterion(f"confirmed by {alarm.by}", 1.0, 1.0, True, "")
+    return Assessment(
+        verdict=Verdict.LEAK,
+        current_bytes=current_bytes,
+        evidence=(*criteria, *climb.why, confirmed),
+        windows=answer.trends if answer else (),
+        slope_bytes_per_hour=alarm.slope,
+        slope_low=alarm.slope - alarm.half_width,
+        slope_high=alarm.slope + alarm.half_width,
+        since_ms=alarm.onset_ms,
+        grown_bytes=None if alarm.onset_ms is None else max(0, round(current_bytes - alarm.onset_level)),
+        confidence=_confidence(climb, answer),
+        reason=_BY[alarm.by].format(format_duration(alarm.seconds)),
+    )
+
+
+def _confidence(climb: Climb, answer: Answer | None) -> float:
+    """Return 0 to 1: how narrow the slope, how many windows that grow hit, how far confirmation is, in equal parts.
+
+    A weight for ranking: nothing here was calibrated as a probability.
+    """
+    slope = climb.alarm.slope if climb.alarm else answer.slope if answer else 0.0
+    half = climb.alarm.half_width if climb.alarm else answer.half_width if answer else 0.0
+    narrow = max(0.0, min(1.0, 1 - half / slope)) if slope > 0 else 0.0
+    marks = answer.marks if answer else ()
+    growing = [mark for mark in marks if mark.growing]
+    agree = sum(mark.hit for mark in growing) / len(growing) if growing else 0.5
+    sure = 1.0 if climb.alarm else 0.5 if climb.suspicion else 0.0
+    return round((narrow + agree + sure) / 3, 2)

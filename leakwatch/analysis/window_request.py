@@ -1,0 +1,62 @@
+"""What is asked about one look, and what is answered: plain values that can be sent to another process.
+
+The daemon holds the blocks and does the cheap look; numpy answers, where the daemon can afford it in a process that
+ends (see ``leakwatch.judging``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from array import array
+
+    from leakwatch.analysis.thresholds import LeakCriteria
+    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.tracking.climb import Mark
+    from leakwatch.model.verdict import Criterion, Trend
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """The blocks of one series as they were at a look; copies, so that sampling may go on meanwhile."""
+
+    first: int
+    fine_end: int
+    lows: array[float]
+    medians: array[float]
+    coarse_end: int
+    coarse_lows: array[float]
+    coarse_medians: array[float]
+    top_before: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One look to be judged."""
+
+    plan: Plan
+    held: Held
+    criteria: LeakCriteria
+    end: int
+    """The fine block it ends with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What the windows showed."""
+
+    marks: tuple[Mark, ...]
+    trends: tuple[Trend, ...]
+    """Of the configured windows that could be judged."""
+    evidence: tuple[Criterion, ...]
+    """Of the window that says most, or came closest."""
+    slope: float
+    half_width: float
+    window_s: int
+    """Of that window."""
+    since_ms: int
+    since_level: float
+    """Where the growth began, and the level there."""
+    growing: bool

@@ -1,0 +1,206 @@
+"""Measures the shape of windows: many at once, each as twelve values a block apart.
+
+Shapes: ``y`` is (rows, 12), bytes, oldest first, finite; every result is (rows,). Times are in blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakwatch.analysis.time_plan import BLOCKS
+
+if TYPE_CHECKING:
+    from leakwatch.analysis.windows.trend import Floats
+
+_AT = np.arange(BLOCKS, dtype=np.float64)
+_I, _J = np.triu_indices(BLOCKS, 1)
+_STEP = _AT[_J] - _AT[_I]
+_HALF = BLOCKS // 2
+_HI, _HJ = np.triu_indices(_HALF, 1)
+_HALF_STEP = (_HJ - _HI).astype(np.float64)
+_SPREAD = float(((_AT - _AT.mean()) ** 2).sum())
+_MAD = 1.4826
+"""A normal distribution's standard deviation over its median absolute deviation."""
+_MAX_CORRELATION = 0.9
+"""Beyond it a dozen blocks tell nothing of the slope anyway, and the correction would divide by almost nothing."""
+
+
+def _cubic() -> Floats:
+    """Return the part of a cubic that neither a line nor a parabola has, of length 1, rising at both ends."""
+    q, _ = np.linalg.qr(np.polynomial.legendre.legvander(np.linspace(-1, 1, BLOCKS), 3))
+    cubic: Floats = q[:, 3] * np.sign(q[-1, 3])
+    return cubic
+
+
+_CUBIC = _cubic()
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What was measured of each row; slopes in bytes a block, everything else in bytes unless said."""
+
+    slope: Floats
+    """Theil-Sen (Sen 1968)."""
+    error: Floats
+    """Standard error of the slope, its variance multiplied by (1+r)/(1-r) for the residuals' lag-1 correlation r: n
+    points that resemble their neighbours weigh as n(1-r)/(1+r) independent ones."""
+    doubt: Floats
+    """Standard error for the interval: r of the twelve residuals of a fitted line comes out too low by about
+    (2 + 4r)/12, which is put back here. Coverage of 95 %, measured: 97, 93, 88 and 78 % at a correlation of 0, 0.3, 0.6
+    and 0.9, against 95, 89, 80 and 62 % without. The tests go by ``error``: they were chosen with it."""
+    growth: Floats
+    """Along the line, from the first to the last block."""
+    noise: Floats
+    """The larger of the median deviations of residuals and of differences, as standard deviations."""
+    jitter: Floats
+    """Noise by second differences: no trend, no bend is in it."""
+    residual: Floats
+    """Root mean square of the residuals."""
+    early: Floats
+    late: Floats
+    """Growth over the whole window at the slopes of its older and its newer half."""
+    middle_rise: Floats
+    last_rise: Floats
+    """From the mean of one third to that of the next."""
+    tail: Floats
+    """Rise over the newest three blocks, each end the mean of two."""
+    last_step: Floats
+    step_share: Floats
+    """Largest rise of the envelope over all its rises, a ratio."""
+    rises: Floats
+    """Rises of the envelope of at least a tenth of the largest, a count."""
+    level: Floats
+    """Median, at least 1."""
+    first: Floats
+    now: Floats
+    """Lower of the first two and of the last two blocks."""
+    top: Floats
+    """Highest of all but the last two blocks."""
+    bend: Floats
+    """Cubic part, root mean square, negative where the middle is the steepest."""
+
+
+def measure(y: Floats) -> Shapes:
+    """Return the shapes of the rows of ``y``."""
+    slope = _theil_sen(y)
+    residuals = y - slope[:, None] * _AT
+    residuals -= row_medians(residuals)[:, None]
+    rms = np.sqrt((residuals * residuals).sum(axis=1) / (BLOCKS - 2))
+    steps = np.diff(y, axis=1)
+    step_share, rises = rises_of(y)
+    middle_rise, last_rise = thirds_of(y)
+    raw = _correlation(residuals)
+    error = np.maximum(rms, 1.0) / _SPREAD**0.5
+    return Shapes(
+        slope=slope,
+        error=error * _deflation(raw),
+        doubt=error * _deflation((raw + _BIAS) / (1 - 2 * _BIAS)),
+        growth=slope * (BLOCKS - 1),
+        noise=np.maximum(_mad(residuals), _mad(steps - row_medians(steps)[:, None]) / 2**0.5),
+        jitter=_mad(np.diff(y, 2, axis=1)) / 6**0.5,
+        residual=rms,
+        early=_half_slope(y[:, :_HALF]) * (BLOCKS - 1),
+        late=_half_slope(y[:, _HALF:]) * (BLOCKS - 1),
+        middle_rise=middle_rise,
+        last_rise=last_rise,
+        tail=y[:, -2:].mean(axis=1) - y[:, -5:-3].mean(axis=1),
+        last_step=steps[:, -1],
+        step_share=step_share,
+        rises=rises,
+        level=np.maximum(row_medians(y), 1.0),
+        first=y[:, :2].min(axis=1),
+        now=y[:, -2:].min(axis=1),
+        top=y[:, :-2].max(axis=1),
+        bend=(y @ _CUBIC) / BLOCKS**0.5,
+    )
+
+
+def rises_of(y: Floats) -> tuple[Floats, Floats]:
+    """Return ``step_share`` and ``rises`` of the rows."""
+    rises = np.maximum(np.diff(np.minimum.accumulate(y[:, ::-1], axis=1)[:, ::-1], axis=1), 0.0)
+    total, largest = rises.sum(axis=1), rises.max(axis=1)
+    share = np.where(total > 0, largest / np.maximum(total, 1e-9), 1.0)
+    return share, ((rises >= 0.1 * largest[:, None]).sum(axis=1) * (largest > 0)).astype(np.float64)
+
+
+def thirds_of(y: Floats) -> tuple[Floats, Floats]:
+    """Return ``middle_rise`` and ``last_rise`` of the rows."""
+    thirds = y.reshape(len(y), 3, BLOCKS // 3).mean(axis=2)
+    return thirds[:, 1] - thirds[:, 0], thirds[:, 2] - thirds[:, 1]
+
+
+ROWS = 2048
+"""Rows whose 66 slopes are taken at a time: a megabyte, which a core's own cache holds."""
+
+
+def _theil_sen(y: Floats) -> Floats:
+    out = np.empty(len(y))
+    for at in range(0, len(y), ROWS):
+        part = y[at : at + ROWS]
+        slopes = np.take(part, _J, axis=1)
+        slopes -= np.take(part, _I, axis=1)
+        slopes /= _STEP
+        out[at : at + ROWS] = row_medians(slopes)
+    return out
+
+
+def row_medians(x: Floats) -> Floats:
+    """Return the medians of the rows of ``x``, finite: in a sixth of the time of np.median, which minds NaN."""
+    middle = x.shape[1] // 2
+    parted = np.partition(x, middle, axis=1)
+    if x.shape[1] % 2:
+        return parted[:, middle]
+    out: Floats = (parted[:, :middle].max(axis=1) + parted[:, middle]) / 2
+    return out
+
+
+def _mad(x: Floats) -> Floats:
+    return row_medians(np.abs(x)) * _MAD
+
+
+def _half_slope(y: Floats) -> Floats:
+    return row_medians((y[:, _HJ] - y[:, _HI]) / _HALF_STEP)
+
+
+_BIAS = 2 / BLOCKS
+"""See ``Shapes.doubt``."""
+
+
+def _deflation(r: Floats) -> Floats:
+    """Return by what a standard error grows; only positive r counts: alternation is no reason for confidence."""
+    r = np.clip(r, 0.0, _MAX_CORRELATION)
+    out: Floats = np.sqrt((1 + r) / (1 - r))
+    return out
+
+
+def _correlation(residuals: Floats) -> Floats:
+    """Lag-1 autocorrelation."""
+    centred = residuals - residuals.mean(axis=1)[:, None]
+    power = np.maximum((centred * centred).sum(axis=1), 1e-9)
+    out: Floats = (centred[:, 1:] * centred[:, :-1]).sum(axis=1) / power
+    return out
+
+
+def filled(y: Floats) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Return ``y`` with its NaN interpolated, and which rows have enough blocks with data to be judged.
+
+    Rows that have not are set to 0. A carried-forward value is no sample: what is interpolated here only fills the
+    shape, the share of real blocks decides.
+    """
+    real = np.isfinite(y)
+    enough = real.mean(axis=1) >= MIN_FILL
+    if real.all():
+        return y, enough
+    y = y.copy()
+    for row in np.flatnonzero(~real.all(axis=1) & enough):
+        have = real[row]
+        y[row, ~have] = np.interp(_AT[~have], _AT[have], y[row, have])
+    y[~enough] = 0.0
+    return y, enough
+
+
+MIN_FILL = 0.7
+"""Share of a window's blocks that must hold data: nine of twelve."""
