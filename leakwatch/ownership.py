@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.alerting import oom as words
+from leakwatch.alerting import oom_log as words
 from leakwatch.store.ownership_state import (
     KILLS,
     OLD_OWNERS,

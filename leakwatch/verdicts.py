@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from leakwatch import __version__
 from leakwatch.alerting.announce import announce
+from leakwatch.alerting.findings_log import Entry, Ledger
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.ledger import Entry, Ledger
-from leakwatch.alerting.pace import Pace
+from leakwatch.alerting.timings import Pace
 from leakwatch.clock import cpu_with_children_s
 from leakwatch.model.incident import EventKind
 from leakwatch.store.incident.rows import ChangedIncidents
 
 if TYPE_CHECKING:
+    from leakwatch.alerting.findings_log import Changes
     from leakwatch.alerting.incidents import IncidentChanges
-    from leakwatch.alerting.ledger import Changes
     from leakwatch.config import Config
     from leakwatch.evaluation import Evaluation
     from leakwatch.keeping import StoreKeeper

@@ -10,7 +10,7 @@ from leakwatch.alerting.lifecycle import Look, Message, is_history, step
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from leakwatch.alerting.pace import Pace
+    from leakwatch.alerting.timings import Pace
     from leakwatch.model.incident import Incident, IncidentEvent, Marks, Silence
     from leakwatch.model.verdict import Finding
 

@@ -17,13 +17,13 @@ from enum import StrEnum
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
-from leakwatch.alerting.ending import is_back, why_over
+from leakwatch.alerting.resolution import is_back, why_over
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
 from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.units import format_duration, format_growth
 
 if TYPE_CHECKING:
-    from leakwatch.alerting.pace import Pace
+    from leakwatch.alerting.timings import Pace
     from leakwatch.model.verdict import Finding
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from lifecycle_looks import LEAK, OK, START_MS, WATCH, finding
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.pace import Pace
+from leakwatch.alerting.timings import Pace
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer

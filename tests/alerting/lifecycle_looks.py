@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from leakwatch.alerting.lifecycle import Look, Message, step
-from leakwatch.alerting.pace import Pace
+from leakwatch.alerting.timings import Pace
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 
 if TYPE_CHECKING:

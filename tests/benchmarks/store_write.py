@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from store_load import BASE_MS, BLOCK_SCRAPES, METRICS, Machine, at_ms
 from wal_pages import Log
 
-from leakwatch.alerting.ledger import Ledger
+from leakwatch.alerting.findings_log import Ledger
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Block, SealedBlock
 from leakwatch.store.maintenance import migrate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch import metrics
-from leakwatch.alerting.ledger import Ledger
+from leakwatch.alerting.findings_log import Ledger
 from leakwatch.cli.main import main
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind

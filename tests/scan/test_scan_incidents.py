@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.pace import Pace
+from leakwatch.alerting.timings import Pace
 from leakwatch.scan import Scan
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from scan_scrapes import MIB, START_MS
 
 from leakwatch import metrics
-from leakwatch.alerting.ledger import ENDED_KEPT, REFRESH_MS, Changes, Entry, Ledger
+from leakwatch.alerting.findings_log import ENDED_KEPT, REFRESH_MS, Changes, Entry, Ledger
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 
 LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING

@@ -18,7 +18,7 @@ import pytest
 from storetools import BASE_MS, DAY_MS, NOBODY, Child, all_blocks, all_samples, as_user, change, rows, scrape, until
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.pace import Pace
+from leakwatch.alerting.timings import Pace
 from leakwatch.cli.main import main
 from leakwatch.errors import (
     IncidentNotFoundError,

@@ -9,7 +9,7 @@ from leakwatch.model.incident import IncidentState, Resolution
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
-    from leakwatch.alerting.pace import Pace
+    from leakwatch.alerting.timings import Pace
     from leakwatch.model.incident import Incident, Progress
     from leakwatch.model.verdict import Finding
 
