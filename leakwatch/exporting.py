@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from leakwatch.model.identity import ProcessInfo, Target
-    from leakwatch.report.export import Exported, Named
+    from leakwatch.report.samples import Exported, Named
     from leakwatch.store.read.reader import Reader
 
 

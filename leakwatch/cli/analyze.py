@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.replay.prepare import Settings
     from leakwatch.model.verdict import Verdict
-    from leakwatch.report.judged import Judged
+    from leakwatch.report.captures import Judged
 
 FORMATS = ("table", "json", "jsonl")
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from leakwatch.errors import EXIT_OK
     from leakwatch.model.verdict import Verdict
     from leakwatch.report.build import DEFAULT_VERDICTS
-    from leakwatch.report.judged import tally_of
+    from leakwatch.report.captures import tally_of
 
     gc.disable()  # there is nothing for it among hundreds of thousands of series, and looking takes half the time
     default = DEFAULT_VERDICTS if args.format == "table" else frozenset(Verdict)
@@ -91,7 +91,7 @@ def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[
     from leakwatch.analysis.replay.replay import replay
     from leakwatch.analysis.replay.short_capture import look_briefly
     from leakwatch.cli.arguments import captured
-    from leakwatch.report.judged import Judged
+    from leakwatch.report.captures import Judged
 
     for path in paths:
         file = path if len(paths) > 1 else None
@@ -111,7 +111,7 @@ def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[
 def _print(files: Iterator[list[Judged]], form: str, shown: frozenset[Verdict]) -> list[Judged]:
     """Print all files' series, as each is judged where lines can be, and return them."""
     from leakwatch.cli.output import emit, shows_colours
-    from leakwatch.report import judged
+    from leakwatch.report import captures as judged
 
     rows: list[Judged] = []
     for found in files:

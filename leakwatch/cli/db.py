@@ -83,10 +83,10 @@ def _open(args: argparse.Namespace) -> Reader:
 
 def run_stats(args: argparse.Namespace) -> int:
     """Print what is in the store."""
-    from leakwatch.cli import db_words
     from leakwatch.cli.output import emit
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK
+    from leakwatch.report import store_stats
     from leakwatch.store.maintenance import forecast, inventory
     from leakwatch.store.maintenance.retention import limits_of
 
@@ -96,7 +96,7 @@ def run_stats(args: argparse.Namespace) -> int:
         found = inventory.take(reader)
     finally:
         reader.close()
-    render = db_words.as_json if args.format == "json" else db_words.as_table
+    render = store_stats.as_json if args.format == "json" else store_stats.as_table
     emit(render(reader.path, found, limits, forecast.outlook(found, limits)))
     return EXIT_OK
 
@@ -176,7 +176,7 @@ def run_export(args: argparse.Namespace) -> int:
     from leakwatch.clock import SystemClock
     from leakwatch.errors import EXIT_DATA, EXIT_OK
     from leakwatch.exporting import Choice, exported
-    from leakwatch.report import export
+    from leakwatch.report import samples as export
     from leakwatch.store.maintenance.backup import refuse_own_files
 
     now_ms = SystemClock().now().wall_ms

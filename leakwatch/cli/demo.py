@@ -195,7 +195,7 @@ def _count_down(left_s: float | None) -> None:
 def _report(store: Path) -> Report:
     from leakwatch.cli.report import read_report, with_next_steps
     from leakwatch.clock import SystemClock
-    from leakwatch.report import table
+    from leakwatch.report import terminal
     from leakwatch.report.build import Filters
     from leakwatch.store.read.reader import Reader
 
@@ -204,7 +204,7 @@ def _report(store: Path) -> Report:
         report = with_next_steps(read_report(reader, Filters(), SystemClock().now().wall_ms), reader)
     finally:
         reader.close()
-    _say("\n$ leakwatch report\n" + table.render(report))
+    _say("\n$ leakwatch report\n" + terminal.render(report))
     return report
 
 

@@ -260,9 +260,9 @@ def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms:
 def _render(report: Report, form: str) -> str:
     if form == "table":
         from leakwatch.cli.output import shows_colours
-        from leakwatch.report import table
+        from leakwatch.report import terminal
 
-        return table.render(report, colour=shows_colours())
+        return terminal.render(report, colour=shows_colours())
     if form == "json":
         from leakwatch.report import json_report
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from leakwatch.model.identity import Target
-    from leakwatch.report.whose import Kills, Whose
+    from leakwatch.report.ownership import Kills, Whose
     from leakwatch.store.ownership_state import PastKill
     from leakwatch.store.read.reader import Reader
     from leakwatch.store.read.records import ScrapeHead
@@ -20,7 +20,7 @@ def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> d
     from leakwatch.analysis.findings.count_findings import count_target
     from leakwatch.analysis.findings.services_and_kernel import finding_id
     from leakwatch.metrics import PROCESS_COUNTS
-    from leakwatch.report.whose import Whose
+    from leakwatch.report.ownership import Whose
     from leakwatch.store.ownership_state import kills_of, owners_of
 
     values, kills = _newest(reader, states.get("evaluation", {}), last), summed(kills_of(states))
@@ -48,7 +48,7 @@ def read_kills(states: Mapping[str, Any]) -> dict[str, Kills]:
 
 def summed(kills: Iterable[PastKill]) -> dict[Target | None, Kills]:
     """Return the kills of each service; None stands for those of nobody known."""
-    from leakwatch.report.whose import Kills
+    from leakwatch.report.ownership import Kills
 
     sums: dict[Target | None, Kills] = {}
     for past in kills:

@@ -10,14 +10,14 @@ from leakwatch.evidence.entry import Entry, bounded
 from leakwatch.exporting import Choice, exported
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import FindingKind
-from leakwatch.report.export import write_csv
+from leakwatch.report.samples import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.verdict import Finding
-    from leakwatch.report.export import Exported
+    from leakwatch.report.samples import Exported
     from leakwatch.store.read.reader import Reader
 
 BEFORE_MS = 86_400_000

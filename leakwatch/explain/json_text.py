@@ -9,8 +9,8 @@ from leakwatch.explain import sentences
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
 from leakwatch.report import json_report
+from leakwatch.report.captures import Judged, as_object
 from leakwatch.report.json_values import criterion, time
-from leakwatch.report.judged import Judged, as_object
 from leakwatch.text.escape import json_text
 
 if TYPE_CHECKING:

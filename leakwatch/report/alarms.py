@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.model.verdict import Assessment, Verdict
 from leakwatch.report import incident_words, words
+from leakwatch.report.captures import source, text
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import growth
-from leakwatch.report.judged import source, text
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_duration
 

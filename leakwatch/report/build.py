@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leakwatch.model.incident import Incident
     from leakwatch.model.memory_class import Growth
     from leakwatch.model.sample import AbsenceReason
-    from leakwatch.report.whose import Kills, Whose
+    from leakwatch.report.ownership import Kills, Whose
 
 STALE_INTERVALS = 3
 """A last scrape older than this many intervals means that nobody samples."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
-from leakwatch.report import growth_words, incident_words, whose, words
+from leakwatch.report import growth_words, incident_words, ownership, words
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 from leakwatch.text.escape import json_text
 
@@ -39,7 +39,7 @@ def as_object(report: Report) -> dict[str, Any]:
         "undecided": report.tally.undecided,
         "findings": [finding(row, report.generated_ms) for row in report.rows],
         "oom_kills": [
-            {"service": name or None, **(whose.kills_object(kills) or {})} for name, kills in report.kills.items()
+            {"service": name or None, **(ownership.kills_object(kills) or {})} for name, kills in report.kills.items()
         ],
         "absences": {str(reason): count for reason, count in sorted(report.host.absences.items())},
         "absence_examples": {name: list(notes) for name, notes in report.host.notes.items()},
@@ -121,7 +121,7 @@ def finding(row: Row, now_ms: int) -> dict[str, Any]:
         "reason": words.reason_of(found),
         "note": one.note,
         "growing": growth_words.as_object(row.growth),
-        "whose": whose.as_object(row.whose),
+        "whose": ownership.as_object(row.whose),
         "incident": row.incident and incident_words.as_object(row.incident, now_ms),
         "next_step": row.next_step or None,
         "windows": [window(trend, found.unit) for trend in found.windows],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from leakwatch.clock import rfc3339
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Verdict
-from leakwatch.report import whose
+from leakwatch.report import ownership
 from leakwatch.report.conclusion import Outcome
 from leakwatch.report.incident_words import minute
 from leakwatch.report.words import count
@@ -174,9 +174,9 @@ def _leak_name(row: Row) -> str:
 
 def _killed(report: Report) -> list[str]:
     parts = [
-        f"{printable(name)} {whose.killed(kills)}"
+        f"{printable(name)} {ownership.killed(kills)}"
         if name
-        else f"somebody unknown {whose.killed(replace(kills, certain=True))}"
+        else f"somebody unknown {ownership.killed(replace(kills, certain=True))}"
         for name, kills in sorted(report.kills.items())
     ]
     return [f"Killed by the kernel for want of memory: {'; '.join(parts)}."] if parts else []

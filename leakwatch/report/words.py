@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from leakwatch import metrics
 from leakwatch.model.incident import IncidentState
 from leakwatch.model.verdict import SUSPECT, FindingKind, Verdict
-from leakwatch.report import growth_words, incident_words, whose
+from leakwatch.report import growth_words, incident_words, ownership
 from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_duration, format_growth
 
@@ -179,7 +179,7 @@ def made_of(one: Finding) -> str:
 
 def owner(row: Row) -> str:
     """Return whose it is, what its control group holds against its limit, and what of it was OOM killed."""
-    return " · ".join(whose.lines(row.whose))
+    return " · ".join(ownership.lines(row.whose))
 
 
 def incident(row: Row, now_ms: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from report_findings import NOW_MS, ROWS, report
 
 from leakwatch.model.memory_class import ClassTrend, ClassUse, Growth
-from leakwatch.report import growth_words, json_report, maps, markdown, table
+from leakwatch.report import growth_words, json_report, maps, markdown, terminal
 
 MIB, HOUR_MS = 1 << 20, 3_600_000
 
@@ -62,7 +62,7 @@ def test_the_table_has_every_class_that_grows() -> None:
 def test_a_report_says_it_under_the_finding() -> None:
     rows = (replace(ROWS[0], growth=GROWTH), *ROWS[1:])
     said = report(rows)
-    assert table.render(said).count("    grows: the heap, +3.10 MiB/h of 3.20 (97 %)") == 1
+    assert terminal.render(said).count("    grows: the heap, +3.10 MiB/h of 3.20 (97 %)") == 1
     assert markdown.render(said).count("grows: the heap, +3.10 MiB/h of 3.20 (97 %)") == 1
     found = json.loads(json_report.render(said))["findings"]
     told = [one["growing"] for one in found if one["growing"]]

@@ -9,7 +9,7 @@ from report_findings import ALL, HOST, HOUR_MS, NOW_MS, finding, report
 
 from leakwatch.model.incident import Incident, IncidentState, Resolution
 from leakwatch.model.verdict import FindingKind, Verdict
-from leakwatch.report import summary, table
+from leakwatch.report import summary, terminal
 from leakwatch.report.build import Filters, Own, Report, Row, build
 from leakwatch.report.conclusion import Outcome, Tally, conclude, tally
 
@@ -76,7 +76,7 @@ def test_a_leak_that_a_restart_ended_counts_for_a_day() -> None:
     )  # fmt: skip
     restarted = report((program(OK, incident=incident),))
     assert restarted.outcome is Outcome.LEAK
-    assert "web leaked until it was restarted at 2023-11-14T19:13:20Z." in table.render(restarted)
+    assert "web leaked until it was restarted at 2023-11-14T19:13:20Z." in terminal.render(restarted)
     later = replace(ALL, ended_since_ms=NOW_MS - HOUR_MS)
     assert report((program(OK, incident=incident),), later).outcome is Outcome.OK
     never = replace(incident, confirmed_ms=None)
@@ -84,7 +84,9 @@ def test_a_leak_that_a_restart_ended_counts_for_a_day() -> None:
 
 
 def test_where_nothing_is_decided_nothing_is_called_fine() -> None:
-    assert table.render(report((program(LEARNING), cache(LEARNING)), Filters())).startswith("Nothing is decided yet ")
+    assert terminal.render(report((program(LEARNING), cache(LEARNING)), Filters())).startswith(
+        "Nothing is decided yet "
+    )
 
 
 def test_each_group_has_to_have_a_verdict() -> None:

@@ -23,7 +23,7 @@ from leakwatch.model.incident import Incident, IncidentState
 from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import Criterion, Finding, FindingKind, Sort, Verdict
 from leakwatch.nextsteps import counts
-from leakwatch.report import csv_report, incidents, json_report, markdown, table
+from leakwatch.report import csv_report, incidents, json_report, markdown, terminal
 from leakwatch.report.build import Report, Row, build
 from leakwatch.store.encoding.codec import decode_finding, encode_finding
 
@@ -62,7 +62,7 @@ def report(*rows: Row) -> Report:
 
 
 def test_a_table_says_which_count_grows_how_fast_of_what_and_until_when() -> None:
-    text = table.render(report())
+    text = terminal.render(report())
     (row,) = [line for line in text.splitlines() if line.startswith("leak ")]
     assert "shop (pid 812): open files" in row
     assert "+120/h (108 to 132)" in row

@@ -9,8 +9,8 @@ from report_findings import HOUR_MS, NOW_MS, ROWS, report
 
 from leakwatch import metrics
 from leakwatch.model.identity import Owner
-from leakwatch.report import json_report, summary, table, whose
-from leakwatch.report.whose import Kills, Whose
+from leakwatch.report import json_report, ownership, summary, terminal
+from leakwatch.report.ownership import Kills, Whose
 
 MIB = 1 << 20
 ID = "3f1c0a9be57d44d2a8d16b0c7e2f9a518b6d0e4c2a7f13905d8e6b4c1f2a3d70"
@@ -34,7 +34,7 @@ POD = Whose(
 
 
 def test_a_service_says_where_its_group_stands_and_what_was_killed() -> None:
-    assert whose.lines(SHOP) == (
+    assert ownership.lines(SHOP) == (
         "of /system.slice/shop.service",
         "control group: 300 MiB of 512 MiB allowed, peak 400 MiB (anonymous 190 MiB, files 100 MiB, kernel 10.0 MiB)",
         "OOM killed 3 times since 2023-11-14 13:13Z, last 2023-11-14 21:13Z",
@@ -42,8 +42,10 @@ def test_a_service_says_where_its_group_stands_and_what_was_killed() -> None:
 
 
 def test_a_container_without_readable_memory_says_whose_it_is_and_no_figure() -> None:
-    assert whose.lines(POD) == (f"of containerd 3f1c0a9be57d, pod 1ab2-0e5f, burstable, /kubepods/burstable/pod1/{ID}",)
-    assert {key for key, value in (whose.as_object(POD) or {}).items() if value is None} >= {
+    assert ownership.lines(POD) == (
+        f"of containerd 3f1c0a9be57d, pod 1ab2-0e5f, burstable, /kubepods/burstable/pod1/{ID}",
+    )
+    assert {key for key, value in (ownership.as_object(POD) or {}).items() if value is None} >= {
         "current_bytes", "peak_bytes", "limit_bytes", "held_bytes", "near_limit", "oom_kills",
     }  # fmt: skip
 
@@ -61,7 +63,7 @@ def test_a_container_without_readable_memory_says_whose_it_is_and_no_figure() ->
 def test_near_the_limit_is_told_by_what_cannot_be_given_back(changes: dict[str, int], near: bool) -> None:
     found = replace(SHOP, values={**SHOP.values, **changes})
     assert found.near_limit is near
-    assert ("near its limit" in "".join(whose.lines(found))) is near
+    assert ("near its limit" in "".join(ownership.lines(found))) is near
 
 
 @pytest.mark.parametrize("missing", [metrics.GROUP_LIMIT, metrics.GROUP_FILE, metrics.GROUP_CURRENT])
@@ -74,7 +76,7 @@ def test_a_report_has_it_below_the_finding_and_kills_at_its_end() -> None:
     rows = (replace(ROWS[0], whose=SHOP), *ROWS[1:])
     kills = {"shop.service": SHOP.kills, "": Kills(1, NOW_MS, NOW_MS, certain=False)}
     one = report(rows, kills=kills)
-    text = table.render(one)
+    text = terminal.render(one)
     assert "    of /system.slice/shop.service · control group: 300 MiB of 512 MiB allowed" in text
     assert (
         "Killed by the kernel for want of memory: somebody unknown once, 2023-11-14 22:13Z; "
@@ -89,15 +91,15 @@ def test_a_report_has_it_below_the_finding_and_kills_at_its_end() -> None:
 
 def test_a_hostile_name_is_escaped() -> None:
     evil = replace(SHOP, owner=Owner(groups=("/x\x1b[2J\n/y",)))
-    assert "\x1b" not in "".join(whose.lines(evil))
-    assert "\n" not in "".join(whose.lines(evil))
+    assert "\x1b" not in "".join(ownership.lines(evil))
+    assert "\n" not in "".join(ownership.lines(evil))
 
 
 def test_several_groups_add_up_and_have_no_limit_of_theirs_all() -> None:
     workers = Whose(Owner(groups=("/worker@1.service", "/worker@2.service")), {metrics.GROUP_CURRENT: 60 * MIB})
-    assert whose.lines(workers) == ("of 2 control groups", "control groups: 60.0 MiB")
+    assert ownership.lines(workers) == ("of 2 control groups", "control groups: 60.0 MiB")
 
 
 def test_what_was_inferred_says_so() -> None:
     kills = Kills(1, NOW_MS, NOW_MS, certain=False)
-    assert whose.killed(kills) == "once, 2023-11-14 22:13Z (inferred: its control group was made anew)"
+    assert ownership.killed(kills) == "once, 2023-11-14 22:13Z (inferred: its control group was made anew)"

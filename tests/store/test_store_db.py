@@ -326,7 +326,7 @@ def test_json_lines_hold_the_whole_name(sealed: Path, config: Path, tmp_path: Pa
 
 def test_parquet_holds_the_same(sealed: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow, an extra")
-    from leakwatch.report import export
+    from leakwatch.report import samples as export
 
     monkeypatch.setattr(export, "ROWS_A_GROUP", 100)  # several groups
     out = tmp_path / "out.parquet"
