@@ -117,7 +117,7 @@ def _looked_into(case: Case, row: Row, processes: Sequence[ProcessInfo], privacy
     from dataclasses import replace
 
     from leakwatch.model.verdict import FindingKind
-    from leakwatch.nextsteps.kernel_facts import facts_here
+    from leakwatch.nextsteps.kernel_hints import facts_here
     from leakwatch.nextsteps.locate import patient_or_nobody
     from leakwatch.procfs.fs import ProcFS
 

@@ -17,7 +17,7 @@ from leakwatch.explain import next_text
 from leakwatch.explain.case import Case
 from leakwatch.explain.stored import field_of, what_of
 from leakwatch.model.verdict import FindingKind
-from leakwatch.nextsteps.kernel_facts import facts_here
+from leakwatch.nextsteps.kernel_hints import facts_here
 from leakwatch.nextsteps.locate import identity_of, is_alive, patient_or_nobody
 from leakwatch.report import json_report, words
 from leakwatch.report.build import Row

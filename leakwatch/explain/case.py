@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.tracking.climb import Climb
     from leakwatch.analysis.tracking.level_history import Ground
     from leakwatch.model.verdict import Assessment
-    from leakwatch.nextsteps.kernel import Facts
-    from leakwatch.nextsteps.patient import Patient
+    from leakwatch.nextsteps.kernel_tools import Facts
+    from leakwatch.nextsteps.process_context import Patient
     from leakwatch.report.build import Row
 
 

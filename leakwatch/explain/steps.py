@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from leakwatch.explain.case import What
 from leakwatch.model.verdict import SUSPECT
-from leakwatch.nextsteps import counts, kernel
-from leakwatch.nextsteps.patient import nobody
-from leakwatch.nextsteps.programs import steps_for
+from leakwatch.nextsteps import counts, kernel_tools
+from leakwatch.nextsteps.process_context import nobody
+from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.step import Risk, Step
 
 if TYPE_CHECKING:
@@ -28,16 +28,16 @@ def next_steps(case: Case) -> tuple[Step, ...]:
         return (Step(ENDED, "", Risk.LOOK),)
     if case.field in counts.STEPS:
         return counts.of_count(case.field, _number(case), case.row.finding.sorts if case.row is not None else ())
-    facts = case.facts or kernel.Facts()
+    facts = case.facts or kernel_tools.Facts()
     match case.what:
         case What.PROCESS:
             steps = steps_for(case.patient or nobody(case.name, case.pid))
         case What.SLAB:
-            steps = kernel.of_slab(case.field, facts, reclaimable=case.at_most_watch)
+            steps = kernel_tools.of_slab(case.field, facts, reclaimable=case.at_most_watch)
         case What.VMALLOC:
-            steps = kernel.of_vmalloc(case.field, facts)
+            steps = kernel_tools.of_vmalloc(case.field, facts)
         case What.KERNEL:
-            steps = kernel.of_total(case.field, facts)
+            steps = kernel_tools.of_total(case.field, facts)
         case _:
             steps = ()
     return steps

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from leakwatch.nextsteps.traces import Elf
+from leakwatch.nextsteps.runtime_signs import Elf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from leakwatch.nextsteps.step import Risk, Step, Tool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from leakwatch.nextsteps.patient import Patient
+    from leakwatch.nextsteps.process_context import Patient
 
 SIGUSR1 = 10
 _NMT = re.compile(r"-XX:NativeMemoryTracking=(summary|detail)")

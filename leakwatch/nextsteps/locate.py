@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import SUSPECT, FindingKind
-from leakwatch.nextsteps import counts, kernel
-from leakwatch.nextsteps.kernel_facts import facts_here
-from leakwatch.nextsteps.patient import Patient, nobody
-from leakwatch.nextsteps.programs import steps_for
-from leakwatch.nextsteps.reading import read_traces
+from leakwatch.nextsteps import counts, kernel_tools
+from leakwatch.nextsteps.kernel_hints import facts_here
+from leakwatch.nextsteps.process_context import Patient, nobody
+from leakwatch.nextsteps.process_reading import read_traces
+from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.step import Step, first
 from leakwatch.nextsteps.toolbox import patient_of
 
@@ -52,10 +52,10 @@ def kernel_steps(finding: Finding) -> tuple[Step, ...]:
     kind = finding.metric.partition(".")[0]
     if kind == "slab":
         reclaimable = finding.note.startswith("reclaimable")
-        return kernel.of_slab(finding.name, facts_here(finding.name.partition("@")[0]), reclaimable=reclaimable)
+        return kernel_tools.of_slab(finding.name, facts_here(finding.name.partition("@")[0]), reclaimable=reclaimable)
     if kind == "vmalloc":
-        return kernel.of_vmalloc(finding.name, facts_here())
-    return kernel.of_total(finding.metric, facts_here())
+        return kernel_tools.of_vmalloc(finding.name, facts_here())
+    return kernel_tools.of_total(finding.metric, facts_here())
 
 
 def brief(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from leakwatch.nextsteps.traces import Traces
+    from leakwatch.nextsteps.runtime_signs import Traces
 
 
 class Kind(StrEnum):

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.languages import interpreter_of
-from leakwatch.nextsteps.patient import Patient
+from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import Kind, Runtime, detect
 from leakwatch.nextsteps.step import HEADERS
 from leakwatch.procfs.files import file_stat
@@ -18,7 +18,7 @@ from leakwatch.procfs.files import file_stat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leakwatch.nextsteps.traces import Traces
+    from leakwatch.nextsteps.runtime_signs import Traces
     from leakwatch.procfs.fs import ProcFS
 
 HERE = (

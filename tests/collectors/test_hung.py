@@ -17,7 +17,7 @@ from leakwatch.errors import EXIT_UNAVAILABLE
 from leakwatch.evidence.collect import Subject, collect
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason, Scrape, Tick
-from leakwatch.nextsteps.reading import read_traces
+from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.nextsteps.programs import steps_for
-from leakwatch.nextsteps.reading import read_traces
+from leakwatch.nextsteps.process_reading import read_traces
+from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.toolbox import patient_of
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from leakwatch.nextsteps.patient import Patient
+    from leakwatch.nextsteps.process_context import Patient
     from leakwatch.nextsteps.step import Step
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 from next_tools import PROGRAMS, compiled, need, patient, running, step, tried
 
-from leakwatch.nextsteps import kernel
-from leakwatch.nextsteps.kernel_facts import facts_here
-from leakwatch.nextsteps.programs import steps_for
+from leakwatch.nextsteps import kernel_tools
+from leakwatch.nextsteps.kernel_hints import facts_here
+from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.step import Risk
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class TestKernel:
         script = work / "queues.py"
         script.write_text(QUEUES)
         with running([sys.executable, str(script)], work) as process:
-            steps = kernel.of_slab("msg_msg-4k", replace(facts_here(), sudo=""))
+            steps = kernel_tools.of_slab("msg_msg-4k", replace(facts_here(), sudo=""))
             command = next(one.command for one in steps if "bpftrace" in one.command).replace("s:10", "s:3")
             mount = "mount -t tracefs none /sys/kernel/tracing"  # in a name space of our own: it is gone afterwards
             said = tried(f"unshare -m sh -c {shlex.quote(f'{mount}; exec {command}')}", work)
@@ -152,7 +152,7 @@ class TestKernel:
 
     def test_what_needs_nothing_works(self, work: Path) -> None:
         need("slabtop")
-        for one in kernel.of_slab("kmalloc-4k", facts_here()):
+        for one in kernel_tools.of_slab("kmalloc-4k", facts_here()):
             if one.risk is Risk.LOOK and one.ready:
                 assert "kmalloc-4k" in tried(one.command, work) or "kernel/slab" in one.command
 

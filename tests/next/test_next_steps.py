@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from leakwatch.nextsteps import kernel
-from leakwatch.nextsteps.patient import Patient, nobody
-from leakwatch.nextsteps.programs import steps_for
+from leakwatch.nextsteps import kernel_tools
+from leakwatch.nextsteps.process_context import Patient, nobody
+from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.runtime import Kind, Libc, Runtime
+from leakwatch.nextsteps.runtime_signs import Traces
 from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, first, in_order
-from leakwatch.nextsteps.traces import Traces
 from leakwatch.text.redact import redacted
 
 TOOLS = dict.fromkeys(
@@ -137,8 +137,10 @@ def test_of_a_name_alone_nothing_is_claimed_to_be_installed() -> None:
 
 
 class TestKernel:
-    BARE = kernel.Facts(frozenset(), {"alloc_traces": False, "/sys/kernel/slab": True}, {"slabtop": "/usr/bin/slabtop"})
-    FULL = kernel.Facts(
+    BARE = kernel_tools.Facts(
+        frozenset(), {"alloc_traces": False, "/sys/kernel/slab": True}, {"slabtop": "/usr/bin/slabtop"}
+    )
+    FULL = kernel_tools.Facts(
         frozenset({"SLUB_DEBUG", "DEBUG_KMEMLEAK", "PAGE_OWNER", "MEM_ALLOC_PROFILING", "BPF_EVENTS", "KPROBES"}),
         dict.fromkeys(
             ("alloc_traces", "kmemleak", "page_owner", "/proc/allocinfo", "/sys/kernel/slab", "tracing"), True
@@ -149,18 +151,18 @@ class TestKernel:
 
     def test_a_kernel_that_offers_it_has_every_step_ready(self) -> None:
         for steps in (
-            kernel.of_slab("kmalloc-4k", self.FULL), kernel.of_vmalloc("f+0x1/0x2", self.FULL),
-            kernel.of_total("kernel.unaccounted_bytes", self.FULL),
+            kernel_tools.of_slab("kmalloc-4k", self.FULL), kernel_tools.of_vmalloc("f+0x1/0x2", self.FULL),
+            kernel_tools.of_total("kernel.unaccounted_bytes", self.FULL),
         ):  # fmt: skip
             assert all(step.ready for step in steps), [step for step in steps if not step.ready]
 
     def test_what_the_kernel_was_built_without_is_said(self) -> None:
-        lacks = {step.lacks for step in kernel.of_slab("kmalloc-4k", self.BARE)}
+        lacks = {step.lacks for step in kernel_tools.of_slab("kmalloc-4k", self.BARE)}
         assert "this kernel was built without CONFIG_DEBUG_KMEMLEAK" in lacks
         assert "this kernel was built without CONFIG_MEM_ALLOC_PROFILING" in lacks
         debug = replace(self.BARE, options=frozenset({"SLUB_DEBUG"}))
         assert "boot with slub_debug=U,kmalloc-4k on the kernel's command line" in {
-            step.lacks for step in kernel.of_slab("kmalloc-4k", debug)
+            step.lacks for step in kernel_tools.of_slab("kmalloc-4k", debug)
         }
 
     @pytest.mark.parametrize(
@@ -174,9 +176,11 @@ class TestKernel:
         ],
     )
     def test_the_caches_own_allocations_are_traced(self, cache: str, probe: str) -> None:
-        assert any(probe in step.command for step in kernel.of_slab(cache, self.FULL))
+        assert any(probe in step.command for step in kernel_tools.of_slab(cache, self.FULL))
 
     def test_a_hostile_name_stays_one_word(self) -> None:
-        for step in kernel.of_slab("x'; reboot\n", self.FULL):
+        for step in kernel_tools.of_slab("x'; reboot\n", self.FULL):
             assert "\n" not in step.line
-        assert any("'x'\"'\"'; reboot\\x0a'" in step.command for step in kernel.of_slab("x'; reboot\n", self.FULL))
+        assert any(
+            "'x'\"'\"'; reboot\\x0a'" in step.command for step in kernel_tools.of_slab("x'; reboot\n", self.FULL)
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from next_tools import PROGRAMS, compiled, need, patient, running
 
-from leakwatch.nextsteps.reading import read_traces
+from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.nextsteps.runtime import Kind, Libc, detect
 from leakwatch.procfs.fs import ProcFS
 

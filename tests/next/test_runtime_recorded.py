@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.nextsteps import elf, ports
-from leakwatch.nextsteps.reading import read_traces
+from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.nextsteps.runtime import Kind, Libc, Runtime, detect
-from leakwatch.nextsteps.traces import Elf, Traces
+from leakwatch.nextsteps.runtime_signs import Elf, Traces
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid import mapped_files
 

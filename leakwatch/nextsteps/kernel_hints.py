@@ -8,7 +8,7 @@ import platform
 from functools import cache
 from typing import TYPE_CHECKING
 
-from leakwatch.nextsteps.kernel import Facts
+from leakwatch.nextsteps.kernel_tools import Facts
 from leakwatch.nextsteps.toolbox import sudo_of, tools_here, which
 from leakwatch.procfs.files import read_file
 

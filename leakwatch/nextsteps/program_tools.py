@@ -9,7 +9,7 @@ from leakwatch.nextsteps.runtime import Kind
 from leakwatch.nextsteps.step import Step, in_order
 
 if TYPE_CHECKING:
-    from leakwatch.nextsteps.patient import Patient
+    from leakwatch.nextsteps.process_context import Patient
 
 _NATIVE_TOO = frozenset({Kind.CPYTHON, Kind.RUBY, Kind.PHP, Kind.PERL})
 """Runtimes whose own objects come from the C library's allocator, which may keep what was freed."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from leakwatch.model.sample import Absence
 from leakwatch.nextsteps import elf
 from leakwatch.nextsteps.ports import listening
-from leakwatch.nextsteps.traces import ENVIRONMENT, Elf, Traces
+from leakwatch.nextsteps.runtime_signs import ENVIRONMENT, Elf, Traces
 from leakwatch.procfs.files import link_target, read_file
 from leakwatch.procfs.pid import mapped_files
 

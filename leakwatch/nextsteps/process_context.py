@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.runtime import Kind, Runtime, guess
+from leakwatch.nextsteps.runtime_signs import Traces
 from leakwatch.nextsteps.step import Tool
-from leakwatch.nextsteps.traces import Traces
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
