@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.config import matches
+from leakwatch.importers.series_names import series_name
 from leakwatch.model.memory_class import process_of
-from leakwatch.sources.series_names import series_name
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.clock import rfc3339
-from leakwatch.sources.moments import parse_time
+from leakwatch.importers.moments import parse_time
 
 MILLISECONDS = st.integers(0, 253_402_300_799_999)
 

@@ -49,7 +49,7 @@ def moment(option: str, text: str | None, now_ms: int) -> int | None:
 
     Raises UsageError.
     """
-    from leakwatch.sources.moments import parse_time
+    from leakwatch.importers.moments import parse_time
 
     if text is None:
         return None
@@ -84,8 +84,8 @@ def captured(path: str, unit: str | None) -> tuple[list[Capture], str]:
     That is said on standard error as well. Raises UsageError and what ``sources.tidy.read_captures`` raises.
     """
     from leakwatch.cli.output import complain
-    from leakwatch.sources.scales import ACCEPTED, doubt_of, factor_of
-    from leakwatch.sources.tidy import read_captures
+    from leakwatch.importers.scales import ACCEPTED, doubt_of, factor_of
+    from leakwatch.importers.tidy import read_captures
 
     mmap.mmap(-1, LEAST_ROOM).close()
     factor = None if unit is None else factor_of(unit)

@@ -113,7 +113,7 @@ def _history(args: argparse.Namespace, config: Config) -> list[Capture]:
     from leakwatch.cli.report import open_store
     from leakwatch.clock import SystemClock
     from leakwatch.errors import StoreNotFoundError
-    from leakwatch.sources.stored import stored_captures
+    from leakwatch.importers.store import stored_captures
 
     now_ms = SystemClock().now().wall_ms
     since_ms, until_ms = moment("--since", args.since, now_ms), moment("--until", args.until, now_ms)

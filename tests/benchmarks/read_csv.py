@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakwatch.sources.tidy import read_captures
+from leakwatch.importers.tidy import read_captures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,8 @@ from score import aggregate, corpus_spans, outcome
 from leakwatch.analysis.replay.from_config import settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.config import load_config
+from leakwatch.importers.tidy import read_captures
 from leakwatch.report.alarms import Replayed, lines
-from leakwatch.sources.tidy import read_captures
 
 SEEDS = (11, 12)
 CORPUS = os.environ.get("LEAKWATCH_CORPUS")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e_tools import by_pid, report, wait_for, write_config
 
-from leakwatch.sources.moments import parse_time
+from leakwatch.importers.moments import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from tidy_files import captures, read, series
 
 from leakwatch.cli.main import main
 from leakwatch.errors import EXIT_UNDECIDED, CaptureError
-from leakwatch.sources.scales import doubt_of, factor_of
+from leakwatch.importers.scales import doubt_of, factor_of
 
 CAPTURES = Path(__file__).parents[1] / "data/captures"
 KIB = 1024
@@ -88,7 +88,7 @@ def test_units_that_are_unknown_or_differ_are_refused_with_the_line(data: bytes,
 def test_what_is_said_on_the_command_line_counts_for_bytes_only(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("time,series,value\n1,proc/a[1],4\n1,proc/a[1]/fds,4\n2,proc/a[1],4 kB\n")
-    from leakwatch.sources.tidy import read_captures
+    from leakwatch.importers.tidy import read_captures
 
     found = series(read_captures(str(file), factor_of("kB")))
     assert found == {"proc/a[1]": [(1000, 4096.0), (2000, 4096.0)], "proc/a[1]/fds": [(1000, 4.0)]}

@@ -15,9 +15,9 @@ from leakwatch.analysis.findings.reclaimable import array_of
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.series.derived import judged_values
 from leakwatch.config import IgnoreConfig
+from leakwatch.importers.store import stored_captures
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
-from leakwatch.sources.stored import stored_captures
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 

@@ -15,7 +15,7 @@ from tidy_files import HEADER, captures, read
 
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.errors import CaptureError, CaptureNotFoundError, PermissionNeededError
-from leakwatch.sources.tidy import read_captures
+from leakwatch.importers.tidy import read_captures
 
 CAPTURES = Path(__file__).parents[1] / "data/captures"
 SAMPLES = b"1750000000.775,proc/a[1],4096\n1750000000.775,slab/dentry,8192.5\n1750000060,proc/a[1],4097\n"
@@ -213,7 +213,7 @@ def test_the_series_come_in_the_order_of_their_first_samples_whichever_way_they_
 
 
 def test_standard_input() -> None:
-    code = "from leakwatch.sources.tidy import read_captures; print([c.name for c in read_captures('-')])"
+    code = "from leakwatch.importers.tidy import read_captures; print([c.name for c in read_captures('-')])"
     done = subprocess.run(
         [sys.executable, "-c", code], input=gzip.compress(HEADER + SAMPLES), capture_output=True, check=True
     )

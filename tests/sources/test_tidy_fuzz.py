@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tidy_files import HEADER, Series, read
 
 from leakwatch.errors import CaptureError
-from leakwatch.sources.layout import Layout
-from leakwatch.sources.names import Names
-from leakwatch.sources.plain import cut, numbers
-from leakwatch.sources.rows import sample, text_rows
+from leakwatch.importers.layout import Layout
+from leakwatch.importers.names import Names
+from leakwatch.importers.plain import cut, numbers
+from leakwatch.importers.rows import sample, text_rows
 
 LAYOUT = Layout(3, 0, 1, 2)
 LINE_BREAK = b"\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from leakwatch.sources.tidy import read_stream
+from leakwatch.importers.tidy import read_stream
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import Capture

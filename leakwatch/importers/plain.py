@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from leakwatch.clock import END_S
-from leakwatch.sources.scales import factor_of
-from leakwatch.sources.stamps import NO_TIME
+from leakwatch.importers.scales import factor_of
+from leakwatch.importers.stamps import NO_TIME
 
 if TYPE_CHECKING:
-    from leakwatch.sources.layout import Layout
-    from leakwatch.sources.stamps import Stamps
+    from leakwatch.importers.layout import Layout
+    from leakwatch.importers.stamps import Stamps
 
 Bytes: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 Places: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.clock import END_S
-from leakwatch.sources import moments
-from leakwatch.sources.layout import Place, shown
-from leakwatch.sources.scales import ACCEPTED, factor_of, split_value
+from leakwatch.importers import moments
+from leakwatch.importers.layout import Place, shown
+from leakwatch.importers.scales import ACCEPTED, factor_of, split_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from leakwatch.sources.layout import Layout
+    from leakwatch.importers.layout import Layout
 
 MOST_BYTES = 2.0**63
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)

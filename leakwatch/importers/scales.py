@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.replay.capture import Capture
     from leakwatch.analysis.replay.series_name import Subject
-    from leakwatch.sources.plain import Floats
+    from leakwatch.importers.plain import Floats
 
 _KIB, _MIB = 1 << 10, 1 << 20
 _SCALES = {

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from leakwatch.sources.plain import Flags, Places
+    from leakwatch.importers.plain import Flags, Places
 
 Words: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 

@@ -19,12 +19,12 @@ import numpy as np
 
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.errors import CaptureNotFoundError, PermissionNeededError
-from leakwatch.sources.gather import Gathering
-from leakwatch.sources.layout import Layout, Place, layout_of
-from leakwatch.sources.lines import Lines, StreamError
-from leakwatch.sources.plain import cut, factors, properly_named, times_ms, values
-from leakwatch.sources.rows import MOST_BYTES, sample, text_rows
-from leakwatch.sources.stamps import Stamps
+from leakwatch.importers.gather import Gathering
+from leakwatch.importers.layout import Layout, Place, layout_of
+from leakwatch.importers.lines import Lines, StreamError
+from leakwatch.importers.plain import cut, factors, properly_named, times_ms, values
+from leakwatch.importers.rows import MOST_BYTES, sample, text_rows
+from leakwatch.importers.stamps import Stamps
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.sources.plain import Cut, Flags, Places
+    from leakwatch.importers.plain import Cut, Flags, Places
 
 STDIN = "-"
 NO_SAMPLE = -1

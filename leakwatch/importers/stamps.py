@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.sources.moments import parse_time
+from leakwatch.importers.moments import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

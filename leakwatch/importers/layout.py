@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from leakwatch.errors import CaptureError
-from leakwatch.sources.scales import ACCEPTED, factor_of, split_header
+from leakwatch.importers.scales import ACCEPTED, factor_of, split_header
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:

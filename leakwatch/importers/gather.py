@@ -8,11 +8,11 @@ import numpy as np
 
 from leakwatch.analysis.replay.capture import CLOCK_MS, Capture, in_elapsed_time
 from leakwatch.analysis.replay.series_name import subject_of
-from leakwatch.sources.names import Names
-from leakwatch.sources.scales import in_bytes
+from leakwatch.importers.names import Names
+from leakwatch.importers.scales import in_bytes
 
 if TYPE_CHECKING:
-    from leakwatch.sources.plain import Floats, Places
+    from leakwatch.importers.plain import Floats, Places
 
 _HALF = 16
 """Bits numpy sorts by in one pass over the data; the numbers of more series take two passes."""
