@@ -175,7 +175,7 @@ def run_export(args: argparse.Namespace) -> int:
     from leakwatch.cli.output import STDOUT, remark, written
     from leakwatch.clock import SystemClock
     from leakwatch.errors import EXIT_DATA, EXIT_OK
-    from leakwatch.exporting import Choice, exported
+    from leakwatch.queries.export import Choice, exported
     from leakwatch.report import samples as export
     from leakwatch.store.maintenance.backup import refuse_own_files
 

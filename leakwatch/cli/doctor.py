@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from leakwatch.diagnosis import Line
+    from leakwatch.queries.doctor import Line
 
 EPILOG = """\
 Run it as the user that is to sample. The service (leakwatch service install) has CAP_SYS_PTRACE and
@@ -38,9 +38,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return its exit code."""
-    from leakwatch.diagnosis import diagnose, held_capabilities
     from leakwatch.errors import EXIT_NO_PERMISSION, EXIT_OK
     from leakwatch.procfs.fs import ProcFS
+    from leakwatch.queries.doctor import diagnose, held_capabilities
 
     held = held_capabilities()
     lines = _print(diagnose(ProcFS(args.proc), args.config, held))
@@ -63,7 +63,7 @@ def _print(lines: Iterable[Line]) -> list[Line]:
 
 
 def _conclusion(lines: Iterable[Line], lacking: frozenset[str]) -> Iterator[Line]:
-    from leakwatch.diagnosis import Line
+    from leakwatch.queries.doctor import Line
     from leakwatch.system.service_environment import command_path
 
     states = {line.state for line in lines}

@@ -78,7 +78,7 @@ def _then(config: Config, since_ms: int) -> KernelView | None:
     from leakwatch.cli.output import complain
     from leakwatch.cli.report import open_store
     from leakwatch.errors import StoreNotFoundError
-    from leakwatch.kernel_past import kernel_then
+    from leakwatch.queries.kernel_history import kernel_then
 
     try:
         reader = open_store(config.store.url)

@@ -131,10 +131,10 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     """Return the report of what the store holds."""
     from dataclasses import replace
 
-    from leakwatch.cli.whose import read_kills, read_whose
     from leakwatch.errors import StoreNotFoundError
-    from leakwatch.growing import growths
     from leakwatch.metrics import COUNTS
+    from leakwatch.queries.memory_growth import growths
+    from leakwatch.queries.ownership import read_kills, read_whose
     from leakwatch.report.build import Row, build
 
     states, last = reader.states(), reader.last_scrape()

@@ -7,9 +7,9 @@ import io
 from typing import TYPE_CHECKING
 
 from leakwatch.evidence.entry import Entry, bounded
-from leakwatch.exporting import Choice, exported
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import FindingKind
+from leakwatch.queries.export import Choice, exported
 from leakwatch.report.samples import write_csv
 
 if TYPE_CHECKING:

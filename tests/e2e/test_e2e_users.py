@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e_tools import Daemon, User, Workload, by_pid, report, run_command, wait_for, write_config
 
-from leakwatch.diagnosis import held_capabilities
+from leakwatch.queries.doctor import held_capabilities
 
 if TYPE_CHECKING:
     from pathlib import Path

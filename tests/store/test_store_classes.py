@@ -9,10 +9,10 @@ import pytest
 from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, nameless, process, rows, scrape
 
 from leakwatch import metrics
-from leakwatch.growing import growths
 from leakwatch.model.memory_class import class_target
 from leakwatch.model.sample import Sample, Scrape
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
+from leakwatch.queries.memory_growth import growths
 from leakwatch.store.maintenance import merging, sealing
 from leakwatch.store.maintenance.merging import merge
 from leakwatch.store.maintenance.retention import Limits, purge
