@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 def _list(reader: Reader) -> int:
     from leakwatch.cli.output import emit
     from leakwatch.errors import EXIT_OK
-    from leakwatch.evidence.shelf import kept, shelf_of
+    from leakwatch.evidence.bundle_store import kept, shelf_of
     from leakwatch.text.escape import printable
     from leakwatch.units import format_bytes
 

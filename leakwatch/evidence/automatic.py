@@ -75,12 +75,12 @@ class EvidenceKeeper:
 def gathered(task: Task) -> Iterator[str]:
     """Be the child's work: yield the path of each bundle made. Raises the errors of the store and of writing."""
     from leakwatch.clock import rfc3339  # noqa: PLC0415 - what only the child needs
-    from leakwatch.evidence import bundle, gather, shelf  # noqa: PLC0415
+    from leakwatch.evidence import bundle, bundle_store, gather  # noqa: PLC0415
     from leakwatch.procfs.fs import ProcFS  # noqa: PLC0415
     from leakwatch.store.read.reader import Reader  # noqa: PLC0415
 
     store = Path(task.store)
-    where = shelf.shelf_of(store)
+    where = bundle_store.shelf_of(store)
     where.mkdir(mode=0o700, exist_ok=True)
     limits = gather.Limits(task.max_stall_s, LONGEST_S)
     procfs = ProcFS(task.proc_root, command_lines=task.command_lines)
@@ -89,7 +89,7 @@ def gathered(task: Task) -> Iterator[str]:
         rows = {row.finding.id: row for row in gather.rows_of(reader)}
         for incident_id, finding_id in task.incidents:
             row = rows.get(finding_id)
-            if row is None or incident_id in {one.incident_id for one in shelf.kept(where)}:
+            if row is None or incident_id in {one.incident_id for one in bundle_store.kept(where)}:
                 continue
             found = gather.entries(reader, procfs, row, task.now_ms, limits)
             path = where / gather.file_name(row.finding, incident_id, task.now_ms)
@@ -98,4 +98,4 @@ def gathered(task: Task) -> Iterator[str]:
     finally:
         reader.close()
         oldest = rfc3339(task.now_ms - round(task.limits.keep_s * 1000)).replace("-", "").replace(":", "")
-        shelf.remove(shelf.surplus(shelf.kept(where), oldest, task.limits.max_size_bytes), where)
+        bundle_store.remove(bundle_store.surplus(bundle_store.kept(where), oldest, task.limits.max_size_bytes), where)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch.evidence.entry import Entry, bounded
-from leakwatch.evidence.mappings import summary
+from leakwatch.evidence.mapping_table import summary
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import LARGE, read_file

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from leakwatch.config import Config, EvidenceConfig
-from leakwatch.evidence import automatic, shelf
+from leakwatch.evidence import automatic, bundle_store
 from leakwatch.evidence.automatic import EvidenceKeeper, Task
 from leakwatch.store.read.reader import Reader
 
@@ -81,9 +81,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         leaker.wait()
 
 
-def named(store: Path, name: str) -> list[shelf.Kept]:
+def named(store: Path, name: str) -> list[bundle_store.Kept]:
     """Return the bundles of the incidents of a service whose name has this in it."""
-    bundles = shelf.kept(shelf.shelf_of(store))
+    bundles = bundle_store.kept(bundle_store.shelf_of(store))
     if not bundles:
         return []
     reader = Reader(store)
@@ -175,7 +175,7 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
     finally:
         reader.close()
     now_ms = 1_900_000_000_000
-    before = shelf.kept(one.path.parent)
+    before = bundle_store.kept(one.path.parent)
     task = Task(
         str(run.store),
         "/proc",
@@ -186,14 +186,14 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
         now_ms,
     )
     assert list(automatic.gathered(task)) == []
-    assert shelf.kept(one.path.parent) == before
+    assert bundle_store.kept(one.path.parent) == before
     # With another incident's id it is another bundle; it fits when the oldest have gone.
     small = EvidenceConfig(keep_s=1e9, max_size_bytes=before[-1].size_bytes * 3 // 2)
     (path,) = automatic.gathered(
         Task(str(run.store), "/proc", (("i99999999", incident.finding_id),), small, 1.0, "redacted", now_ms)
     )
-    assert [kept.path for kept in shelf.kept(one.path.parent)][-1:] == [Path(path)]
-    assert sum(kept.size_bytes for kept in shelf.kept(one.path.parent)) <= small.max_size_bytes
+    assert [kept.path for kept in bundle_store.kept(one.path.parent)][-1:] == [Path(path)]
+    assert sum(kept.size_bytes for kept in bundle_store.kept(one.path.parent)) <= small.max_size_bytes
     Path(path).unlink()
 
 
