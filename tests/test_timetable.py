@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.timetable import Timetable
+from leakwatch.monitoring.timetable import Timetable
 
 
 def table(first_ms: int = 0, every_ms: int = 1000) -> Timetable:

@@ -1,7 +1,7 @@
 """What is asked about one look, and what is answered: plain values that can be sent to another process.
 
 The daemon holds the blocks and does the cheap look; numpy answers, where the daemon can afford it in a process that
-ends (see ``leakwatch.judging``).
+ends (see ``leakwatch.monitoring.judge_pool``).
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     import sys
     import threading
 
-    from leakwatch.daemon import Daemon
+    from leakwatch.monitoring.daemon import Daemon
     from leakwatch.procfs.kept import raise_file_limit
     from leakwatch.store.files.location import writer_path
     from leakwatch.system.journal import setup_logging

@@ -224,9 +224,9 @@ def _is_own(row: Row, pid: int | None) -> bool:
 def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms: int) -> Host:
     from collections import Counter
 
+    from leakwatch.monitoring.unseen import unseen_of
     from leakwatch.report.build import Host
     from leakwatch.store.read.records import STORE_NOTES
-    from leakwatch.unseen import unseen_of
 
     evaluation, unseen = states.get("evaluation", {}), unseen_of(states)
     collectors = reader.collectors(last.id)

@@ -29,10 +29,10 @@ from leakwatch import metrics
 from leakwatch.clock import Instant
 from leakwatch.collectors.processes.cost_stats import Round, Spent
 from leakwatch.config import Config, EvidenceConfig, SamplingConfig, StoreConfig
-from leakwatch.daemon import Daemon
-from leakwatch.judging import in_process
 from leakwatch.model.identity import HOST, Owner, ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape
+from leakwatch.monitoring.daemon import Daemon
+from leakwatch.monitoring.judge_pool import in_process
 from leakwatch.store.maintenance.job import tend
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, proces
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import Verdict
+from leakwatch.monitoring.detector import Scan
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.sample import Tick
 from leakwatch.model.verdict import Rooms
+from leakwatch.monitoring.detector import Scan
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

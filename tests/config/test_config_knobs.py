@@ -16,7 +16,7 @@ from leakwatch.config import Config, Override, Sensitivity, Thresholds, load_con
 from leakwatch.errors import ConfigError
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import Rooms
-from leakwatch.scan import Scan
+from leakwatch.monitoring.detector import Scan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -120,7 +120,7 @@ def nobody() -> Iterator[User]:
         except LookupError:
             pytest.skip("there is no user nobody")
         user = User("nobody", sys.executable, home)
-        argv = [user.python, "-c", "import leakwatch.daemon, leakwatch.demo.workloads"]
+        argv = [user.python, "-c", "import leakwatch.monitoring.daemon, leakwatch.demo.workloads"]
         try:
             done = subprocess.run(argv, cwd=home, capture_output=True, text=True, check=False, **user.popen_options())
         except PermissionError:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from leakwatch.config import Config, EvidenceConfig
-from leakwatch.evidence import automatic, bundle_store
-from leakwatch.evidence.automatic import EvidenceKeeper, Task
+from leakwatch.evidence import bundle_store
+from leakwatch.monitoring import evidence_job
+from leakwatch.monitoring.evidence_job import EvidenceKeeper, Task
 from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
@@ -185,11 +186,11 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
         "redacted",
         now_ms,
     )
-    assert list(automatic.gathered(task)) == []
+    assert list(evidence_job.gathered(task)) == []
     assert bundle_store.kept(one.path.parent) == before
     # With another incident's id it is another bundle; it fits when the oldest have gone.
     small = EvidenceConfig(keep_s=1e9, max_size_bytes=before[-1].size_bytes * 3 // 2)
-    (path,) = automatic.gathered(
+    (path,) = evidence_job.gathered(
         Task(str(run.store), "/proc", (("i99999999", incident.finding_id),), small, 1.0, "redacted", now_ms)
     )
     assert [kept.path for kept in bundle_store.kept(one.path.parent)][-1:] == [Path(path)]

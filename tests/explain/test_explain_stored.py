@@ -17,8 +17,8 @@ from leakwatch.model.incident import Incident, IncidentState
 from leakwatch.model.memory_class import class_target
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import FindingKind, Rooms
+from leakwatch.monitoring.detector import Scan
 from leakwatch.report.build import Row
-from leakwatch.scan import Scan
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import ChangedIncidents

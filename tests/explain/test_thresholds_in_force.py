@@ -16,8 +16,8 @@ from leakwatch.explain.stored import case_of
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Rooms, Verdict
+from leakwatch.monitoring.detector import Scan
 from leakwatch.report.build import Host, Row
-from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from leakwatch.config.schema import OverrideKind

@@ -20,8 +20,8 @@ from leakwatch.collectors.result import Gathered
 from leakwatch.config import Config, SamplingConfig
 from leakwatch.model.sample import CollectorOutcome, Scrape, Tick
 from leakwatch.model.verdict import Finding, Rooms, Verdict
+from leakwatch.monitoring.detector import Scan
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

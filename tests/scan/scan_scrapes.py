@@ -10,14 +10,14 @@ from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Rooms, Verdict
-from leakwatch.scan import Scan
+from leakwatch.monitoring.detector import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leakwatch.evaluation import Evaluation
     from leakwatch.model.sample import SealedBlock
     from leakwatch.model.verdict import Finding
+    from leakwatch.monitoring.evaluation import Evaluation
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 START_MS = 1_700_000_000_000 // 86_400_000 * 86_400_000

@@ -12,7 +12,7 @@ from churn import DAY_S, Simulation
 
 from leakwatch.analysis.tracking.past_runs import Life
 from leakwatch.config import StoreConfig
-from leakwatch.pastlives import LIVES_KEPT, PROGRAMS_KEPT, PastLives
+from leakwatch.monitoring.run_history import LIVES_KEPT, PROGRAMS_KEPT, PastLives
 
 if TYPE_CHECKING:
     import pytest
@@ -22,7 +22,7 @@ NAMES_A_DAY = 120
 
 def test_nothing_grows_with_the_names_that_were_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a daemon that keeps samples for half a day, blocks for a day and forty programs in mind
-    monkeypatch.setattr("leakwatch.pastlives.PROGRAMS_KEPT", 40)
+    monkeypatch.setattr("leakwatch.monitoring.run_history.PROGRAMS_KEPT", 40)
     keep = replace(StoreConfig(), keep_samples_s=0.5 * DAY_S, keep_blocks_s=DAY_S)
     simulation = Simulation(tmp_path, NAMES_A_DAY, 1800.0, keep)
     # WHEN 120 names a day come and go, for as long as it takes until the first are too old (a clock is believed after
@@ -47,7 +47,7 @@ def remembered(*names: str) -> PastLives:
 
 
 def test_programs_that_came_once_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leakwatch.pastlives.PROGRAMS_KEPT", 3)
+    monkeypatch.setattr("leakwatch.monitoring.run_history.PROGRAMS_KEPT", 3)
     lives = PastLives()
     twice = [["x", at, 1.0, False, 0.0, 1e6, 0.5] for at in (1, 2)]
     once = [["x", 9, 1.0, False, 0.0, 1e6, 0.5]]

@@ -14,10 +14,10 @@ from scan_scrapes import MIB, MINUTES, START_MS, Machine, leak, only, process, u
 from leakwatch.cli.report import read_report
 from leakwatch.clock import Instant
 from leakwatch.config import AnalysisConfig, Config, EvidenceConfig, SamplingConfig, StoreConfig
-from leakwatch.daemon import Daemon
 from leakwatch.explain.stored import case_of, find
-from leakwatch.judging import in_process
 from leakwatch.model.verdict import Verdict
+from leakwatch.monitoring.daemon import Daemon
+from leakwatch.monitoring.judge_pool import in_process
 from leakwatch.report.build import Filters
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.read.reader import Reader
@@ -25,8 +25,8 @@ from leakwatch.store.read.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.evaluation import Evaluation
     from leakwatch.model.sample import Scrape, Tick
+    from leakwatch.monitoring.evaluation import Evaluation
 
 HOUR_S, DAY_S, YEAR_S = 3600, 86_400, 365 * 86_400
 AHEAD_S = 26 * YEAR_S

@@ -11,7 +11,7 @@ from leakwatch.collectors.services.oom import kills_between
 from leakwatch.model.identity import Owner, Target, TargetKind
 from leakwatch.model.oom import Count, Known, Look, OomKill
 from leakwatch.model.sample import Scrape, Tick
-from leakwatch.ownership import KEPT, Ownership
+from leakwatch.monitoring.ownership_log import KEPT, Ownership
 from leakwatch.store.ownership_state import KILLS, OLD_OWNERS, OWNER, kills_of, look_of, owners_of
 from leakwatch.system.journal import OOM_KILLED, journal_fields
 

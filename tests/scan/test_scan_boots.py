@@ -10,9 +10,9 @@ from scan_scrapes import KIB, MIB, START_MS, Machine, NoLimits, process
 
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.verdict import Verdict
-from leakwatch.recall import recall
-from leakwatch.resume import resume
-from leakwatch.scan import Scan
+from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.restore import recall
+from leakwatch.monitoring.resume import resume
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 

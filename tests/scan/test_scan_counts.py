@@ -13,16 +13,16 @@ from leakwatch.config import IgnoreConfig
 from leakwatch.model.identity import HOST, ProcessInfo
 from leakwatch.model.sample import Sample
 from leakwatch.model.verdict import CountLimit, FindingKind, Rooms, Sort, Verdict
-from leakwatch.scan import VANISHED_AFTER, Scan
+from leakwatch.monitoring.detector import VANISHED_AFTER, Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from leakwatch.config import Config
-    from leakwatch.evaluation import Evaluation
     from leakwatch.model.identity import Target
     from leakwatch.model.sample import Scrape
     from leakwatch.model.verdict import Finding
+    from leakwatch.monitoring.evaluation import Evaluation
 
     Counts = Mapping[tuple[str, Target], Callable[[int], int]]
 

@@ -25,7 +25,7 @@ from leakwatch import metrics
 from leakwatch.config import IgnoreConfig, Override, Thresholds
 from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import Finding, FindingKind, Room, Rooms, Verdict
-from leakwatch.scan import VANISHED_AFTER, Scan
+from leakwatch.monitoring.detector import VANISHED_AFTER, Scan
 
 
 def test_a_leaking_unit_is_one_finding_that_names_the_process() -> None:

@@ -9,7 +9,7 @@ from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, 
 
 from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.timings import Pace
-from leakwatch.scan import Scan
+from leakwatch.monitoring.detector import Scan
 
 if TYPE_CHECKING:
     from leakwatch.model.incident import Incident, IncidentEvent

@@ -10,7 +10,7 @@ from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, proces
 
 from leakwatch.metrics import PROCESS_USS
 from leakwatch.model.verdict import Verdict
-from leakwatch.scan import Scan
+from leakwatch.monitoring.detector import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key,
 
 from leakwatch.config import AnalysisConfig, Config
 from leakwatch.model.verdict import Verdict
-from leakwatch.recall import recall
-from leakwatch.resume import Intake, resume
-from leakwatch.scan import Scan
+from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.restore import recall
+from leakwatch.monitoring.resume import Intake, resume
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from leakwatch.evaluation import Evaluation
     from leakwatch.model.sample import SealedBlock
+    from leakwatch.monitoring.evaluation import Evaluation
 
 NGINX = unit("nginx.service")
 HOST = {"kernel.mem_total_bytes": 64 << 30, "kernel.mem_available_bytes": 40 << 30}

@@ -13,11 +13,11 @@ from leakwatch import metrics
 from leakwatch.analysis.findings.process_table import Roster, UserNames
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.config import IgnoreConfig
-from leakwatch.judging import in_process
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import Rooms, Verdict
+from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.judge_pool import in_process
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

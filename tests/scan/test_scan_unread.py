@@ -12,10 +12,10 @@ from leakwatch.analysis.series.derived import judged_values, unread
 from leakwatch.model.identity import ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import Sample, Scrape
 from leakwatch.model.verdict import FindingKind, Verdict
-from leakwatch.proof import WAITS
+from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.estimate_guard import WAITS
 from leakwatch.report import json_report, words
 from leakwatch.report.build import Row
-from leakwatch.scan import Scan
 
 POOL = unit("pool.service")
 ORPHANS = [process(pid, "orphan", POOL) for pid in range(1, 61)]

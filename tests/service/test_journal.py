@@ -142,8 +142,8 @@ SCRIPT = """\
 import logging, sys
 from leakwatch.alerting import journal
 journal.setup_logging(); journal.setup_logging()
-logging.getLogger("leakwatch.daemon").warning("leak\\nfound")
-logging.getLogger("leakwatch.daemon").debug("not shown")
+logging.getLogger("leakwatch.monitoring.daemon").warning("leak\\nfound")
+logging.getLogger("leakwatch.monitoring.daemon").debug("not shown")
 logging.getLogger("apscheduler.executors").warning("not shown either")
 logging.getLogger("alembic").info("nor this")
 print(journal.stderr_is_journal(), type(logging.getLogger().handlers[0]).__name__)

@@ -16,9 +16,9 @@ from storetools import BASE_MS, USS, beside, block, change, process, rows, scrap
 from leakwatch.cli.main import main
 from leakwatch.clock import Instant
 from leakwatch.errors import LeakwatchError
-from leakwatch.keeping import StoreKeeper
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
+from leakwatch.monitoring.store_supervisor import StoreKeeper
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.maintenance.integrity import _sample_rounds, check
 from leakwatch.store.read.reader import Reader

@@ -16,7 +16,7 @@ from storetools import BASE_MS, NOBODY, Child, all_samples, as_user, beside, blo
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreWriteError
-from leakwatch.keeping import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreKeeper
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.maintenance import sealing
 from leakwatch.store.maintenance.integrity import check

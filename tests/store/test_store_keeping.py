@@ -10,7 +10,7 @@ from storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, r
 from leakwatch.clock import Instant
 from leakwatch.config import StoreConfig
 from leakwatch.errors import StoreCorruptError
-from leakwatch.keeping import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreKeeper
 from leakwatch.store.maintenance import merging, sealing
 from leakwatch.store.maintenance.job import Failure, Task, tend
 from leakwatch.system.worker import OneChild

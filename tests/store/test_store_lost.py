@@ -15,7 +15,7 @@ from storetools import BASE_MS, Child, beside, rows, scrape
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreBusyError, StoreForeignError, StoreTooNewError, StoreWriteError
-from leakwatch.keeping import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreKeeper
 from leakwatch.store.files.lock import StoreLock
 from leakwatch.store.writer import Writer
 

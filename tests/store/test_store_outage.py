@@ -14,7 +14,7 @@ from storetools import BASE_MS, all_samples, block, rows, scrape
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreBusyError
-from leakwatch.keeping import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreKeeper
 from leakwatch.store.backlog import Backlog
 
 if TYPE_CHECKING:

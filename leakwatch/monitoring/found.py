@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from leakwatch.analysis.findings.kernel_facts import KernelFacts
     from leakwatch.analysis.findings.process_table import UserNames
     from leakwatch.config import IgnoreConfig
-    from leakwatch.evaluation import Evaluation
-    from leakwatch.headroom import Growers, Headroom
     from leakwatch.model.verdict import Finding
+    from leakwatch.monitoring.capacity import Growers, Headroom
+    from leakwatch.monitoring.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.analysis.time_plan import FINE_KEPT
-from leakwatch.pastlives import OF_KERNEL
+from leakwatch.monitoring.run_history import OF_KERNEL
 from leakwatch.system.worker import OneChild
 
 if TYPE_CHECKING:

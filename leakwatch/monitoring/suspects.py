@@ -8,9 +8,9 @@ from leakwatch import metrics
 from leakwatch.analysis.findings.count_findings import count_target
 from leakwatch.analysis.findings.process_table import owner_of
 from leakwatch.analysis.findings.services_and_kernel import Member, Partly, finding_id, service_finding
-from leakwatch.headroom import Growers
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import SUSPECT
+from leakwatch.monitoring.capacity import Growers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

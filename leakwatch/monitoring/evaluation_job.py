@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from leakwatch.alerting.findings_log import Changes
     from leakwatch.alerting.incidents import IncidentChanges
     from leakwatch.config import Config
-    from leakwatch.evaluation import Evaluation
-    from leakwatch.keeping import StoreKeeper
     from leakwatch.model.incident import Incident, Marks
     from leakwatch.model.timeline import Stamps
-    from leakwatch.readback import ReadBack
-    from leakwatch.scan import Scan
+    from leakwatch.monitoring.detector import Scan
+    from leakwatch.monitoring.evaluation import Evaluation
+    from leakwatch.monitoring.readback import ReadBack
+    from leakwatch.monitoring.store_supervisor import StoreKeeper
     from leakwatch.store.writer import Writer
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.collectors.processes.cost_stats import STATS
 from leakwatch.errors import LeakwatchError, StoreCorruptError
-from leakwatch.recall import Said, Wanted, recalling
-from leakwatch.resume import Intake, resume
+from leakwatch.monitoring.restore import Said, Wanted, recalling
+from leakwatch.monitoring.resume import Intake, resume
 from leakwatch.store.ownership_state import KILLS, OLD_OWNERS, OWNER
 from leakwatch.units import format_duration
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from leakwatch.keeping import StoreKeeper
     from leakwatch.model.sample import SealedBlock
-    from leakwatch.recall import Piece
-    from leakwatch.scan import Scan
+    from leakwatch.monitoring.detector import Scan
+    from leakwatch.monitoring.restore import Piece
+    from leakwatch.monitoring.store_supervisor import StoreKeeper
     from leakwatch.store.read.records import Extent
 
 READING = "reading"

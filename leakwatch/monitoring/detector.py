@@ -18,17 +18,17 @@ from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.series.derived import Key, judged_values, unread
 from leakwatch.analysis.settings import criteria_for
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.evaluation import Evaluation
-from leakwatch.found import Found, told
-from leakwatch.headroom import Growers, Headroom
-from leakwatch.judging import in_process
 from leakwatch.model.identity import HOST, TargetKind
 from leakwatch.model.sample import SealedBlock
-from leakwatch.pastlives import OF_KERNEL, PastLives
-from leakwatch.proof import Proof
-from leakwatch.suspects import by_growth, processes_of, service_findings, suspected_ids, suspects_of
-from leakwatch.suspicions import Suspicions
-from leakwatch.tallies import Tallies
+from leakwatch.monitoring.capacity import Growers, Headroom
+from leakwatch.monitoring.count_series import Tallies
+from leakwatch.monitoring.estimate_guard import Proof
+from leakwatch.monitoring.evaluation import Evaluation
+from leakwatch.monitoring.found import Found, told
+from leakwatch.monitoring.judge_pool import in_process
+from leakwatch.monitoring.run_history import OF_KERNEL, PastLives
+from leakwatch.monitoring.suspects import by_growth, processes_of, service_findings, suspected_ids, suspects_of
+from leakwatch.monitoring.suspicions import Suspicions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.analysis.time_plan import Plan
     from leakwatch.config import Config
-    from leakwatch.headroom import Limits
-    from leakwatch.judging import Judge
     from leakwatch.model.identity import ProcessInfo, Target
     from leakwatch.model.sample import Block, Scrape
     from leakwatch.model.verdict import Assessment
+    from leakwatch.monitoring.capacity import Limits
+    from leakwatch.monitoring.judge_pool import Judge
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""

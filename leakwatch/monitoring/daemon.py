@@ -31,21 +31,21 @@ from leakwatch.errors import (
     StoreCorruptError,
     StoreWriteError,
 )
-from leakwatch.evidence.automatic import EvidenceKeeper
-from leakwatch.judging import in_child
-from leakwatch.keeping import StoreKeeper
 from leakwatch.model.timeline import CLOCK
 from leakwatch.model.verdict import Verdict
-from leakwatch.ownership import Ownership
+from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.evaluation_job import Verdicts
+from leakwatch.monitoring.evidence_job import EvidenceKeeper
+from leakwatch.monitoring.judge_pool import in_child
+from leakwatch.monitoring.ownership_log import Ownership
+from leakwatch.monitoring.readback import READING, ReadBack
+from leakwatch.monitoring.schedule import Schedule
+from leakwatch.monitoring.store_supervisor import StoreKeeper
+from leakwatch.monitoring.unseen import UnseenLog
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.readback import READING, ReadBack
-from leakwatch.scan import Scan
-from leakwatch.schedule import Schedule
 from leakwatch.system import sdnotify
 from leakwatch.system.journal import DAEMON_FATAL
 from leakwatch.units import format_duration
-from leakwatch.unseen import UnseenLog
-from leakwatch.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
     from leakwatch.clock import Clock
     from leakwatch.config import Config
-    from leakwatch.evaluation import Evaluation
     from leakwatch.model.sample import Scrape
+    from leakwatch.monitoring.evaluation import Evaluation
 
 FAILURES_ALLOWED = 5
 """Scrapes in a row that may fail to be read: after that the daemon ends, so that its supervisor and its operator see

@@ -14,17 +14,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from leakwatch.judging import JudgingError
 from leakwatch.model.sample import Sample
-from leakwatch.recall import Alive, Blocks, Climbs, Said, Sampled
+from leakwatch.monitoring.judge_pool import JudgingError
+from leakwatch.monitoring.restore import Alive, Blocks, Climbs, Said, Sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from leakwatch.analysis.series.derived import Key
     from leakwatch.model.sample import Scrape, SealedBlock
-    from leakwatch.recall import Piece
-    from leakwatch.scan import Scan
+    from leakwatch.monitoring.detector import Scan
+    from leakwatch.monitoring.restore import Piece
 
 STORED_AT_ONCE = 2000
 """Blocks that are stored in one transaction, for which a scrape may have to wait."""

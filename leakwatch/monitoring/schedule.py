@@ -11,7 +11,7 @@ import select
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from leakwatch.timetable import Timetable
+from leakwatch.monitoring.timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
