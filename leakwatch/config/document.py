@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import Any
 
+from leakwatch.config.key_lines import Path, line_of
 from leakwatch.config.keys import (
     EVERY_KEY,
     OVERRIDE_KINDS,
@@ -16,7 +17,6 @@ from leakwatch.config.keys import (
     unknown_override,
     unknown_table,
 )
-from leakwatch.config.lines import Path, line_of
 from leakwatch.config.notation import quoted
 from leakwatch.config.values import described, pattern
 from leakwatch.text.escape import printable

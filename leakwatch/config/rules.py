@@ -11,7 +11,7 @@ from leakwatch.config.notation import exact_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from leakwatch.config.lines import Path
+    from leakwatch.config.key_lines import Path
     from leakwatch.config.schema import Config
 
 BLOCKS_PER_WINDOW = 12
