@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.source is None:
         return _run(args, ProcFS(args.proc, command_lines=_command_lines()))
-    from leakwatch.ps.capture import captured
+    from leakwatch.ps.smemcap import captured
 
     with captured(args.source) as root:
         return _run(args, ProcFS(root, command_lines=_command_lines()))

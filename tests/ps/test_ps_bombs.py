@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.errors import CaptureError
-from leakwatch.ps.capture import captured
+from leakwatch.ps.smemcap import captured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
