@@ -86,7 +86,7 @@ def run_stats(args: argparse.Namespace) -> int:
     from leakwatch.cli.output import emit
     from leakwatch.config import load_config
     from leakwatch.errors import EXIT_OK
-    from leakwatch.report import store_stats
+    from leakwatch.queries import store_stats
     from leakwatch.store.maintenance import forecast, inventory
     from leakwatch.store.maintenance.retention import limits_of
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leakwatch.analysis.findings.count_findings import count_target
+from leakwatch.analysis.findings.services_and_kernel import finding_id
+from leakwatch.metrics import METRICS, PROCESS_COUNTS
+from leakwatch.model.identity import TargetKind
+from leakwatch.report.ownership import Kills, Whose
+from leakwatch.store.ownership_state import kills_of, owners_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
     from leakwatch.model.identity import Target
-    from leakwatch.report.ownership import Kills, Whose
     from leakwatch.store.ownership_state import PastKill
     from leakwatch.store.read.reader import Reader
     from leakwatch.store.read.records import ScrapeHead
@@ -17,11 +23,6 @@ if TYPE_CHECKING:
 
 def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Whose]:
     """Return what is known of services by their finding's id; by those of findings about counts the owner alone."""
-    from leakwatch.analysis.findings.count_findings import count_target
-    from leakwatch.analysis.findings.services_and_kernel import finding_id
-    from leakwatch.metrics import PROCESS_COUNTS
-    from leakwatch.report.ownership import Whose
-    from leakwatch.store.ownership_state import kills_of, owners_of
 
     values, kills = _newest(reader, states.get("evaluation", {}), last), summed(kills_of(states))
     owners = owners_of(states)
@@ -38,7 +39,6 @@ def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> d
 
 def read_kills(states: Mapping[str, Any]) -> dict[str, Kills]:
     """Return the kills kept, by the service's name; those of nobody known by an empty one."""
-    from leakwatch.store.ownership_state import kills_of
 
     return {
         "" if service is None else service.key.partition(":")[2]: kills
@@ -48,7 +48,6 @@ def read_kills(states: Mapping[str, Any]) -> dict[str, Kills]:
 
 def summed(kills: Iterable[PastKill]) -> dict[Target | None, Kills]:
     """Return the kills of each service; None stands for those of nobody known."""
-    from leakwatch.report.ownership import Kills
 
     sums: dict[Target | None, Kills] = {}
     for past in kills:
@@ -64,8 +63,6 @@ def summed(kills: Iterable[PastKill]) -> dict[Target | None, Kills]:
 
 def _newest(reader: Reader, evaluation: Mapping[str, Any], last: ScrapeHead) -> dict[Target, dict[str, int]]:
     """Return what the groups said in the newest round that read them."""
-    from leakwatch.metrics import METRICS
-    from leakwatch.model.identity import TargetKind
 
     rounds = 2 * evaluation.get("slow_every", 5)
     since_ms = last.ts_ms - round(rounds * evaluation.get("interval_s", 60.0) * 1000)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What surrounds the program: systemd, the journal, worker processes, the service's installation."""

@@ -21,7 +21,7 @@ MAKERS = {"Criterion", "Test", "_at_least", "_ratio", "at_least"}
 def emitted() -> set[str]:
     """The names of all criteria in the detector's source, however rarely one is measured."""
     names = {f"confirmed by {by}" for by in _BY}
-    for file in Path(leakwatch.analysis.__file__).parent.glob("*.py"):
+    for file in Path(leakwatch.analysis.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS and node.args:
                 first = node.args[0]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""From assessed series to findings about services, processes and kernel caches."""

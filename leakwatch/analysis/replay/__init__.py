@@ -1,1 +1,1 @@
-"""TODO."""
+"""Captured series through the detector, as it would have happened live."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Measured windows against thresholds: tests, evidence, verdict."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""A series as blocks and segments."""

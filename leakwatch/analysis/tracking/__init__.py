@@ -1,1 +1,1 @@
-"""TODO."""
+"""What is remembered of one series from checkpoint to checkpoint."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Windows cut from blocks, and what is measured in them."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What belongs together: services, containers, control groups and their owners."""

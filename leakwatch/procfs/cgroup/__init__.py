@@ -1,1 +1,1 @@
-"""TODO."""
+"""Readers of control groups' files, versions 1 and 2."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Parsers of the files below /proc/PID, one a file."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Samples, blocks and findings as bytes, and back."""

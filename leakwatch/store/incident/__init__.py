@@ -1,1 +1,1 @@
-"""TODO."""
+"""Incidents as rows, and what people note of them."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What keeps a store sound and small: sealing, retention, backup, checks, migration."""

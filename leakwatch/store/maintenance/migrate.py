@@ -53,7 +53,7 @@ def _revision_of(path: Path) -> int | None:
 
 def _migrate_in_child(path: Path) -> None:
     # The child imports what we import, and nothing from the directory root happens to be in.
-    code = f"import sys; sys.path[:] = {sys.path!r}; from leakwatch.store.maintenance.migrate import main; sys.exit(main())"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; sys.exit(main())"
     argv = [sys.executable, "-P", "-c", code, str(path)]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)

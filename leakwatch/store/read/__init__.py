@@ -1,1 +1,1 @@
-"""TODO."""
+"""What commands and a restarting daemon read from a store."""

@@ -1,1 +1,0 @@
-"""Installs and removes the systemd service."""
