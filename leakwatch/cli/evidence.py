@@ -93,8 +93,8 @@ def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig
     from leakwatch.evidence import bundle, gather
     from leakwatch.explain.stored import find
     from leakwatch.procfs.fs import ProcFS
-    from leakwatch.system.outfile import is_replaceable
     from leakwatch.text.escape import printable
+    from leakwatch.text.outfile import is_replaceable
 
     now_ms = SystemClock().now().wall_ms
     row = find(gather.rows_of(reader), name)

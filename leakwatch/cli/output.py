@@ -107,7 +107,7 @@ def _raw(path: str, *, binary: bool, force: bool) -> Iterator[BinaryIO]:
     from pathlib import Path
 
     from leakwatch.errors import UsageError
-    from leakwatch.system import outfile
+    from leakwatch.text import outfile
 
     if path == STDOUT:
         if binary and sys.stdout.isatty():

@@ -22,8 +22,8 @@ from leakwatch.config.schema import (
     Thresholds,
 )
 from leakwatch.errors import ConfigError
-from leakwatch.system.infile import read_whole
 from leakwatch.text.escape import printable
+from leakwatch.text.infile import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

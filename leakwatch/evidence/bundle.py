@@ -7,7 +7,7 @@ import re
 import tarfile
 from typing import TYPE_CHECKING
 
-from leakwatch.system import outfile
+from leakwatch.text import outfile
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.system import outfile
+from leakwatch.text import outfile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Whose]:
     """Return what is known of services by their finding's id; by those of findings about counts the owner alone."""
-
     values, kills = _newest(reader, states.get("evaluation", {}), last), summed(kills_of(states))
     owners = owners_of(states)
     of_counts = {
@@ -39,7 +38,6 @@ def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> d
 
 def read_kills(states: Mapping[str, Any]) -> dict[str, Kills]:
     """Return the kills kept, by the service's name; those of nobody known by an empty one."""
-
     return {
         "" if service is None else service.key.partition(":")[2]: kills
         for service, kills in summed(kills_of(states)).items()
@@ -48,7 +46,6 @@ def read_kills(states: Mapping[str, Any]) -> dict[str, Kills]:
 
 def summed(kills: Iterable[PastKill]) -> dict[Target | None, Kills]:
     """Return the kills of each service; None stands for those of nobody known."""
-
     sums: dict[Target | None, Kills] = {}
     for past in kills:
         before = sums.get(past.kill.service)
@@ -63,7 +60,6 @@ def summed(kills: Iterable[PastKill]) -> dict[Target | None, Kills]:
 
 def _newest(reader: Reader, evaluation: Mapping[str, Any], last: ScrapeHead) -> dict[Target, dict[str, int]]:
     """Return what the groups said in the newest round that read them."""
-
     rounds = 2 * evaluation.get("slow_every", 5)
     since_ms = last.ts_ms - round(rounds * evaluation.get("interval_s", 60.0) * 1000)
     heads = [head for head in reader.scrapes_since(since_ms) if head.id <= last.id]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import leakwatch
 from leakwatch.config.loading import MOST_BYTES
 from leakwatch.errors import UsageError
-from leakwatch.system import outfile
-from leakwatch.system.infile import read_whole
 from leakwatch.system.service_environment import command_path
 from leakwatch.system.systemctl import UNIT, Manager, ServiceManagerError
+from leakwatch.text import outfile
+from leakwatch.text.infile import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable

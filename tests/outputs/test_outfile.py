@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.errors import OutputExistsError, OutputWriteError
-from leakwatch.system import outfile
+from leakwatch.text import outfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from leakwatch.store.files.lock import StoreLock
 from leakwatch.store.files.sqlite_errors import result_codes, translated
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.sql import database
-from leakwatch.system import outfile
+from leakwatch.text import outfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
