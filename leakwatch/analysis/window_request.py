@@ -14,8 +14,26 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.tracking.climb import Mark
     from leakwatch.model.verdict import Criterion, Trend
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one window showed at one look."""
+
+    units: float
+    seconds: int
+    hit: bool
+    strong: bool
+    memory: bool
+    veto: bool
+    growing: bool
+    slope: float
+    """Bytes an hour, and the half width of its 95 % interval."""
+    half_width: float
+    first: float
+    now: float
+    """Lowest of its first and of its last two blocks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

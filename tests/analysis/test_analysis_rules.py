@@ -17,9 +17,10 @@ from leakwatch.analysis.series.blocks import COARSE, FINE
 from leakwatch.analysis.series.segments import RESET_FLOOR_BYTES, is_fall
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.analysis.tracking.alarm_state import step
-from leakwatch.analysis.tracking.climb import Climb, Mark, from_values, to_values
+from leakwatch.analysis.tracking.climb import Climb, from_values, to_values
 from leakwatch.analysis.tracking.level_history import Ground, Look, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, Life, Lives, summarise
+from leakwatch.analysis.window_request import Mark
 from leakwatch.analysis.windows.onset import onset
 from leakwatch.model.verdict import Verdict
 

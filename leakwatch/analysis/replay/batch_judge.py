@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.replay.checkpoint_walk import Ask, Series
     from leakwatch.analysis.rules.tests import Judged
     from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.tracking.climb import Mark
+    from leakwatch.analysis.window_request import Mark
     from leakwatch.analysis.windows.block_table import Bools, Ints
     from leakwatch.analysis.windows.cut import Screen
 

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.replay.block_grid import Facts, Segment
     from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.tracking.climb import Mark
     from leakwatch.analysis.tracking.past_runs import Lives
-    from leakwatch.analysis.window_request import Answer
+    from leakwatch.analysis.window_request import Answer, Mark
 
 AHEAD = 8
 """Looks asked about at first, then twice as many each time nothing came of them: rounds are few."""

@@ -9,8 +9,7 @@ import numpy as np
 
 from leakwatch.analysis.rules.tests import Judged, evidence, judge
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
-from leakwatch.analysis.tracking.climb import Mark
-from leakwatch.analysis.window_request import Answer
+from leakwatch.analysis.window_request import Answer, Mark
 from leakwatch.analysis.windows.block_table import Blocks, Table
 from leakwatch.analysis.windows.context import Track
 from leakwatch.analysis.windows.cut import cut

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.tracking.climb import Mark
     from leakwatch.analysis.tracking.level_history import Ground, Look
     from leakwatch.analysis.tracking.past_runs import Lives
+    from leakwatch.analysis.window_request import Mark
 
 VETO_REACH = 4
 """How much longer a window may be to take a shorter one's word back."""

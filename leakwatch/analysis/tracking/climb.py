@@ -12,25 +12,6 @@ if TYPE_CHECKING:
     from leakwatch.model.verdict import Criterion
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What one window showed at one look."""
-
-    units: float
-    seconds: int
-    hit: bool
-    strong: bool
-    memory: bool
-    veto: bool
-    growing: bool
-    slope: float
-    """Bytes an hour, and the half width of its 95 % interval."""
-    half_width: float
-    first: float
-    now: float
-    """Lowest of its first and of its last two blocks."""
-
-
 @dataclass(slots=True)
 class Suspicion:
     """A forecast frozen when growth was first seen."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.tracking.climb import Mark
+    from leakwatch.analysis.window_request import Mark
 
 LEAST_BLOCKS = 12
 """A life shorter than this tells nothing."""
