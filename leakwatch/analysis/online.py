@@ -18,8 +18,8 @@ from leakwatch.analysis.rules.verdict import Observed, brought_up, screened, set
 from leakwatch.analysis.series.blocks import FINE, Trail
 from leakwatch.analysis.series.segments import TOOTH_UNITS, is_fall
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
-from leakwatch.analysis.tracking import alarm_state
-from leakwatch.analysis.tracking.climb import Climb, from_values, to_values
+from leakwatch.analysis.tracking import alarm_transitions
+from leakwatch.analysis.tracking.alarm_state import Climb, from_values, to_values
 from leakwatch.analysis.tracking.level_history import Ground, Look, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.window_request import Held, Question
@@ -169,7 +169,7 @@ class SeriesState:
         settled_now = self._pending[: self._reach(answers)]
         for pending in settled_now:
             last = answers[pending.question] if pending.question is not None else None
-            alarm_state.step(
+            alarm_transitions.step(
                 self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
                 unit_s=self._plan.unit_s, course=partial(self._course, pending.look),
                 onset=partial(self._onset, pending.look), headroom_bytes=headroom_bytes,

@@ -13,7 +13,7 @@ from leakwatch.text.escape import printable
 if TYPE_CHECKING:
     from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.tracking.climb import Climb
+    from leakwatch.analysis.tracking.alarm_state import Climb
     from leakwatch.analysis.tracking.level_history import Ground
     from leakwatch.model.verdict import Assessment
     from leakwatch.nextsteps.kernel_tools import Facts

@@ -9,7 +9,7 @@ from leakwatch import metrics
 from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.analysis.settings import criteria_for
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.analysis.tracking.climb import Climb, from_values
+from leakwatch.analysis.tracking.alarm_state import Climb, from_values
 from leakwatch.analysis.tracking.level_history import Ground
 from leakwatch.errors import FindingNotFoundError
 from leakwatch.explain.case import Case, What

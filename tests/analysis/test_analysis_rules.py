@@ -16,8 +16,8 @@ from leakwatch.analysis.online import SeriesState, course_of, noise_of
 from leakwatch.analysis.series.blocks import COARSE, FINE
 from leakwatch.analysis.series.segments import RESET_FLOOR_BYTES, is_fall
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.analysis.tracking.alarm_state import step
-from leakwatch.analysis.tracking.climb import Climb, from_values, to_values
+from leakwatch.analysis.tracking.alarm_state import Climb, from_values, to_values
+from leakwatch.analysis.tracking.alarm_transitions import step
 from leakwatch.analysis.tracking.level_history import Ground, Look, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, Life, Lives, summarise
 from leakwatch.analysis.window_request import Mark

@@ -16,8 +16,8 @@ import numpy as np
 from leakwatch.analysis.online import COURSE_PARTS, course_of
 from leakwatch.analysis.rules.evaluate import onset_of
 from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT
-from leakwatch.analysis.tracking import alarm_state
-from leakwatch.analysis.tracking.climb import Climb
+from leakwatch.analysis.tracking import alarm_transitions
+from leakwatch.analysis.tracking.alarm_state import Climb
 from leakwatch.analysis.tracking.level_history import (
     NO_GROUND,
     Ground,
@@ -146,10 +146,10 @@ class _Pass:
         """Return whether the alarm lasts for sure beyond a look, told without the medians of its course."""
         alarm, look, (record, _, record_age, pause, *_) = self.series.climb.alarm, self.looks[at], self.grounds[at]
         assert alarm is not None
-        if any(alarm_state.over(alarm, look[1], look[3], record, record_age, pause, self.criteria)):
+        if any(alarm_transitions.over(alarm, look[1], look[3], record, record_age, pause, self.criteria)):
             return False
         length = record_age - alarm.since_age
-        return not alarm_state.by_thirds(pause, length) or self.course.goes_on(look[0], length)
+        return not alarm_transitions.by_thirds(pause, length) or self.course.goes_on(look[0], length)
 
     def _matters(self, at: int, *, closer: bool) -> bool:
         """Return whether anything follows from a look: not where nothing is suspected and no window showed anything."""
@@ -167,7 +167,7 @@ class _Pass:
 
     def _may_reopen(self, at: int) -> bool:
         past, look, ground = self.series.climb.past, self.looks[at], self.grounds[at]
-        return past is not None and alarm_state.may_reopen(past, look[1], look[2], ground[4], self.criteria)
+        return past is not None and alarm_transitions.may_reopen(past, look[1], look[2], ground[4], self.criteria)
 
     def _take(self, at: int, *, closer: bool) -> Walk:
         """Take one look; ``closer``: windows could hit at it."""
@@ -180,7 +180,7 @@ class _Pass:
             self.series.last = answer
             yield from self._carry(at, marks)
         alarm, past = climb.alarm, climb.past
-        alarm_state.step(
+        alarm_transitions.step(
             climb, look, ground, marks, self.lives, self.criteria,
             unit_s=self.plan.unit_s, course=partial(self.course.parts, look), onset=partial(self._onset, look),
         )  # fmt: skip
@@ -215,12 +215,12 @@ class _Pass:
             for one in reversed(behind):
                 mark = self._carrying(one, self.answers[one].marks)
                 if mark is not None:
-                    alarm_state.carry(alarm, mark)
+                    alarm_transitions.carry(alarm, mark)
                     return
 
     def _carrying(self, at: int, marks: Sequence[Mark]) -> Mark | None:
         look, ground = Look(*self.looks[at]), Ground(*self.grounds[at])
-        return alarm_state.carrying(look, ground, marks, self.lives, self.criteria, self.plan.unit_s)
+        return alarm_transitions.carrying(look, ground, marks, self.lives, self.criteria, self.plan.unit_s)
 
 
 def _grounds(facts: Facts, criteria: LeakCriteria, lives: Lives) -> tuple[list[GroundValues], list[int]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.tracking.climb import Climb
+    from leakwatch.analysis.tracking.alarm_state import Climb
     from leakwatch.analysis.tracking.level_history import Ground
     from leakwatch.model.verdict import Assessment
 
