@@ -24,7 +24,7 @@ are too old; where one of them comes back, what is said of its new life takes th
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LoggedFinding:
     """One finding and what became of it."""
 
     finding: Finding
@@ -36,15 +36,15 @@ class Entry:
 class Changes:
     """What an evaluation changed."""
 
-    write: tuple[Entry, ...] = ()
+    write: tuple[LoggedFinding, ...] = ()
     drop: tuple[str, ...] = ()
     """Ids of findings about what is missing and was not suspect, or is a total that its parts explain now."""
 
 
-class Ledger:
+class FindingsLog:
     """Compares each evaluation with the one before; starts from what the store holds."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[LoggedFinding] = ()) -> None:
         self._entries = {entry.finding.id: entry for entry in entries}
         self._unstored: set[str] = set()
         """Ids of what could not be written or dropped at the last evaluation."""
@@ -52,13 +52,13 @@ class Ledger:
     def update(self, findings: Sequence[Finding], now_ms: int) -> Changes:
         """Return what is to be written and dropped."""
         self._forget_ended()
-        write: list[Entry] = []
+        write: list[LoggedFinding] = []
         for finding in findings:
             before = self._entries.get(finding.id)
             if before is not None and _outlives(before, finding):
                 entry = replace(before, ended_ms=before.ended_ms or now_ms)
             else:
-                entry = Entry(finding)
+                entry = LoggedFinding(finding)
             if finding.id in self._unstored or _worth_writing(before, entry, now_ms):
                 write.append(entry)
                 self._entries[finding.id] = entry
@@ -75,7 +75,7 @@ class Ledger:
         for id_ in ended[:-ENDED_KEPT]:
             del self._entries[id_]
 
-    def _end_all_but(self, here: set[str], now_ms: int) -> list[Entry]:
+    def _end_all_but(self, here: set[str], now_ms: int) -> list[LoggedFinding]:
         """Keep the suspects that have ended; return the entries that changed by it."""
         ended = []
         for id_, entry in self._entries.items():
@@ -100,7 +100,7 @@ class Ledger:
         self._unstored |= self._entries.keys()
 
 
-def _outlives(before: Entry, finding: Finding) -> bool:
+def _outlives(before: LoggedFinding, finding: Finding) -> bool:
     """Return whether the finding of a life that has ended says more than that of the new one, which is learning."""
     return (
         finding.kind is not FindingKind.KERNEL
@@ -120,7 +120,7 @@ def _suspect(finding: Finding) -> bool:
     return SEVERITY[finding.assessment.verdict] >= SEVERITY[Verdict.WATCH]
 
 
-def _worth_writing(before: Entry | None, entry: Entry, now_ms: int) -> bool:
+def _worth_writing(before: LoggedFinding | None, entry: LoggedFinding, now_ms: int) -> bool:
     if before is None or before.ended_ms != entry.ended_ms:
         return True
     if _number_read(before.finding) != _number_read(entry.finding):

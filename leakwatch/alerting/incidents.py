@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from leakwatch.alerting.lifecycle import Look, Message, is_history, step
+from leakwatch.alerting.lifecycle import Message, Observation, is_history, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from leakwatch.alerting.timings import Pace
+    from leakwatch.alerting.timings import IncidentTimings
     from leakwatch.model.incident import Incident, IncidentEvent, Marks, Silence
     from leakwatch.model.verdict import Finding
 
@@ -39,7 +39,7 @@ class IncidentChanges:
 class Incidents:
     """The newest incident of each finding; starts from what the store holds."""
 
-    def __init__(self, pace: Pace, incidents: Iterable[Incident] = ()) -> None:
+    def __init__(self, pace: IncidentTimings, incidents: Iterable[Incident] = ()) -> None:
         self._pace = pace
         self._newest: dict[str, Incident] = {}
         for incident in sorted(incidents, key=lambda one: one.opened_ms):
@@ -70,7 +70,7 @@ class Incidents:
         for id_ in [*here, *(self._newest.keys() - here.keys())]:
             before = self._newest.get(id_)
             finding = here.get(id_)
-            look = Look(now_ms, finding, id_ in suspected, (lives or {}).get(id_, ""))
+            look = Observation(now_ms, finding, id_ in suspected, (lives or {}).get(id_, ""))
             taken = step(before, look, self._pace)
             if taken.incident is None or taken.incident is before:
                 if finding is None and before is not None and is_history(before, now_ms, self._pace):

@@ -23,12 +23,12 @@ from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.units import format_duration, format_growth
 
 if TYPE_CHECKING:
-    from leakwatch.alerting.timings import Pace
+    from leakwatch.alerting.timings import IncidentTimings
     from leakwatch.model.verdict import Finding
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """What one evaluation saw of one finding."""
 
     now_ms: int
@@ -56,7 +56,7 @@ class Message(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Transition:
     """The incident after a look, and what came of it."""
 
     incident: Incident | None
@@ -64,21 +64,21 @@ class Step:
     message: Message | None = None
 
 
-def step(incident: Incident | None, look: Look, pace: Pace) -> Step:
+def step(incident: Incident | None, look: Observation, pace: IncidentTimings) -> Transition:
     """Return what becomes of a finding's newest incident, None where there is none, by one look at the finding."""
     events: list[IncidentEvent] = []
     if incident is None or incident.state is IncidentState.RESOLVED:
         if look.finding is None or not (look.leaks or look.suspected):
-            return Step(incident)
+            return Transition(incident)
         if incident is None or is_history(incident, look.now_ms, pace):
             incident = _opened(look, look.finding, events)
         elif look.leaks or incident.confirmed_ms is None:
             incident = _reopened(incident, look, look.finding, events)
         else:
-            return Step(incident)  # a suspicion alone does not bring a leak back
+            return Transition(incident)  # a suspicion alone does not bring a leak back
     incident = _seen(incident, look, pace, events)
     incident, message = _tell(incident, look, events)
-    return Step(incident, tuple(events), message)
+    return Transition(incident, tuple(events), message)
 
 
 def incident_id(finding_id: str, opened_ms: int) -> str:
@@ -86,7 +86,7 @@ def incident_id(finding_id: str, opened_ms: int) -> str:
     return f"i{blake2s(f'{finding_id}:{opened_ms}'.encode(), digest_size=4).hexdigest()}"
 
 
-def is_history(incident: Incident, now_ms: int, pace: Pace) -> bool:
+def is_history(incident: Incident, now_ms: int, pace: IncidentTimings) -> bool:
     """Return whether it was resolved so long ago that what leaks now is another incident."""
     return (
         incident.state is IncidentState.RESOLVED
@@ -95,7 +95,7 @@ def is_history(incident: Incident, now_ms: int, pace: Pace) -> bool:
     )
 
 
-def _opened(look: Look, finding: Finding, events: list[IncidentEvent]) -> Incident:
+def _opened(look: Observation, finding: Finding, events: list[IncidentEvent]) -> Incident:
     now_ms = look.now_ms
     id_ = incident_id(finding.id, now_ms)
     reason = finding.assessment.reason
@@ -106,7 +106,7 @@ def _opened(look: Look, finding: Finding, events: list[IncidentEvent]) -> Incide
     )
 
 
-def _reopened(incident: Incident, look: Look, finding: Finding, events: list[IncidentEvent]) -> Incident:
+def _reopened(incident: Incident, look: Observation, finding: Finding, events: list[IncidentEvent]) -> Incident:
     now_ms = look.now_ms
     ago = format_duration(max(0, now_ms - (incident.resolved_ms or now_ms)) / 1000)
     # Its silence stays in force, its acknowledgement does not: see Acknowledgement.round.
@@ -127,7 +127,7 @@ def _reopened(incident: Incident, look: Look, finding: Finding, events: list[Inc
     return replace(again, reopened=incident.reopened + 1, reopened_ms=now_ms, reason=reason)
 
 
-def _seen(incident: Incident, look: Look, pace: Pace, events: list[IncidentEvent]) -> Incident:
+def _seen(incident: Incident, look: Observation, pace: IncidentTimings, events: list[IncidentEvent]) -> Incident:
     """Take the look at what is not resolved."""
     if look.finding is None:
         after = _missing(incident, look.now_ms, pace, events)
@@ -147,7 +147,7 @@ def _seen(incident: Incident, look: Look, pace: Pace, events: list[IncidentEvent
     return replace(after, progress=replace(after.progress, looked_ms=look.now_ms))
 
 
-def _missing(incident: Incident, now_ms: int, pace: Pace, events: list[IncidentEvent]) -> Incident:
+def _missing(incident: Incident, now_ms: int, pace: IncidentTimings, events: list[IncidentEvent]) -> Incident:
     """A service that is being restarted is missing for a moment, one that was stopped stays so."""
     before = incident.progress
     gone_ms = 0 if before.gone_ms is None else before.gone_ms + pace.passed_ms(before, now_ms)
@@ -161,7 +161,7 @@ def _missing(incident: Incident, now_ms: int, pace: Pace, events: list[IncidentE
     return _resolved(incident, Resolution.ENDED, why, now_ms, events)
 
 
-def _is_restart(before: Progress, look: Look, finding: Finding) -> bool:
+def _is_restart(before: Progress, look: Observation, finding: Finding) -> bool:
     """Return whether another process than the one that leaked is there.
 
     The pid alone tells that only of what is learning: among workers the one that is named changes as their rates do.
@@ -172,7 +172,7 @@ def _is_restart(before: Progress, look: Look, finding: Finding) -> bool:
     return bool(before.life and before.life != look.life) or (learning and before.pid != finding.pid)
 
 
-def _restarted(incident: Incident, look: Look, finding: Finding, events: list[IncidentEvent]) -> Incident:
+def _restarted(incident: Incident, look: Observation, finding: Finding, events: list[IncidentEvent]) -> Incident:
     before = incident.progress
     learning = finding.assessment.verdict is Verdict.LEARNING
     if incident.restarted_ms is None or (before.judged and learning):  # of one that always restarts, once is enough
@@ -193,7 +193,7 @@ def _restarted(incident: Incident, look: Look, finding: Finding, events: list[In
     return replace(incident, restarted_ms=look.now_ms, progress=progress)
 
 
-def _leaking(incident: Incident, look: Look, finding: Finding, events: list[IncidentEvent]) -> Incident:
+def _leaking(incident: Incident, look: Observation, finding: Finding, events: list[IncidentEvent]) -> Incident:
     began_ms = finding.assessment.since_ms
     if began_ms is None:
         began_ms = incident.opened_ms
@@ -215,7 +215,7 @@ def _leaking(incident: Incident, look: Look, finding: Finding, events: list[Inci
     return replace(incident, state=IncidentState.CONFIRMED, restarted_ms=None, reason=reason)
 
 
-def _at_leak(before: Progress, look: Look, finding: Finding, grew_ms: int) -> Progress:
+def _at_leak(before: Progress, look: Observation, finding: Finding, grew_ms: int) -> Progress:
     """Return what a leak look leaves to be remembered."""
     found = finding.assessment
     same = before.metric == finding.metric and before.pid == finding.pid
@@ -236,7 +236,9 @@ def _at_leak(before: Progress, look: Look, finding: Finding, grew_ms: int) -> Pr
     )
 
 
-def _quiet(incident: Incident, look: Look, finding: Finding, pace: Pace, events: list[IncidentEvent]) -> Incident:
+def _quiet(
+    incident: Incident, look: Observation, finding: Finding, pace: IncidentTimings, events: list[IncidentEvent]
+) -> Incident:
     """Take a look that saw no leak: an end, or a pause."""
     before = incident.progress
     waits = look.suspected and incident.state is IncidentState.OPEN
@@ -259,7 +261,7 @@ def _resolved(incident: Incident, why: Resolution, reason: str, now_ms: int, eve
     return replace(incident, state=IncidentState.RESOLVED, resolved_ms=now_ms, resolution=why, reason=reason)
 
 
-def _tell(incident: Incident, look: Look, events: list[IncidentEvent]) -> tuple[Incident, Message | None]:
+def _tell(incident: Incident, look: Observation, events: list[IncidentEvent]) -> tuple[Incident, Message | None]:
     """Return the incident knowing what was told, and what is to be told now."""
     progress = incident.progress
     if incident.state is IncidentState.RESOLVED:

@@ -9,7 +9,7 @@ from leakwatch.model.incident import IncidentState, Resolution
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
-    from leakwatch.alerting.timings import Pace
+    from leakwatch.alerting.timings import IncidentTimings
     from leakwatch.model.incident import Incident, Progress
     from leakwatch.model.verdict import Finding
 
@@ -28,7 +28,7 @@ def is_back(before: Progress, finding: Finding) -> bool:
     return finding.assessment.current_bytes <= before.base_bytes + allowed
 
 
-def why_over(incident: Incident, pace: Pace) -> tuple[Resolution, str] | None:
+def why_over(incident: Incident, pace: IncidentTimings) -> tuple[Resolution, str] | None:
     """Return why what is no leak at present is over, None while it may be a pause."""
     done = incident.progress
     quiet = format_duration(done.quiet_ms / 1000)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class IncidentTimings:
     """The time constants, all of them from the configured windows: with windows of minutes they are minutes."""
 
     shortest_ms: int

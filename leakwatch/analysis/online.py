@@ -19,10 +19,10 @@ from leakwatch.analysis.series.blocks import FINE, Trail
 from leakwatch.analysis.series.segments import TOOTH_UNITS, is_fall
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.tracking import alarm_transitions
-from leakwatch.analysis.tracking.alarm_state import Climb, from_values, to_values
-from leakwatch.analysis.tracking.level_history import Ground, Look, follow, worth_judging
-from leakwatch.analysis.tracking.past_runs import NO_LIVES, Life, Lives, summarise
-from leakwatch.analysis.window_request import Held, Question
+from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values
+from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
+from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
+from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest
 from leakwatch.analysis.windows.onset import climb_began
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.window_request import Answer
+    from leakwatch.analysis.time_plan import TimePlan
+    from leakwatch.analysis.window_request import WindowResult
     from leakwatch.model.sample import Block
     from leakwatch.model.verdict import Assessment
 
@@ -47,20 +47,32 @@ COURSE_PARTS = 12
 class Pending:
     """A look that was taken and not yet judged."""
 
-    look: Look
-    ground: Ground
-    question: Question | None
+    checkpoint: Checkpoint
+    ground: LevelHistory
+    question: WindowRequest | None
 
 
 class SeriesState:
     """Everything that is known of one series, in bounded memory."""
 
     __slots__ = (
-        "_due", "_fall_ms", "_first", "_pending", "_plan", "_trail", "assessment", "climb", "criteria", "ground",
-        "lives", "previous", "segment_ms", "settled_ms",
+        "_due",
+        "_fall_ms",
+        "_first",
+        "_pending",
+        "_plan",
+        "_trail",
+        "alarm_state",
+        "assessment",
+        "criteria",
+        "ground",
+        "past_runs",
+        "previous",
+        "segment_ms",
+        "settled_ms",
     )  # fmt: skip
 
-    def __init__(self, plan: Plan, criteria: LeakCriteria) -> None:
+    def __init__(self, plan: TimePlan, criteria: LeakCriteria) -> None:
         self._plan = plan
         self.criteria = criteria
         """May be set anew: what is configured for a series depends on who it belongs to."""
@@ -73,9 +85,9 @@ class SeriesState:
         self.previous: tuple[int, float] | None = None
         """Time and value of the newest sample."""
         self.segment_ms = 0
-        self.ground = Ground()
-        self.climb = Climb()
-        self.lives: Lives = NO_LIVES
+        self.ground = LevelHistory()
+        self.alarm_state = AlarmState()
+        self.past_runs: PastRuns = NO_LIVES
         """The other lives of the same service."""
         self.assessment: Assessment | None = None
         self.settled_ms = 0
@@ -102,30 +114,30 @@ class SeriesState:
         self.previous = (ts_ms, value)
         sealed = self._trail.add(ts_ms, value)
         if sealed:
-            self._note_looks(ts_ms // (self._plan.base_s * 1000))
+            self._note_checkpoints(ts_ms // (self._plan.base_s * 1000))
         return sealed
 
-    def _note_looks(self, now: int) -> None:
+    def _note_checkpoints(self, now: int) -> None:
         """Take the look that became due, when the fine block ``now`` has begun."""
-        every = self._plan.look_blocks
+        every = self._plan.checkpoint_blocks
         newest = self._trail.fine.end
         due = -(-(newest + 1) // every) * every - 1
         if now > due > self._due:
             self._trail.pad(due)
             self._due = due
-            self._take_look(due)
+            self._take_checkpoint(due)
         self._trail.pad(now - 1)
 
-    def _take_look(self, end: int) -> None:
-        look = self._look(end)
-        self.ground = follow(self.ground, look, self.criteria)
+    def _take_checkpoint(self, end: int) -> None:
+        checkpoint = self._look(end)
+        self.ground = follow(self.ground, checkpoint, self.criteria)
         question = None
-        if worth_judging(self.ground, look, self.lives, self.criteria):
-            question = Question(self._plan, self._held(), self.criteria, end)
-        self._pending.append(Pending(look, self.ground, question))
+        if worth_judging(self.ground, checkpoint, self.past_runs, self.criteria):
+            question = WindowRequest(self._plan, self._held(), self.criteria, end)
+        self._pending.append(Pending(checkpoint, self.ground, question))
         del self._pending[:-MOST_PENDING]
 
-    def _look(self, end: int) -> Look:
+    def _look(self, end: int) -> Checkpoint:
         """Return the look that ends with a fine block that is held."""
         plan, ring = self._plan, self._trail.fine
         newest = end - ring.start + 1
@@ -134,11 +146,11 @@ class SeriesState:
         half = plan.blocks_of(TROUGH_UNITS)
         trough = min((x for x in lows[-half:] if isfinite(x)), default=nan) if len(lows) >= half else nan
         recent = max((x for x in lows[-plan.blocks_of(RECENT_UNITS) :] if isfinite(x)), default=nan)
-        return Look((end + 1) * plan.base_s * 1000, age, trough, recent, noise_of(lows, plan))
+        return Checkpoint((end + 1) * plan.base_s * 1000, age, trough, recent, noise_of(lows, plan))
 
-    def _held(self) -> Held:
+    def _held(self) -> BlockSnapshot:
         trail = self._trail
-        return Held(
+        return BlockSnapshot(
             trail.first, trail.fine.end, trail.fine.lows[:], trail.fine.medians[:], trail.coarse.end,
             trail.coarse.lows[:], trail.coarse.medians[:], trail.top_before,
         )  # fmt: skip
@@ -148,16 +160,16 @@ class SeriesState:
         self._trail.end_segment(remember=remember)
         self.segment_ms = self._fall_ms = ts_ms
         self.previous = None
-        self.ground, self.climb = Ground(), Climb()
+        self.ground, self.alarm_state = LevelHistory(), AlarmState()
         self.assessment = None  # of what is over
         self._pending.clear()
         self._due = -1
 
-    def questions(self) -> list[Question]:
+    def questions(self) -> list[WindowRequest]:
         """Return what has to be judged of the looks taken since the last ``settle``, oldest first."""
         return [pending.question for pending in self._pending if pending.question is not None]
 
-    def settle(self, answers: Mapping[Question, Answer], headroom_bytes: float | None = None) -> None:
+    def settle(self, answers: Mapping[WindowRequest, WindowResult], headroom_bytes: float | None = None) -> None:
         """Take the answers to ``questions``; ``headroom_bytes`` is what is left to grow into, if known.
 
         Each is of the very question that was asked: a look that was dropped or a life that ended meanwhile leaves its
@@ -165,16 +177,16 @@ class SeriesState:
 
         Afterwards ``assessment`` is the verdict as of the newest look.
         """
-        last: Answer | None = None
+        last: WindowResult | None = None
         settled_now = self._pending[: self._reach(answers)]
         for pending in settled_now:
             last = answers[pending.question] if pending.question is not None else None
             alarm_transitions.step(
-                self.climb, pending.look, pending.ground, last.marks if last else (), self.lives, self.criteria,
-                unit_s=self._plan.unit_s, course=partial(self._course, pending.look),
-                onset=partial(self._onset, pending.look), headroom_bytes=headroom_bytes,
+                self.alarm_state, pending.checkpoint, pending.ground, last.marks if last else (), self.past_runs,
+                self.criteria, unit_s=self._plan.unit_s, course=partial(self._course, pending.checkpoint),
+                onset=partial(self._onset, pending.checkpoint), headroom_bytes=headroom_bytes,
             )  # fmt: skip
-            self.settled_ms = pending.look.end_ms
+            self.settled_ms = pending.checkpoint.end_ms
         if self.previous is None:
             return
         current = round(self.previous[1])
@@ -184,20 +196,27 @@ class SeriesState:
             self.assessment = brought_up(self.assessment, current, self._plan, self._observed())
         del self._pending[: len(settled_now)]
 
-    def _reach(self, answers: Mapping[Question, Answer]) -> int:
+    def _reach(self, answers: Mapping[WindowRequest, WindowResult]) -> int:
         """Return how many pending looks are settled by these: up to the first whose question is not among them."""
         for at, pending in enumerate(self._pending):
             if pending.question is not None and pending.question not in answers:
                 return at
         return len(self._pending)
 
-    def _assess(self, answer: Answer | None, current: int) -> Assessment:
+    def _assess(self, answer: WindowResult | None, current: int) -> Assessment:
         covered = len(self._trail.fine) if self._trail.first >= 0 else 0
         if answer is None:
             return screened(
-                self.climb, self.ground, covered, self._risen(), self._plan, self.criteria, current, self._observed()
+                self.alarm_state,
+                self.ground,
+                covered,
+                self._risen(),
+                self._plan,
+                self.criteria,
+                current,
+                self._observed(),
             )
-        return settled(self.climb, answer, covered, self._plan, current, self._observed())
+        return settled(self.alarm_state, answer, covered, self._plan, current, self._observed())
 
     def _observed(self) -> Observed:
         return Observed(self.segment_ms, self.previous[0] if self.previous else self.segment_ms, self._first)
@@ -205,25 +224,25 @@ class SeriesState:
     def _risen(self) -> float:
         return risen([low for low in self._trail.fine.lows if isfinite(low)])
 
-    def _course(self, look: Look, units: float) -> tuple[float, ...]:
+    def _course(self, checkpoint: Checkpoint, units: float) -> tuple[float, ...]:
         """Return the medians of twelve equal parts of so many units before a look."""
         length = self._plan.blocks_of(units)
-        end = look.end_ms // (self._plan.base_s * 1000)
+        end = checkpoint.end_ms // (self._plan.base_s * 1000)
         ring = self._trail.fine
         if length > FINE_KEPT:
             ring, length, end = self._trail.coarse, length // COARSE_OF, end // COARSE_OF
         return course_of(ring.medians, end - ring.start, length)
 
-    def _onset(self, look: Look, units: float) -> tuple[int, float]:
+    def _onset(self, checkpoint: Checkpoint, units: float) -> tuple[int, float]:
         """Return when a climb of which so many units were seen before a look began, and the level there."""
         trail, plan = self._trail, self._plan
-        end = look.end_ms // (plan.base_s * 1000)
+        end = checkpoint.end_ms // (plan.base_s * 1000)
         fine = trail.fine.start, trail.fine.lows[: max(0, end - trail.fine.start)]
         coarse = trail.coarse.start, trail.coarse.lows[: max(0, end // COARSE_OF - trail.coarse.start)]
         began_ms, level = climb_began(fine, coarse, trail.first, plan.blocks_of(units), plan)
         return max(began_ms, self.segment_ms), level
 
-    def life(self, name: str, ended_ms: int) -> Life | None:
+    def life(self, name: str, ended_ms: int) -> RunSummary | None:
         """Return what this life teaches others, now that it has ended."""
         trail, plan = self._trail, self._plan
         if trail.first < trail.fine.start:
@@ -233,14 +252,14 @@ class SeriesState:
     @property
     def is_suspected(self) -> bool:
         """Whether a frozen forecast waits for new data."""
-        return self.climb.suspicion is not None and self.climb.alarm is None
+        return self.alarm_state.suspicion is not None and self.alarm_state.alarm is None
 
     def to_json(self) -> str | None:
         """Return what the store keeps of a series that is suspect or was, None of any other."""
-        climb = self.climb
-        if climb.alarm is None and climb.suspicion is None and climb.past is None:
+        alarm_state = self.alarm_state
+        if alarm_state.alarm is None and alarm_state.suspicion is None and alarm_state.past is None:
             return None
-        values = {"ground": asdict(self.ground), "climb": to_values(climb), "settled_ms": self.settled_ms}
+        values = {"ground": asdict(self.ground), "climb": to_values(alarm_state), "settled_ms": self.settled_ms}
         return json.dumps(values)
 
     def recollect(self, payload: str | None) -> None:
@@ -251,7 +270,7 @@ class SeriesState:
         dues = self._dues()
         values = json.loads(payload) if payload is not None else {}
         if "settled_ms" in values:
-            self.ground, self.climb = Ground(**values["ground"]), from_values(values["climb"])
+            self.ground, self.alarm_state = LevelHistory(**values["ground"]), from_values(values["climb"])
             self.settled_ms = values["settled_ms"]
         else:
             self._follow_coarse()
@@ -259,12 +278,12 @@ class SeriesState:
         for due in missed[:-1]:
             self.ground = follow(self.ground, self._look(due), self.criteria)
         if missed:
-            self._take_look(missed[-1])
+            self._take_checkpoint(missed[-1])
         self._due = dues[-1] if dues else -1
 
     def _dues(self) -> list[int]:
         """Return the fine block of each look the blocks held have had, oldest first."""
-        every, ring = self._plan.look_blocks, self._trail.fine
+        every, ring = self._plan.checkpoint_blocks, self._trail.fine
         seen = {-(-(ring.start + at + 1) // every) * every - 1 for at, low in enumerate(ring.lows) if isfinite(low)}
         return sorted(due for due in seen if due <= ring.end)
 
@@ -275,7 +294,7 @@ class SeriesState:
             end = (ring.start + at + 1) * COARSE_OF - 1
             if end < self._trail.fine.start:
                 age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
-                self.ground = follow(self.ground, Look(0, age, low, low, nan), self.criteria)
+                self.ground = follow(self.ground, Checkpoint(0, age, low, low, nan), self.criteria)
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""
@@ -292,7 +311,7 @@ class SeriesState:
         self._trail.remember(low)
 
 
-def noise_of(lows: array[float] | Sequence[float], plan: Plan) -> float:
+def noise_of(lows: array[float] | Sequence[float], plan: TimePlan) -> float:
     """Return the noise of a sixth of a unit's troughs over the newest two units, NaN where they are not all held."""
     q = max(1, round(plan.blocks_of(RECENT_UNITS) / 12))
     if len(lows) < 12 * q:

@@ -120,7 +120,7 @@ class LeakCriteria:
     lose. 0.5: FA 0.02 higher; never: one leak in 72 fewer found in real programs that run for 17 h."""
     confirm_follow: float = 0.4
     """Share of the frozen line's rise that the fresh data must reach."""
-    confirm_looks: float = 0.4
+    confirm_checkpoints: float = 0.4
     """Share of the looks since the suspicion that must see the growth too, while young."""
     forget_ratio: float = 0.5
     """A suspicion not seen again for this share of its window is dropped."""
@@ -156,7 +156,7 @@ class LeakCriteria:
     """Within twice the climb's length after its end, growth on new ground (5 % of the climb) in a window of 3 h, at 0.4
     of its slope at least, is the same leak going on."""
 
-    # --- memory of past lives and siblings ------------------------------------------------------------------------
+    # --- memory of past past_runs and siblings ------------------------------------------------------------------------
     plateau_margin: float = 1.15
     """Below 1.15 times the level past lives settled at, growth is warm-up."""
     plateau_age: float = 1.5

@@ -42,7 +42,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TimePlan:
     """Everything about time that follows from the configured windows and the sampling interval."""
 
     windows_s: tuple[int, ...]
@@ -52,7 +52,7 @@ class Plan:
     """What the rules call an hour."""
     spans: tuple[Span, ...]
     """Shortest first."""
-    look_blocks: int
+    checkpoint_blocks: int
     """Fine blocks from one look to the next: a quarter of a unit."""
     coarse_kept: int
 
@@ -75,13 +75,13 @@ class Plan:
         return units * self.unit_s
 
 
-def plan_of(windows_s: tuple[int, ...], interval_s: float) -> Plan:
+def plan_of(windows_s: tuple[int, ...], interval_s: float) -> TimePlan:
     """Return the plan for these windows; a fine block holds at least one sample."""
     return _plan_of(tuple(sorted(windows_s)), -int(-interval_s // 1))
 
 
 @lru_cache(maxsize=64)
-def _plan_of(ordered: tuple[int, ...], whole_s: int) -> Plan:
+def _plan_of(ordered: tuple[int, ...], whole_s: int) -> TimePlan:
     shortest, longest = ordered[0], ordered[-1]
     base = max(1, round(shortest / BLOCKS), whole_s)
     unit = min(shortest, max(SHORTEST_UNIT * shortest, longest / ALL_UNITS))
@@ -90,7 +90,7 @@ def _plan_of(ordered: tuple[int, ...], whole_s: int) -> Plan:
     unit = min(unit, longest / LEAST_UNITS)
     spans = _spans(base, float(unit), longest)
     coarse_kept = max(2 * BLOCKS, 2 * max((s.q * BLOCKS for s in spans if s.coarse), default=0))
-    return Plan(ordered, base, float(unit), spans, max(1, round(unit / base / 4)), coarse_kept)
+    return TimePlan(ordered, base, float(unit), spans, max(1, round(unit / base / 4)), coarse_kept)
 
 
 def _spans(base: int, unit: float, longest: int) -> tuple[Span, ...]:

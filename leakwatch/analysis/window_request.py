@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from array import array
 
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.model.verdict import Criterion, Trend
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class WindowHit:
     """What one window showed at one look."""
 
     units: float
@@ -37,7 +37,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Held:
+class BlockSnapshot:
     """The blocks of one series as they were at a look; copies, so that sampling may go on meanwhile."""
 
     first: int
@@ -51,21 +51,21 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class WindowRequest:
     """One look to be judged."""
 
-    plan: Plan
-    held: Held
+    plan: TimePlan
+    held: BlockSnapshot
     criteria: LeakCriteria
     end: int
     """The fine block it ends with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class WindowResult:
     """What the windows showed."""
 
-    marks: tuple[Mark, ...]
+    marks: tuple[WindowHit, ...]
     trends: tuple[Trend, ...]
     """Of the configured windows that could be judged."""
     evidence: tuple[Criterion, ...]

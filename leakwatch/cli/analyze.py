@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.replay.prepare import Settings
     from leakwatch.model.verdict import Verdict
-    from leakwatch.report.captures import Judged
+    from leakwatch.report.captures import JudgedCapture
 
 FORMATS = ("table", "json", "jsonl")
 
@@ -86,18 +86,18 @@ def run(args: argparse.Namespace) -> int:
     return concluded(tally_of(rows), leaks=leaks and Verdict.LEAK in shown) if args.exit_code else EXIT_OK
 
 
-def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[list[Judged]]:
+def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[list[JudgedCapture]]:
     """Yield the verdicts on each file's series; nothing of a file that is wrong somewhere."""
     from leakwatch.analysis.replay.replay import replay
     from leakwatch.analysis.replay.short_capture import look_briefly
     from leakwatch.cli.arguments import captured
-    from leakwatch.report.captures import Judged
+    from leakwatch.report.captures import JudgedCapture
 
     for path in paths:
         file = path if len(paths) > 1 else None
         captures, doubt = captured(path, unit)
         yield [
-            Judged(
+            JudgedCapture(
                 one.name,
                 look_briefly(capture, one.assessment, settings.criteria_for),
                 file,
@@ -108,12 +108,12 @@ def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[
         ]
 
 
-def _print(files: Iterator[list[Judged]], form: str, shown: frozenset[Verdict]) -> list[Judged]:
+def _print(files: Iterator[list[JudgedCapture]], form: str, shown: frozenset[Verdict]) -> list[JudgedCapture]:
     """Print all files' series, as each is judged where lines can be, and return them."""
     from leakwatch.cli.output import emit, shows_colours
     from leakwatch.report import captures as judged
 
-    rows: list[Judged] = []
+    rows: list[JudgedCapture] = []
     for found in files:
         if form == "jsonl":
             emit(judged.lines(row for row in found if row.assessment.verdict in shown))

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from leakwatch.queries.doctor import Line
+    from leakwatch.queries.doctor import DoctorLine
 
 EPILOG = """\
 Run it as the user that is to sample. The service (leakwatch service install) has CAP_SYS_PTRACE and
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return fatal or (EXIT_NO_PERMISSION if lacking else EXIT_OK)
 
 
-def _print(lines: Iterable[Line]) -> list[Line]:
+def _print(lines: Iterable[DoctorLine]) -> list[DoctorLine]:
     """Print each line as it comes: reading thousands of processes takes seconds."""
     from leakwatch.cli.output import emit
     from leakwatch.text.escape import printable
@@ -62,24 +62,24 @@ def _print(lines: Iterable[Line]) -> list[Line]:
     return done
 
 
-def _conclusion(lines: Iterable[Line], lacking: frozenset[str]) -> Iterator[Line]:
-    from leakwatch.queries.doctor import Line
+def _conclusion(lines: Iterable[DoctorLine], lacking: frozenset[str]) -> Iterator[DoctorLine]:
+    from leakwatch.queries.doctor import DoctorLine
     from leakwatch.system.service_environment import command_path
 
     states = {line.state for line in lines}
-    yield Line("", "")
+    yield DoctorLine("", "")
     if "wrong" in states:
-        yield Line("", "leakwatch daemon would not start like this: see what is marked wrong.")
+        yield DoctorLine("", "leakwatch daemon would not start like this: see what is marked wrong.")
     elif lacking:
-        yield Line("", f"leakwatch works here and would see more with {' and '.join(sorted(lacking))}.")
+        yield DoctorLine("", f"leakwatch works here and would see more with {' and '.join(sorted(lacking))}.")
         if _systemd_runs():
-            yield Line("", f"As a service it has them: sudo {command_path()} service install")
+            yield DoctorLine("", f"As a service it has them: sudo {command_path()} service install")
         else:
-            yield Line("", "Run as root it has them, unless a container takes them away.")
+            yield DoctorLine("", "Run as root it has them, unless a container takes them away.")
     elif states & {"partly", "missing"}:
-        yield Line("", "Everything is read that can be read here; no privilege would show more.")
+        yield DoctorLine("", "Everything is read that can be read here; no privilege would show more.")
     else:
-        yield Line("", "Everything leakwatch reads can be read here.")
+        yield DoctorLine("", "Everything leakwatch reads can be read here.")
 
 
 def _systemd_runs() -> bool:

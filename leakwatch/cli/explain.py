@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from leakwatch.config import PrivacyConfig
     from leakwatch.explain.case import Case
     from leakwatch.model.identity import ProcessInfo
-    from leakwatch.report.build import Row
+    from leakwatch.report.build import ReportRow
     from leakwatch.store.read.reader import Reader
 
 EPILOG = """\
@@ -112,7 +112,7 @@ def _stored(args: argparse.Namespace, now_ms: int) -> Case:
         reader.close()
 
 
-def _looked_into(case: Case, row: Row, processes: Sequence[ProcessInfo], privacy: PrivacyConfig) -> Case:
+def _looked_into(case: Case, row: ReportRow, processes: Sequence[ProcessInfo], privacy: PrivacyConfig) -> Case:
     """Return the case with what this machine tells about the process or the kernel, for the next steps."""
     from dataclasses import replace
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from leakwatch.model.timeline import Stamps
-    from leakwatch.report.incidents import Entry
+    from leakwatch.report.incidents import IncidentEntry
     from leakwatch.store.read.reader import Reader
 
 LONGEST_SILENCE_S = 366 * 86_400
@@ -187,14 +187,14 @@ def _open(args: argparse.Namespace) -> Reader:
     return open_store(load_config(args.config).store.url)
 
 
-def _entries(reader: Reader) -> list[Entry]:
+def _entries(reader: Reader) -> list[IncidentEntry]:
     from leakwatch.report.incidents import entries
 
     findings = {stored.finding.id: stored.finding for stored in reader.findings()}
     return entries(reader.incidents(), findings)
 
 
-def _find(args: argparse.Namespace) -> tuple[Path, Stamps, Entry]:
+def _find(args: argparse.Namespace) -> tuple[Path, Stamps, IncidentEntry]:
     """Return the store, how its times are shown, and the incident that is meant.
 
     The reader is closed, so that nothing of ours is waited for.
@@ -224,7 +224,7 @@ def _say(line: str) -> None:
     emit(f"{line}\n")
 
 
-def _title(entry: Entry) -> str:
+def _title(entry: IncidentEntry) -> str:
     from leakwatch.text.escape import printable
 
     return f"{entry.incident.id} ({printable(entry.incident.name)})"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from leakwatch.procfs.fs import ProcFS
     from leakwatch.procfs.pid.mapping_reader import Mapped
-    from leakwatch.report.maps import Line, Looked
+    from leakwatch.report.maps import Looked, MapsLine
 
 APART_S = 10.0
 
@@ -106,7 +106,7 @@ def _compared(
     from leakwatch.errors import FindingNotFoundError
     from leakwatch.model.memory_class import ClassUse
     from leakwatch.model.sample import Absence
-    from leakwatch.report.maps import Line, Looked
+    from leakwatch.report.maps import Looked, MapsLine
 
     began, now = _look(procfs, pid)
     if first is not None and first[0] != began:
@@ -119,7 +119,8 @@ def _compared(
         old = summed(first[1].mappings, classified(first[1].mappings, devices))
     names = dict.fromkeys([*uses, *(old or {})])
     classes = [
-        Line(key, uses.get(key, ClassUse(key)), None if old is None else old.get(key, ClassUse(key))) for key in names
+        MapsLine(key, uses.get(key, ClassUse(key)), None if old is None else old.get(key, ClassUse(key)))
+        for key in names
     ]
     lines = _single(now, keys, first[1] if first else None) if every else []
     stat = procfs.stat(pid)
@@ -127,11 +128,11 @@ def _compared(
     return Looked(pid, name, SystemClock().now().wall_ms, apart_s, tuple(classes), tuple(lines))
 
 
-def _single(now: Mapped, keys: list[str], first: Mapped | None) -> list[Line]:
+def _single(now: Mapped, keys: list[str], first: Mapped | None) -> list[MapsLine]:
     """Return a line for every mapping; it is the one of the first look that began or ended where it does."""
     from leakwatch.collectors.processes.mapping_classes import summed
     from leakwatch.model.memory_class import ClassUse
-    from leakwatch.report.maps import Line
+    from leakwatch.report.maps import MapsLine
 
     known = {} if first is None else {("start", m.start): m for m in first.mappings}
     known |= {} if first is None else {("end", m.end): m for m in first.mappings}
@@ -140,5 +141,5 @@ def _single(now: Mapped, keys: list[str], first: Mapped | None) -> list[Line]:
         same = known.get(("start", one.start)) or known.get(("end", one.end))
         before = None if first is None else summed([same], [key])[key] if same else ClassUse(key)
         address = f"{one.start:x}-{one.end:x}"
-        lines.append(Line(key, summed([one], [key])[key], before, address, one.permissions, one.path))
+        lines.append(MapsLine(key, summed([one], [key])[key], before, address, one.permissions, one.path))
     return lines

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import re
 
     from leakwatch.procfs.fs import ProcFS
-    from leakwatch.ps.reading import Reading, Wanted
+    from leakwatch.ps.reading import Reading, ReadRequest
     from leakwatch.ps.table import Scale
     from leakwatch.ps.views import Row, View
     from leakwatch.text.redact import CommandLines
@@ -75,12 +75,12 @@ def _view(args: argparse.Namespace) -> View:
     return MAPPINGS if args.mappings else SYSTEM if args.system else PROCESSES
 
 
-def _wanted(args: argparse.Namespace, *, live: bool) -> Wanted:
+def _wanted(args: argparse.Namespace, *, live: bool) -> ReadRequest:
     import os
 
-    from leakwatch.ps.reading import Wanted
+    from leakwatch.ps.reading import ReadRequest
 
-    return Wanted(
+    return ReadRequest(
         pids=frozenset(args.pid),
         not_pid=os.getpid() if live and args.processfilter is not None else None,
         process=_pattern("-P", args.processfilter),
@@ -89,7 +89,7 @@ def _wanted(args: argparse.Namespace, *, live: bool) -> Wanted:
     )
 
 
-def _with_mappings(wanted: Wanted, args: argparse.Namespace, named: tuple[str, ...], sort: str) -> Wanted:
+def _with_mappings(wanted: ReadRequest, args: argparse.Namespace, named: tuple[str, ...], sort: str) -> ReadRequest:
     """Return what to read: mapping by mapping only where something asked for needs it."""
     from dataclasses import replace
 
@@ -107,7 +107,7 @@ def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
         raise UsageError(f"{option}: {text!r} is no regular expression: {error}") from None
 
 
-def _rows(args: argparse.Namespace, procfs: ProcFS, wanted: Wanted) -> tuple[list[Row], Reading]:
+def _rows(args: argparse.Namespace, procfs: ProcFS, wanted: ReadRequest) -> tuple[list[Row], Reading]:
     from leakwatch.errors import ProcUnavailableError
     from leakwatch.model.sample import Absence
     from leakwatch.ps import views
@@ -138,9 +138,9 @@ def _installed(args: argparse.Namespace) -> int | None:
 
 def _scale(args: argparse.Namespace, procfs: ProcFS) -> Scale:
     from leakwatch.model.sample import Absence
-    from leakwatch.ps.table import Scale, Style
+    from leakwatch.ps.table import Scale, TableStyle
 
-    style = Style.SUFFIX if args.abbreviate else Style.PERCENT if args.percent else Style.KIB
+    style = TableStyle.SUFFIX if args.abbreviate else TableStyle.PERCENT if args.percent else TableStyle.KIB
     meminfo = procfs.meminfo()
     installed = _installed(args)
     if isinstance(meminfo, Absence):
@@ -201,10 +201,10 @@ def _draw(
     from leakwatch.cli.output import emit, written
     from leakwatch.errors import UsageError
     from leakwatch.ps import bars, chart, figure
-    from leakwatch.ps.views import Kind
+    from leakwatch.ps.views import ViewKind
 
     named, sort = what
-    several = tuple(name for name in named if view.columns[name].kind is Kind.SIZE)
+    several = tuple(name for name in named if view.columns[name].kind is ViewKind.SIZE)
     if args.pie is not None:
         drawing = chart.shares(view, rows, label, sort, scale)
     else:
@@ -229,7 +229,7 @@ def _shows_blocks(encoding: str | None) -> bool:
     return True
 
 
-def _remark(args: argparse.Namespace, wanted: Wanted, reading: Reading, found: bool) -> None:
+def _remark(args: argparse.Namespace, wanted: ReadRequest, reading: Reading, found: bool) -> None:
     """Tell on standard error what is missing and, on a terminal, what the numbers are."""
     import sys
 

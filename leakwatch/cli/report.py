@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.sample import AbsenceReason
-    from leakwatch.report.build import Filters, Host, Own, Report, Row
+    from leakwatch.report.build import Filters, Host, Own, Report, ReportRow
     from leakwatch.store.read.reader import Reader
     from leakwatch.store.read.records import ScrapeHead
     from leakwatch.text.redact import CommandLines
@@ -135,7 +135,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     from leakwatch.metrics import COUNTS
     from leakwatch.queries.memory_growth import growths
     from leakwatch.queries.ownership import read_kills, read_whose
-    from leakwatch.report.build import Row, build
+    from leakwatch.report.build import ReportRow, build
 
     states, last = reader.states(), reader.last_scrape()
     if last is None:
@@ -149,7 +149,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     for stored in reader.findings():
         one = stored.finding
         of_memory = one.metric not in COUNTS
-        row = Row(
+        row = ReportRow(
             one,
             stored.ended_ms,
             newest.get(one.id),
@@ -207,7 +207,7 @@ def _anybody_to_help(report: Report, processes: list[ProcessInfo]) -> bool:
     return any(one.pid in here for one in growing)
 
 
-def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:
+def _own(rows: list[ReportRow], pid: int | None, stats: dict[str, Any]) -> Own | None:
     from leakwatch.report.build import Own
     from leakwatch.report.stats import cpu_share
 
@@ -215,7 +215,7 @@ def _own(rows: list[Row], pid: int | None, stats: dict[str, Any]) -> Own | None:
     return None if own is None or pid is None else Own(own, cpu_share(stats))
 
 
-def _is_own(row: Row, pid: int | None) -> bool:
+def _is_own(row: ReportRow, pid: int | None) -> bool:
     from leakwatch.metrics import COUNTS
 
     return row.finding.pid == pid and row.ended_ms is None and row.finding.metric not in COUNTS

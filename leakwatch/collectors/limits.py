@@ -10,7 +10,7 @@ from leakwatch.model.verdict import Room, Rooms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from leakwatch.procfs.cgroup.room import Level
+    from leakwatch.procfs.cgroup.room import GroupLimit
     from leakwatch.procfs.fs import ProcFS
     from leakwatch.procfs.pid.status import PidStatus
 
@@ -64,7 +64,7 @@ class MemoryLimits:
         return worth / left if left else 1.0
 
 
-def _of_level(level: Level, swap: int, least: int) -> Room | None:
+def _of_level(level: GroupLimit, swap: int, least: int) -> Room | None:
     """Return what a group leaves; where it does not say what it holds, that is at ``least`` the process."""
     left = [] if level.limit is None else [max(0, level.limit - (least if level.held is None else level.held)) + swap]
     left += [] if level.both_left is None else [level.both_left]

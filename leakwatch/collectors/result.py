@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Gathered:
+class CollectorResult:
     """What a collector has read so far; filled by one collector in one scrape."""
 
     samples: list[Sample] = field(default_factory=list)
@@ -49,25 +49,25 @@ class Gathered:
             self.examples.append(f"{absence.reason}: {absence.detail}")
 
 
-def run_isolated(name: str, collect: Callable[[Gathered], None]) -> tuple[Gathered, CollectorOutcome]:
+def run_isolated(name: str, collect: Callable[[CollectorResult], None]) -> tuple[CollectorResult, CollectorOutcome]:
     """Run one collector: whatever goes wrong in it is logged, counted and stays in it."""
     began = elapsed_us()
-    gathered, error = Gathered(), ""
+    result, error = CollectorResult(), ""
     try:
-        collect(gathered)
+        collect(result)
     except Exception as problem:  # noqa: BLE001 - the boundary: the other collectors' samples must not be lost
         error = str(problem) if isinstance(problem, LeakwatchError) else f"{type(problem).__name__}: {problem}"
         log.error("collector %s failed: %s", name, error)
-        gathered = Gathered()
+        result = CollectorResult()
     outcome = CollectorOutcome(
         collector=name,
         duration_us=elapsed_us() - began,
-        targets_read=gathered.targets_read,
-        absences=dict(gathered.absences),
-        examples=tuple(gathered.examples),
+        targets_read=result.targets_read,
+        absences=dict(result.absences),
+        examples=tuple(result.examples),
         error=error,
     )
-    return gathered, outcome
+    return result, outcome
 
 
 def outcome_samples(outcome: CollectorOutcome) -> list[Sample]:

@@ -15,7 +15,7 @@ from leakwatch.collectors.kernel.collector import (
 from leakwatch.collectors.kernel.ipc import collect_ipc
 from leakwatch.collectors.kernel.tmpfs_orphans import Tmpfs
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
+from leakwatch.collectors.result import CollectorResult, outcome_samples, run_isolated
 from leakwatch.collectors.services.cgroups import GroupCollector
 from leakwatch.model.sample import Scrape
 from leakwatch.procfs.host.hidepid import hides_from_us
@@ -23,7 +23,7 @@ from leakwatch.procfs.host.hidepid import hides_from_us
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from leakwatch.collectors.processes.cost_stats import Spent
+    from leakwatch.collectors.processes.cost_stats import SamplingCost
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
     from leakwatch.model.sample import Tick
@@ -56,7 +56,7 @@ class Scraper:
         self._hidepid = ""
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> SamplingCost:
         """What sampling has cost so far."""
         return self._processes.spent
 
@@ -77,40 +77,40 @@ class Scraper:
         if slow:  # it may be mounted anew
             self._hidepid = hides_from_us(self._procfs.root)
 
-        def vmalloc(gathered: Gathered) -> None:
+        def vmalloc(result: CollectorResult) -> None:
             nonlocal callers
-            callers = collect_vmalloc(self._procfs, gathered)
+            callers = collect_vmalloc(self._procfs, result)
 
-        runs = [run_isolated(PROCESSES, lambda gathered: self._processes.collect(gathered, slow=slow))]
+        runs = [run_isolated(PROCESSES, lambda result: self._processes.collect(result, slow=slow))]
         watched = self._processes.watched
-        runs.append(run_isolated(GROUPS, lambda gathered: self.groups.collect(gathered, watched, slow=slow)))
+        runs.append(run_isolated(GROUPS, lambda result: self.groups.collect(result, watched, slow=slow)))
         kernel_ns = self._procfs.cpu_ns()
         runs += [
-            run_isolated(SLAB, lambda gathered: collect_slab(self._procfs, gathered, slow=slow)),
+            run_isolated(SLAB, lambda result: collect_slab(self._procfs, result, slow=slow)),
             run_isolated(VMALLOC, vmalloc),
-            run_isolated(MEMINFO, lambda gathered: collect_meminfo(self._procfs, gathered, callers, slow=slow)),
-            run_isolated(SOCKETS, lambda gathered: collect_sockets(self._procfs, gathered)),
+            run_isolated(MEMINFO, lambda result: collect_meminfo(self._procfs, result, callers, slow=slow)),
+            run_isolated(SOCKETS, lambda result: collect_sockets(self._procfs, result)),
         ]
         if slow:
             runs += [
                 # With version 1 of control groups it is a walk over all of them.
-                run_isolated(CGROUPS, lambda gathered: collect_cgroups(self._procfs, gathered)),
-                run_isolated(IPC, lambda gathered: collect_ipc(self._procfs, gathered)),
-                run_isolated(TMPFS, lambda gathered: self._tmpfs.collect(gathered, began)),
+                run_isolated(CGROUPS, lambda result: collect_cgroups(self._procfs, result)),
+                run_isolated(IPC, lambda result: collect_ipc(self._procfs, result)),
+                run_isolated(TMPFS, lambda result: self._tmpfs.collect(result, began)),
             ]
         self.spent.totals.kernel_cpu_seconds += (self._procfs.cpu_ns() - kernel_ns) / 1e9
-        samples = [sample for gathered, outcome in runs for sample in (*gathered.samples, *outcome_samples(outcome))]
+        samples = [sample for result, outcome in runs for sample in (*result.samples, *outcome_samples(outcome))]
         return Scrape(
             tick=tick,
             samples=tuple(samples),
-            processes=tuple(process for gathered, _ in runs for process in gathered.processes),
+            processes=tuple(process for result, _ in runs for process in result.processes),
             outcomes=tuple(outcome for _, outcome in runs),
             duration_us=elapsed_us() - began,
-            owners=next((gathered.owners for gathered, _ in runs if gathered.owners is not None), None),
-            oom_kills=tuple(kill for gathered, _ in runs for kill in gathered.oom_kills),
-            largest={metric: named for gathered, _ in runs for metric, named in gathered.largest.items()},
-            thread_names={target: names for gathered, _ in runs for target, names in gathered.thread_names.items()},
+            owners=next((result.owners for result, _ in runs if result.owners is not None), None),
+            oom_kills=tuple(kill for result, _ in runs for kill in result.oom_kills),
+            largest={metric: named for result, _ in runs for metric, named in result.largest.items()},
+            thread_names={target: names for result, _ in runs for target, names in result.thread_names.items()},
             hidepid=self._hidepid,
-            unanswered=tuple(one for gathered, _ in runs for one in gathered.unanswered),
-            unreadable=tuple(target for gathered, _ in runs for target in gathered.unreadable),
+            unanswered=tuple(one for result, _ in runs for one in result.unanswered),
+            unreadable=tuple(target for result, _ in runs for target in result.unreadable),
         )

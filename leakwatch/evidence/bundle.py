@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from leakwatch.evidence.entry import Entry
+    from leakwatch.evidence.entry import BundleEntry
 
 PACKED = (".tar.gz", ".tgz")
 _ACTS = re.compile(rb"[^\t\n\x20-\x7e]")
 _ADVICE = "give another name with -o"
 
 
-def write(entries: Iterable[Entry], path: Path, at_s: float) -> None:
+def write(entries: Iterable[BundleEntry], path: Path, at_s: float) -> None:
     """Write a bundle to a path that is not there yet; packed where its name says so, and into a pipe or a device.
 
     Raises OutputExistsError or OutputWriteError, and leaves nothing behind then.
@@ -39,7 +39,7 @@ def write(entries: Iterable[Entry], path: Path, at_s: float) -> None:
                 (part / entry.name).write_bytes(_readable(entry.data))
 
 
-def _pack(entries: Iterable[Entry], raw: BinaryIO, top: str, at_s: float) -> None:
+def _pack(entries: Iterable[BundleEntry], raw: BinaryIO, top: str, at_s: float) -> None:
     with tarfile.open(fileobj=raw, mode="w:gz") as tar:
         for entry in entries:
             if entry.data is not None:

@@ -21,7 +21,7 @@ _NAME = re.compile(r"(?P<incident>[a-z][0-9a-f]{8})-(?P<stamp>[0-9]{8}T[0-9]{6}Z
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptBundle:
     """One bundle."""
 
     path: Path
@@ -36,7 +36,7 @@ def shelf_of(store: Path) -> Path:
     return store.parent / DIRECTORY
 
 
-def kept(shelf: Path) -> list[Kept]:
+def kept(shelf: Path) -> list[KeptBundle]:
     """Return the bundles there, oldest first; what is not one of ours is none of our business."""
     try:
         paths = list(shelf.iterdir())
@@ -48,13 +48,13 @@ def kept(shelf: Path) -> list[Kept]:
         if name is None:
             continue
         try:
-            found.append(Kept(path, name["incident"], name["stamp"], path.stat().st_size))
+            found.append(KeptBundle(path, name["incident"], name["stamp"], path.stat().st_size))
         except OSError:
             continue
     return sorted(found, key=lambda one: (one.stamp, one.path.name))
 
 
-def surplus(bundles: Sequence[Kept], oldest_stamp: str, max_bytes: int, most: int = MOST) -> list[Kept]:
+def surplus(bundles: Sequence[KeptBundle], oldest_stamp: str, max_bytes: int, most: int = MOST) -> list[KeptBundle]:
     """Return which are to go: those made before a time, then the oldest until size and number fit. Pure."""
     too_old = [one for one in bundles if one.stamp < oldest_stamp]
     stay = [one for one in bundles if one.stamp >= oldest_stamp]
@@ -66,7 +66,7 @@ def surplus(bundles: Sequence[Kept], oldest_stamp: str, max_bytes: int, most: in
     return too_old
 
 
-def remove(bundles: Sequence[Kept], shelf: Path) -> None:
+def remove(bundles: Sequence[KeptBundle], shelf: Path) -> None:
     """Remove bundles, and what a bundle that was interrupted has left."""
     outfile.clear(shelf)
     left = [path for path in shelf.glob(f"*{_INTERRUPTED}") if _NAME.fullmatch(path.name.removesuffix(_INTERRUPTED))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.evidence.entry import Entry, bounded
+from leakwatch.evidence.entry import BundleEntry, bounded
 from leakwatch.evidence.mapping_table import summary
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.errors import MalformedError
@@ -37,7 +37,7 @@ PROCESS_FILES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class EvidenceSubject:
     """Of whom to collect."""
 
     identity: ProcessIdentity | None
@@ -46,7 +46,7 @@ class Subject:
     """Process ids of its service; empty: of everybody, as for the kernel."""
 
 
-def collect(procfs: ProcFS, subject: Subject, *, max_stall_s: float | None) -> Iterator[Entry]:
+def collect(procfs: ProcFS, subject: EvidenceSubject, *, max_stall_s: float | None) -> Iterator[BundleEntry]:
     """Yield the files; ``max_stall_s`` is how long the process may be kept waiting, None: as long as it takes."""
     if subject.identity is not None:
         yield from _of_process(procfs, subject.identity.pid, max_stall_s)
@@ -55,7 +55,7 @@ def collect(procfs: ProcFS, subject: Subject, *, max_stall_s: float | None) -> I
         yield _read(f"{procfs.root}/{name}", f"{name}.txt", about)
 
 
-def _of_process(procfs: ProcFS, pid: int, max_stall_s: float | None) -> Iterator[Entry]:
+def _of_process(procfs: ProcFS, pid: int, max_stall_s: float | None) -> Iterator[BundleEntry]:
     stall_s = _stall_s(procfs, pid)
     skipped = (
         f"left out: it would make the process wait {1000 * stall_s:.0f} ms, longer than [sampling] max_stall; "
@@ -65,23 +65,23 @@ def _of_process(procfs: ProcFS, pid: int, max_stall_s: float | None) -> Iterator
     )
     for name, about in PROCESS_FILES.items():
         if skipped and name == "smaps_rollup":
-            yield Entry(f"{name}.txt", about, None, skipped)
+            yield BundleEntry(f"{name}.txt", about, None, skipped)
         else:
             yield _asked(procfs, pid, name, (f"{name}.txt", about))
     smaps = ("smaps.txt", "every mapping of the process with its memory")
     table = ("mappings.tsv", "the same, a line a file or kind of mapping, the largest private memory first")
     if skipped:
-        yield from (Entry(*smaps, None, skipped), Entry(*table, None, skipped))
+        yield from (BundleEntry(*smaps, None, skipped), BundleEntry(*table, None, skipped))
         return
     whole = _asked(procfs, pid, "smaps", smaps, bound=False)
     if whole.data is None:
-        yield from (whole, Entry(*table, None, whole.note))
+        yield from (whole, BundleEntry(*table, None, whole.note))
         return
     yield bounded(*smaps, whole.data)
     try:
         yield bounded(*table, summary(whole.data))
     except MalformedError as error:  # it ended while it was read
-        yield Entry(*table, None, str(error))
+        yield BundleEntry(*table, None, str(error))
 
 
 def _stall_s(procfs: ProcFS, pid: int) -> float:
@@ -90,20 +90,20 @@ def _stall_s(procfs: ProcFS, pid: int) -> float:
     return STALL_S_PER_GIB * rss / (1 << 30)
 
 
-def _asked(procfs: ProcFS, pid: int, name: str, entry: tuple[str, str], *, bound: bool = True) -> Entry:
+def _asked(procfs: ProcFS, pid: int, name: str, entry: tuple[str, str], *, bound: bool = True) -> BundleEntry:
     found = procfs.answers.ask(pid, lambda: _read(f"{procfs.root}/{pid}/{name}", *entry, bound=bound))
-    return Entry(*entry, None, found.detail) if isinstance(found, Absence) else found
+    return BundleEntry(*entry, None, found.detail) if isinstance(found, Absence) else found
 
 
-def _read(path: str, name: str, about: str, *, bound: bool = True) -> Entry:
+def _read(path: str, name: str, about: str, *, bound: bool = True) -> BundleEntry:
     try:
         data = read_file(path, LARGE)
     except OSError as error:
-        return Entry(name, about, None, f"{path}: {error.strerror}")
-    return bounded(name, about, data) if bound else Entry(name, about, data)
+        return BundleEntry(name, about, None, f"{path}: {error.strerror}")
+    return bounded(name, about, data) if bound else BundleEntry(name, about, data)
 
 
-def _processes(procfs: ProcFS, pids: Sequence[int]) -> Entry:
+def _processes(procfs: ProcFS, pids: Sequence[int]) -> BundleEntry:
     about = "the processes of its service (for the kernel: all of them), command lines without secrets"
     lines = ["pid\tparent\tname\trss_bytes\tthreads\tcommand"]
     for pid in pids[:MOST_PROCESSES]:
@@ -115,4 +115,4 @@ def _processes(procfs: ProcFS, pids: Sequence[int]) -> Entry:
         lines.append("\t".join(printable(str(cell)) for cell in cells))
     entry = bounded("processes.tsv", about, ("\n".join(lines) + "\n").encode())
     left = len(pids) - MOST_PROCESSES
-    return entry if left <= 0 else Entry(entry.name, entry.about, entry.data, f"{left} processes are left out")
+    return entry if left <= 0 else BundleEntry(entry.name, entry.about, entry.data, f"{left} processes are left out")

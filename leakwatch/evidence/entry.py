@@ -9,7 +9,7 @@ MOST_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BundleEntry:
     """A file of a bundle."""
 
     name: str
@@ -21,9 +21,9 @@ class Entry:
     """Why it is missing, or what is left out of it."""
 
 
-def bounded(name: str, about: str, data: bytes) -> Entry:
+def bounded(name: str, about: str, data: bytes) -> BundleEntry:
     """Return a file, cut at a line where it is too large for a bundle."""
     if len(data) <= MOST_BYTES:
-        return Entry(name, about, data)
+        return BundleEntry(name, about, data)
     kept = data[: data.rfind(b"\n", 0, MOST_BYTES) + 1]
-    return Entry(name, about, kept, f"cut: the first {len(kept)} of {len(data)} bytes")
+    return BundleEntry(name, about, kept, f"cut: the first {len(kept)} of {len(data)} bytes")

@@ -9,8 +9,8 @@ from leakwatch import __version__
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.clock import rfc3339
-from leakwatch.evidence.collect import Subject, collect
-from leakwatch.evidence.entry import Entry
+from leakwatch.evidence.collect import EvidenceSubject, collect
+from leakwatch.evidence.entry import BundleEntry
 from leakwatch.evidence.readme import readme
 from leakwatch.evidence.series import series
 from leakwatch.explain import next_text
@@ -20,7 +20,7 @@ from leakwatch.model.verdict import FindingKind
 from leakwatch.nextsteps.kernel_hints import facts_here
 from leakwatch.nextsteps.locate import identity_of, is_alive, patient_or_nobody
 from leakwatch.report import json_report, words
-from leakwatch.report.build import Row
+from leakwatch.report.build import ReportRow
 from leakwatch.text.escape import json_text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BundleLimits:
     """How much may be read for a bundle; the defaults are those of somebody who asked for it."""
 
     max_stall_s: float | None = None
@@ -42,20 +42,22 @@ class Limits:
     """How much of the series is taken."""
 
 
-def rows_of(reader: Reader) -> list[Row]:
+def rows_of(reader: Reader) -> list[ReportRow]:
     """Return every finding with its newest incident."""
     newest = {incident.finding_id: incident for incident in reader.incidents()}
-    return [Row(one.finding, one.ended_ms, newest.get(one.finding.id)) for one in reader.findings()]
+    return [ReportRow(one.finding, one.ended_ms, newest.get(one.finding.id)) for one in reader.findings()]
 
 
-def entries(reader: Reader, procfs: ProcFS, row: Row, now_ms: int, limits: Limits | None = None) -> list[Entry]:
+def entries(
+    reader: Reader, procfs: ProcFS, row: ReportRow, now_ms: int, limits: BundleLimits | None = None
+) -> list[BundleEntry]:
     """Return the files of a bundle, README first. Raises the reader's errors."""
-    limits = limits or Limits()
+    limits = limits or BundleLimits()
     finding, infos = row.finding, reader.processes()
     subject, one = _subject(procfs, row, infos)
     interval_s = reader.states().get("evaluation", {}).get("interval_s", 60.0)
     found = [
-        Entry("finding.json", "the finding with its evidence and its incident", _json(row, now_ms)),
+        BundleEntry("finding.json", "the finding with its evidence and its incident", _json(row, now_ms)),
         series(reader, finding, one, now_ms, interval_s, limits.longest_s),
         _steps(procfs, row, infos),
         *collect(procfs, subject, max_stall_s=limits.max_stall_s),
@@ -63,35 +65,35 @@ def entries(reader: Reader, procfs: ProcFS, row: Row, now_ms: int, limits: Limit
     if finding.kind is not FindingKind.KERNEL and subject.identity is None:
         why = "its process had ended, or is one of several and none was named"
         found += [
-            Entry(name, "", None, why) for name in ("status.txt", "limits.txt", "smaps.txt", "mappings.tsv")
+            BundleEntry(name, "", None, why) for name in ("status.txt", "limits.txt", "smaps.txt", "mappings.tsv")
         ]  # fmt: skip
     return [readme(f"leakwatch evidence: {words.what(row)}", list(_said(row, now_ms)), found), *found]
 
 
-def _subject(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> tuple[Subject, list[ProcessInfo]]:
+def _subject(procfs: ProcFS, row: ReportRow, infos: Sequence[ProcessInfo]) -> tuple[EvidenceSubject, list[ProcessInfo]]:
     """Return of whom to read, and what is stored of the process that grows."""
     finding = row.finding
     if finding.kind is FindingKind.KERNEL:
-        return Subject(None, ()), []
+        return EvidenceSubject(None, ()), []
     identity = identity_of(finding, infos)
     alive = identity is not None and row.ended_ms is None and is_alive(procfs, identity)
     own = [info for info in infos if info.identity == identity]
     fellows = [info for info in infos if info.service is not None and info.service.name == finding.service]
     members = tuple(info.identity.pid for info in fellows or own if is_alive(procfs, info.identity))
-    return Subject(identity if alive else None, members or (0,)), own or fellows[:1]
+    return EvidenceSubject(identity if alive else None, members or (0,)), own or fellows[:1]
 
 
-def _json(row: Row, now_ms: int) -> bytes:
+def _json(row: ReportRow, now_ms: int) -> bytes:
     found = {"schema": json_report.SCHEMA, "generated_at": rfc3339(now_ms), **json_report.finding(row, now_ms)}
     return json_text(found, indent=1).encode()
 
 
-def _steps(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> Entry:
+def _steps(procfs: ProcFS, row: ReportRow, infos: Sequence[ProcessInfo]) -> BundleEntry:
     about = "what to do next: commands with what each needs, costs and risks"
-    return Entry("steps.txt", about, next_text.render(case_for(procfs, row, infos)).encode())
+    return BundleEntry("steps.txt", about, next_text.render(case_for(procfs, row, infos)).encode())
 
 
-def case_for(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> Case:
+def case_for(procfs: ProcFS, row: ReportRow, infos: Sequence[ProcessInfo]) -> Case:
     """Return the case of a finding as far as the next steps need it."""
     finding = row.finding
     kernel = finding.kind is FindingKind.KERNEL
@@ -111,7 +113,7 @@ def case_for(procfs: ProcFS, row: Row, infos: Sequence[ProcessInfo]) -> Case:
     )
 
 
-def _said(row: Row, now_ms: int) -> Iterator[str]:
+def _said(row: ReportRow, now_ms: int) -> Iterator[str]:
     finding = row.finding
     yield f"{finding.assessment.verdict}: {words.rate(row)}, grown {words.grown(row)}"
     yield words.why(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from leakwatch.evidence.entry import Entry
+from leakwatch.evidence.entry import BundleEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ _SECRETS = (
 )
 
 
-def readme(title: str, lines: Sequence[str], entries: Sequence[Entry]) -> Entry:
+def readme(title: str, lines: Sequence[str], entries: Sequence[BundleEntry]) -> BundleEntry:
     """Return README.txt; ``lines`` say what was found."""
     there = [entry for entry in entries if entry.data is not None]
     missing = [entry for entry in entries if entry.data is None]
@@ -38,4 +38,4 @@ def readme(title: str, lines: Sequence[str], entries: Sequence[Entry]) -> Entry:
                 entry.note, WIDTH, initial_indent=f"  {entry.name:<{widest}}  ", subsequent_indent=" " * (widest + 4)
             )
     out += ["", *textwrap.wrap(_SECRETS, WIDTH)]
-    return Entry("README.txt", "what this is", ("\n".join(out) + "\n").encode())
+    return BundleEntry("README.txt", "what this is", ("\n".join(out) + "\n").encode())

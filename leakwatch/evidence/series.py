@@ -6,7 +6,7 @@ import glob
 import io
 from typing import TYPE_CHECKING
 
-from leakwatch.evidence.entry import Entry, bounded
+from leakwatch.evidence.entry import BundleEntry, bounded
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import FindingKind
 from leakwatch.queries.export import Choice, exported
@@ -31,7 +31,7 @@ _OF_HOST = frozenset({"kernel.mem_total_bytes", "kernel.mem_available_bytes"})
 
 def series(
     reader: Reader, finding: Finding, infos: Sequence[ProcessInfo], now_ms: int, interval_s: float, longest_s: float
-) -> Entry:
+) -> BundleEntry:
     """Return series.csv: of the process or its service, or of the cache, from a day before it began to grow.
 
     No longer than ``longest_s``, nor more than ``MOST_SAMPLES``: what is older goes.
@@ -45,7 +45,7 @@ def series(
     count = write_csv(_chosen(exported(reader, choice), finding, targets), text)
     data = text.getvalue().encode()
     if not count:
-        return Entry("series.csv", ABOUT, None, "no samples of it are stored for that time")
+        return BundleEntry("series.csv", ABOUT, None, "no samples of it are stored for that time")
     return bounded("series.csv", ABOUT, data)
 
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.replay.prepare import hosted
+from leakwatch.analysis.replay.prepare import prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.replay.short_capture import look_briefly
@@ -39,7 +39,7 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
     """
     at = _find(captures, named)
     name, subject = captures[at].name, captures[at].subject
-    one = hosted(captures, settings)[at]
+    one = prepared(captures, settings)[at]
     outcome = replay(captures, settings)[at]  # with the others: earlier lives and siblings teach it
     assessment = look_briefly(captures[at], outcome.assessment, settings.criteria_for)
     pid = _PID.search(name) if subject.kind is SubjectKind.PROCESS else None
@@ -52,7 +52,7 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
         criteria=one.criteria,
         field=subject.count or subject.field,
         pid=int(pid[1]) if pid else None,
-        climb=outcome.climb,
+        alarm_state=outcome.alarm_state,
         ground=outcome.ground,
         sparse=one.is_sparse,
         interval_s=one.interval_s,

@@ -12,13 +12,13 @@ from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.tracking.alarm_state import Climb
-    from leakwatch.analysis.tracking.level_history import Ground
+    from leakwatch.analysis.time_plan import TimePlan
+    from leakwatch.analysis.tracking.alarm_state import AlarmState
+    from leakwatch.analysis.tracking.level_history import LevelHistory
     from leakwatch.model.verdict import Assessment
     from leakwatch.nextsteps.kernel_tools import Facts
     from leakwatch.nextsteps.process_context import Patient
-    from leakwatch.report.build import Row
+    from leakwatch.report.build import ReportRow
 
 
 class What(StrEnum):
@@ -43,13 +43,13 @@ class Case:
     assessment: Assessment
     as_of_ms: int
     """What was measured until then."""
-    plan: Plan
+    plan: TimePlan
     criteria: LeakCriteria
     field: str = ""
     """The cache, the caller or the metric, for ``What`` of the kernel."""
     pid: int | None = None
-    climb: Climb | None = None
-    ground: Ground | None = None
+    alarm_state: AlarmState | None = None
+    ground: LevelHistory | None = None
     """None where nothing is remembered: it is not suspect and never was, or it is sampled too seldom."""
     sparse: bool = False
     """Sampled so seldom that samples are judged one by one."""
@@ -61,7 +61,7 @@ class Case:
     """Seconds between two evaluations; None for a captured series."""
     offset_ms: int = 0
     """By how much the times shown are ahead of the timeline, in whose blocks and looks it is judged."""
-    row: Row | None = None
+    row: ReportRow | None = None
     """What a report says of it; None for a captured series."""
     patient: Patient | None = None
     """The process as it is now, with what runs in it; None for the kernel and for a captured series."""
@@ -97,7 +97,9 @@ class Case:
         """Whether a forecast was made, which new data will bear out or not."""
         if self.verdict is not Verdict.WATCH or self.at_most_watch:
             return False
-        return self.test("fresh data") is not None or (self.climb is not None and self.climb.suspicion is not None)
+        return self.test("fresh data") is not None or (
+            self.alarm_state is not None and self.alarm_state.suspicion is not None
+        )
 
     def test(self, criterion: str) -> Criterion | None:
         """Return the criterion of this name, None where it was not measured."""
@@ -111,9 +113,9 @@ class Case:
         return next((test.window_s for test in self.assessment.evidence if test.window_s is not None), None)
 
     @property
-    def look_ms(self) -> int:
+    def checkpoint_ms(self) -> int:
         """When the newest look was taken: what is said follows from the data until then."""
-        return self._begun_ms(self.as_of_ms, self._look_every_ms)
+        return self._begun_ms(self.as_of_ms, self._checkpoint_every_ms)
 
     @property
     def block_ms(self) -> int:
@@ -123,15 +125,15 @@ class Case:
     def _begun_ms(self, ts_ms: int, every_ms: int) -> int:
         return (ts_ms - self.offset_ms) // every_ms * every_ms + self.offset_ms
 
-    def next_look(self, wanted_ms: float) -> int:
+    def next_checkpoint(self, wanted_ms: float) -> int:
         """Return when the first look at or after a time is taken, at least one after the newest."""
-        every = self._look_every_ms
+        every = self._checkpoint_every_ms
         wanted_ms -= self.offset_ms
-        return max(self.look_ms + every, -int(-wanted_ms // every) * every + self.offset_ms)
+        return max(self.checkpoint_ms + every, -int(-wanted_ms // every) * every + self.offset_ms)
 
     @property
-    def _look_every_ms(self) -> int:
-        return self.plan.look_blocks * self.plan.base_s * 1000
+    def _checkpoint_every_ms(self) -> int:
+        return self.plan.checkpoint_blocks * self.plan.base_s * 1000
 
 
 def _waives(test: Criterion) -> bool:

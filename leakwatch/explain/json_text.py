@@ -9,7 +9,7 @@ from leakwatch.explain import sentences
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
 from leakwatch.report import json_report
-from leakwatch.report.captures import Judged, as_object
+from leakwatch.report.captures import JudgedCapture, as_object
 from leakwatch.report.json_values import criterion, time
 from leakwatch.text.escape import json_text
 
@@ -23,7 +23,7 @@ SCHEMA = 1
 def render(case: Case, now_ms: int) -> str:
     """Return one JSON object."""
     comes = outlook(case)
-    judged = Judged(case.name, case.assessment)
+    judged = JudgedCapture(case.name, case.assessment)
     found = as_object(judged) if case.row is None else json_report.finding(case.row, now_ms)
     found |= {
         "as_of": rfc3339(case.as_of_ms),

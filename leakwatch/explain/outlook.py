@@ -56,7 +56,7 @@ def _of_learning(case: Case) -> Outlook:
     # Whole blocks are judged: the one with the first sample counts from its own beginning.
     size_ms = case.plan.base_s * 1000
     first_ms = (case.as_of_ms - round((missing.measured or 0.0) * 1000)) // size_ms * size_ms
-    at_ms = case.next_look(first_ms + (missing.threshold or 0.0) * 1000)
+    at_ms = case.next_checkpoint(first_ms + (missing.threshold or 0.0) * 1000)
     return Outlook((need,), (), at_ms, "a first verdict, if samples keep coming")
 
 
@@ -76,14 +76,14 @@ def _after_samples(case: Case, need: str, missing: Criterion | None) -> Outlook:
 
 
 def _of_leak(case: Case) -> Outlook:
-    c, climb, ground, unit_s = case.criteria, case.climb, case.ground, case.plan.unit_s
-    if climb is None or ground is None or climb.alarm is None:
+    c, alarm_state, ground, unit_s = case.criteria, case.alarm_state, case.ground, case.plan.unit_s
+    if alarm_state is None or ground is None or alarm_state.alarm is None:
         return _next(case, ("It is taken back when it stops growing, or when most of what grew is given back.",))
-    length = max(0.0, ground.record_age - climb.alarm.since_age)
+    length = max(0.0, ground.record_age - alarm_state.alarm.since_age)
     paused = min(ground.longest_pause, length)
     pause = format_duration(max(c.over_pause * paused, c.over_share * length, c.over_hours) * unit_s)
     unit = case.assessment.unit
-    back = format_amount(climb.alarm.base + c.gone_ratio * (ground.record - climb.alarm.base), unit)
+    back = format_amount(alarm_state.alarm.base + c.gone_ratio * (ground.record - alarm_state.alarm.base), unit)
     highest = format_amount(ground.record, unit)
     given = "most are gone" if unit else "the memory was given back"
     share = f"{100 * c.levelling_ratio:.0f} %"
@@ -110,10 +110,10 @@ def _of_suspicion(case: Case) -> Outlook:
             f"It becomes a leak when new data rise by {100 * c.confirm_follow:.0f} % of the first forecast or more.",
             "It is no suspicion any more when they do not; the next one begins a new forecast.",
         ]
-        at_ms = case.next_look(case.look_ms + _left_s(waited) * 1000)
+        at_ms = case.next_checkpoint(case.checkpoint_ms + _left_s(waited) * 1000)
         return Outlook(tuple(changes), pending, at_ms, "leak, if growth goes on as forecast")
     changes = [f"It is suspect, though not at the newest look: for that {sentences.wanted(t)}." for t in case.failed]
-    held = case.climb.suspicion if case.climb is not None else None
+    held = case.alarm_state.suspicion if case.alarm_state is not None else None
     if held is not None:
         forget = format_duration(c.forget_ratio * held.units * case.plan.unit_s)
         changes.append(f"The suspicion is dropped when the growth is not seen for {forget}.")
@@ -128,11 +128,11 @@ def _of_growth(case: Case) -> Outlook:
     lasting = [test for test in case.failed if test.criterion in _BY_TIME]
     if not lasting or len(lasting) < len(case.failed):
         changes.append(f"{_all_of(changes)}{_confirmation(case)}")
-        suspect_ms = case.next_look(case.look_ms)
+        suspect_ms = case.next_checkpoint(case.checkpoint_ms)
         decides = "leak, if all of that holds from the next look on"
     else:
         changes.append(f"Then {_confirmation(case)}")
-        suspect_ms = case.next_look(max(_passes_ms(case, test) for test in lasting))
+        suspect_ms = case.next_checkpoint(max(_passes_ms(case, test) for test in lasting))
         decides = "leak, if it goes on growing as it does"
     return Outlook(tuple(changes), (), _leak_ms(case, suspect_ms), decides)
 
@@ -149,9 +149,9 @@ def _of_seldom(case: Case, changes: tuple[str, ...]) -> Outlook:
 
 def _leak_ms(case: Case, suspect_ms: int) -> int:
     """Return when what becomes suspect at a look can be a leak; what was one before need not be confirmed anew."""
-    if case.climb is not None and case.climb.past is not None:
-        return case.next_look(case.look_ms)
-    return case.next_look(suspect_ms + _wait_s(case, case.criteria.strong_hours * case.plan.unit_s) * 1000)
+    if case.alarm_state is not None and case.alarm_state.past is not None:
+        return case.next_checkpoint(case.checkpoint_ms)
+    return case.next_checkpoint(suspect_ms + _wait_s(case, case.criteria.strong_hours * case.plan.unit_s) * 1000)
 
 
 def _all_of(changes: list[str]) -> str:
@@ -166,10 +166,10 @@ _BY_TIME = (
 def _passes_ms(case: Case, test: Criterion) -> float:
     """Return when a test passes that only takes time, if all goes on as it does."""
     if test.criterion != "has gone on for long enough":
-        return case.look_ms + _left_s(test) * 1000
+        return case.checkpoint_ms + _left_s(test) * 1000
     # Growth that is told to be straight later on needs less patience than now.
     needed_s = min(test.threshold or 0.0, case.criteria.strong_hours * case.plan.unit_s)
-    at_ms = case.look_ms + max(0.0, needed_s - (test.measured or 0.0)) * 1000
+    at_ms = case.checkpoint_ms + max(0.0, needed_s - (test.measured or 0.0)) * 1000
     # A window is as long as the growth it holds, which may have begun before the one that was judged.
     return at_ms if case.assessment.since_ms is None else min(at_ms, case.assessment.since_ms + needed_s * 1000)
 
@@ -189,10 +189,10 @@ def _of_ok(case: Case) -> Outlook:
         f"{shape} Then {_confirmation(case)}",
     )
     if case.window_s is not None or not case.failed:
-        # It grows, or did a while ago: a window that holds that growth may be straight at the next look.
-        at_ms = _leak_ms(case, case.next_look(case.look_ms))
+        # It grows, or did a while ago: a window that holds that growth may be straight at the next checkpoint.
+        at_ms = _leak_ms(case, case.next_checkpoint(case.checkpoint_ms))
         return Outlook(changes, (), at_ms, "leak, if all of that holds from the next look on")
-    at_ms = _leak_ms(case, case.next_look(case.look_ms + c.strong_hours * unit_s * 1000))
+    at_ms = _leak_ms(case, case.next_checkpoint(case.checkpoint_ms + c.strong_hours * unit_s * 1000))
     return Outlook(changes, (), at_ms, "leak, if clear growth began now")
 
 
@@ -246,4 +246,4 @@ def _next(
     """Return that the next look decides."""
     if case.sparse:
         return Outlook(changes, pending, None, "")
-    return Outlook(changes, pending, case.next_look(case.look_ms), decides)
+    return Outlook(changes, pending, case.next_checkpoint(case.checkpoint_ms), decides)

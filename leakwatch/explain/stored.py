@@ -9,8 +9,8 @@ from leakwatch import metrics
 from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.analysis.settings import criteria_for
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.analysis.tracking.alarm_state import Climb, from_values
-from leakwatch.analysis.tracking.level_history import Ground
+from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values
+from leakwatch.analysis.tracking.level_history import LevelHistory
 from leakwatch.errors import FindingNotFoundError
 from leakwatch.explain.case import Case, What
 from leakwatch.model.identity import HOST, Target, TargetKind
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from leakwatch.config import Config
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.verdict import Finding
-    from leakwatch.report.build import Host, Row
+    from leakwatch.report.build import Host, ReportRow
 
 Key = tuple[str, Target]
 MOST_NAMED = 10
 """Names offered where one is not known or not enough."""
 
 
-def find(rows: Sequence[Row], named: str) -> Row:
+def find(rows: Sequence[ReportRow], named: str) -> ReportRow:
     """Return the finding of this id, incident's id, name, service or process id; one that runs before one that ended.
 
     Raises FindingNotFoundError where there is none, or several.
@@ -53,7 +53,7 @@ def find(rows: Sequence[Row], named: str) -> Row:
     return fitting[0]
 
 
-def _by_severity(row: Row) -> tuple[int, bool]:
+def _by_severity(row: ReportRow) -> tuple[int, bool]:
     return SEVERITY[row.finding.assessment.verdict], row.finding.metric not in metrics.PROCESS_COUNTS
 
 
@@ -62,20 +62,20 @@ def _names(finding: Finding) -> tuple[str, ...]:
     return (finding.name, finding.service or "", pid) if pid else (finding.name, finding.service or "")
 
 
-def _unknown(named: str, rows: Sequence[Row]) -> str:
+def _unknown(named: str, rows: Sequence[ReportRow]) -> str:
     near = [row for row in rows if named and named.lower() in row.finding.name.lower()]
     if near:
         return f"no finding is called {printable(named)}; there is {_listed(near)}"
     return f"no finding is called {printable(named)}; see: leakwatch report --verdict all"
 
 
-def _listed(rows: Sequence[Row]) -> str:
+def _listed(rows: Sequence[ReportRow]) -> str:
     shown = [f"{row.finding.id} {titled(row)}" for row in rows[:MOST_NAMED]]
     return ", ".join(shown) + (f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else "")
 
 
 def case_of(
-    row: Row,
+    row: ReportRow,
     config: Config,
     host: Host,
     *,
@@ -88,7 +88,7 @@ def case_of(
     """Return the case of a stored finding; ``host`` tells the windows and the interval the daemon judges with."""
     finding = row.finding
     windows_s = host.windows_s or config.analysis.windows_s
-    climb, ground = _remembered(finding, suspicions, processes)
+    alarm_state, ground = _remembered(finding, suspicions, processes)
     return Case(
         name=finding.name,
         what=what_of(finding),
@@ -98,7 +98,7 @@ def case_of(
         criteria=_criteria(finding, config, processes),
         field=field_of(finding),
         pid=finding.pid,
-        climb=climb,
+        alarm_state=alarm_state,
         ground=ground,
         at_most_watch=finding.note.startswith("reclaimable"),
         every_s=every_s,
@@ -140,7 +140,7 @@ def _criteria(finding: Finding, config: Config, processes: Sequence[ProcessInfo]
 
 def _remembered(
     finding: Finding, suspicions: Mapping[Key, str], processes: Iterable[ProcessInfo]
-) -> tuple[Climb | None, Ground | None]:
+) -> tuple[AlarmState | None, LevelHistory | None]:
     """Return what the daemon remembers of the series the finding tells of; nothing of one that never was suspect."""
     pids = {info.identity.target: info.identity.pid for info in processes}
     for (metric, target), payload in suspicions.items():
@@ -157,9 +157,9 @@ def _is_of(finding: Finding, metric: str, target: Target, pids: Mapping[Target, 
     return finding_id(target) == finding.id
 
 
-def _decoded(payload: str) -> tuple[Climb | None, Ground | None]:
+def _decoded(payload: str) -> tuple[AlarmState | None, LevelHistory | None]:
     try:
         values = json.loads(payload)
-        return from_values(values["climb"]), Ground(**values["ground"])
+        return from_values(values["climb"]), LevelHistory(**values["ground"])
     except (ValueError, TypeError, KeyError):
         return None, None  # of another version: the daemon forms it anew

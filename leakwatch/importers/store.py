@@ -13,7 +13,7 @@ import numpy as np
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.kernel_facts import KernelFacts
-from leakwatch.analysis.findings.process_table import Roster
+from leakwatch.analysis.findings.process_table import ProcessTable
 from leakwatch.analysis.findings.reclaimable import array_of
 from leakwatch.analysis.replay.capture import Capture, in_elapsed_time
 from leakwatch.analysis.replay.series_name import subject_of
@@ -82,7 +82,7 @@ def stored_captures(
     if not heads:
         return []
     lifetimes = reader.lifetimes()
-    present = _Present(lifetimes, Roster(ignore))
+    present = _Present(lifetimes, ProcessTable(ignore))
     found: dict[Key, _Series] = defaultdict(_Series)
     facts = KernelFacts()
     for head, values in reader.history(heads, _NEEDED):
@@ -105,9 +105,9 @@ def stored_captures(
 class _Present:
     """Which processes there were at a time, as far as they are watched; between two scrapes it seldom changes."""
 
-    def __init__(self, lifetimes: Sequence[Lifetime], roster: Roster) -> None:
+    def __init__(self, lifetimes: Sequence[Lifetime], process_table: ProcessTable) -> None:
         self._lifetimes = lifetimes
-        self._roster = roster
+        self._process_table = process_table
         self._changes = sorted({ms for one in lifetimes for ms in (one.first_ms, one.last_ms) if ms is not None})
         self._services: list[tuple[Target, Service | None]] = []
         self._between = -1
@@ -117,8 +117,8 @@ class _Present:
         between = bisect_right(self._changes, ts_ms)
         if between != self._between:
             self._between = between
-            self._roster.update(one.info for one in self._lifetimes if _lived(one, ts_ms))
-            self._services = self._roster.services()
+            self._process_table.update(one.info for one in self._lifetimes if _lived(one, ts_ms))
+            self._services = self._process_table.services()
         return self._services
 
 
@@ -129,7 +129,7 @@ def _lived(one: Lifetime, ts_ms: int) -> bool:
 def _ignored(key: Key, ignore: IgnoreConfig) -> bool:
     metric, target = key
     if target.kind in (TargetKind.PROCESS, TargetKind.SERVICE):
-        return False  # the roster left out what is ignored
+        return False  # the process_table left out what is ignored
     return matches(ignore.kernel, target.key, metric, metrics.title(metric))
 
 

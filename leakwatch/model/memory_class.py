@@ -184,7 +184,7 @@ class ClassTrend:
 class Growth:
     """What grows in a process, or in those of a service that were looked into."""
 
-    looks: int
+    reads: int
     """Of the process with the most."""
     processes: int
     first_ms: int

@@ -26,7 +26,7 @@ class OomKill:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class GroupCount:
     """One group's count at one look."""
 
     inode: int
@@ -34,7 +34,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class LimitedGroup:
     """What else is known of a service's own group."""
 
     service: Target
@@ -42,16 +42,16 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class OomCounts:
     """All counts at one time."""
 
     host: int | None = None
     """The machine's, None where it does not count."""
-    own: dict[str, Count] = field(default_factory=dict)
+    own: dict[str, GroupCount] = field(default_factory=dict)
     """By path, of services."""
-    around: dict[str, Count] = field(default_factory=dict)
+    around: dict[str, GroupCount] = field(default_factory=dict)
     """By path, of the groups around them and those programs lie in: in version 2, where a group counts all below it."""
-    known: dict[str, Known] = field(default_factory=dict)
+    known: dict[str, LimitedGroup] = field(default_factory=dict)
     """By path, of services."""
     told: int = 0
     """Kills that were found in groups before the machine's count had them: not to be told again."""

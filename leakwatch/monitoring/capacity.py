@@ -48,7 +48,7 @@ def _lies_in(path: str, group: str) -> bool:
     return f"{path}/".startswith(f"{group.rstrip('/')}/")
 
 
-class Limits(Protocol):
+class CapacityLimits(Protocol):
     """Tells what a process may grow to."""
 
     def rooms_of(self, pid: int, free_swap: int) -> Rooms:
@@ -61,18 +61,18 @@ class Limits(Protocol):
         """Return the limit that a count which is ``now`` meets first, of a process or the machine; None if unknown."""
 
 
-class Headroom:
+class Capacity:
     """Knows what the newest scrape says of the machine."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: CapacityLimits) -> None:
         self._limits = limits
         self._host: dict[str, int] = {}
         self._swap: int | None = None
         """Free swap as far as it is memory gained; asked for once, of a copy."""
 
-    def frozen(self) -> Headroom:
+    def frozen(self) -> Capacity:
         """Return a copy that no later sample changes: it reads files, which none does that holds a lock."""
-        copy = Headroom(self._limits)
+        copy = Capacity(self._limits)
         copy._host = dict(self._host)
         return copy
 

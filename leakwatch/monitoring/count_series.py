@@ -15,8 +15,8 @@ from leakwatch.model.identity import HOST, Target, TargetKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from leakwatch.analysis.findings.assessed import Judged
-    from leakwatch.analysis.findings.process_table import Roster
+    from leakwatch.analysis.findings.assessed import AssessedSeries
+    from leakwatch.analysis.findings.process_table import ProcessTable
     from leakwatch.analysis.series.derived import Key
     from leakwatch.model.identity import Service
     from leakwatch.model.verdict import Finding
@@ -26,11 +26,11 @@ _OF_COUNTS = metrics.COUNTS | metrics.FDS_BY_SORT
 """Few of the samples of a scrape: picked out once."""
 
 
-class Tallies:
+class CountSeries:
     """Knows the counts of whoever is in the roster."""
 
-    def __init__(self, roster: Roster) -> None:
-        self._roster = roster
+    def __init__(self, process_table: ProcessTable) -> None:
+        self._process_table = process_table
         self._screen = CountScreen()
         self._sorts = Sorts()
 
@@ -48,21 +48,21 @@ class Tallies:
         return key[0] in metrics.SELDOM and self._is_there(key)
 
     def _is_there(self, key: Key) -> bool:
-        return key[1] == HOST or self._roster.process(key[1]) is not None
+        return key[1] == HOST or self._process_table.process(key[1]) is not None
 
     def forget_gone(self) -> None:
         """Forget all that is known of processes that are not there any more."""
-        there = self._roster.targets()
+        there = self._process_table.targets()
         self._screen.keep(there)
         self._sorts.keep(there)
 
     def findings(
-        self, judged: Mapping[Key, Judged], of_memory: Iterable[Finding], owners: dict[str, int | None]
+        self, judged: Mapping[Key, AssessedSeries], of_memory: Iterable[Finding], owners: dict[str, int | None]
     ) -> list[Finding]:
         """Return the findings about counts of processes, beside those about their memory; note each one's user."""
         members: dict[tuple[Service, str], list[Member]] = {}
         for (metric, target), one in judged.items():
-            info = self._roster.process(target) if metric in metrics.COUNTS else None
+            info = self._process_table.process(target) if metric in metrics.COUNTS else None
             if info is not None and info.service is not None:
                 members.setdefault((info.service, metric), []).append(Member(info, one))
         memory = {finding.id: finding for finding in of_memory}
@@ -82,8 +82,10 @@ class Tallies:
 
     def lives(self, judged: Iterable[Key]) -> dict[str, str]:
         """Return the oldest process of every service of which a count is judged, by the id of the finding about it."""
-        oldest = self._roster.oldest()
-        counted = {(metric, self._roster.process(target)) for metric, target in judged if metric in metrics.COUNTS}
+        oldest = self._process_table.oldest()
+        counted = {
+            (metric, self._process_table.process(target)) for metric, target in judged if metric in metrics.COUNTS
+        }
         services = {(metric, info.service.target) for metric, info in counted if info is not None and info.service}
         return {
             finding_id(count_target(service, metric)): oldest[service].identity.target.key

@@ -33,14 +33,14 @@ from leakwatch.errors import (
 )
 from leakwatch.model.timeline import CLOCK
 from leakwatch.model.verdict import Verdict
-from leakwatch.monitoring.detector import Scan
-from leakwatch.monitoring.evaluation_job import Verdicts
-from leakwatch.monitoring.evidence_job import EvidenceKeeper
+from leakwatch.monitoring.detector import Detector
+from leakwatch.monitoring.evaluation_job import EvaluationJob
+from leakwatch.monitoring.evidence_job import EvidenceJob
 from leakwatch.monitoring.judge_pool import in_child
-from leakwatch.monitoring.ownership_log import Ownership
+from leakwatch.monitoring.ownership_log import OwnershipLog
 from leakwatch.monitoring.readback import READING, ReadBack
 from leakwatch.monitoring.schedule import Schedule
-from leakwatch.monitoring.store_supervisor import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.monitoring.unseen import UnseenLog
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.system import sdnotify
@@ -90,40 +90,40 @@ class Daemon:
         self._exit_code = EXIT_OK
         self._failures = self._judging_failures = 0
         self._ready = False
-        self._verdicts: Verdicts | None = None
+        self._verdicts: EvaluationJob | None = None
         self._told: Mapping[str, object] = {}
         self._leaks = self._watched = 0
         procfs = ProcFS(proc_root, command_lines=config.privacy.command_lines)
-        look_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
+        checkpoint_every_s = config.analysis.windows_s[0] / LOOKS_A_WINDOW
         self._boot_id = boot_id = procfs.boot_id()
-        self._scraper = Scraper(procfs, boot_id, config.sampling, look_every_s)
+        self._scraper = Scraper(procfs, boot_id, config.sampling, checkpoint_every_s)
         self._ticks = TickClock(config.sampling.interval_s, boot_id)
         self._unseen = UnseenLog()
         self._limits, self._aliases = ProcLimits(procfs), slab_aliases_of(procfs)
-        self._evidence = EvidenceKeeper(config, proc_root)
-        self._keeper = StoreKeeper(store, self._clock, config.sampling.interval_s)
+        self._evidence = EvidenceJob(config, proc_root)
+        self._supervisor = StoreSupervisor(store, self._clock, config.sampling.interval_s)
         try:
-            self._timeline = self._keeper.begin_timeline(boot_id)
+            self._timeline = self._supervisor.begin_timeline(boot_id)
             self._resume()
         except BaseException:
-            self._keeper.close()
+            self._supervisor.close()
             raise
 
     def _resume(self) -> None:
         now_ms = self._timeline.now().ts_ms
         try:
-            self._past = ReadBack(self._keeper, self._new_scan, now_ms)
+            self._past = ReadBack(self._supervisor, self._new_detector, now_ms)
         except StoreCorruptError as error:
-            self._keeper.start_new(error)
-            self._past = ReadBack(self._keeper, self._new_scan, now_ms)
+            self._supervisor.start_new(error)
+            self._past = ReadBack(self._supervisor, self._new_detector, now_ms)
         self._intake = self._past.intake
         self._scraper.spent.totals = Totals.of(self._past.states.get(STATS, {}))
-        self._ownership = Ownership(self._past.states, self._boot_id)
-        self._scraper.groups.look = self._ownership.look
+        self._ownership = OwnershipLog(self._past.states, self._boot_id)
+        self._scraper.groups.kill_counts = self._ownership.kill_counts
         self._history = threading.Thread(target=self._guarded(self._past.run), name="history", daemon=True)
 
-    def _new_scan(self) -> Scan:
-        return Scan(self._config, self._limits, in_child, self._aliases)
+    def _new_detector(self) -> Detector:
+        return Detector(self._config, self._limits, in_child, self._aliases)
 
     @property
     def evaluate_every_s(self) -> float:
@@ -143,7 +143,9 @@ class Daemon:
         self._schedule.add(self._guarded(self._scrape), "scrape", interval_s, "sampling", at_once=True)
         self._schedule.add(self._guarded(self._evaluate), "evaluate", self.evaluate_every_s, "slow")
         self._schedule.add(self._guarded(self._purge), "purge", purge_every_s, "slow", at_once=not self._past.is_new)
-        log.info("leakwatch %s: sampling every %s into %s", __version__, format_duration(interval_s), self._keeper.path)
+        log.info(
+            "leakwatch %s: sampling every %s into %s", __version__, format_duration(interval_s), self._supervisor.path
+        )
         sdnotify.set_watchdog_interval(max(5 * interval_s, sdnotify.watchdog_interval_s() or 0.0))
         if not self._intake.is_open:
             self._past.announce()
@@ -170,7 +172,7 @@ class Daemon:
         self._closing = True
         self._past.end()
         self._evidence.end()
-        self._keeper.close()
+        self._supervisor.close()
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
         """Return the job with its boundary: the scheduler swallows what a job raises, so we must not let it."""
@@ -214,14 +216,14 @@ class Daemon:
         try:
             # What storing costs is in the stats of the next scrape: these are part of what is stored.
             stats = {"at_ms": scrape.tick.ts_ms, "interval_s": self._config.sampling.interval_s, **spent.to_json()}
-            whose = self._ownership.take(scrape, self._scraper.groups.look)
-            generation = self._keeper.generation
+            whose = self._ownership.take(scrape, self._scraper.groups.kill_counts)
+            generation = self._supervisor.generation
             reading = {READING: self._past.reading}
             news = reading if reading != self._told else {}
             states = {STATS: stats, CLOCK: self._timeline.to_json(), **whose, **news, **self._unseen.take(scrape)}
-            stored = self._keeper.write_scrape(scrape, blocks, states)
+            stored = self._supervisor.write_scrape(scrape, blocks, states)
             self._told = reading if stored else {}
-            if not stored or generation != self._keeper.generation:
+            if not stored or generation != self._supervisor.generation:
                 self._ownership.forget_stored()
                 self._told = {}
         except (StoreWriteError, StoreBusyError) as problem:
@@ -259,7 +261,7 @@ class Daemon:
         status = f"watching {processes} processes; {self._leaks} leak, {self._watched} to watch"
         if not self._intake.is_open:
             status = f"watching {processes} processes; history is being read back, verdicts follow"
-        status += f"; {self._keeper.trouble}" if self._keeper.trouble else ""
+        status += f"; {self._supervisor.trouble}" if self._supervisor.trouble else ""
         if self._ready:
             sdnotify.status(status)
         else:
@@ -278,8 +280,8 @@ class Daemon:
             verdicts = self._verdicts = self._verdicts or self._begin_verdicts()
             evaluation = verdicts.renew(self._timeline.now().ts_ms, self._timeline.stamps)
             self._heed(evaluation)
-            if not self._keeper.trouble:  # else the incidents stay confirmed until they are stored
-                self._evidence.gather(self._keeper.path, verdicts.confirmed, self._clock.now().wall_ms)
+            if not self._supervisor.trouble:  # else the incidents stay confirmed until they are stored
+                self._evidence.gather(self._supervisor.path, verdicts.confirmed, self._clock.now().wall_ms)
         except (LeakwatchError, MemoryError) as error:
             self._note_unjudged(error)
             return
@@ -287,8 +289,8 @@ class Daemon:
             self._scraper.spent.took("evaluating_cpu_seconds", cpu_with_children_s() - began_s)
         self._judging_failures = 0
 
-    def _begin_verdicts(self) -> Verdicts:
-        return Verdicts(self._config, self._past.scan, self._keeper, self.evaluate_every_s, self._past)
+    def _begin_verdicts(self) -> EvaluationJob:
+        return EvaluationJob(self._config, self._past.detector, self._supervisor, self.evaluate_every_s, self._past)
 
     def _note_unjudged(self, error: Exception) -> None:
         """Go on sampling: the report says since when there are no verdicts. The log has it at 1, 2, 4, 8 … in a row."""
@@ -305,5 +307,5 @@ class Daemon:
 
     def _purge(self) -> None:
         began_s = cpu_with_children_s()
-        self._keeper.purge(self._config.store, self._config.sampling.interval_s)
+        self._supervisor.purge(self._config.store, self._config.sampling.interval_s)
         self._scraper.spent.took("upkeep_cpu_seconds", cpu_with_children_s() - began_s)

@@ -9,10 +9,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.assessed import Judged
+from leakwatch.analysis.findings.assessed import AssessedSeries
 from leakwatch.analysis.findings.count_screen import counted
 from leakwatch.analysis.findings.kernel_facts import KernelFacts, no_aliases
-from leakwatch.analysis.findings.process_table import Roster, UserNames
+from leakwatch.analysis.findings.process_table import ProcessTable, UserNames
 from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.series.derived import Key, judged_values, unread
@@ -20,13 +20,13 @@ from leakwatch.analysis.settings import criteria_for
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.identity import HOST, TargetKind
 from leakwatch.model.sample import SealedBlock
-from leakwatch.monitoring.capacity import Growers, Headroom
-from leakwatch.monitoring.count_series import Tallies
-from leakwatch.monitoring.estimate_guard import Proof
+from leakwatch.monitoring.capacity import Capacity, Growers
+from leakwatch.monitoring.count_series import CountSeries
+from leakwatch.monitoring.estimate_guard import EstimateGuard
 from leakwatch.monitoring.evaluation import Evaluation
 from leakwatch.monitoring.found import Found, told
 from leakwatch.monitoring.judge_pool import in_process
-from leakwatch.monitoring.run_history import OF_KERNEL, PastLives
+from leakwatch.monitoring.run_history import OF_KERNEL, RunHistory
 from leakwatch.monitoring.suspects import by_growth, processes_of, service_findings, suspected_ids, suspects_of
 from leakwatch.monitoring.suspicions import Suspicions
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.config import Config
     from leakwatch.model.identity import ProcessInfo, Target
     from leakwatch.model.sample import Block, Scrape
     from leakwatch.model.verdict import Assessment
-    from leakwatch.monitoring.capacity import Limits
+    from leakwatch.monitoring.capacity import CapacityLimits
     from leakwatch.monitoring.judge_pool import Judge
 
 BACKLOG = 2000
@@ -56,34 +56,34 @@ SORTS = "sorts"
 """The key of the one that holds what counts were made of when that was first looked at."""
 
 
-class Scan:
+class Detector:
     """All series under watch. Every method may be called from any thread; no file is read while the lock is held."""
 
     def __init__(
         self,
         config: Config,
-        limits: Limits,
+        limits: CapacityLimits,
         judge: Judge = in_process,
         aliases: Callable[[str], tuple[str, ...]] = no_aliases,
     ) -> None:
         self._config = config
         self._judge = judge
-        self._headroom = Headroom(limits)
-        self._proof = Proof()
-        self.plan: Plan = plan_of(config.analysis.windows_s, config.sampling.interval_s)
+        self._capacity = Capacity(limits)
+        self._estimate_guard = EstimateGuard()
+        self.plan: TimePlan = plan_of(config.analysis.windows_s, config.sampling.interval_s)
         self._lock = threading.Lock()
         self._series: dict[Key, SeriesState] = {}
         self._missing: dict[Key, int] = {}
         self._boot = ""
         """Of the newest scrape, as far as it is known."""
         self._users = UserNames()
-        self._roster = Roster(config.ignore, self._users.known)
+        self._process_table = ProcessTable(config.ignore, self._users.known)
         self._facts = KernelFacts(aliases)
         self._suspicions = Suspicions()
         self._old_lives = False
         self._sorts_written: list[list[object]] | None = None
-        self._lives = PastLives()
-        self._tallies = Tallies(self._roster)
+        self._past_runs = RunHistory()
+        self._count_series = CountSeries(self._process_table)
         self._unread: frozenset[Target] = frozenset()
         """Processes whose USS the newest scrape does not have."""
         self._largest: dict[str, tuple[str, ...]] = {}
@@ -95,10 +95,10 @@ class Scan:
         processes_known = any(o.collector == "processes" and not o.error for o in scrape.outcomes)
         with self._lock:
             if processes_known:
-                self._roster.update(scrape.processes)
-                self._proof.note(scrape)
+                self._process_table.update(scrape.processes)
+                self._estimate_guard.note(scrape)
             self._largest |= scrape.largest
-            self._tallies.note_threads(scrape.tick.ts_ms, scrape.thread_names)
+            self._count_series.note_threads(scrape.tick.ts_ms, scrape.thread_names)
             self._note_boot(scrape.tick.boot_id, scrape.tick.ts_ms)
             return self._feed_values(scrape.tick.ts_ms, values)
 
@@ -109,7 +109,7 @@ class Scan:
 
     def _note_boot(self, boot_id: str, ts_ms: int) -> None:
         if self._boot and boot_id and boot_id != self._boot:
-            self._lives.end_boot(self._boot, ts_ms, self._series)
+            self._past_runs.end_boot(self._boot, ts_ms, self._series)
         self._boot = boot_id or self._boot
 
     def feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
@@ -119,12 +119,12 @@ class Scan:
 
     def _feed_values(self, ts_ms: int, values: Mapping[Key, int]) -> list[SealedBlock]:
         self._note(values)
-        services = self._roster.services()
+        services = self._process_table.services()
         self._unread = unread(values, services)
-        judged = judged_values(values, services) | self._tallies.risen(
+        judged = judged_values(values, services) | self._count_series.risen(
             ts_ms, values, self._series, lambda key: self._criteria(key).min_growth_bytes
         )
-        changed = self._roster.changed_services()
+        changed = self._process_table.changed_services()
         sealed: list[SealedBlock] = []
         for key, value in judged.items():
             state = self._series.get(key)
@@ -137,10 +137,10 @@ class Scan:
 
     def _new_series(self, key: Key) -> SeriesState:
         state = self._series[key] = SeriesState(self.plan, self._criteria(key))
-        info = self._roster.process(key[1]) if key[1].kind is TargetKind.PROCESS else None
-        lives = self._lives.of_new(key, info)
-        if lives is not None:
-            state.lives = lives
+        info = self._process_table.process(key[1]) if key[1].kind is TargetKind.PROCESS else None
+        past_runs = self._past_runs.of_new(key, info)
+        if past_runs is not None:
+            state.past_runs = past_runs
         return state
 
     def _sealed(self, key: Key, level: int, segment_ms: int, block: Block) -> SealedBlock:
@@ -152,30 +152,30 @@ class Scan:
                 continue  # most samples, and nothing of them is noted here
             self._facts.note(metric, target, value)
             if target.kind is TargetKind.HOST:
-                self._headroom.note(metric, value)
+                self._capacity.note(metric, value)
 
     def set_processes(self, processes: Iterable[ProcessInfo]) -> None:
         """Say which processes there were when the stored samples that follow were taken."""
         with self._lock:
-            self._roster.update(processes)
+            self._process_table.update(processes)
 
     def _forget_vanished(self, judged: Mapping[Key, int], now_ms: int) -> None:
         for key in self._series.keys() - judged.keys():
-            if self._tallies.is_only_not_asked_for(key):
+            if self._count_series.is_only_not_asked_for(key):
                 continue
             self._missing[key] = self._missing.get(key, 0) + 1
         for key in self._missing.keys() & judged.keys():
             del self._missing[key]
         vanished = [key for key, times in self._missing.items() if times >= VANISHED_AFTER]
         for key in vanished:
-            self._lives.remember(key, now_ms, self._series)
+            self._past_runs.remember(key, now_ms, self._series)
             del self._series[key], self._missing[key]
             self._suspicions.forget(key)
             if key[1].kind is TargetKind.SLAB:
                 self._facts.forget(key[1].key)
         if vanished:
-            self._proof.forget(vanished)
-            self._tallies.forget_gone()
+            self._estimate_guard.forget(vanished)
+            self._count_series.forget_gone()
 
     def snapshot(self, now_ms: int) -> dict[str, object]:
         """Return what is to be stored since the last call, by key of the store's state; None of what is to be dropped.
@@ -184,11 +184,13 @@ class Scan:
         be most of what a store writes.
         """
         with self._lock:
-            self._lives.forget_old(now_ms)
-            changed: dict[str, object] = {f"{LIFE}{whose}": lives for whose, lives in self._lives.changed().items()}
+            self._past_runs.forget_old(now_ms)
+            changed: dict[str, object] = {
+                f"{LIFE}{whose}": past_runs for whose, past_runs in self._past_runs.changed().items()
+            }
             if self._old_lives:
                 changed[OLD_LIVES], self._old_lives = None, False
-            sorts = self._tallies.to_values()
+            sorts = self._count_series.to_values()
             if sorts != self._sorts_written:
                 changed[SORTS], self._sorts_written = sorts, sorts
         return changed
@@ -209,7 +211,7 @@ class Scan:
                 else:
                     state.remember(one.block.minimum)
 
-    def restore_climbs(self, payloads: Mapping[Key, str], states: Mapping[str, Any]) -> None:
+    def restore_alarm_states(self, payloads: Mapping[Key, str], states: Mapping[str, Any]) -> None:
         """Take what was stored of climbs, and what ``snapshot`` gave.
 
         A restart makes no leak be announced or awaited again.
@@ -217,13 +219,13 @@ class Scan:
         with self._lock:
             before = states.get(OLD_LIVES) or {}
             rows = {key[len(LIFE) :]: those for key, those in states.items() if key.startswith(LIFE)}
-            self._lives.restore({**before, **rows})
+            self._past_runs.restore({**before, **rows})
             if before:
                 self._old_lives = True
-                self._lives.forget_stored()
-            self._tallies.restore(states.get(SORTS, []))
+                self._past_runs.forget_stored()
+            self._count_series.restore(states.get(SORTS, []))
             for key, state in self._series.items():
-                state.lives = self._lives.of(key)
+                state.past_runs = self._past_runs.of(key)
                 state.recollect(payloads.get(key))
             self._suspicions.restore(payloads, self._series)
 
@@ -243,17 +245,22 @@ class Scan:
 
     def _found(self, now_ms: int) -> Found:
         judged = {
-            key: Judged(*key, self._checked(key, state.assessment))
+            key: AssessedSeries(*key, self._checked(key, state.assessment))
             for key, state in self._series.items()
             if state.assessment is not None
         }
         owners: dict[str, int | None] = {}
         growers: dict[str, Growers] = {}
-        of_memory = service_findings(judged, self._roster, self._unread, owners, growers)
+        of_memory = service_findings(judged, self._process_table, self._unread, owners, growers)
         suspicions = self._suspicions.changed(self._series)
-        suspected, suspects = suspected_ids(self._series, self._roster), suspects_of(self._series, self._roster)
-        self._proof.ask(suspects, now_ms)
-        lives = {finding_id(service): info.identity.target.key for service, info in self._roster.oldest().items()}
+        suspected, suspects = (
+            suspected_ids(self._series, self._process_table),
+            suspects_of(self._series, self._process_table),
+        )
+        self._estimate_guard.ask(suspects, now_ms)
+        lives = {
+            finding_id(service): info.identity.target.key for service, info in self._process_table.oldest().items()
+        }
         evaluation = Evaluation(
             now_ms,
             (),
@@ -261,18 +268,18 @@ class Scan:
             suspected=suspected,
             suspects=suspects,
             fastest_first=by_growth(suspects, self._series),
-            lives=lives | self._tallies.lives(judged),
+            lives=lives | self._count_series.lives(judged),
             counted=frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST),
         )
-        of_processes = [*of_memory, *self._tallies.findings(judged, of_memory, owners)]
+        of_processes = [*of_memory, *self._count_series.findings(judged, of_memory, owners)]
         kernel = [one for key, one in judged.items() if key[1].kind in OF_KERNEL]
-        facts, largest, headroom = self._facts.frozen(), dict(self._largest), self._headroom.frozen()
+        facts, largest, headroom = self._facts.frozen(), dict(self._largest), self._capacity.frozen()
         return Found(evaluation, of_processes, owners, growers, kernel, facts, largest, headroom)
 
     def _checked(self, key: Key, found: Assessment) -> Assessment:
         if key[0] in metrics.COUNTS:
             return counted(found)
-        return self._proof.checked(key, found, processes_of(key[1], self._roster))
+        return self._estimate_guard.checked(key, found, processes_of(key[1], self._process_table))
 
     def _judge_all(self) -> None:
         """Bring every series' assessment up to date; sampling goes on while the questions are answered.
@@ -286,7 +293,7 @@ class Scan:
             states = dict(self._series)
             asked = [question for state in states.values() for question in state.questions()]
             wanted = {key: self._whose_room(key, state) for key, state in states.items()}
-            headroom = self._headroom.frozen()
+            headroom = self._capacity.frozen()
         answers = dict(zip(asked, self._judge(asked), strict=True))
         rooms = {key: _room_of(headroom, key[0], *of) for key, of in wanted.items()}
         with self._lock:
@@ -295,14 +302,16 @@ class Scan:
 
     def _whose_room(self, key: Key, state: SeriesState) -> tuple[int | None, tuple[int, float] | None]:
         """Return the process whose limit matters, of suspects alone, and a series' newest sample."""
-        processes = processes_of(key[1], self._roster) if state.is_suspected else ()
-        info = next((info for one in processes if (info := self._roster.process(one)) is not None), None)
+        processes = processes_of(key[1], self._process_table) if state.is_suspected else ()
+        info = next((info for one in processes if (info := self._process_table.process(one)) is not None), None)
         return info.identity.pid if info else None, state.previous
 
     def _criteria(self, key: Key) -> LeakCriteria:
         metric, target = key
         members = [
-            info for one in processes_of(target, self._roster) if (info := self._roster.process(one)) is not None
+            info
+            for one in processes_of(target, self._process_table)
+            if (info := self._process_table.process(one)) is not None
         ]
         service = members[0].service.name if members and members[0].service else ""
         return criteria_for(self._config, metric, target, [info.name for info in members], service)
@@ -311,11 +320,11 @@ class Scan:
         """Mark everything unsaved: the next evaluation and snapshot hand over all of it."""
         with self._lock:
             self._suspicions.forget_stored()
-            self._lives.forget_stored()
+            self._past_runs.forget_stored()
             self._sorts_written = None
 
 
-def _room_of(headroom: Headroom, metric: str, pid: int | None, newest: tuple[int, float] | None) -> int | None:
+def _room_of(headroom: Capacity, metric: str, pid: int | None, newest: tuple[int, float] | None) -> int | None:
     """Return what is left to grow into, None when unknown: no suspect may wait for longer than its limit lasts."""
     if metric in metrics.COUNTS:
         return headroom.of_count(metric, pid, newest)

@@ -29,7 +29,7 @@ WAITS = "looks like a leak, but its size is estimated just now; it is read befor
 BY_ESTIMATES = "; by estimates alone, as it is too large to be read without making it wait"
 
 
-class Proof:
+class EstimateGuard:
     """Knows when each process was read fully, and since when that is asked for."""
 
     def __init__(self) -> None:

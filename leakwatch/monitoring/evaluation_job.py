@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from leakwatch import __version__
 from leakwatch.alerting.announce import announce
-from leakwatch.alerting.findings_log import Entry, Ledger
+from leakwatch.alerting.findings_log import FindingsLog, LoggedFinding
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.timings import Pace
+from leakwatch.alerting.timings import IncidentTimings
 from leakwatch.clock import cpu_with_children_s
 from leakwatch.model.incident import EventKind
 from leakwatch.store.incident.rows import ChangedIncidents
@@ -21,25 +21,27 @@ if TYPE_CHECKING:
     from leakwatch.config import Config
     from leakwatch.model.incident import Incident, Marks
     from leakwatch.model.timeline import Stamps
-    from leakwatch.monitoring.detector import Scan
+    from leakwatch.monitoring.detector import Detector
     from leakwatch.monitoring.evaluation import Evaluation
     from leakwatch.monitoring.readback import ReadBack
-    from leakwatch.monitoring.store_supervisor import StoreKeeper
+    from leakwatch.monitoring.store_supervisor import StoreSupervisor
     from leakwatch.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
 
-class Verdicts:
+class EvaluationJob:
     """What was said of whom so far, beginning with what the store remembers."""
 
-    def __init__(self, config: Config, scan: Scan, keeper: StoreKeeper, every_s: float, past: ReadBack) -> None:
+    def __init__(
+        self, config: Config, detector: Detector, supervisor: StoreSupervisor, every_s: float, past: ReadBack
+    ) -> None:
         """Raises LeakwatchError where what was said before cannot be read."""
-        self._config, self._scan, self._keeper, self._every_s = config, scan, keeper, every_s
+        self._config, self._detector, self._supervisor, self._every_s = config, detector, supervisor, every_s
         self._generation, said = past.generation, past.recollect()
-        windows_s = scan.plan.windows_s
-        pace = Pace(windows_s[0] * 1000, windows_s[-1] * 1000)
-        self._ledger = Ledger(Entry(f.finding, f.ended_ms) for f in said.findings)
+        windows_s = detector.plan.windows_s
+        pace = IncidentTimings(windows_s[0] * 1000, windows_s[-1] * 1000)
+        self._ledger = FindingsLog(LoggedFinding(f.finding, f.ended_ms) for f in said.findings)
         self._incidents = Incidents(pace, said.incidents)
         self.confirmed: tuple[Incident, ...] = ()
         """The incidents that were confirmed at the last evaluation."""
@@ -48,7 +50,7 @@ class Verdicts:
         """Judge as of now, a time of the timeline. Raises JudgingError, and nothing has changed then."""
         began_s = cpu_with_children_s()
         self._tell_new_store()
-        evaluation = self._scan.evaluate(now_ms)
+        evaluation = self._detector.evaluate(now_ms)
         changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
         incidents = self._update_incidents(evaluation)
         now = {event.incident_id for event in incidents.events if event.kind is EventKind.CONFIRMED}
@@ -57,27 +59,27 @@ class Verdicts:
         for one in incidents.announce:
             announce(one, stamps)
         cost_us = round((cpu_with_children_s() - began_s) * 1e6)
-        if not self._keeper.attempt(
+        if not self._supervisor.attempt(
             "verdicts could not be stored, the next evaluation tries again",
             lambda writer: self._write(writer, evaluation, changes, incidents, cost_us),
         ):
             self._ledger.forget(changes)
             self._incidents.forget(incidents)
-            self._scan.forget_stored()
+            self._detector.forget_stored()
         return evaluation
 
     def _tell_new_store(self) -> None:
         """Have everything stored again after a damaged store was set aside."""
-        if self._generation != self._keeper.generation:
-            self._generation = self._keeper.generation
+        if self._generation != self._supervisor.generation:
+            self._generation = self._supervisor.generation
             self._ledger.forget_all()
             self._incidents.forget_all()
-            self._scan.forget_stored()
+            self._detector.forget_stored()
 
     def _update_incidents(self, evaluation: Evaluation) -> IncidentChanges:
         """Move the incidents along, minding what people have noted since the last evaluation."""
         marks: list[dict[str, Marks]] = []
-        self._keeper.attempt(
+        self._supervisor.attempt(
             "what was acknowledged or silenced could not be read", lambda writer: marks.append(writer.incident_marks())
         )
         return self._incidents.update(
@@ -97,12 +99,12 @@ class Verdicts:
                 "every_s": self._every_s,
                 "cost_us": cost_us,
                 "counts": dict(evaluation.counts),
-                "windows_s": list(self._scan.plan.windows_s),
+                "windows_s": list(self._detector.plan.windows_s),
                 "interval_s": self._config.sampling.interval_s,
                 "slow_every": self._config.sampling.slow_every,
                 "horizon_s": self._config.thresholds.horizon_s,
             },
-            **self._scan.snapshot(evaluation.now_ms),
+            **self._detector.snapshot(evaluation.now_ms),
             "daemon": {"pid": os.getpid(), "version": __version__, "config": list(self._config.sources)},
         }
         entries = [(entry.finding, entry.ended_ms) for entry in changes.write]

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class EvidenceTask:
     """Of what, from where, as of when."""
 
     store: str
@@ -44,20 +44,20 @@ class Task:
     now_ms: int
 
 
-class EvidenceKeeper:
+class EvidenceJob:
     """Has bundles made, one child at a time, and can be told to end it."""
 
     def __init__(self, config: Config, proc_root: str) -> None:
         self._limits, self._max_stall_s, self._proc_root = config.evidence, config.sampling.max_stall_s, proc_root
         self._command_lines = config.privacy.command_lines
-        self._gather = OneChild(gathered, TIMEOUT_S)
+        self._gather = OneChild(result, TIMEOUT_S)
 
     def gather(self, store: Path, confirmed: Sequence[Incident], now_ms: int) -> None:
         """Make the bundles of incidents that were just confirmed; never raises."""
         if not confirmed or not self._limits.when_confirmed:
             return
         incidents = tuple((one.id, one.finding_id) for one in confirmed[:MOST_AT_ONCE])
-        task = Task(
+        task = EvidenceTask(
             str(store), self._proc_root, incidents, self._limits, self._max_stall_s, self._command_lines, now_ms
         )
         try:
@@ -72,7 +72,7 @@ class EvidenceKeeper:
         self._gather.end()
 
 
-def gathered(task: Task) -> Iterator[str]:
+def result(task: EvidenceTask) -> Iterator[str]:
     """Be the child's work: yield the path of each bundle made. Raises the errors of the store and of writing."""
     from leakwatch.clock import rfc3339  # noqa: PLC0415 - what only the child needs
     from leakwatch.evidence import bundle, bundle_store, gather  # noqa: PLC0415
@@ -82,7 +82,7 @@ def gathered(task: Task) -> Iterator[str]:
     store = Path(task.store)
     where = bundle_store.shelf_of(store)
     where.mkdir(mode=0o700, exist_ok=True)
-    limits = gather.Limits(task.max_stall_s, LONGEST_S)
+    limits = gather.BundleLimits(task.max_stall_s, LONGEST_S)
     procfs = ProcFS(task.proc_root, command_lines=task.command_lines)
     reader = Reader(store)
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.orphans import told_with_nobodys
+from leakwatch.analysis.findings.orphans import attach_orphans
 from leakwatch.analysis.findings.services_and_kernel import kernel_findings
 from leakwatch.config import matches
 from leakwatch.model.verdict import Verdict
@@ -17,12 +17,12 @@ from leakwatch.model.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.analysis.findings.assessed import Judged
+    from leakwatch.analysis.findings.assessed import AssessedSeries
     from leakwatch.analysis.findings.kernel_facts import KernelFacts
     from leakwatch.analysis.findings.process_table import UserNames
     from leakwatch.config import IgnoreConfig
     from leakwatch.model.verdict import Finding
-    from leakwatch.monitoring.capacity import Growers, Headroom
+    from leakwatch.monitoring.capacity import Capacity, Growers
     from leakwatch.monitoring.evaluation import Evaluation
 
 
@@ -37,10 +37,10 @@ class Found:
     """The user of each of them, by its id."""
     growers: Mapping[str, Growers]
     """What grows of those about memory, by their id."""
-    kernel: list[Judged]
+    kernel: list[AssessedSeries]
     facts: KernelFacts
     largest: Mapping[str, tuple[str, ...]]
-    headroom: Headroom
+    headroom: Capacity
 
 
 def told(found: Found, users: UserNames, ignore: IgnoreConfig) -> Evaluation:
@@ -72,4 +72,4 @@ def _of_kernel(found: Found, ignore: IgnoreConfig) -> list[Finding]:
         if one is not unavailable and not matches(ignore.kernel, one.target.key, one.metric, metrics.title(one.metric))
     ]
     findings = kernel_findings(kernel, found.facts, unavailable.assessment if unavailable else None)
-    return told_with_nobodys(findings, found.largest)
+    return attach_orphans(findings, found.largest)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from leakwatch.analysis.window_request import Answer, Question
+from leakwatch.analysis.window_request import WindowRequest, WindowResult
 from leakwatch.errors import LeakwatchError
 from leakwatch.system.worker import Child, ChildError
 
-Judge = Callable[[Sequence[Question]], list[Answer]]
+Judge = Callable[[Sequence[WindowRequest]], list[WindowResult]]
 
 TIMEOUT_S = 120
 """A child that has not answered thousands of questions by then never will."""
@@ -22,7 +22,7 @@ class JudgingError(LeakwatchError):
     """The child did not answer."""
 
 
-def in_process(questions: Sequence[Question]) -> list[Answer]:
+def in_process(questions: Sequence[WindowRequest]) -> list[WindowResult]:
     """Answer here."""
     if not questions:
         return []
@@ -31,7 +31,7 @@ def in_process(questions: Sequence[Question]) -> list[Answer]:
     return evaluate.answer(questions)
 
 
-def in_child(questions: Sequence[Question]) -> list[Answer]:
+def in_child(questions: Sequence[WindowRequest]) -> list[WindowResult]:
     """Answer in a child that ends; its start is 0.15 s of CPU. Raises JudgingError."""
     if not questions:
         return []
@@ -46,6 +46,6 @@ def in_child(questions: Sequence[Question]) -> list[Answer]:
     return answers
 
 
-def answered(questions: Sequence[Question]) -> Iterator[list[Answer]]:
+def answered(questions: Sequence[WindowRequest]) -> Iterator[list[WindowResult]]:
     """Be the child's work."""
     yield in_process(questions)

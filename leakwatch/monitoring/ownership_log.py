@@ -14,9 +14,9 @@ from leakwatch.store.ownership_state import (
     OWNER,
     PastKill,
     counts_values,
+    kill_counts_of,
     kill_values,
     kills_of,
-    look_of,
     owner_values,
     owners_of,
 )
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leakwatch.model.identity import Owner, Target
-    from leakwatch.model.oom import Look
+    from leakwatch.model.oom import OomCounts
     from leakwatch.model.sample import Scrape
 
 KEPT = 200
 """Kills kept, the newest: enough for a service that is killed every hour for a week."""
 
 
-class Ownership:
+class OwnershipLog:
     """Begins with what the store remembers."""
 
     def __init__(self, states: Mapping[str, Any], boot_id: str) -> None:
@@ -44,11 +44,11 @@ class Ownership:
         self._gone: set[str] = set()
         """Keys the newest change has dropped."""
         self._kills = kills_of(states)
-        self._stored_look = look_of(states, boot_id)
-        self.look = self._stored_look
+        self._stored_counts = kill_counts_of(states, boot_id)
+        self.kill_counts = self._stored_counts
         """The counts at the last stored look of this boot, None where there was none."""
 
-    def take(self, scrape: Scrape, look: Look | None) -> dict[str, object]:
+    def take(self, scrape: Scrape, kill_counts: OomCounts | None) -> dict[str, object]:
         """Tell of what was killed since the scrape before; return the states that have changed."""
         for kill in scrape.oom_kills:
             words.tell(kill)
@@ -56,11 +56,13 @@ class Ownership:
         changed: dict[str, object] = {}
         if scrape.owners is not None:
             changed |= self._changed_owners(scrape.owners)
-        if look is not None and (scrape.oom_kills or counts_values(look) != counts_values(self._stored_look)):
-            self._stored_look = look
+        if kill_counts is not None and (
+            scrape.oom_kills or counts_values(kill_counts) != counts_values(self._stored_counts)
+        ):
+            self._stored_counts = kill_counts
             changed[KILLS] = {
                 "boot_id": self._boot_id,
-                "counts": counts_values(look),
+                "counts": counts_values(kill_counts),
                 "kills": [kill_values(past) for past in self._kills],
             }
         return changed
@@ -77,4 +79,4 @@ class Ownership:
     def forget_stored(self) -> None:
         """Mark everything unsaved: the next scrape that knows the owners hands over all of it."""
         self._stale |= self._gone | {f"{OWNER}{target.key}" for target in self._owners}
-        self._owners, self._stored_look = {}, None
+        self._owners, self._stored_counts = {}, None

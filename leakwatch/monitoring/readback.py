@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.collectors.processes.cost_stats import STATS
 from leakwatch.errors import LeakwatchError, StoreCorruptError
-from leakwatch.monitoring.restore import Said, Wanted, recalling
+from leakwatch.monitoring.restore import RestoreRequest, StoredState, recalling
 from leakwatch.monitoring.resume import Intake, resume
 from leakwatch.store.ownership_state import KILLS, OLD_OWNERS, OWNER
 from leakwatch.units import format_duration
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from leakwatch.model.sample import SealedBlock
-    from leakwatch.monitoring.detector import Scan
+    from leakwatch.monitoring.detector import Detector
     from leakwatch.monitoring.restore import Piece
-    from leakwatch.monitoring.store_supervisor import StoreKeeper
+    from leakwatch.monitoring.store_supervisor import StoreSupervisor
     from leakwatch.store.read.records import Extent
 
 READING = "reading"
 """The key of the store's state that says since when history is being read back; empty when it is not."""
-NOTHING = Said([], [], {})
+NOTHING = StoredState([], [], {})
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +40,25 @@ class ReadBack:
     ``run`` may be called in a thread of its own; ``intake`` is the scraping thread's.
     """
 
-    def __init__(self, keeper: StoreKeeper, new_scan: Callable[[], Scan], now_ms: int) -> None:
-        self._keeper, self._new_scan, self._now_ms = keeper, new_scan, now_ms
-        self.generation = keeper.generation
+    def __init__(self, supervisor: StoreSupervisor, new_detector: Callable[[], Detector], now_ms: int) -> None:
+        self._supervisor, self._new_detector, self._now_ms = supervisor, new_detector, now_ms
+        self.generation = supervisor.generation
         self._recall = recalling()
-        self._store: Path = keeper.path
-        self.scan = new_scan()
-        self.intake = Intake(self.scan)
-        self.said: Said | None = None
+        self._store: Path = supervisor.path
+        self.detector = new_detector()
+        self.intake = Intake(self.detector)
+        self.said: StoredState | None = None
         """What was said before, None until it is known."""
         self.states: dict[str, Any] = {}
         """Of the daemon's state what the first scrape needs."""
         self._extent: Extent | None = None
         self._unstored: list[SealedBlock] = []
-        self.is_new = keeper.is_empty()
+        self.is_new = supervisor.is_empty()
         if self.is_new:
             self.said = NOTHING
-            self.intake.take_up(self.scan, [])
+            self.intake.take_up(self.detector, [])
         else:
-            self._extent, self.states = keeper.remembered((STATS, OLD_OWNERS, KILLS), OWNER)
+            self._extent, self.states = supervisor.remembered((STATS, OLD_OWNERS, KILLS), OWNER)
 
     @property
     def reading(self) -> dict[str, int]:
@@ -68,7 +68,7 @@ class ReadBack:
     def announce(self) -> None:
         """Tell the log what is about to be read."""
         if self._extent is not None and self._extent.last_id:
-            plan = self.scan.plan
+            plan = self.detector.plan
             held_s = (self._extent.last_ms - self._extent.first_ms) / 1000
             span = format_duration(max(0.0, min(held_s, plan.coarse_kept * plan.coarse_s)))
             log.info("reading %s of history back beside sampling; verdicts follow", span)
@@ -77,27 +77,27 @@ class ReadBack:
         """Read the history, then let the scan take what was sampled meanwhile."""
         sealed: list[SealedBlock] = []
         try:
-            _, sealed = resume(self.scan, self._pieces(), self._now_ms, self._put)
+            _, sealed = resume(self.detector, self._pieces(), self._now_ms, self._put)
         except (LeakwatchError, MemoryError) as error:
             if self._recall.is_ended:
                 return
             self._give_up(error)
-        self.intake.take_up(self.scan, self._unstored + sealed)
+        self.intake.take_up(self.detector, self._unstored + sealed)
         self._unstored = []
 
     def _pieces(self) -> Iterator[Piece]:
         """Yield what the store remembers, none of it while a scrape is taken."""
         for piece in self.intake.paced(self._recalled()):
-            if isinstance(piece, Said):
+            if isinstance(piece, StoredState):
                 self.said = piece
             yield piece
 
     def _recalled(self) -> Iterable[Piece]:
-        return self._recall(Wanted(str(self._store), self.scan.plan, self._now_ms, self._extent))
+        return self._recall(RestoreRequest(str(self._store), self.detector.plan, self._now_ms, self._extent))
 
     def _put(self, sealed: list[SealedBlock]) -> None:
         """Store blocks of the past; those of a store that cannot be written are left to the next scrape."""
-        if not self._keeper.attempt(
+        if not self._supervisor.attempt(
             "blocks could not be stored", lambda writer: writer.write_blocks(sealed, self._now_ms)
         ):
             self._unstored += sealed
@@ -105,18 +105,18 @@ class ReadBack:
     def _give_up(self, error: Exception) -> None:
         why = error if isinstance(error, LeakwatchError) else "there is too little memory for it"
         log.error("history could not be read back, trends begin anew; incidents stay as they are: %s", why)
-        self.scan = self._new_scan()
+        self.detector = self._new_detector()
         if isinstance(error, StoreCorruptError):
-            self._keeper.note_damage(error)
+            self._supervisor.note_damage(error)
             self.said = self.said or NOTHING
         if self.said is not None:
-            self.scan.restore_climbs({}, self.said.states)
+            self.detector.restore_alarm_states({}, self.said.states)
 
-    def recollect(self) -> Said:
+    def recollect(self) -> StoredState:
         """Return what was said before, read apart where it is not known yet. Raises LeakwatchError."""
         if self.said is None:
             for piece in self._recalled():
-                if isinstance(piece, Said):
+                if isinstance(piece, StoredState):
                     self.said = piece
                     break
         return self.said or NOTHING

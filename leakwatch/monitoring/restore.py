@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from leakwatch.analysis.series.derived import Key
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.model.identity import ProcessInfo
     from leakwatch.model.incident import Incident
     from leakwatch.model.sample import SealedBlock
@@ -36,7 +36,7 @@ TIMEOUT_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StoredState:
     """What was found and told before; always the first piece."""
 
     findings: list[StoredFinding]
@@ -55,7 +55,7 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class StoredBlocks:
     """Blocks of one of the plan's levels, oldest first; the coarse level comes first."""
 
     level: int
@@ -65,7 +65,7 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Climbs:
+class StoredAlarms:
     """What was stored of climbs that go on."""
 
     suspicions: dict[Key, str]
@@ -80,23 +80,23 @@ class Sampled:
     boot_id: str = ""
 
 
-Piece = Said | Alive | Blocks | Climbs | Sampled
+Piece = StoredState | Alive | StoredBlocks | StoredAlarms | Sampled
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RestoreRequest:
     """Whose memory is asked for, for which plan and as of when."""
 
     store: str
-    plan: Plan
+    plan: TimePlan
     now_ms: int
     extent: Extent | None = None
     """What the store held when it was opened, where somebody writes to it meanwhile."""
 
 
-def recall(reader: Reader, plan: Plan, now_ms: int) -> Iterator[Piece]:
+def recall(reader: Reader, plan: TimePlan, now_ms: int) -> Iterator[Piece]:
     """Yield what the store remembers. Raises the reader's errors."""
-    yield Said(reader.findings(), reader.incidents(), reader.states())
+    yield StoredState(reader.findings(), reader.incidents(), reader.states())
     last = reader.last_scrape()
     if last is None:
         return
@@ -107,13 +107,13 @@ def recall(reader: Reader, plan: Plan, now_ms: int) -> Iterator[Piece]:
     yield Alive(reader.processes(), last.ts_ms, boots.get(before[0].boot, "") if before else "")
     for level in reversed(range(len(plan.levels))):  # the coarse ones first: the fine ones go on from there
         yield from _blocks(reader, plan, level, now_ms, last.ts_ms, segments, began_ms)
-    yield Climbs(reader.suspicions())
+    yield StoredAlarms(reader.suspicions())
     heads = reader.scrapes_since(end_ms) if end_ms else _to_rebuild(reader, plan, now_ms)
     for head, values in reader.samples_of([head for head in heads if head.ts_ms <= last.ts_ms]):
         yield Sampled(head.ts_ms, values, boots.get(head.boot, ""))
 
 
-def _to_rebuild(reader: Reader, plan: Plan, now_ms: int) -> list[ScrapeHead]:
+def _to_rebuild(reader: Reader, plan: TimePlan, now_ms: int) -> list[ScrapeHead]:
     """Return the scrapes that windows without blocks are rebuilt from."""
     span_s = min(REBUILD_S, plan.coarse_kept * plan.coarse_s)
     return reader.scrapes_since(now_ms - span_s * 1000)[
@@ -121,12 +121,12 @@ def _to_rebuild(reader: Reader, plan: Plan, now_ms: int) -> list[ScrapeHead]:
     ]
 
 
-def _since_ms(plan: Plan, level: int, now_ms: int) -> int:
+def _since_ms(plan: TimePlan, level: int, now_ms: int) -> int:
     kept = (FINE_KEPT, plan.coarse_kept)[level]
     return now_ms - kept * plan.levels[level] * 1000
 
 
-def _newest(reader: Reader, plan: Plan, now_ms: int, last_ms: int) -> tuple[dict[Key, int], int]:
+def _newest(reader: Reader, plan: TimePlan, now_ms: int, last_ms: int) -> tuple[dict[Key, int], int]:
     """Return when each series' segment began by its newest fine block, and when the newest of all ended, else 0."""
     span_ms = plan.base_s * 1000
     segments: dict[Key, int] = {}
@@ -139,8 +139,8 @@ def _newest(reader: Reader, plan: Plan, now_ms: int, last_ms: int) -> tuple[dict
 
 
 def _blocks(
-    reader: Reader, plan: Plan, level: int, now_ms: int, last_ms: int, segments: Mapping[Key, int], boot_ms: int
-) -> Iterator[Blocks]:
+    reader: Reader, plan: TimePlan, level: int, now_ms: int, last_ms: int, segments: Mapping[Key, int], boot_ms: int
+) -> Iterator[StoredBlocks]:
     """Yield the blocks of one level; what the kernel held before the boot that began at ``boot_ms`` is of other lives.
 
     Those taught what they had to when they ended.
@@ -157,15 +157,15 @@ def _blocks(
     timely = (one for one in timely if is_of_boot(one))
     for some in iter(lambda: list(islice(timely, BLOCKS_A_PIECE)), []):
         keys = {(one.metric, one.target) for one in some}
-        yield Blocks(level, some, {key: segments[key] for key in keys if key in segments})
+        yield StoredBlocks(level, some, {key: segments[key] for key in keys if key in segments})
 
 
-def recalling() -> OneChild[Wanted, Piece]:
+def recalling() -> OneChild[RestoreRequest, Piece]:
     """Return what reads stores in a child; told to end, it reads no other."""
     return OneChild(recalled, TIMEOUT_S)
 
 
-def recalled(wanted: Wanted) -> Iterator[Piece]:
+def recalled(wanted: RestoreRequest) -> Iterator[Piece]:
     """Do what ``recall`` does, with a reader of its own."""
     from leakwatch.store.read.reader import Reader  # noqa: PLC0415 - SQLAlchemy
 

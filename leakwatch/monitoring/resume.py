@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Sample
 from leakwatch.monitoring.judge_pool import JudgingError
-from leakwatch.monitoring.restore import Alive, Blocks, Climbs, Said, Sampled
+from leakwatch.monitoring.restore import Alive, Sampled, StoredAlarms, StoredBlocks, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from leakwatch.analysis.series.derived import Key
     from leakwatch.model.sample import Scrape, SealedBlock
-    from leakwatch.monitoring.detector import Scan
+    from leakwatch.monitoring.detector import Detector
     from leakwatch.monitoring.restore import Piece
 
 STORED_AT_ONCE = 2000
@@ -39,34 +39,34 @@ log = logging.getLogger(__name__)
 
 
 def resume(
-    scan: Scan,
+    detector: Detector,
     pieces: Iterable[Piece],
     now_ms: int,
     store: Callable[[list[SealedBlock]], None] | None = None,
-) -> tuple[Said, list[SealedBlock]]:
+) -> tuple[StoredState, list[SealedBlock]]:
     """Bring the scan to where the store ends; return what was said before, and the blocks that were not stored yet.
 
     ``store`` takes such blocks as they come, some thousand at a time; the last ones are returned all the same.
     """
-    said = Said([], [], {})
+    said = StoredState([], [], {})
     sealed: list[SealedBlock] = []
     last_ms: int | None = None
     failures = 0
     for piece in pieces:
         match piece:
-            case Said():
+            case StoredState():
                 said = piece
             case Alive(processes, last_ms, boot_id):
-                scan.set_processes(processes)
-                scan.note_boot(boot_id, last_ms)
-            case Blocks(level, blocks, segments):
-                scan.restore(level, blocks, segments)
-            case Climbs(suspicions):
-                scan.restore_climbs(suspicions, said.states)
+                detector.set_processes(processes)
+                detector.note_boot(boot_id, last_ms)
+            case StoredBlocks(level, blocks, segments):
+                detector.restore(level, blocks, segments)
+            case StoredAlarms(suspicions):
+                detector.restore_alarm_states(suspicions, said.states)
             case Sampled(ts_ms, values, boot_id):
-                scan.note_boot(boot_id, ts_ms)
-                sealed += scan.feed_values(ts_ms, values)
-                failures = _settle(scan, failures)
+                detector.note_boot(boot_id, ts_ms)
+                sealed += detector.feed_values(ts_ms, values)
+                failures = _settle(detector, failures)
         if store is not None and len(sealed) >= STORED_AT_ONCE:
             store(sealed)
             sealed = []
@@ -75,10 +75,10 @@ def resume(
     return said, sealed
 
 
-def _settle(scan: Scan, failures: int) -> int:
+def _settle(detector: Detector, failures: int) -> int:
     """Have the backlog judged; return how often in a row that has failed. Raises JudgingError at the last attempt."""
     try:
-        scan.settle_backlog()
+        detector.settle_backlog()
     except JudgingError:
         if failures + 1 >= ATTEMPTS:
             raise
@@ -120,8 +120,8 @@ class Intake:
     One thread calls ``feed`` within ``scraping``, another one ``take_up``.
     """
 
-    def __init__(self, scan: Scan, most: int = MOST_HELD) -> None:
-        self._scan, self._most = scan, most
+    def __init__(self, detector: Detector, most: int = MOST_HELD) -> None:
+        self._detector, self._most = detector, most
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
@@ -154,7 +154,7 @@ class Intake:
             if not self.is_open:
                 self._keep(scrape)
                 return sealed
-        return sealed + self._scan.feed(scrape)
+        return sealed + self._detector.feed(scrape)
 
     def _keep(self, scrape: Scrape) -> None:
         self._waiting.append(_held(scrape, self._waiting[-1].keys if self._waiting else ()))
@@ -163,13 +163,13 @@ class Intake:
             self._samples -= len(self._waiting.popleft().keys)
             self._lost += 1
 
-    def take_up(self, scan: Scan, sealed: list[SealedBlock]) -> None:
+    def take_up(self, detector: Detector, sealed: list[SealedBlock]) -> None:
         """Let the scan, which the past was fed to, take what was sampled meanwhile, and from now on all as it comes.
 
         ``sealed`` are the blocks of the past that are not stored yet.
         """
         with self._lock:
-            self._scan = scan
+            self._detector = detector
             self._sealed += sealed
         while True:
             with self._lock:
@@ -178,7 +178,7 @@ class Intake:
                     break
                 held = self._waiting.popleft()
                 self._samples -= len(held.keys)
-            blocks = scan.feed(held.whole)
+            blocks = detector.feed(held.whole)
             with self._lock:
                 self._sealed += blocks
             self._idle.wait(TURN_S)

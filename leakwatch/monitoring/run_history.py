@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.analysis.tracking.past_runs import Life, Lives
+from leakwatch.analysis.tracking.past_runs import PastRuns, RunSummary
 from leakwatch.model.identity import TargetKind
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ ROOM = 10
 """One part in this many is forgotten at once, so that not every ended process has all of them looked through."""
 
 
-class PastLives:
+class RunHistory:
     """The lives remembered, and which running series are whose."""
 
     def __init__(self) -> None:
         self._whose: dict[Key, str] = {}
         """Of each process's series: the program within a service whose lives it is one of."""
-        self._lives: dict[str, tuple[Life, ...]] = {}
+        self._past_runs: dict[str, tuple[RunSummary, ...]] = {}
         self._unsaved: set[str] = set()
 
-    def of_new(self, key: Key, info: ProcessInfo | None) -> Lives | None:
+    def of_new(self, key: Key, info: ProcessInfo | None) -> PastRuns | None:
         """Return what is known of the lives a new series is one of, None where it is of no process of a service."""
         if key[1].kind in OF_KERNEL:
             self._whose[key] = f"kernel:{key[1].kind}/{key[1].key}/{key[0]}"
@@ -47,11 +47,11 @@ class PastLives:
         if info is None or info.service is None:
             return None
         whose = self._whose[key] = f"{info.service.kind}:{info.service.name}/{info.name}/{key[0]}"
-        return Lives(self._lives.get(whose, ()))
+        return PastRuns(self._past_runs.get(whose, ()))
 
-    def of(self, key: Key) -> Lives:
+    def of(self, key: Key) -> PastRuns:
         """Return what is known of the lives a series is one of."""
-        return Lives(self._lives.get(self._whose.get(key, ""), ()))
+        return PastRuns(self._past_runs.get(self._whose.get(key, ""), ()))
 
     def remember(self, key: Key, now_ms: int, series: Mapping[Key, SeriesState]) -> None:
         """Let the other processes of the same program and service learn from one that has ended."""
@@ -68,46 +68,54 @@ class PastLives:
                 state.end_segment(now_ms, remember=False)
                 self._add(self._whose[key], life, series)
 
-    def _add(self, whose: str, life: Life | None, series: Mapping[Key, SeriesState]) -> None:
+    def _add(self, whose: str, life: RunSummary | None, series: Mapping[Key, SeriesState]) -> None:
         if life is None:
             return
-        self._lives[whose] = (*self._lives.get(whose, ()), life)[-LIVES_KEPT:]
+        self._past_runs[whose] = (*self._past_runs.get(whose, ()), life)[-LIVES_KEPT:]
         self._unsaved.add(whose)
         for other, theirs in self._whose.items():
             if theirs == whose:
-                series[other].lives = Lives(self._lives[whose])
-        if len(self._lives) > PROGRAMS_KEPT:
-            self._forget(sorted(self._lives, key=self._use)[: len(self._lives) - PROGRAMS_KEPT + PROGRAMS_KEPT // ROOM])
+                series[other].past_runs = PastRuns(self._past_runs[whose])
+        if len(self._past_runs) > PROGRAMS_KEPT:
+            self._forget(
+                sorted(self._past_runs, key=self._use)[: len(self._past_runs) - PROGRAMS_KEPT + PROGRAMS_KEPT // ROOM]
+            )
 
     def _use(self, whose: str) -> tuple[bool, int]:
-        lives = self._lives[whose]
-        return len(lives) > 1, lives[-1].ended_ms
+        past_runs = self._past_runs[whose]
+        return len(past_runs) > 1, past_runs[-1].ended_ms
 
     def _forget(self, those: list[str]) -> None:
         for whose in those:
-            del self._lives[whose]
+            del self._past_runs[whose]
         self._unsaved.update(those)
 
     def forget_old(self, now_ms: int) -> None:
         """Forget the programs that have not run for too long."""
         running = set(self._whose.values())
-        old = [w for w, lives in self._lives.items() if now_ms - lives[-1].ended_ms > KEPT_MS and w not in running]
+        old = [
+            w
+            for w, past_runs in self._past_runs.items()
+            if now_ms - past_runs[-1].ended_ms > KEPT_MS and w not in running
+        ]
         self._forget(old)
 
     def changed(self) -> dict[str, list[list[object]] | None]:
         """Return what is to be stored since the last call, by program: its lives, or None of what is forgotten."""
         changed, self._unsaved = self._unsaved, set()
         return {
-            whose: [list(astuple(life)) for life in lives] if (lives := self._lives.get(whose)) else None
+            whose: [list(astuple(life)) for life in past_runs] if (past_runs := self._past_runs.get(whose)) else None
             for whose in sorted(changed)
         }
 
     def forget_stored(self) -> None:
         """Mark everything unsaved."""
-        self._unsaved.update(self._lives)
+        self._unsaved.update(self._past_runs)
 
     def restore(self, stored: Mapping[str, list[list[Any]]]) -> None:
         """Take what ``changed`` gave, of the newest programs where they are too many."""
-        self._lives = {whose: tuple(Life(*values) for values in those) for whose, those in stored.items() if those}
-        if len(self._lives) > PROGRAMS_KEPT:
-            self._forget(sorted(self._lives, key=self._use)[: len(self._lives) - PROGRAMS_KEPT])
+        self._past_runs = {
+            whose: tuple(RunSummary(*values) for values in those) for whose, those in stored.items() if those
+        }
+        if len(self._past_runs) > PROGRAMS_KEPT:
+            self._forget(sorted(self._past_runs, key=self._use)[: len(self._past_runs) - PROGRAMS_KEPT])

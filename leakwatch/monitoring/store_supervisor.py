@@ -17,7 +17,7 @@ from leakwatch.store.backlog import Backlog
 from leakwatch.store.files.lock import StoreLock
 from leakwatch.store.files.open import begin_anew, files_beside, open_writer, opened
 from leakwatch.store.files.sqlite_errors import BUSY_TIMEOUT_S, may_need_reopening
-from leakwatch.store.maintenance.job import Failure, Task, tending
+from leakwatch.store.maintenance.job import Failure, MaintenanceTask, tending
 from leakwatch.store.outage import Outage
 from leakwatch.store.read.records import STORE_NOTES
 from leakwatch.store.writer import Writer
@@ -50,7 +50,7 @@ MEND_EVERY_MS = 3_600_000
 log = logging.getLogger(__name__)
 
 
-class StoreKeeper:
+class StoreSupervisor:
     """Holds the store at ``path`` from construction until ``close``.
 
     Construction raises StoreBusyError, StoreTooNewError, StoreForeignError or StoreWriteError.
@@ -317,7 +317,7 @@ class StoreKeeper:
     def purge(self, limits: StoreConfig, interval_s: float) -> None:
         """Put away what is complete and apply the configured limits, in a child that ends."""
         writer = self._writer
-        task = Task(str(self.path), limits, self._of_timeline(self._clock.now()), interval_s)
+        task = MaintenanceTask(str(self.path), limits, self._of_timeline(self._clock.now()), interval_s)
         try:
             for failure in self.tend(task):
                 self._heed(writer, failure)

@@ -15,8 +15,8 @@ from leakwatch.monitoring.capacity import Growers
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from leakwatch.analysis.findings.assessed import Judged
-    from leakwatch.analysis.findings.process_table import Roster
+    from leakwatch.analysis.findings.assessed import AssessedSeries
+    from leakwatch.analysis.findings.process_table import ProcessTable
     from leakwatch.analysis.online import SeriesState
     from leakwatch.analysis.series.derived import Key
     from leakwatch.model.identity import ProcessInfo, Service
@@ -25,45 +25,45 @@ if TYPE_CHECKING:
 _OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
 
 
-def processes_of(target: Target, roster: Roster) -> Collection[Target]:
+def processes_of(target: Target, process_table: ProcessTable) -> Collection[Target]:
     """Return the processes whose memory a series is about, none for the kernel's."""
     if target.kind is TargetKind.PROCESS:
         return (target,)
     if target.kind is TargetKind.SERVICE:
-        return [info.identity.target for info in roster.members(target)]
+        return [info.identity.target for info in process_table.members(target)]
     return ()
 
 
-def suspected_ids(series: Mapping[Key, SeriesState], roster: Roster) -> frozenset[str]:
+def suspected_ids(series: Mapping[Key, SeriesState], process_table: ProcessTable) -> frozenset[str]:
     """Return the ids of the findings that a series under suspicion is part of."""
-    return frozenset(finding_id(_named(key, roster)) for key, state in series.items() if state.is_suspected)
+    return frozenset(finding_id(_named(key, process_table)) for key, state in series.items() if state.is_suspected)
 
 
-def _named(key: Key, roster: Roster) -> Target:
+def _named(key: Key, process_table: ProcessTable) -> Target:
     """Return the target that the finding a series is part of has its id from."""
     metric, target = key
     if target.kind is TargetKind.HOST:
         return Target(TargetKind.HOST, metric)
-    info = roster.process(target) if target.kind is TargetKind.PROCESS else None
+    info = process_table.process(target) if target.kind is TargetKind.PROCESS else None
     if info is None or info.service is None:
         return target
     return count_target(info.service.target, metric) if metric in metrics.COUNTS else info.service.target
 
 
-def suspects_of(series: Mapping[Key, SeriesState], roster: Roster) -> frozenset[Target]:
+def suspects_of(series: Mapping[Key, SeriesState], process_table: ProcessTable) -> frozenset[Target]:
     """Return the processes that look like leaking, themselves or as part of their service."""
     suspects: set[Target] = set()
     for (metric, target), state in series.items():
         if metric in metrics.COUNTS:
             continue  # what its memory is said to be does not decide about them
         if state.is_suspected or (state.assessment and state.assessment.verdict in SUSPECT):
-            suspects.update(processes_of(target, roster))
+            suspects.update(processes_of(target, process_table))
     return frozenset(suspects)
 
 
 def service_findings(
-    judged: Mapping[Key, Judged],
-    roster: Roster,
+    judged: Mapping[Key, AssessedSeries],
+    process_table: ProcessTable,
     unread: Collection[Target],
     owners: dict[str, int | None],
     growers: dict[str, Growers],
@@ -71,11 +71,11 @@ def service_findings(
     """Return the finding about the memory of each service; note each one's user and what of it grows, by its id."""
     members: dict[Service, list[Member]] = {}
     for (metric, target), one in judged.items():
-        info = roster.process(target) if target.kind is TargetKind.PROCESS else None
+        info = process_table.process(target) if target.kind is TargetKind.PROCESS else None
         if info is not None and info.service is not None and metric not in metrics.COUNTS:
             members.setdefault(info.service, []).append(Member(info, one))
     findings = []
-    for service, infos in roster.by_service().items():
+    for service, infos in process_table.by_service().items():
         those, total = members.get(service, []), judged.get((metrics.SERVICE_USS_SWAP, service.target))
         if not those and total is None:
             continue
@@ -95,7 +95,7 @@ def _partly(infos: Sequence[ProcessInfo], judged: Sequence[Member], unread: Coll
     return None if read == len(infos) or (len(infos) == 1 and judged) else Partly(len(infos), read)
 
 
-def growers_of(members: Sequence[Member], total: Judged | None) -> Growers:
+def growers_of(members: Sequence[Member], total: AssessedSeries | None) -> Growers:
     """Return what of a service grows: the processes that are suspect, or the sum where it grows in none of them."""
     rates = [(m.info.identity.pid, _rate(m.judged)) for m in members]
     growing = sorted((one for one in rates if one[1] > 0), key=lambda one: one[1], reverse=True)
@@ -103,7 +103,7 @@ def growers_of(members: Sequence[Member], total: Judged | None) -> Growers:
     return Growers(together, tuple(growing) or tuple(rates[:1]))
 
 
-def _rate(judged: Judged) -> float:
+def _rate(judged: AssessedSeries) -> float:
     found = judged.assessment
     return max(0.0, found.slope_bytes_per_hour or 0.0) if found.verdict in SUSPECT else 0.0
 

@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from leakwatch.nextsteps.runtime import Kind
+from leakwatch.nextsteps.runtime import RuntimeKind
 from leakwatch.nextsteps.step import Risk, Step, Tool
 
 if TYPE_CHECKING:
@@ -184,35 +184,35 @@ def others(patient: Patient) -> Iterator[Step]:
     pid = patient.inner_pid
     dump = 'Thread.new{require "objspace";GC.start;ObjectSpace.dump_all(output: File.open("leakwatch.json","w"))}'
     steps = {
-        Kind.RUBY: Step(
+        RuntimeKind.RUBY: Step(
             "Which objects fill the heap: twice, and compare by class",
             patient.inside(f"rbtrace -p {pid} -e {shlex.quote(dump)}"),
             Risk.PAUSE,
             "it stands still while the heap is written; only where the program requires rbtrace",
             (patient.tool("rbtrace", "gem install rbtrace, and require it in the program"),),
         ),
-        Kind.PHP: Step(
+        RuntimeKind.PHP: Step(
             "What bounds it: pm.max_requests = 500 in php-fpm's pool restarts a worker before it is large; memprof, an "
             "extension, tells which function allocates",
             "",
             Risk.RESTART,
             "a worker's start now and then",
         ),
-        Kind.DOTNET: Step(
+        RuntimeKind.DOTNET: Step(
             "Which types fill the heap: twice, and compare",
             patient.as_user(f"dotnet-gcdump report -p {pid}"),
             Risk.PAUSE,
             "a full collection",
             (patient.tool("dotnet-gcdump", "dotnet tool install -g dotnet-gcdump"),),
         ),
-        Kind.BEAM: Step(
+        RuntimeKind.BEAM: Step(
             "Which Erlang processes and binaries hold memory: in its remote shell, recon:proc_count(memory, 10) and "
             "recon:bin_leak(10)",
             "",
             Risk.ASK,
             "bin_leak collects garbage in every process",
         ),
-        Kind.PERL: Step(
+        RuntimeKind.PERL: Step(
             "Which subroutines allocate what is kept: in a test, Test::LeakTrace or Devel::MAT", "", Risk.RESTART
         ),
     }
@@ -220,14 +220,14 @@ def others(patient: Patient) -> Iterator[Step]:
         yield steps[patient.runtime.kind]
 
 
-BY_KIND: dict[Kind, Callable[[Patient], Iterator[Step]]] = {
-    Kind.CPYTHON: python,
-    Kind.JVM: java,
-    Kind.NODE: node,
-    Kind.GO: go,
-    Kind.RUBY: others,
-    Kind.PHP: others,
-    Kind.DOTNET: others,
-    Kind.BEAM: others,
-    Kind.PERL: others,
+BY_KIND: dict[RuntimeKind, Callable[[Patient], Iterator[Step]]] = {
+    RuntimeKind.CPYTHON: python,
+    RuntimeKind.JVM: java,
+    RuntimeKind.NODE: node,
+    RuntimeKind.GO: go,
+    RuntimeKind.RUBY: others,
+    RuntimeKind.PHP: others,
+    RuntimeKind.DOTNET: others,
+    RuntimeKind.BEAM: others,
+    RuntimeKind.PERL: others,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from leakwatch.nextsteps.runtime import Kind, Libc
+from leakwatch.nextsteps.runtime import Libc, RuntimeKind
 from leakwatch.nextsteps.step import HEADERS, Risk, Step
 
 if TYPE_CHECKING:
@@ -131,7 +131,11 @@ def tracing(patient: Patient) -> Iterator[Step]:
             "every malloc takes some 1 µs longer; stacks are whole only where it was built with frame pointers",
             (patient.tool("bpftrace"),),
         )
-    if rt.libc in (Libc.GLIBC, Libc.UNKNOWN) and not rt.asan and rt.kind not in (Kind.GO, Kind.JVM, Kind.NODE):
+    if (
+        rt.libc in (Libc.GLIBC, Libc.UNKNOWN)
+        and not rt.asan
+        and rt.kind not in (RuntimeKind.GO, RuntimeKind.JVM, RuntimeKind.NODE)
+    ):
         yield _heaptrack(patient)
 
 

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakwatch.nextsteps.runtime import Kind, Runtime, guess
+from leakwatch.nextsteps.runtime import Runtime, RuntimeKind, guess
 from leakwatch.nextsteps.runtime_signs import Traces
 from leakwatch.nextsteps.step import Tool
 from leakwatch.text.escape import printable
@@ -92,4 +92,6 @@ class Patient:
 def nobody(name: str, pid: int | None) -> Patient:
     """Return what stands for a process of which only the name is known, as in a capture."""
     kind = guess(name)
-    return Patient(Traces(pid or 0, name), Runtime(kind, guessed=kind is not Kind.UNKNOWN), None, known=pid is not None)
+    return Patient(
+        Traces(pid or 0, name), Runtime(kind, guessed=kind is not RuntimeKind.UNKNOWN), None, known=pid is not None
+    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps import languages, native
-from leakwatch.nextsteps.runtime import Kind
+from leakwatch.nextsteps.runtime import RuntimeKind
 from leakwatch.nextsteps.step import Step, in_order
 
 if TYPE_CHECKING:
     from leakwatch.nextsteps.process_context import Patient
 
-_NATIVE_TOO = frozenset({Kind.CPYTHON, Kind.RUBY, Kind.PHP, Kind.PERL})
+_NATIVE_TOO = frozenset({RuntimeKind.CPYTHON, RuntimeKind.RUBY, RuntimeKind.PHP, RuntimeKind.PERL})
 """Runtimes whose own objects come from the C library's allocator, which may keep what was freed."""
 
 
@@ -23,7 +23,7 @@ def steps_for(patient: Patient) -> tuple[Step, ...]:
         found += languages.BY_KIND[kind](patient)
         if kind in _NATIVE_TOO:
             found += native.retention(patient)
-        if kind is not Kind.GO:
+        if kind is not RuntimeKind.GO:
             found += native.tracing(patient)
     else:
         found += native.steps(patient)

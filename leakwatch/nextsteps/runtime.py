@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from leakwatch.nextsteps.runtime_signs import Traces
 
 
-class Kind(StrEnum):
+class RuntimeKind(StrEnum):
     """Who gives out memory in it, for the steps to choose."""
 
     CPYTHON = "CPython"
@@ -44,7 +44,7 @@ class Libc(StrEnum):
 class Runtime:
     """What runs in a process."""
 
-    kind: Kind
+    kind: RuntimeKind
     version: str = ""
     where: str = ""
     """The file that tells: the executable or the runtime's library."""
@@ -78,32 +78,32 @@ class Runtime:
         return ", ".join(parts) + (": guessed by its name" if self.guessed else "")
 
 
-_LIBRARIES: tuple[tuple[str, Kind], ...] = (
-    (r"libjvm\.so$", Kind.JVM),
-    (r"libnode\.so[.0-9]*$", Kind.NODE),
-    (r"libcoreclr\.so$", Kind.DOTNET),
-    (r"libpython[23][.0-9]*\w*\.so[.0-9]*$", Kind.CPYTHON),
-    (r"libruby[-.0-9]*\.so[.0-9]*$", Kind.RUBY),
-    (r"libphp[.0-9]*\.so$", Kind.PHP),
-    (r"libperl\.so[.0-9]*$", Kind.PERL),
+_LIBRARIES: tuple[tuple[str, RuntimeKind], ...] = (
+    (r"libjvm\.so$", RuntimeKind.JVM),
+    (r"libnode\.so[.0-9]*$", RuntimeKind.NODE),
+    (r"libcoreclr\.so$", RuntimeKind.DOTNET),
+    (r"libpython[23][.0-9]*\w*\.so[.0-9]*$", RuntimeKind.CPYTHON),
+    (r"libruby[-.0-9]*\.so[.0-9]*$", RuntimeKind.RUBY),
+    (r"libphp[.0-9]*\.so$", RuntimeKind.PHP),
+    (r"libperl\.so[.0-9]*$", RuntimeKind.PERL),
 )
 """What a runtime's library is called."""
-_PROGRAMS: tuple[tuple[str, Kind], ...] = (
-    (r"python[23]?[.0-9]*\w?$", Kind.CPYTHON),
-    (r"node$|nodejs$", Kind.NODE),
-    (r"ruby[.0-9]*$", Kind.RUBY),
-    (r"php(-fpm|-cgi)?[.0-9]*$", Kind.PHP),
-    (r"perl[.0-9]*$", Kind.PERL),
-    (r"beam(\.smp)?$", Kind.BEAM),
+_PROGRAMS: tuple[tuple[str, RuntimeKind], ...] = (
+    (r"python[23]?[.0-9]*\w?$", RuntimeKind.CPYTHON),
+    (r"node$|nodejs$", RuntimeKind.NODE),
+    (r"ruby[.0-9]*$", RuntimeKind.RUBY),
+    (r"php(-fpm|-cgi)?[.0-9]*$", RuntimeKind.PHP),
+    (r"perl[.0-9]*$", RuntimeKind.PERL),
+    (r"beam(\.smp)?$", RuntimeKind.BEAM),
 )
 """What a runtime's program is called, where it has no library."""
-_BY_MARK = (("python", Kind.CPYTHON), ("java", Kind.JVM), ("node", Kind.NODE))
+_BY_MARK = (("python", RuntimeKind.CPYTHON), ("java", RuntimeKind.JVM), ("node", RuntimeKind.NODE))
 _BY_NAME = (
-    (r"python|gunicorn|uwsgi|celery", Kind.CPYTHON),
-    (r"java|jvm|tomcat", Kind.JVM),
-    (r"\bnode|npm", Kind.NODE),
-    (r"ruby|puma|unicorn", Kind.RUBY),
-    (r"php", Kind.PHP),
+    (r"python|gunicorn|uwsgi|celery", RuntimeKind.CPYTHON),
+    (r"java|jvm|tomcat", RuntimeKind.JVM),
+    (r"\bnode|npm", RuntimeKind.NODE),
+    (r"ruby|puma|unicorn", RuntimeKind.RUBY),
+    (r"php", RuntimeKind.PHP),
 )
 _GLIBC = re.compile(r"/libc(\.so\.6|-2\.[0-9.]+\.so)$")
 _MUSL = re.compile(r"/(ld-musl-[^/]+\.so\.1|libc\.musl-[^/]+\.so\.1|[^/]+-musl/libc\.so)$")
@@ -114,13 +114,13 @@ _ALLOCATORS = (
 )
 _ASAN = re.compile(r"/lib(clang_rt\.)?[al]san[^/]*\.so[.0-9]*$")
 _VERSIONS = {
-    Kind.CPYTHON: (r"/(?:lib)?python([23]\.[0-9]+)",),
-    Kind.JVM: (r"/(?:java|jdk|jre|openjdk|zulu|temurin)-?([0-9]+(?:[.][0-9._]+)?)",),
-    Kind.RUBY: (r"/ruby/?-?([0-9]+\.[0-9]+)", r"libruby-?([0-9]+\.[0-9]+)"),
-    Kind.PHP: (r"/php-?(?:fpm)?([0-9]+\.[0-9]+)",),
-    Kind.PERL: (r"libperl\.so\.([0-9]+\.[0-9]+)", r"/perl/([0-9]+\.[0-9]+)"),
-    Kind.DOTNET: (r"Microsoft\.NETCore\.App/([0-9]+\.[0-9]+)",),
-    Kind.NODE: (r"libnode\.so\.([0-9]+)", r"/node/?-?v?([0-9]+[.0-9]*)/"),
+    RuntimeKind.CPYTHON: (r"/(?:lib)?python([23]\.[0-9]+)",),
+    RuntimeKind.JVM: (r"/(?:java|jdk|jre|openjdk|zulu|temurin)-?([0-9]+(?:[.][0-9._]+)?)",),
+    RuntimeKind.RUBY: (r"/ruby/?-?([0-9]+\.[0-9]+)", r"libruby-?([0-9]+\.[0-9]+)"),
+    RuntimeKind.PHP: (r"/php-?(?:fpm)?([0-9]+\.[0-9]+)",),
+    RuntimeKind.PERL: (r"libperl\.so\.([0-9]+\.[0-9]+)", r"/perl/([0-9]+\.[0-9]+)"),
+    RuntimeKind.DOTNET: (r"Microsoft\.NETCore\.App/([0-9]+\.[0-9]+)",),
+    RuntimeKind.NODE: (r"libnode\.so\.([0-9]+)", r"/node/?-?v?([0-9]+[.0-9]*)/"),
 }
 
 
@@ -136,24 +136,24 @@ def detect(traces: Traces) -> Runtime:
     go_version = traces.elf.go_version.removeprefix("go") if traces.elf else ""
     return Runtime(
         kind=kind,
-        version=go_version if kind is Kind.GO else _version(kind, (where, traces.exe, *traces.mapped)),
+        version=go_version if kind is RuntimeKind.GO else _version(kind, (where, traces.exe, *traces.mapped)),
         where=where,
         libc=libc,
         libc_path=libc_path,
         allocator=allocator,
         allocator_path=allocator_path,
         asan="asan" in marks or any(_ASAN.search(path) for path in traces.mapped),
-        pprof=kind is Kind.GO and "pprof" in marks,
-        guessed=nothing and kind is not Kind.UNKNOWN,
+        pprof=kind is RuntimeKind.GO and "pprof" in marks,
+        guessed=nothing and kind is not RuntimeKind.UNKNOWN,
     )
 
 
-def guess(name: str) -> Kind:
+def guess(name: str) -> RuntimeKind:
     """Return what a program of this name may be: better than nothing where nothing can be read."""
-    return next((kind for pattern, kind in _BY_NAME if re.search(pattern, name, re.IGNORECASE)), Kind.UNKNOWN)
+    return next((kind for pattern, kind in _BY_NAME if re.search(pattern, name, re.IGNORECASE)), RuntimeKind.UNKNOWN)
 
 
-def _kind(traces: Traces) -> tuple[Kind, str]:
+def _kind(traces: Traces) -> tuple[RuntimeKind, str]:
     for pattern, kind in _LIBRARIES:
         found = next((path for path in traces.mapped if re.search(rf"/{pattern}", _undeleted(path))), None)
         if found:
@@ -164,12 +164,12 @@ def _kind(traces: Traces) -> tuple[Kind, str]:
             return kind, exe
     if elf is not None:
         if elf.go_version:
-            return Kind.GO, exe
+            return RuntimeKind.GO, exe
         for mark, kind in _BY_MARK:
             if mark in elf.marks:
                 return kind, exe
-        return (Kind.RUST if "rust" in elf.marks else Kind.NATIVE), exe
-    return (Kind.NATIVE if exe or traces.mapped else Kind.UNKNOWN), exe
+        return (RuntimeKind.RUST if "rust" in elf.marks else RuntimeKind.NATIVE), exe
+    return (RuntimeKind.NATIVE if exe or traces.mapped else RuntimeKind.UNKNOWN), exe
 
 
 def _libc(traces: Traces) -> tuple[Libc, str]:
@@ -191,7 +191,7 @@ def _allocator(traces: Traces) -> tuple[str, str]:
     return next(((name, "") for _, name in _ALLOCATORS if name in marks), ("", ""))
 
 
-def _version(kind: Kind, paths: Iterable[str]) -> str:
+def _version(kind: RuntimeKind, paths: Iterable[str]) -> str:
     for path in paths:
         for pattern in _VERSIONS.get(kind, ()):
             found = re.search(pattern, path)

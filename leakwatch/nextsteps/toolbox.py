@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.languages import interpreter_of
 from leakwatch.nextsteps.process_context import Patient
-from leakwatch.nextsteps.runtime import Kind, Runtime, detect
+from leakwatch.nextsteps.runtime import Runtime, RuntimeKind, detect
 from leakwatch.nextsteps.step import HEADERS
 from leakwatch.procfs.files import file_stat
 
@@ -66,14 +66,14 @@ def _beside(traces: Traces, runtime: Runtime, find: Callable[[str], str]) -> dic
     exe = traces.exe.removesuffix(" (deleted)")
     if traces.stuck:
         return {}
-    if runtime.kind is Kind.JVM:
+    if runtime.kind is RuntimeKind.JVM:
         # .../bin/java, or .../lib/server/libjvm.so of a program that starts a JVM inside itself
         homes = (posixpath.dirname(posixpath.dirname(exe)), runtime.where.partition("/lib/")[0])
         return {"jcmd": _inside(root, [f"{home}/bin/jcmd" for home in homes]) or _ours(traces, "jcmd", find)}
-    if runtime.kind is Kind.NODE:
+    if runtime.kind is RuntimeKind.NODE:
         own = exe if posixpath.basename(exe) in ("node", "nodejs") else ""
         return {"node": own or _ours(traces, "node", find)}
-    if runtime.kind is Kind.CPYTHON:
+    if runtime.kind is RuntimeKind.CPYTHON:
         bare = Patient(traces, runtime, None)
         folder = posixpath.dirname(interpreter_of(bare))
         return {"memray": _inside(root, [f"{folder}/memray"])}

@@ -83,7 +83,7 @@ class Counted:
         """Return the limits on threads of a control group and those around it; nothing where there are none."""
         return sysfs.pids_limits(self._sys_root, cgroup)
 
-    def shm_segments(self) -> tuple[sysvipc.Segment, ...] | Absence:
+    def shm_segments(self) -> tuple[sysvipc.ShmSegment, ...] | Absence:
         """Return System V shared memory of this IPC namespace."""
         return process.read_host(self._root, "sysvipc/shm", sysvipc.parse_shm)
 

@@ -327,7 +327,7 @@ class ProcFS:
         """
         return sysfs.group_limit_bytes(group, self.page_size, {} if read is None else read)
 
-    def group_levels(self, group: cgroup_memory.Group) -> tuple[room.Level, ...]:
+    def group_levels(self, group: cgroup_memory.Group) -> tuple[room.GroupLimit, ...]:
         """Return what the limits of a group and of those around it leave, innermost first."""
         return room.levels_of(group, self.page_size)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
 from leakwatch.ps.table import suffixed
-from leakwatch.ps.views import Kind
+from leakwatch.ps.views import ViewKind
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def shares(view: View, rows: Sequence[Row], label: str, column: str, scale: Scal
 
 def _are_sizes(view: View, columns: tuple[str, ...]) -> bool:
     for name in columns:
-        if view.columns[name].kind is Kind.TEXT or name in _NO_AMOUNT:
+        if view.columns[name].kind is ViewKind.TEXT or name in _NO_AMOUNT:
             raise UsageError(f"a chart draws sizes or counts, not {name}; choose one with -s, like -s {view.drawn}")
-    return all(view.columns[name].kind is Kind.SIZE for name in columns)
+    return all(view.columns[name].kind is ViewKind.SIZE for name in columns)
 
 
 def _by_label(rows: Sequence[Row], label: str, columns: tuple[str, ...]) -> list[tuple[str, Values]]:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.ps.sums import Held, Sums, matching, of_names
+from leakwatch.ps.sums import HeldMemory, Sums, matching, of_names
 from leakwatch.text.escape import as_text
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReadRequest:
     """Which processes, which of their mappings, and whether mapping by mapping, which is dearer."""
 
     pids: frozenset[int] = frozenset()
@@ -40,7 +40,7 @@ class Wanted:
 class Reading:
     """What was read and what was not."""
 
-    held: list[Held] = field(default_factory=list)
+    held: list[HeldMemory] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
     """Pid and name of those the kernel shows only to somebody with more privileges."""
     silent: list[tuple[int, str]] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Reading:
     """Files, and what was wrong with each."""
 
 
-def read(procfs: ProcFS, wanted: Wanted) -> Reading:
+def read(procfs: ProcFS, wanted: ReadRequest) -> Reading:
     """Read every process wanted; raises ProcUnavailableError when the tree cannot be listed.
 
     Kernel threads and zombies have no memory of their own, and who ends meanwhile has none left: neither is an error.
@@ -66,7 +66,7 @@ def read(procfs: ProcFS, wanted: Wanted) -> Reading:
     return found
 
 
-def _read_one(found: Reading, procfs: ProcFS, stat: PidStat, wanted: Wanted) -> None:
+def _read_one(found: Reading, procfs: ProcFS, stat: PidStat, wanted: ReadRequest) -> None:
     pid, name = stat.pid, as_text(stat.comm)
     args, uid = procfs.raw_cmdline(pid), procfs.owner(pid)
     if isinstance(uid, Absence):
@@ -86,7 +86,7 @@ def _read_one(found: Reading, procfs: ProcFS, stat: PidStat, wanted: Wanted) -> 
         _note(found, procfs, pid, name, sums)
     elif sums is not None and not isinstance(named, Absence):
         command = as_text(" ".join(procfs.shown(procfs.clean(words)))) or f"[{name}]"
-        found.held.append(Held(pid, uid, user, name, command, sums, matching(named, wanted.mapping)))
+        found.held.append(HeldMemory(pid, uid, user, name, command, sums, matching(named, wanted.mapping)))
 
 
 def _left_out(pattern: re.Pattern[str] | None, *texts: str) -> bool:
@@ -98,7 +98,7 @@ def _by_name(procfs: ProcFS, pid: int) -> dict[str, NameUse] | Absence:
     return found if isinstance(found, Absence) else {as_text(name): use for name, use in found.items()}
 
 
-def _sums(procfs: ProcFS, stat: PidStat, named: Mapping[str, NameUse], wanted: Wanted) -> Sums | Absence | None:
+def _sums(procfs: ProcFS, stat: PidStat, named: Mapping[str, NameUse], wanted: ReadRequest) -> Sums | Absence | None:
     """Return what a process holds, of what was asked for; None where that is nothing at all."""
     if not named:
         return _totals(procfs, stat)

@@ -27,7 +27,7 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldMemory:
     """One process and what it holds."""
 
     pid: int
@@ -78,15 +78,15 @@ def matching(by_name: Mapping[str, NameUse], pattern: re.Pattern[str] | None) ->
     return by_name if pattern is None else {name: use for name, use in by_name.items() if pattern.search(name)}
 
 
-def by_user(held: Iterable[Held]) -> dict[int, list[Held]]:
+def by_user(held: Iterable[HeldMemory]) -> dict[int, list[HeldMemory]]:
     """Return processes by user id."""
-    users: dict[int, list[Held]] = {}
+    users: dict[int, list[HeldMemory]] = {}
     for one in held:
         users.setdefault(one.uid, []).append(one)
     return users
 
 
-def by_mapping(held: Iterable[Held]) -> dict[str, Shared]:
+def by_mapping(held: Iterable[HeldMemory]) -> dict[str, Shared]:
     """Return what all processes map, by name."""
     names: dict[str, list[Sums]] = {}
     for one in held:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
-from leakwatch.ps.views import Kind, total_row
+from leakwatch.ps.views import ViewKind, total_row
 from leakwatch.report.columns import GAP, aligned, cut, cut_front, width
 from leakwatch.text.escape import json_text, printable
 
@@ -25,7 +25,7 @@ _LONG = ("command", "map", "name")
 UNKNOWN = "-"
 
 
-class Style(Enum):
+class TableStyle(Enum):
     """How sizes are written."""
 
     KIB = "KiB"
@@ -38,7 +38,7 @@ class Style(Enum):
 class Scale:
     """How sizes are written, and what is 100 %."""
 
-    style: Style
+    style: TableStyle
     memory_bytes: int | None
     swap_bytes: int | None
 
@@ -48,9 +48,9 @@ class Scale:
 
     def text(self, column: str, size: int) -> str:
         """Return a size as it is shown."""
-        if self.style is Style.SUFFIX:
+        if self.style is TableStyle.SUFFIX:
             return suffixed(size)
-        if self.style is Style.KIB:
+        if self.style is TableStyle.KIB:
             return str(size // 1024)
         whole = self.whole(column)
         return f"{100 * size / whole:.2f}%" if whole else "N/A"
@@ -108,7 +108,7 @@ def render(
     if not every:
         return ""
     _fit(every, columns, terminal_width)
-    right = frozenset(place for place, name in enumerate(columns) if view.columns[name].kind is not Kind.TEXT)
+    right = frozenset(place for place, name in enumerate(columns) if view.columns[name].kind is not ViewKind.TEXT)
     lines = aligned(every, right)
     if totals:
         lines.insert(-1, "-" * max(map(len, lines)))
@@ -118,7 +118,7 @@ def render(
 def _cell(view: View, name: str, value: Value, scale: Scale) -> str:
     if value is None:
         return UNKNOWN
-    if isinstance(value, int) and view.columns[name].kind is Kind.SIZE:
+    if isinstance(value, int) and view.columns[name].kind is ViewKind.SIZE:
         return scale.text(name, value)
     return printable(str(value))
 
@@ -139,5 +139,5 @@ def _fit(cells: list[list[str]], columns: Sequence[str], terminal_width: int | N
 
 def as_json(view: View, rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Return one array of objects; sizes are whole bytes, null is what could not be known."""
-    keys = {name: f"{name}_bytes" if view.columns[name].kind is Kind.SIZE else name for name in columns}
+    keys = {name: f"{name}_bytes" if view.columns[name].kind is ViewKind.SIZE else name for name in columns}
     return json_text([{key: row[name] for name, key in keys.items()} for row in rows], indent=1)

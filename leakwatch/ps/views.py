@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from leakwatch.procfs.host.meminfo import Meminfo
-    from leakwatch.ps.sums import Held, Sums
+    from leakwatch.ps.sums import HeldMemory, Sums
 
 Value = int | str | None
 Row = dict[str, Value]
 
 
-class Kind(Enum):
+class ViewKind(Enum):
     """How a column's values are written."""
 
     TEXT = "text"
@@ -45,7 +45,7 @@ class Column:
     """One column."""
 
     heading: str
-    kind: Kind
+    kind: ViewKind
     total: Total
     about: str
 
@@ -67,15 +67,15 @@ class View:
 
 
 def _size(heading: str, about: str, total: Total = Total.SUM) -> Column:
-    return Column(heading, Kind.SIZE, total, about)
+    return Column(heading, ViewKind.SIZE, total, about)
 
 
 def _count(heading: str, about: str, total: Total = Total.SUM) -> Column:
-    return Column(heading, Kind.COUNT, total, about)
+    return Column(heading, ViewKind.COUNT, total, about)
 
 
 def _text(heading: str, about: str, total: Total = Total.NOTHING) -> Column:
-    return Column(heading, Kind.TEXT, total, about)
+    return Column(heading, ViewKind.TEXT, total, about)
 
 
 _SIZES = {
@@ -144,7 +144,7 @@ SYSTEM = View(
 )
 
 
-def process_rows(held: Iterable[Held], *, numeric: bool) -> list[Row]:
+def process_rows(held: Iterable[HeldMemory], *, numeric: bool) -> list[Row]:
     """Return a row a process."""
     return [
         {
@@ -159,7 +159,7 @@ def process_rows(held: Iterable[Held], *, numeric: bool) -> list[Row]:
     ]
 
 
-def user_rows(held: Iterable[Held], *, numeric: bool) -> list[Row]:
+def user_rows(held: Iterable[HeldMemory], *, numeric: bool) -> list[Row]:
     """Return a row a user."""
     return [
         {
@@ -171,7 +171,7 @@ def user_rows(held: Iterable[Held], *, numeric: bool) -> list[Row]:
     ]
 
 
-def mapping_rows(held: Iterable[Held]) -> list[Row]:
+def mapping_rows(held: Iterable[HeldMemory]) -> list[Row]:
     """Return a row a name."""
     rows: list[Row] = []
     for name, shared in by_mapping(held).items():

@@ -35,7 +35,7 @@ CAPABILITIES = {2: READ, 19: PTRACE}
 """Bits of CapEff (capability.h)."""
 
 
-class Line(NamedTuple):
+class DoctorLine(NamedTuple):
     """One line of the diagnosis."""
 
     state: str
@@ -47,7 +47,7 @@ class Line(NamedTuple):
     """With which a daemon would end at once because of this."""
 
 
-def diagnose(procfs: ProcFS, config_file: str | None, held: frozenset[str]) -> Iterator[Line]:
+def diagnose(procfs: ProcFS, config_file: str | None, held: frozenset[str]) -> Iterator[DoctorLine]:
     """Yield the lines of the diagnosis, each when it is known; ``held`` are the capabilities we have.
 
     Raises ProcUnavailableError: without processes there is nothing to diagnose.
@@ -67,35 +67,41 @@ def held_capabilities() -> frozenset[str]:
     return frozenset(name for bit, name in CAPABILITIES.items() if effective >> bit & 1)
 
 
-def _system(procfs: ProcFS, held: frozenset[str]) -> Iterator[Line]:
+def _system(procfs: ProcFS, held: frozenset[str]) -> Iterator[DoctorLine]:
     try:
         procfs.boot_id()
     except ProcUnavailableError as error:
-        yield Line("wrong", str(error), exit_code=error.exit_code)
+        yield DoctorLine("wrong", str(error), exit_code=error.exit_code)
     if procfs.root != "/proc":
-        yield Line("info", f"reading {procfs.root}, pages of {procfs.page_size // 1024} KiB")
+        yield DoctorLine("info", f"reading {procfs.root}, pages of {procfs.page_size // 1024} KiB")
         return
-    yield Line("info", f"kernel {platform.release()} ({platform.machine()}), pages of {procfs.page_size // 1024} KiB")
+    yield DoctorLine(
+        "info", f"kernel {platform.release()} ({platform.machine()}), pages of {procfs.page_size // 1024} KiB"
+    )
     with_what = " and ".join(sorted(held)) or f"neither {READ} nor {PTRACE}"
-    yield Line("info", f"running as uid {os.geteuid()} with {with_what}")
+    yield DoctorLine("info", f"running as uid {os.geteuid()} with {with_what}")
     yield from _mount_options(held)
 
 
-def _mount_options(held: frozenset[str]) -> Iterator[Line]:
+def _mount_options(held: frozenset[str]) -> Iterator[DoctorLine]:
     """Say what the way /proc is mounted hides."""
     options = proc_options("/proc")
     hidden = hidepid(options)
     if hidden:
         group = f" or group {options['gid']}" if "gid" in options else ""
         state = "ok" if PTRACE in held else "partly"
-        yield Line(state, f"/proc is mounted with hidepid={hidden}: it takes {PTRACE}{group} to see others' processes")
+        yield DoctorLine(
+            state, f"/proc is mounted with hidepid={hidden}: it takes {PTRACE}{group} to see others' processes"
+        )
         if state != "ok":
-            yield Line("", "what is hidden is not even counted below", frozenset({PTRACE}))
+            yield DoctorLine("", "what is hidden is not even counted below", frozenset({PTRACE}))
     if options.get("subset") == "pid":
-        yield Line("missing", "/proc is mounted with subset=pid: nothing but processes can be seen; mount it without")
+        yield DoctorLine(
+            "missing", "/proc is mounted with subset=pid: nothing but processes can be seen; mount it without"
+        )
 
 
-def _processes(procfs: ProcFS, pids: Iterable[int], held: frozenset[str]) -> Iterator[Line]:
+def _processes(procfs: ProcFS, pids: Iterable[int], held: frozenset[str]) -> Iterator[DoctorLine]:
     memory: Counter[AbsenceReason] = Counter()
     files: Counter[AbsenceReason] = Counter()
     refused: list[int] = []
@@ -114,25 +120,25 @@ def _processes(procfs: ProcFS, pids: Iterable[int], held: frozenset[str]) -> Ite
         if isinstance(fds, Absence) and fds.reason is AbsenceReason.DENIED:
             files[fds.reason] += 1
     read = memory[AbsenceReason.SKIPPED]
-    yield Line(
+    yield DoctorLine(
         "partly" if refused and read else "missing" if refused else "ok", f"USS, PSS and swap of {read} processes"
     )
     if refused:
         yield _refused(procfs, refused, held)
     if silent:
-        yield Line("partly", f"does not answer, its memory map is locked: {_named(procfs, silent)}")
-        yield Line("", f"what it waits for: sudo cat /proc/{silent[0]}/task/*/stack")
+        yield DoctorLine("partly", f"does not answer, its memory map is locked: {_named(procfs, silent)}")
+        yield DoctorLine("", f"what it waits for: sudo cat /proc/{silent[0]}/task/*/stack")
     if memory[AbsenceReason.NO_ADDRESS_SPACE]:
         threads = memory[AbsenceReason.NO_ADDRESS_SPACE]
-        yield Line("info", f"{threads} kernel threads and zombies have no memory of their own")
+        yield DoctorLine("info", f"{threads} kernel threads and zombies have no memory of their own")
     yield _open_files(read, files[AbsenceReason.DENIED], held)
 
 
-def _refused(procfs: ProcFS, pids: list[int], held: frozenset[str]) -> Line:
+def _refused(procfs: ProcFS, pids: list[int], held: frozenset[str]) -> DoctorLine:
     text = f"refused: {_named(procfs, pids)}; "
     if PTRACE in held:
-        return Line("", f"{text}a security module or their own settings protect them even from {PTRACE}")
-    return Line("", f"{text}judged by their anonymous memory instead; needs {PTRACE}", frozenset({PTRACE}))
+        return DoctorLine("", f"{text}a security module or their own settings protect them even from {PTRACE}")
+    return DoctorLine("", f"{text}judged by their anonymous memory instead; needs {PTRACE}", frozenset({PTRACE}))
 
 
 def _named(procfs: ProcFS, pids: list[int]) -> str:
@@ -142,81 +148,89 @@ def _named(procfs: ProcFS, pids: list[int]) -> str:
     return f"{len(pids)}, such as {', '.join(named)}"
 
 
-def _open_files(read: int, denied: int, held: frozenset[str]) -> Line:
+def _open_files(read: int, denied: int, held: frozenset[str]) -> DoctorLine:
     counted = f"open files of {read - denied} processes"
     if not denied:
-        return Line("ok", counted)
+        return DoctorLine("ok", counted)
     needs = frozenset({PTRACE, READ})
     advice = "protected even from root" if needs <= held else f"needs {' and '.join(sorted(needs))}"
-    return Line("partly" if read > denied else "missing", f"{counted}, {denied} refused; {advice}", needs - held)
+    return DoctorLine("partly" if read > denied else "missing", f"{counted}, {denied} refused; {advice}", needs - held)
 
 
-def _kernel(procfs: ProcFS) -> Iterator[Line]:
+def _kernel(procfs: ProcFS) -> Iterator[DoctorLine]:
     meminfo = procfs.meminfo()
     if isinstance(meminfo, Absence):
-        yield Line("missing", f"meminfo: {meminfo.detail}; whether memory runs out cannot be told")
+        yield DoctorLine("missing", f"meminfo: {meminfo.detail}; whether memory runs out cannot be told")
     else:
-        yield Line("ok", f"meminfo: {len(meminfo.fields)} fields")
+        yield DoctorLine("ok", f"meminfo: {len(meminfo.fields)} fields")
         if meminfo.get("MemAvailable") is None:
-            yield Line("missing", "MemAvailable (kernels before 3.14): no time until memory runs out can be given")
+            yield DoctorLine(
+                "missing", "MemAvailable (kernels before 3.14): no time until memory runs out can be given"
+            )
     slab, vmalloc = procfs.slabinfo(), procfs.vmallocinfo()
-    yield _unread("slabinfo", slab) if isinstance(slab, Absence) else Line("ok", f"slabinfo: {len(slab)} slab caches")
+    yield (
+        _unread("slabinfo", slab)
+        if isinstance(slab, Absence)
+        else DoctorLine("ok", f"slabinfo: {len(slab)} slab caches")
+    )
     if isinstance(vmalloc, Absence):
         yield _unread("vmallocinfo", vmalloc)
     else:
-        yield Line("ok", f"vmallocinfo: {len(vmalloc)} vmalloc callers")
+        yield DoctorLine("ok", f"vmallocinfo: {len(vmalloc)} vmalloc callers")
     known = procfs.slab_reclaimable("dentry")
     if isinstance(known, Absence) and not isinstance(slab, Absence):
-        yield Line("info", f"{known.detail}: whether a slab cache is reclaimable is judged by its name")
+        yield DoctorLine("info", f"{known.detail}: whether a slab cache is reclaimable is judged by its name")
     for found, lost in (
         (procfs.zoneinfo(), "free pages on the CPUs' lists count as unaccounted"),
         (procfs.sockets(), "what waits in sockets is not watched"),
         (procfs.dying_cgroups(), "their number is not known"),
     ):
         if isinstance(found, Absence):
-            yield Line("info", f"{found.detail}: {lost}")
+            yield DoctorLine("info", f"{found.detail}: {lost}")
 
 
-def _groups(procfs: ProcFS, pids: Iterable[int]) -> Iterator[Line]:
+def _groups(procfs: ProcFS, pids: Iterable[int]) -> Iterator[DoctorLine]:
     """Say whether services' control groups tell what they hold."""
     paths = {cgroup for pid in pids if not isinstance(cgroup := procfs.cgroup(pid), Absence)}
     groups = {group.path: group for one in paths if (group := procfs.memory_group(one)) and group.path != "/"}
     read = [group for group in groups.values() if not isinstance(procfs.group_memory(group), Absence)]
     if read:
-        yield Line("ok", f"memory of {len(read)} control groups (version {read[0].version})")
+        yield DoctorLine("ok", f"memory of {len(read)} control groups (version {read[0].version})")
     else:
         lost = "what a service holds of its limit is told by no report, and whose an OOM kill was is not known"
-        yield Line("info", f"no control groups with the memory controller: {lost}")
+        yield DoctorLine("info", f"no control groups with the memory controller: {lost}")
 
 
-def _unread(name: str, absence: Absence) -> Line:
+def _unread(name: str, absence: Absence) -> DoctorLine:
     lost = "slab caches are not watched one by one" if name == "slabinfo" else "vmalloc is not watched by caller"
     if absence.reason is AbsenceReason.DENIED:
-        return Line("missing", f"{name}: refused, so {lost}; needs {READ}", frozenset({READ}))
+        return DoctorLine("missing", f"{name}: refused, so {lost}; needs {READ}", frozenset({READ}))
     if absence.reason is AbsenceReason.UNSUPPORTED:
         why = "this kernel was built without it, or a container hides it"
-        return Line("missing", f"{name}: not there ({why}), so {lost}")
-    return Line("missing", f"{name}: {absence.reason} ({absence.detail}), so {lost}")
+        return DoctorLine("missing", f"{name}: not there ({why}), so {lost}")
+    return DoctorLine("missing", f"{name}: {absence.reason} ({absence.detail}), so {lost}")
 
 
-def _places(config_file: str | None) -> Iterator[Line]:
+def _places(config_file: str | None) -> Iterator[DoctorLine]:
     config = Config()
     try:
         config = load_config(config_file)
-        yield Line(
+        yield DoctorLine(
             "ok", f"configuration: {printable(', '.join(config.sources)) or 'defaults (no file in /etc/leakwatch)'}"
         )
     except ConfigError as error:
-        yield Line("wrong", "configuration:", exit_code=error.exit_code)
+        yield DoctorLine("wrong", "configuration:", exit_code=error.exit_code)
         for problem in error.problems:
-            yield Line("", problem)
+            yield DoctorLine("", problem)
     url = config.store.url
-    yield Line("info", f"leakwatch daemon, started by this user, would store into {printable(str(writer_path(url)))}")
+    yield DoctorLine(
+        "info", f"leakwatch daemon, started by this user, would store into {printable(str(writer_path(url)))}"
+    )
     for path in reader_paths(url):
         yield _store(path)
 
 
-def _store(path: Path) -> Line:
+def _store(path: Path) -> DoctorLine:
     name = f"store {printable(str(path))}"
     try:
         reader = Reader(path)
@@ -226,25 +240,27 @@ def _store(path: Path) -> Line:
             reader.close()
         size = path.stat().st_size
     except StoreNotFoundError:
-        return Line("info", f"{name}: none yet")
+        return DoctorLine("info", f"{name}: none yet")
     except PermissionNeededError as error:
-        return Line("info", str(error))
+        return DoctorLine("info", str(error))
     except (LeakwatchError, OSError) as error:
-        return Line("missing", str(error))
+        return DoctorLine("missing", str(error))
     when = f"last scrape {rfc3339(last.ts_ms)}" if last else "no scrape yet"
-    return Line("ok", f"{name}: {size / 2**20:.1f} MiB, {when}")
+    return DoctorLine("ok", f"{name}: {size / 2**20:.1f} MiB, {when}")
 
 
-def _service() -> Iterator[Line]:
+def _service() -> Iterator[DoctorLine]:
     try:
         answer = Systemctl().call("show", "--property=LoadState,ActiveState,UnitFileState", UNIT)
     except ServiceManagerError as error:
-        yield Line("info", f"service: {error}")
+        yield DoctorLine("info", f"service: {error}")
         return
     state = {key: printable(value) for key, _, value in (line.partition("=") for line in answer.splitlines())}
     if state.get("LoadState") == "not-found":
-        yield Line("info", "service: not installed")
+        yield DoctorLine("info", "service: not installed")
     elif state.get("ActiveState") == "active":
-        yield Line("ok", f"service: running, {state.get('UnitFileState') or 'unknown'} at boot")
+        yield DoctorLine("ok", f"service: running, {state.get('UnitFileState') or 'unknown'} at boot")
     else:
-        yield Line("missing", f"service: installed and {state.get('ActiveState')}; why: journalctl -u leakwatch -n 30")
+        yield DoctorLine(
+            "missing", f"service: installed and {state.get('ActiveState')}; why: journalctl -u leakwatch -n 30"
+        )

@@ -8,7 +8,7 @@ from leakwatch.analysis.findings.count_findings import count_target
 from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.metrics import METRICS, PROCESS_COUNTS
 from leakwatch.model.identity import TargetKind
-from leakwatch.report.ownership import Kills, Whose
+from leakwatch.report.ownership import Kills, Ownership
 from leakwatch.store.ownership_state import kills_of, owners_of
 
 if TYPE_CHECKING:
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from leakwatch.store.read.records import ScrapeHead
 
 
-def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Whose]:
+def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Ownership]:
     """Return what is known of services by their finding's id; by those of findings about counts the owner alone."""
     values, kills = _newest(reader, states.get("evaluation", {}), last), summed(kills_of(states))
     owners = owners_of(states)
     of_counts = {
-        finding_id(count_target(service, metric)): Whose(owner)
+        finding_id(count_target(service, metric)): Ownership(owner)
         for service, owner in owners.items()
         for metric in PROCESS_COUNTS
     }
     return of_counts | {
-        finding_id(service): Whose(owner, values.get(service, {}), kills.get(service))
+        finding_id(service): Ownership(owner, values.get(service, {}), kills.get(service))
         for service, owner in owners.items()
     }
 

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from leakwatch.store.maintenance.forecast import Outlook
-    from leakwatch.store.maintenance.inventory import Inventory, Kind
-    from leakwatch.store.maintenance.retention import Limits
+    from leakwatch.store.maintenance.forecast import StoreForecast
+    from leakwatch.store.maintenance.inventory import Inventory, PartKind
+    from leakwatch.store.maintenance.retention import RetentionLimits
 
 SCHEMA = 1
 """Of the JSON object."""
 DAY_S = 86_400
 
 
-def as_table(path: Path, found: Inventory, limits: Limits, outlook: Outlook) -> str:
+def as_table(path: Path, found: Inventory, limits: RetentionLimits, outlook: StoreForecast) -> str:
     """Return the answer first, then what takes the room, largest first, then how far back it reaches."""
     free = f", {format_bytes(found.free_bytes)} free within it" if found.free_bytes else ""
     size = f"{format_bytes(found.file_bytes)}{free}"
@@ -49,13 +49,13 @@ def as_table(path: Path, found: Inventory, limits: Limits, outlook: Outlook) -> 
     return "\n".join(lines) + "\n"
 
 
-def _reach(kind: Kind) -> str:
+def _reach(kind: PartKind) -> str:
     if kind.first_ms is None or kind.last_ms is None:
         return "are none there"
     return f"reach from {rfc3339(kind.first_ms)} to {rfc3339(kind.last_ms)}"
 
 
-def _prospect(outlook: Outlook) -> str:
+def _prospect(outlook: StoreForecast) -> str:
     if not outlook.day_bytes:
         return "It grows no more: what comes takes the place of what goes."
     grows = f"It grows by {format_bytes(outlook.day_bytes)} a day"
@@ -66,7 +66,7 @@ def _prospect(outlook: Outlook) -> str:
     return f"{grows} and {full}; then the oldest goes before its time. Raise max_size or keep less."
 
 
-def as_json(path: Path, found: Inventory, limits: Limits, outlook: Outlook) -> str:
+def as_json(path: Path, found: Inventory, limits: RetentionLimits, outlook: StoreForecast) -> str:
     """Return one object; sizes are bytes, times RFC 3339."""
     body: dict[str, Any] = {
         "schema": SCHEMA,
@@ -91,7 +91,7 @@ def as_json(path: Path, found: Inventory, limits: Limits, outlook: Outlook) -> s
     return json_text(body, indent=1)
 
 
-def _kind(kind: Kind) -> dict[str, Any]:
+def _kind(kind: PartKind) -> dict[str, Any]:
     return {
         "count": kind.rows,
         "bytes": kind.bytes,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leakwatch.model.incident import Incident
     from leakwatch.model.memory_class import Growth
     from leakwatch.model.sample import AbsenceReason
-    from leakwatch.report.ownership import Kills, Whose
+    from leakwatch.report.ownership import Kills, Ownership
 
 STALE_INTERVALS = 3
 """A last scrape older than this many intervals means that nobody samples."""
@@ -56,7 +56,7 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReportRow:
     """One finding of a report."""
 
     finding: Finding
@@ -70,7 +70,7 @@ class Row:
     """Whether that is because a full read would make its process wait for too long."""
     growth: Growth | None = None
     """What part of it grows, where its mappings were looked into."""
-    whose: Whose | None = None
+    whose: Ownership | None = None
     """What is known of its control groups; None of the kernel's own memory and of what has ended."""
     next_step: str = ""
     """The command to try first, empty where there is none."""
@@ -128,7 +128,7 @@ class Report:
     generated_ms: int
     evaluated_ms: int | None
     host: Host
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
     """Of all findings about what is there, by verdict, before filtering."""
     window_s: int | None = None
@@ -137,7 +137,7 @@ class Report:
     """OOM kills by the service's name, empty of those of nobody known."""
     tally: Tally = NOTHING
     """Of what the options ask about, whatever its verdict."""
-    leaked: tuple[Row, ...] = ()
+    leaked: tuple[ReportRow, ...] = ()
     """What leaks, or leaked until it ended or was restarted, within the time that counts."""
     partly_read: tuple[str, ...] = ()
     """Names of services not all of whose processes are read, and of which no more is known; before filtering."""
@@ -149,12 +149,12 @@ class Report:
         return conclude(found, leaks=bool(self.leaked), sampled=self.stale_s is None)
 
     @property
-    def loud(self) -> tuple[Row, ...]:
+    def loud(self) -> tuple[ReportRow, ...]:
         """The rows that nobody has silenced."""
         return tuple(row for row in self.rows if not row.silenced(self.generated_ms))
 
     @property
-    def silenced(self) -> tuple[Row, ...]:
+    def silenced(self) -> tuple[ReportRow, ...]:
         """The rows that somebody has silenced: listed apart, never hidden."""
         return tuple(row for row in self.rows if row.silenced(self.generated_ms))
 
@@ -180,7 +180,7 @@ class Report:
 
 
 def build(
-    rows: Sequence[Row],
+    rows: Sequence[ReportRow],
     host: Host,
     counts: Mapping[str, int],
     filters: Filters,
@@ -213,12 +213,12 @@ def build(
     )
 
 
-def _is_partly_read(row: Row) -> bool:
+def _is_partly_read(row: ReportRow) -> bool:
     """Return whether nothing can be said of it but the least it can be."""
     return row.finding.is_lower_bound and row.finding.assessment.verdict is Verdict.LEARNING and row.ended_ms is None
 
 
-def _leaked(row: Row, since_ms: int) -> bool:
+def _leaked(row: ReportRow, since_ms: int) -> bool:
     """Return whether it leaks, or did until it ended or was restarted at or after a time."""
     if row.finding.assessment.verdict is Verdict.LEAK:
         return row.ended_ms is None or row.ended_ms >= since_ms
@@ -226,7 +226,7 @@ def _leaked(row: Row, since_ms: int) -> bool:
     return known is not None and known.confirmed_ms is not None and (known.restarted_ms or 0) >= since_ms
 
 
-def _tally(asked: Sequence[Row], filters: Filters, own: Own | None, since_ms: int) -> Tally:
+def _tally(asked: Sequence[ReportRow], filters: Filters, own: Own | None, since_ms: int) -> Tally:
     """Count what is decided: of memory, not our own, of what runs or has ended lately; each sort for itself."""
     judged = [
         (row.finding.kind is FindingKind.KERNEL, row.finding.assessment.verdict)
@@ -240,7 +240,7 @@ def _tally(asked: Sequence[Row], filters: Filters, own: Own | None, since_ms: in
     )  # a machine has processes, whether they could be read or not
 
 
-def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
+def rank(row: ReportRow, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     """Return what rows are ordered by, the most urgent largest: how sure it is, how near its end, how fast.
 
     What is silenced comes last. Of the rest a leak before what is to be watched, what still runs before what has ended,
@@ -263,7 +263,7 @@ def rank(row: Row, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     )
 
 
-def _is_asked(row: Row, filters: Filters) -> bool:
+def _is_asked(row: ReportRow, filters: Filters) -> bool:
     """Return whether the options are about it, whatever its verdict."""
     finding = row.finding
     if filters.pid is not None and finding.pid != filters.pid:
@@ -285,7 +285,7 @@ def _matches(patterns: Sequence[str], *texts: str) -> bool:
     return any(fnmatchcase(text, pattern) for text in texts for pattern in loose)
 
 
-def _seen_by(row: Row, window_s: int, known: Sequence[int]) -> Row:
+def _seen_by(row: ReportRow, window_s: int, known: Sequence[int]) -> ReportRow:
     if window_s not in known:
         have = ", ".join(format_duration(one) for one in known) or "none yet"
         raise UsageError(f"--window: {format_duration(window_s)} is not evaluated; there are {have}")

@@ -24,7 +24,7 @@ _HEADINGS = ("verdict", "series", "rate (95 % interval)", "per day", "grown", "n
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedCapture:
     """One captured series with its verdict at its end."""
 
     series: str
@@ -37,7 +37,7 @@ class Judged:
     """False of what cannot leak, such as free memory: that it is ok decides nothing."""
 
 
-def as_object(one: Judged) -> dict[str, Any]:
+def as_object(one: JudgedCapture) -> dict[str, Any]:
     """Return the object of one series."""
     found = one.assessment
     number = found.unit == "count"
@@ -71,17 +71,17 @@ def text(name: str) -> str:
     return name if as_text(name) == name else printable(name)
 
 
-def lines(rows: Iterable[Judged]) -> str:
+def lines(rows: Iterable[JudgedCapture]) -> str:
     """Return one JSON object a line."""
     return "".join(json_text(as_object(row)) for row in rows)
 
 
-def tally_of(rows: Iterable[Judged]) -> Tally:
+def tally_of(rows: Iterable[JudgedCapture]) -> Tally:
     """Count what is decided; each file is a host of its own. On values of a doubtful unit nothing is."""
     return tally((row.file, Verdict.LEARNING if row.doubt else row.assessment.verdict) for row in rows if row.decides)
 
 
-def document(rows: Sequence[Judged], shown: Collection[Verdict]) -> str:
+def document(rows: Sequence[JudgedCapture], shown: Collection[Verdict]) -> str:
     """Return one JSON object with the series of these verdicts, and what all of them come to."""
     found = tally_of(rows)
     leaks = any(row.assessment.verdict is Verdict.LEAK for row in rows)
@@ -95,7 +95,7 @@ def document(rows: Sequence[Judged], shown: Collection[Verdict]) -> str:
     return json_text(body, indent=1)
 
 
-def table(rows: Sequence[Judged], shown: Collection[Verdict], *, colour: bool = False) -> str:
+def table(rows: Sequence[JudgedCapture], shown: Collection[Verdict], *, colour: bool = False) -> str:
     """Return the answer, the series with the verdicts asked for, the worst first, and how many others there are."""
     counts = Counter(row.assessment.verdict for row in rows)
     doubts = dict.fromkeys(f"{_whence(row)}: {row.doubt}".removeprefix(": ") for row in rows if row.doubt)
@@ -112,7 +112,7 @@ def table(rows: Sequence[Judged], shown: Collection[Verdict], *, colour: bool = 
     return "\n".join([*out, *_remarks(counts, shown)]).rstrip() + "\n"
 
 
-def _growing(rows: Sequence[Judged], shown: Collection[Verdict]) -> list[str]:
+def _growing(rows: Sequence[JudgedCapture], shown: Collection[Verdict]) -> list[str]:
     """Return the growth of what is too young for a verdict, what grew most first, unless it is in the table."""
     seen = [row for row in rows if words.seen_of(row.assessment)] if Verdict.LEARNING not in shown else []
     seen.sort(key=lambda row: row.assessment.grown_bytes or 0, reverse=True)
@@ -129,13 +129,13 @@ def _headline(counts: Counter[Verdict], series: int, found: Tally) -> str:
     return f"{', '.join(parts) or nothing} among {words.count(series, 'series', 'series')}."
 
 
-def _rank(row: Judged) -> tuple[float, ...]:
+def _rank(row: JudgedCapture) -> tuple[float, ...]:
     found = row.assessment
     rate = max(0.0, found.slope_bytes_per_hour or 0.0)
     return SEVERITY[found.verdict], found.confidence * rate, rate, found.current_bytes
 
 
-def _cells(row: Judged) -> tuple[str, ...]:
+def _cells(row: JudgedCapture) -> tuple[str, ...]:
     found = row.assessment
     return (
         str(found.verdict),
@@ -147,7 +147,7 @@ def _cells(row: Judged) -> tuple[str, ...]:
     )
 
 
-def _whence(row: Judged) -> str:
+def _whence(row: JudgedCapture) -> str:
     return "" if row.file is None else f"in {printable(row.file)}"
 
 

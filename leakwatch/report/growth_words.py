@@ -22,7 +22,7 @@ _HEADINGS = ("class", "mappings", "held", "trend (95 % interval)", "share of the
 
 
 def sentence(growth: Growth | None) -> str:
-    """Return e.g. ``grows: the heap, +3.1 MiB/h of 3.2 (97 %), by 9 looks in 2 h``; empty where nothing does."""
+    """Return e.g. ``grows: the heap, +3.1 MiB/h of 3.2 (97 %), by 9 reads in 2 h``; empty where nothing does."""
     if growth is None or growth.slope_bytes_per_hour <= 0 or not growth.classes:
         return ""
     first, *others = growth.classes
@@ -51,7 +51,7 @@ def _percent(one: ClassTrend) -> str:
 def _looks(growth: Growth) -> str:
     over = format_duration((growth.last_ms - growth.first_ms) / 1000)
     of = f" at {growth.processes} processes" if growth.processes > 1 else ""
-    return f"{growth.looks} looks{of} in {over}"
+    return f"{growth.reads} looks{of} in {over}"
 
 
 def table(growth: Growth | None) -> list[str]:
@@ -111,7 +111,7 @@ def as_object(growth: Growth | None) -> dict[str, Any] | None:
     if growth is None:
         return None
     return {
-        "looks": growth.looks,
+        "looks": growth.reads,
         "processes": growth.processes,
         "first_at": rfc3339(growth.first_ms),
         "last_at": rfc3339(growth.last_ms),

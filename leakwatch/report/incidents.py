@@ -27,7 +27,7 @@ _RANK = {IncidentState.CONFIRMED: 2, IncidentState.OPEN: 1, IncidentState.RESOLV
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IncidentEntry:
     """An incident with what is said of its finding now."""
 
     incident: Incident
@@ -42,12 +42,12 @@ class Entry:
         return (self.incident.finding_id, self.incident.name, *more)
 
 
-def entries(incidents: Sequence[Incident], findings: Mapping[str, Finding]) -> list[Entry]:
+def entries(incidents: Sequence[Incident], findings: Mapping[str, Finding]) -> list[IncidentEntry]:
     """Return the incidents with their findings, which are given by id."""
-    return [Entry(incident, findings.get(incident.finding_id)) for incident in incidents]
+    return [IncidentEntry(incident, findings.get(incident.finding_id)) for incident in incidents]
 
 
-def find(known: Sequence[Entry], named: str) -> Entry:
+def find(known: Sequence[IncidentEntry], named: str) -> IncidentEntry:
     """Return the incident of this id, else the newest of this finding or name, rather one that is not resolved.
 
     Raises IncidentNotFoundError where there is none, or where the name is that of several findings.
@@ -66,7 +66,9 @@ def find(known: Sequence[Entry], named: str) -> Entry:
     return next(iter(newest.values()))
 
 
-def select(known: Sequence[Entry], now_ms: int, *, everything: bool, names: Sequence[str]) -> list[Entry]:
+def select(
+    known: Sequence[IncidentEntry], now_ms: int, *, everything: bool, names: Sequence[str]
+) -> list[IncidentEntry]:
     """Return what is to be listed: what is not resolved, the resolved behind it only if asked for.
 
     Confirmed before suspected before resolved, silenced ones behind the others of their state, then the newest first.
@@ -84,7 +86,7 @@ def _order(incident: Incident, now_ms: int) -> tuple[int, bool, int, str]:
     return _RANK[incident.state], incident.silenced(now_ms) is None, latest_ms, incident.id
 
 
-def _matches(patterns: Sequence[str], entry: Entry) -> bool:
+def _matches(patterns: Sequence[str], entry: IncidentEntry) -> bool:
     """Return whether any pattern fits; one without wildcards may stand anywhere in a name, as in a report."""
     if not patterns:
         return True
@@ -92,7 +94,7 @@ def _matches(patterns: Sequence[str], entry: Entry) -> bool:
     return any(fnmatchcase(text, pattern) for text in (entry.incident.id, *entry.names) for pattern in loose)
 
 
-def table(shown: Sequence[Entry], now_ms: int, *, resolved: int) -> str:
+def table(shown: Sequence[IncidentEntry], now_ms: int, *, resolved: int) -> str:
     """Return the list for a terminal; ``resolved`` is how many of the kept ones are left out for being resolved."""
     lines = []
     if shown:
@@ -110,7 +112,7 @@ def table(shown: Sequence[Entry], now_ms: int, *, resolved: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _cells(entry: IncidentEntry) -> tuple[str, ...]:
     incident, found = entry.incident, entry.finding
     slope = found.assessment.slope_bytes_per_hour if found else None
     unit = found.assessment.unit if found else ""
@@ -128,13 +130,13 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def as_json(shown: Sequence[Entry], now_ms: int) -> str:
+def as_json(shown: Sequence[IncidentEntry], now_ms: int) -> str:
     """Return the list for programs."""
     listed = [as_object(entry, now_ms) for entry in shown]
     return _json({"schema": SCHEMA, "generated_at": rfc3339(now_ms), "incidents": listed})
 
 
-def as_object(entry: Entry, now_ms: int) -> dict[str, Any]:
+def as_object(entry: IncidentEntry, now_ms: int) -> dict[str, Any]:
     """Return an incident with whose it is."""
     incident, found = entry.incident, entry.finding
     slope = found.assessment.slope_bytes_per_hour if found else None
@@ -155,7 +157,7 @@ def as_object(entry: Entry, now_ms: int) -> dict[str, Any]:
     )
 
 
-def history(entry: Entry, events: Sequence[IncidentEvent], now_ms: int) -> str:
+def history(entry: IncidentEntry, events: Sequence[IncidentEvent], now_ms: int) -> str:
     """Return one incident with all that happened to it, for a terminal."""
     incident = entry.incident
     lines = [
@@ -174,7 +176,7 @@ def _happened(event: IncidentEvent) -> tuple[str, str, str]:
     return rfc3339(event.at_ms), str(event.kind), ": ".join(filter(None, (by, printable(event.reason))))
 
 
-def history_json(entry: Entry, events: Sequence[IncidentEvent], now_ms: int) -> str:
+def history_json(entry: IncidentEntry, events: Sequence[IncidentEvent], now_ms: int) -> str:
     """Return the same for programs."""
     happened = [
         {"at": rfc3339(event.at_ms), "event": str(event.kind), "by": event.by or None, "reason": event.reason}

@@ -12,7 +12,7 @@ from leakwatch.text.escape import json_text
 
 if TYPE_CHECKING:
     from leakwatch.model.verdict import Finding
-    from leakwatch.report.build import Report, Row
+    from leakwatch.report.build import Report, ReportRow
 
 SCHEMA = 1
 
@@ -86,7 +86,7 @@ def _host(report: Report) -> dict[str, Any]:
     }
 
 
-def finding(row: Row, now_ms: int) -> dict[str, Any]:
+def finding(row: ReportRow, now_ms: int) -> dict[str, Any]:
     """Return one finding, with its newest incident or None."""
     one, found = row.finding, row.finding.assessment
     number = found.unit == "count"

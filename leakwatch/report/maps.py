@@ -25,7 +25,7 @@ _LINE_HEADINGS = ("address", "perm", "size", "held", "resident")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MapsLine:
     """One mapping, or one class of them, at the newer look and the older."""
 
     label: str
@@ -59,8 +59,8 @@ class Looked:
     at_ms: int
     apart_s: float | None
     """Between the two looks; None with one."""
-    classes: tuple[Line, ...]
-    mappings: tuple[Line, ...] = ()
+    classes: tuple[MapsLine, ...]
+    mappings: tuple[MapsLine, ...] = ()
 
     @property
     def held_bytes(self) -> int:
@@ -93,7 +93,7 @@ def _answer(looked: Looked) -> str:
     return f"{who} alone and in swap, {_signed(gained)} in {over}: {', '.join(moved)}."
 
 
-def _telling(looked: Looked) -> list[Line]:
+def _telling(looked: Looked) -> list[MapsLine]:
     """Return the classes that make up most of what was gained, or of what was given back."""
     moved = sorted((one for one in looked.classes if one.gained_bytes), key=lambda one: abs(one.gained_bytes))
     most = abs(moved[-1].gained_bytes) if moved else 0
@@ -117,7 +117,7 @@ def _changes(looked: Looked) -> tuple[str, ...]:
     return () if looked.apart_s is None else (f"in {format_duration(looked.apart_s)}", "mappings more")
 
 
-def _class_cells(one: Line, looked: Looked) -> tuple[str, ...]:
+def _class_cells(one: MapsLine, looked: Looked) -> tuple[str, ...]:
     return _cells(short_title(one.label), one.now, one.gained_bytes, one.gained_mappings, looked)
 
 
@@ -166,7 +166,7 @@ def as_json(looked: Looked) -> str:
     return json_text(body, indent=1)
 
 
-def _objects(lines: Sequence[Line]) -> list[dict[str, Any]]:
+def _objects(lines: Sequence[MapsLine]) -> list[dict[str, Any]]:
     return [
         {
             **(

@@ -10,7 +10,7 @@ from leakwatch.text.escape import markdown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.report.build import Report, Row
+    from leakwatch.report.build import Report, ReportRow
 
 
 def render(report: Report) -> str:
@@ -25,7 +25,7 @@ def render(report: Report) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(rows: Sequence[Row], now_ms: int) -> list[str]:
+def _table(rows: Sequence[ReportRow], now_ms: int) -> list[str]:
     if not rows:
         return []
     lines = [

@@ -39,7 +39,7 @@ class Kills:
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class Ownership:
     """What is known of a service's control groups."""
 
     owner: Owner
@@ -63,14 +63,14 @@ class Whose:
         return None if limit is None or self.held_bytes is None else self.held_bytes >= NEAR_LIMIT * limit
 
 
-def lines(whose: Whose | None) -> tuple[str, ...]:
+def lines(whose: Ownership | None) -> tuple[str, ...]:
     """Return what a report says below a finding: whose it is, what its group holds, and what was killed."""
     if whose is None:
         return ()
     return tuple(line for line in (_owner(whose), _memory(whose), _killed(whose)) if line)
 
 
-def _owner(whose: Whose) -> str:
+def _owner(whose: Ownership) -> str:
     owner = whose.owner
     parts = []
     if owner.container:
@@ -85,7 +85,7 @@ def _owner(whose: Whose) -> str:
     return f"of {', '.join(parts)}" if parts else ""
 
 
-def _memory(whose: Whose) -> str:
+def _memory(whose: Ownership) -> str:
     values = whose.values
     current, limit, peak = (values.get(m) for m in (metrics.GROUP_CURRENT, metrics.GROUP_LIMIT, metrics.GROUP_PEAK))
     if current is None:
@@ -101,7 +101,7 @@ def _memory(whose: Whose) -> str:
     return f"{text}; near its limit" if whose.near_limit else text
 
 
-def _killed(whose: Whose) -> str:
+def _killed(whose: Ownership) -> str:
     return "" if whose.kills is None else f"OOM killed {killed(whose.kills)}"
 
 
@@ -116,7 +116,7 @@ def killed(kills: Kills) -> str:
     return text if kills.certain else f"{text} (inferred: its control group was made anew)"
 
 
-def as_object(whose: Whose | None) -> dict[str, Any] | None:
+def as_object(whose: Ownership | None) -> dict[str, Any] | None:
     """Return it for JSON; bytes that are not known, and a limit there is none, are null."""
     if whose is None:
         return None

@@ -18,7 +18,7 @@ from leakwatch.units import format_bytes, format_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakwatch.report.build import Host, Report, Row
+    from leakwatch.report.build import Host, Report, ReportRow
 
 _DAY_MS = 86_400_000
 _LEFT_OUT = {AbsenceReason.NO_ADDRESS_SPACE, AbsenceReason.GONE, AbsenceReason.NO_ANSWER}
@@ -57,7 +57,7 @@ def _nothing(report: Report) -> str:
     )
 
 
-def _running(rows: Sequence[Row], verdict: Verdict) -> int:
+def _running(rows: Sequence[ReportRow], verdict: Verdict) -> int:
     return sum(row.finding.assessment.verdict is verdict and row.ended_ms is None for row in rows)
 
 
@@ -167,7 +167,7 @@ def reason(report: Report) -> str:
     return f"not decided: {report.tally.undecided} still learning, {report.tally.decided} decided; ask again later"
 
 
-def _leak_name(row: Row) -> str:
+def _leak_name(row: ReportRow) -> str:
     ended = f" (ended {rfc3339(row.ended_ms)})" if row.ended_ms is not None else ""
     return f"{row.finding.name}{ended}"
 

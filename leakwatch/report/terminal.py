@@ -10,7 +10,7 @@ from leakwatch.report.columns import WIDEST, aligned, coloured
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.report.build import Report, Row
+    from leakwatch.report.build import Report, ReportRow
 
 _HEADINGS = ("verdict", "what", "rate (95 % interval)", "per day", "grown", "lasts")
 
@@ -34,7 +34,7 @@ def _scrapes(report: Report) -> str:
     return f"from scrapes every {report.host.interval_s:g} s, the last at {last}"
 
 
-def _rows(rows: Sequence[Row], now_ms: int, *, colour: bool) -> list[str]:
+def _rows(rows: Sequence[ReportRow], now_ms: int, *, colour: bool) -> list[str]:
     heading, *lines = aligned([_HEADINGS, *(_cells(row, now_ms) for row in rows)])
     out = [heading]
     for row, line in zip(rows, lines, strict=True):
@@ -43,7 +43,7 @@ def _rows(rows: Sequence[Row], now_ms: int, *, colour: bool) -> list[str]:
     return out
 
 
-def _cells(row: Row, now_ms: int) -> tuple[str, ...]:
+def _cells(row: ReportRow, now_ms: int) -> tuple[str, ...]:
     return (
         str(row.finding.assessment.verdict),
         words.what(row, WIDEST),

@@ -13,7 +13,7 @@ from leakwatch.units import format_amount, format_duration, format_growth
 
 if TYPE_CHECKING:
     from leakwatch.model.verdict import Assessment, Finding, Trend
-    from leakwatch.report.build import Row
+    from leakwatch.report.build import ReportRow
 
 DAY_H = 24
 
@@ -23,7 +23,7 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def what(row: Row, widest: int | None = None) -> str:
+def what(row: ReportRow, widest: int | None = None) -> str:
     """Return whose memory it is: ``redis-server (pid 812)``, ``kmalloc-4k``, the name cut to ``widest`` characters.
 
     Of a count it says which: ``redis-server (pid 812): open files``.
@@ -40,7 +40,7 @@ def short(name: str, widest: int | None = None) -> str:
     return text if widest is None or len(text) <= widest else text[: widest - 1] + "…"
 
 
-def rate(row: Row) -> str:
+def rate(row: ReportRow) -> str:
     """Return the rate an hour, with its interval."""
     return rate_of(row.finding.assessment)
 
@@ -65,7 +65,7 @@ def _rate(per_hour: float, found: Assessment | Trend, unit: str) -> str:
     return f"{text} ({low} to {high})"
 
 
-def per_day(row: Row) -> str:
+def per_day(row: ReportRow) -> str:
     """Return the rate a day."""
     return per_day_of(row.finding.assessment)
 
@@ -76,7 +76,7 @@ def per_day_of(found: Assessment) -> str:
     return "-" if slope is None else format_growth(slope * DAY_H, found.unit).replace("/h", "/d")
 
 
-def grown(row: Row) -> str:
+def grown(row: ReportRow) -> str:
     """Return how much it has grown and since when."""
     return grown_of(row.finding.assessment)
 
@@ -88,7 +88,7 @@ def grown_of(found: Assessment) -> str:
     return f"{format_amount(found.grown_bytes, found.unit)} since {incident_words.minute(found.since_ms)}"
 
 
-def lasts(row: Row, now_ms: int) -> str:
+def lasts(row: ReportRow, now_ms: int) -> str:
     """Return the time until the limit."""
     if row.ended_ms is not None:
         return "ended"
@@ -98,7 +98,7 @@ def lasts(row: Row, now_ms: int) -> str:
     return "now" if at <= now_ms else format_duration((at - now_ms) / 1000)
 
 
-def limit(row: Row) -> str:
+def limit(row: ReportRow) -> str:
     """Return what the time until the limit is measured against."""
     one = row.finding
     if one.exhaustion_at_ms is None or row.ended_ms is not None:
@@ -108,7 +108,7 @@ def limit(row: Row) -> str:
     return f"{left}{of} ({printable(one.limit_name)})"
 
 
-def why(row: Row) -> str:
+def why(row: ReportRow) -> str:
     """Return how sure it is and why, in one line."""
     return why_of(row.finding.assessment)
 
@@ -134,12 +134,12 @@ def seen_of(found: Assessment) -> str:
     return "" if before == now else f"grown from {before} to {now}: too few samples to judge"
 
 
-def grows(row: Row) -> str:
+def grows(row: ReportRow) -> str:
     """Return what part of it grows; empty where that is not known."""
     return growth_words.sentence(row.growth)
 
 
-def where(row: Row) -> str:
+def where(row: ReportRow) -> str:
     """Return what grows and how large it is, what else names it, and its id."""
     one = row.finding
     least = "at least " if one.is_lower_bound and row.ended_ms is None else ""
@@ -177,12 +177,12 @@ def made_of(one: Finding) -> str:
     return text
 
 
-def owner(row: Row) -> str:
+def owner(row: ReportRow) -> str:
     """Return whose it is, what its control group holds against its limit, and what of it was OOM killed."""
     return " · ".join(ownership.lines(row.whose))
 
 
-def incident(row: Row, now_ms: int) -> str:
+def incident(row: ReportRow, now_ms: int) -> str:
     """Return how far its incident has come, who knows of it and until when it is silenced; empty without one.
 
     A resolved one is told of only while it is silenced, as what leaks then would not be announced.
@@ -193,12 +193,12 @@ def incident(row: Row, now_ms: int) -> str:
     return incident_words.line(one, now_ms)
 
 
-def more(row: Row, now_ms: int) -> tuple[str, ...]:
+def more(row: ReportRow, now_ms: int) -> tuple[str, ...]:
     """Return the lines below a finding's own: why, what of it grows, its limit, whose it is, and what to do next."""
     lines = (why(row), grows(row), limit(row), where(row), owner(row), incident(row, now_ms), next_step(row))
     return tuple(line for line in lines if line)
 
 
-def next_step(row: Row) -> str:
+def next_step(row: ReportRow) -> str:
     """Return the command to try first; empty where there is none."""
     return f"next: {printable(row.next_step)}" if row.next_step else ""

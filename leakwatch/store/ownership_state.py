@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.model.identity import Owner, Target, TargetKind
-from leakwatch.model.oom import Count, Look, OomKill
+from leakwatch.model.oom import GroupCount, OomCounts, OomKill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,23 +64,27 @@ def kills_of(states: Mapping[str, Any]) -> list[PastKill]:
     return kills
 
 
-def look_of(states: Mapping[str, Any], boot_id: str) -> Look | None:
+def kill_counts_of(states: Mapping[str, Any], boot_id: str) -> OomCounts | None:
     """Return the counts a store holds of this boot, None where it holds none."""
     found = states.get(KILLS)
     if not isinstance(found, dict) or found.get("boot_id") != boot_id:
         return None
     try:
         host, own, told = found["counts"]
-        return Look(host, {path: Count(*count) for path, count in own.items()}, told=told)
+        return OomCounts(host, {path: GroupCount(*count) for path, count in own.items()}, told=told)
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
 
 
-def counts_values(look: Look | None) -> list[object] | None:
+def counts_values(kill_counts: OomCounts | None) -> list[object] | None:
     """Return of the counts what a restart needs: a group that is not listed had counted nothing."""
-    if look is None:
+    if kill_counts is None:
         return None
-    return [look.host, {path: [one.inode, one.kills] for path, one in look.own.items() if one.kills}, look.told]
+    return [
+        kill_counts.host,
+        {path: [one.inode, one.kills] for path, one in kill_counts.own.items() if one.kills},
+        kill_counts.told,
+    ]
 
 
 def kill_values(past: PastKill) -> dict[str, object]:

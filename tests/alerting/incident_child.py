@@ -11,13 +11,13 @@ from pathlib import Path
 from lifecycle_looks import LEAK, OK, START_MS, WATCH, finding
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.timings import Pace
+from leakwatch.alerting.timings import IncidentTimings
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
 SECOND_MS = 1000
-PACE = Pace(4 * SECOND_MS, 8 * SECOND_MS)
+PACE = IncidentTimings(4 * SECOND_MS, 8 * SECOND_MS)
 CYCLE = [WATCH, WATCH, *[LEAK] * 6, OK, WATCH, *[LEAK] * 4, *[OK] * 12]
 """Suspicion, leak, pause, leak, and no leak for long enough to be over."""
 

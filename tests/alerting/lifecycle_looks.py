@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from leakwatch.alerting.lifecycle import Look, Message, step
-from leakwatch.alerting.timings import Pace
+from leakwatch.alerting.lifecycle import Message, Observation, step
+from leakwatch.alerting.timings import IncidentTimings
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ MIB = 1 << 20
 START_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
-PACE = Pace(HOUR_MS, 10 * 24 * HOUR_MS)
+PACE = IncidentTimings(HOUR_MS, 10 * 24 * HOUR_MS)
 """The default windows: from an hour to ten days."""
 EVERY_MS = 5 * MINUTE_MS
 LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING
@@ -58,8 +58,8 @@ class Course:
     began_ms: int = START_MS
 
     @property
-    def pace(self) -> Pace:
-        return Pace(round(PACE.shortest_ms * self.scale), round(PACE.longest_ms * self.scale))
+    def pace(self) -> IncidentTimings:
+        return IncidentTimings(round(PACE.shortest_ms * self.scale), round(PACE.longest_ms * self.scale))
 
     def look(self, verdict: Verdict | None, *, suspected: bool = False, level: int = 100 * MIB) -> None:
         """Look once, None: it is not there."""
@@ -68,7 +68,7 @@ class Course:
             if verdict is None
             else finding(verdict, pid=self.pid, kind=self.kind, since_ms=self.began_ms, level=level, metric=self.metric)
         )
-        taken = step(self.incident, Look(self.now_ms, found, suspected, self.life), self.pace)
+        taken = step(self.incident, Observation(self.now_ms, found, suspected, self.life), self.pace)
         self.incident = taken.incident
         self.events += taken.events
         self.told += [taken.message] if taken.message else []

@@ -43,7 +43,7 @@ def settle(state: SeriesState, headroom_bytes: float | None = None) -> Assessmen
     return state.assessment
 
 
-def looks(
+def checkpoints(
     values: Sequence[float] | np.ndarray,
     windows_s: tuple[int, ...] = MINUTES,
     *,

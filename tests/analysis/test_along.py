@@ -16,7 +16,7 @@ from leakwatch.config import Config
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.replay.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import ReplayOutcome
 
 MIB = 1 << 20
 HOURS = np.arange(30 * 60) / 60.0
@@ -29,7 +29,7 @@ def capture(name: str, bytes_an_hour: float, array: tuple[int, float] | None = N
     return Capture(name, subject_of(name), times_ms, np.round(40 * MIB + bytes_an_hour * HOURS), array)
 
 
-def outcomes(*captures: Capture) -> list[Outcome]:
+def outcomes(*captures: Capture) -> list[ReplayOutcome]:
     return replay(captures, settings_of(Config()))
 
 

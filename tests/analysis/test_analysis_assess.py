@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from analysis_shapes import BASE, CRITERIA, DEFAULT, HOUR, MIB, MINUTES, START_MS, first_leak, looks, seconds
+from analysis_shapes import BASE, CRITERIA, DEFAULT, HOUR, MIB, MINUTES, START_MS, checkpoints, first_leak, seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,24 +14,24 @@ from leakwatch.analysis.rules.evaluate import answer_of, blocks_of, shape_name
 from leakwatch.analysis.rules.tests import evidence, judge
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import COARSE_OF, plan_of
-from leakwatch.analysis.tracking.level_history import Ground, Look, worth_judging
+from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES
-from leakwatch.analysis.window_request import Held
+from leakwatch.analysis.window_request import BlockSnapshot
 from leakwatch.analysis.windows.block_table import Blocks, Table
 from leakwatch.analysis.windows.context import Track
-from leakwatch.analysis.windows.cut import Rows
+from leakwatch.analysis.windows.cut import WindowRows
 from leakwatch.analysis.windows.cut import cut as cut_windows
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.rules.tests import Judged
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.rules.tests import TestResults
+    from leakwatch.analysis.time_plan import TimePlan
 
 PLAN = plan_of(DEFAULT, 60.0)
 FIRST = START_MS // (PLAN.base_s * 1000)
 
 
-def cut(held: Blocks, plan: Plan, ends: np.ndarray) -> Rows:
+def cut(held: Blocks, plan: TimePlan, ends: np.ndarray) -> WindowRows:
     return cut_windows(Table([held], plan), np.zeros(len(ends), dtype=np.int64), ends)
 
 
@@ -44,19 +44,19 @@ def blocks(lows: np.ndarray, *, top_before: float = -np.inf) -> Blocks:
     )  # fmt: skip
 
 
-def judged_of(held: Blocks, criteria: LeakCriteria = CRITERIA) -> Judged:
+def judged_of(held: Blocks, criteria: LeakCriteria = CRITERIA) -> TestResults:
     end = FIRST + len(held.lows) - 1
     rows = cut(held, PLAN, np.array([end], dtype=np.int64))
-    return judge(rows, PLAN, [criteria], np.zeros(len(rows.look), dtype=np.int64))
+    return judge(rows, PLAN, [criteria], np.zeros(len(rows.checkpoint), dtype=np.int64))
 
 
-def window(judged: Judged, hours: float) -> int:
+def window(judged: TestResults, hours: float) -> int:
     """Return the row of the troughs of so many hours."""
     units = np.array([PLAN.spans[int(at)].units for at in judged.rows.span])
     return int(np.flatnonzero((units == hours) & (judged.rows.track == Track.LOWS))[0])
 
 
-def failed(judged: Judged, row: int) -> set[str]:
+def failed(judged: TestResults, row: int) -> set[str]:
     return {criterion.criterion for criterion in evidence(judged, row, PLAN) if not criterion.passed}
 
 
@@ -159,9 +159,9 @@ def test_every_series_is_held_against_its_own_thresholds() -> None:
     # GIVEN two series alike, one of which may grow by a gigabyte
     held = blocks(straight())
     rows = cut(held, PLAN, np.array([FIRST + 143, FIRST + 143], dtype=np.int64))
-    judged = judge(rows, PLAN, [CRITERIA, LeakCriteria(min_growth_bytes=1 << 30)], rows.look)
-    assert judged.hit[rows.look == 0].any()
-    assert not judged.hit[rows.look == 1].any()
+    judged = judge(rows, PLAN, [CRITERIA, LeakCriteria(min_growth_bytes=1 << 30)], rows.checkpoint)
+    assert judged.hit[rows.checkpoint == 0].any()
+    assert not judged.hit[rows.checkpoint == 1].any()
 
 
 # Windows
@@ -175,7 +175,7 @@ def test_a_window_ends_with_the_block_asked_for_and_knows_nothing_later() -> Non
     one = cut(blocks(lows), PLAN, end)
     whole = blocks(later)
     other = cut(whole, PLAN, end)
-    assert len(one.look) == len(other.look) > 10
+    assert len(one.checkpoint) == len(other.checkpoint) > 10
     for name in ("y", "span", "track", "known", "prior", "previous", "day_rise", "age"):
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
 
@@ -186,7 +186,7 @@ def test_many_looks_at_once_are_each_look_alone() -> None:
     together = cut(held, PLAN, ends)
     for at, end in enumerate(ends):
         alone = cut(held, PLAN, np.array([end]))
-        mine = together.look == at
+        mine = together.checkpoint == at
         for name in ("y", "span", "track", "known", "prior", "previous", "day_rise", "age"):
             assert np.array_equal(getattr(together, name)[mine], getattr(alone, name), equal_nan=True), (name, end)
 
@@ -196,7 +196,7 @@ def test_a_window_needs_nine_of_its_twelve_blocks(missing: int, is_judged: bool)
     lows = np.linspace(200.0, 212.0, 12) * MIB
     lows[4 : 4 + missing] = np.nan
     rows = cut(blocks(lows), PLAN, np.array([FIRST + 11]))
-    assert bool(len(rows.look)) is is_judged
+    assert bool(len(rows.checkpoint)) is is_judged
     if is_judged:
         assert rows.y[0] == pytest.approx(np.linspace(200.0, 212.0, 12) * MIB)
 
@@ -209,7 +209,7 @@ def test_yesterday_is_the_median_of_two_hours_around_this_time() -> None:
     assert np.isnan(cut(blocks(lows[:300]), PLAN, np.array([FIRST + 299])).day_rise).all()
 
 
-# The cheap look
+# The cheap checkpoint
 
 
 @settings(max_examples=400, deadline=None)
@@ -222,8 +222,8 @@ def test_what_the_cheap_look_passes_over_the_close_one_would_not_flag(seed: int,
     lows = 5 * MIB + size * MIB * np.abs(y[kind])
     record, lowest = float(lows.max()), float(lows.min())
     trough = float(lows[-6:].min())
-    ground = Ground(record=record, lowest=lowest, record_age=12.0)
-    if not worth_judging(ground, Look(0, 12.0, trough, trough, 0.0), NO_LIVES, CRITERIA):
+    ground = LevelHistory(record=record, lowest=lowest, record_age=12.0)
+    if not worth_judging(ground, Checkpoint(0, 12.0, trough, trough, 0.0), NO_LIVES, CRITERIA):
         judged = judged_of(blocks(lows))
         near = trough >= record - CRITERIA.below_record * (record - lowest)
         assert not (near and judged.hit.any())
@@ -233,7 +233,7 @@ def test_what_the_cheap_look_passes_over_the_close_one_would_not_flag(seed: int,
 
 
 def _reasons(values: np.ndarray, windows_s: tuple[int, ...] = MINUTES) -> list[str]:
-    return [assessment.reason for _, assessment in looks(values, windows_s)]
+    return [assessment.reason for _, assessment in checkpoints(values, windows_s)]
 
 
 def test_each_verdict_says_why() -> None:
@@ -251,7 +251,7 @@ def test_each_verdict_says_why() -> None:
 
 
 def test_too_little_data_is_learning_and_says_how_much_it_takes() -> None:
-    for at, found in looks(np.full(60, BASE), every_s=1):
+    for at, found in checkpoints(np.full(60, BASE), every_s=1):
         if at < 30:
             assert found.verdict is Verdict.LEARNING
             assert found.evidence[0].threshold == 30
@@ -261,7 +261,7 @@ def test_too_little_data_is_learning_and_says_how_much_it_takes() -> None:
 
 
 def test_growth_before_the_first_window_is_whole_says_how_much_it_takes() -> None:
-    at, found = looks(BASE + seconds(60) * MIB)[7]
+    at, found = checkpoints(BASE + seconds(60) * MIB)[7]
     assert at == 40
     assert (found.verdict, found.reason) == (Verdict.LEARNING, "40 s of data, 60 s needed for a first verdict")
 
@@ -269,13 +269,13 @@ def test_growth_before_the_first_window_is_whole_says_how_much_it_takes() -> Non
 def test_growth_with_holes_is_learning_and_says_why() -> None:
     values = BASE + seconds(300) * MIB
     values[np.arange(300) % 60 >= 15] = np.nan  # three of twelve blocks
-    said = [one for at, one in looks(values) if at > 130]
+    said = [one for at, one in checkpoints(values) if at > 130]
     assert {one.verdict for one in said} == {Verdict.LEARNING}
     assert said[-1].reason == "too many samples are missing within 60 s for a verdict"
 
 
 def test_a_leak_carries_its_evidence_whole() -> None:
-    _, found = first_leak(looks(BASE + seconds(200) * MIB)) or pytest.fail("not found")
+    _, found = first_leak(checkpoints(BASE + seconds(200) * MIB)) or pytest.fail("not found")
     names = [criterion.criterion for criterion in found.evidence]
     assert names == [
         "growth is significant", "rate is worth waking for", "growth in the window", "growth relative to the level",
@@ -294,7 +294,7 @@ def test_a_leak_carries_its_evidence_whole() -> None:
 
 def test_the_onset_and_the_growth_since_are_told() -> None:
     t = seconds(240)
-    _, found = looks(BASE + np.maximum(0, t - 120) * MIB)[-1]
+    _, found = checkpoints(BASE + np.maximum(0, t - 120) * MIB)[-1]
     assert found.verdict is Verdict.LEAK
     assert found.since_ms is not None
     assert abs(found.since_ms - START_MS - 120_000) <= 15_000
@@ -311,7 +311,7 @@ def test_an_answer_without_windows_says_nothing() -> None:
 def test_trends_are_of_the_configured_windows() -> None:
     held = blocks(np.linspace(100.0, 500.0, 20 * 12) * MIB)
     judged = judged_of(held)
-    found = answer_of(judged, range(len(judged.rows.look)), held, FIRST + 239, PLAN)
+    found = answer_of(judged, range(len(judged.rows.checkpoint)), held, FIRST + 239, PLAN)
     assert [trend.window_s for trend in found.trends] == [HOUR, 4 * HOUR, 16 * HOUR]
     for trend in found.trends:
         assert trend.slope_bytes_per_hour == pytest.approx(400 * MIB / 239 * 12)
@@ -321,7 +321,9 @@ def test_trends_are_of_the_configured_windows() -> None:
 def test_blocks_travel_unchanged() -> None:
     from array import array
 
-    held = Held(5, 9, array("d", [1.0, 2.0]), array("d", [3.0, 4.0]), 1, array("d", [7.0]), array("d", [8.0]), 6.0)
+    held = BlockSnapshot(
+        5, 9, array("d", [1.0, 2.0]), array("d", [3.0, 4.0]), 1, array("d", [7.0]), array("d", [8.0]), 6.0
+    )
     again = blocks_of(held)
     assert (again.first, again.start, again.coarse_start, again.top_before) == (5, 8, 1, 6.0)
     assert (again.lows.tolist(), again.medians.tolist()) == ([1.0, 2.0], [3.0, 4.0])

@@ -215,7 +215,7 @@ def test_every_plan_is_cut_in_whole_blocks_that_are_held(windows_s: list[int], i
 
 def test_the_default_plan_is_hours() -> None:
     plan = plan_of(DEFAULT, 60.0)
-    assert (plan.base_s, plan.unit_s, plan.look_blocks, plan.levels) == (300, 3600.0, 3, (300, 3600))
+    assert (plan.base_s, plan.unit_s, plan.checkpoint_blocks, plan.levels) == (300, 3600.0, 3, (300, 3600))
     assert plan.spans[0].seconds == 3600
     assert plan.spans[-1].seconds == 10 * 86400
     assert {span.coarse for span in plan.spans if span.units <= FINE_UNITS} == {False}

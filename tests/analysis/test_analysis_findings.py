@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.assessed import Judged
+from leakwatch.analysis.findings.assessed import AssessedSeries
 from leakwatch.analysis.findings.services_and_kernel import Member, service_finding
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.verdict import Assessment, FindingKind, Verdict
@@ -13,15 +13,15 @@ PROGRAM = Service(ServiceKind.PROGRAM, "python3 worker.py")
 
 def member(pid: int, verdict: Verdict, slope: float) -> Member:
     info = ProcessInfo(ProcessIdentity("boot", pid, 1), f"worker-{pid}", "python3 worker.py", 0, PROGRAM)
-    return Member(info, Judged(metrics.PROCESS_USS_SWAP, info.identity.target, judged(verdict, slope)))
+    return Member(info, AssessedSeries(metrics.PROCESS_USS_SWAP, info.identity.target, judged(verdict, slope)))
 
 
 def judged(verdict: Verdict, slope: float) -> Assessment:
     return Assessment(verdict, 10**8, slope_bytes_per_hour=slope)
 
 
-def total(verdict: Verdict, slope: float) -> Judged:
-    return Judged(metrics.SERVICE_USS_SWAP, PROGRAM.target, judged(verdict, slope))
+def total(verdict: Verdict, slope: float) -> AssessedSeries:
+    return AssessedSeries(metrics.SERVICE_USS_SWAP, PROGRAM.target, judged(verdict, slope))
 
 
 def test_one_leak_among_the_watched_is_named_with_its_own_rate() -> None:

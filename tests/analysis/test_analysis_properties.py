@@ -23,7 +23,7 @@ from leakwatch.analysis.windows.features import measure
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.replay.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import ReplayOutcome
     from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.model.verdict import Assessment
 
@@ -55,7 +55,7 @@ def capture(mib: np.ndarray, name: str = "x", hours: np.ndarray = HOURS, start_m
     return Capture(name, subject_of(name), times, np.round(mib * MIB))
 
 
-def said(one: Capture, criteria: LeakCriteria = CRITERIA, windows_s: tuple[int, ...] = DEFAULT) -> Outcome:
+def said(one: Capture, criteria: LeakCriteria = CRITERIA, windows_s: tuple[int, ...] = DEFAULT) -> ReplayOutcome:
     (outcome,) = replay([one], Settings(windows_s, lambda _: criteria))
     return outcome
 
@@ -83,10 +83,10 @@ def test_larger_programs_with_larger_thresholds_get_the_same_verdicts(name: str,
 @settings(max_examples=25, deadline=None)
 @given(NAMES, st.integers(-20_000, 20_000))
 def test_another_time_gives_the_same_verdicts(name: str, coarse_blocks: int) -> None:
-    # Blocks lie on a grid of 1970's: by whole coarse blocks, which are whole looks, everything moves with the time.
+    # Blocks lie on a grid of 1970's: by whole coarse blocks, which are whole checkpoints, all moves with the time.
     plan = plan_of(DEFAULT, 60.0)
     shift_ms = coarse_blocks * plan.coarse_s * 1000
-    assert COARSE_OF % plan.look_blocks == 0
+    assert COARSE_OF % plan.checkpoint_blocks == 0
     ours, theirs = said(capture(SERIES[name], start_ms=START_MS + shift_ms)), said(capture(SERIES[name]))
     assert [(a - shift_ms, b if b is None else b - shift_ms) for a, b in ours.alerts] == list(theirs.alerts)
     assert ours.assessment.verdict is theirs.assessment.verdict
@@ -105,11 +105,11 @@ def test_the_order_of_series_means_nothing(order: list[str]) -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_lives_of_one_service_are_known_in_the_order_they_ended(turned: bool) -> None:
-    # GIVEN three lives of one program, each growing at the same slope for seven hours, in any order in the file
+    # GIVEN three past_runs of one program, each growing at the same slope for seven hours, in any order in the file
     hours = np.arange(0, 7, 1 / 60)
     starts = [START_MS + at * 8 * HOUR * 1000 for at in range(3)]
-    lives = [capture(100 + 10 * hours, f"proc/web[{at}]", hours, start) for at, start in enumerate(starts)]
-    outcomes = replay(lives[::-1] if turned else lives, Settings(DEFAULT, lambda _: CRITERIA))
+    past_runs = [capture(100 + 10 * hours, f"proc/web[{at}]", hours, start) for at, start in enumerate(starts)]
+    outcomes = replay(past_runs[::-1] if turned else past_runs, Settings(DEFAULT, lambda _: CRITERIA))
     delays = {
         outcome.name: (outcome.alerts[0][0] - starts[int(outcome.name[-2])]) / 3.6e6 if outcome.alerts else None
         for outcome in outcomes

@@ -16,11 +16,11 @@ from leakwatch.analysis.online import SeriesState, course_of, noise_of
 from leakwatch.analysis.series.blocks import COARSE, FINE
 from leakwatch.analysis.series.segments import RESET_FLOOR_BYTES, is_fall
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.analysis.tracking.alarm_state import Climb, from_values, to_values
+from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values
 from leakwatch.analysis.tracking.alarm_transitions import step
-from leakwatch.analysis.tracking.level_history import Ground, Look, follow, worth_judging
-from leakwatch.analysis.tracking.past_runs import NO_LIVES, Life, Lives, summarise
-from leakwatch.analysis.window_request import Mark
+from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
+from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
+from leakwatch.analysis.window_request import WindowHit
 from leakwatch.analysis.windows.onset import onset
 from leakwatch.model.verdict import Verdict
 
@@ -130,8 +130,8 @@ def test_a_series_taken_up_again_from_its_blocks_says_what_it_would_have_said(st
         other.feed(START_MS + at * 60_000, values[at])
         theirs, ours = settle(straight), settle(other)
         assert straight.ground == other.ground, at
-        assert (ours.verdict, straight.climb.alarm) == (theirs.verdict, other.climb.alarm), at
-    assert straight.climb.alarm is not None
+        assert (ours.verdict, straight.alarm_state.alarm) == (theirs.verdict, other.alarm_state.alarm), at
+    assert straight.alarm_state.alarm is not None
 
 
 def test_what_an_earlier_detector_stored_is_left_out() -> None:
@@ -161,15 +161,15 @@ def test_an_onset_lies_inside_what_was_seen(values: list[int]) -> None:
 # The ground
 
 
-def look(age: float, trough: float, *, top: float | None = None, noise: float = 0.0) -> Look:
-    return Look(round(START_MS + age * HOUR * 1000), age, trough, trough if top is None else top, noise)
+def checkpoint(age: float, trough: float, *, top: float | None = None, noise: float = 0.0) -> Checkpoint:
+    return Checkpoint(round(START_MS + age * HOUR * 1000), age, trough, trough if top is None else top, noise)
 
 
-def ground_of(*troughs: float, noise: float = 0.0) -> Ground:
+def ground_of(*troughs: float, noise: float = 0.0) -> LevelHistory:
     """Follow troughs a unit apart."""
-    ground = Ground()
+    ground = LevelHistory()
     for age, trough in enumerate(troughs):
-        ground = follow(ground, look(age, trough, noise=noise), CRITERIA)
+        ground = follow(ground, checkpoint(age, trough, noise=noise), CRITERIA)
     return ground
 
 
@@ -195,12 +195,12 @@ def test_a_release_is_a_fall_by_two_fifths_of_what_was_gained_and_counts_once() 
 
 def test_a_look_without_data_changes_no_ground() -> None:
     ground = ground_of(100, 200)
-    assert follow(ground, look(9, nan, noise=nan), CRITERIA) == ground
+    assert follow(ground, checkpoint(9, nan, noise=nan), CRITERIA) == ground
 
 
 def test_only_what_is_near_its_record_and_moved_by_enough_is_worth_a_closer_look() -> None:
     def worth(trough: float, *before: float) -> bool:
-        return worth_judging(ground_of(*before), look(9, trough), NO_LIVES, CRITERIA)
+        return worth_judging(ground_of(*before), checkpoint(9, trough), NO_LIVES, CRITERIA)
 
     assert worth(52 * MIB, 50 * MIB, 52 * MIB)
     assert not worth(50.4 * MIB, 50 * MIB, 50.4 * MIB), "it has moved by less than half a MiB"
@@ -208,9 +208,9 @@ def test_only_what_is_near_its_record_and_moved_by_enough_is_worth_a_closer_look
     assert not worth(nan, 50 * MIB, 52 * MIB)
 
 
-# The climb
+# The alarm_state
 
-MARK = Mark(12.0, 12 * HOUR, True, True, True, False, True, 10.0 * MIB, 0.0, 100.0 * MIB, 220.0 * MIB)
+MARK = WindowHit(12.0, 12 * HOUR, True, True, True, False, True, 10.0 * MIB, 0.0, 100.0 * MIB, 220.0 * MIB)
 """A window of twelve hours that hits: ten MiB an hour, from 100 to 220 MiB."""
 
 
@@ -218,146 +218,154 @@ ONSET = (START_MS, 100.0 * MIB)
 """When the climb began and the level there."""
 
 
-def hit_at(age: float) -> Mark:
+def hit_at(age: float) -> WindowHit:
     return replace(MARK, first=MARK.first + (age - 12) * MARK.slope, now=MARK.now + (age - 12) * MARK.slope)
 
 
-def large(age: float) -> Mark:
+def large(age: float) -> WindowHit:
     """Return the same climb on top of a level it is small beside."""
     return replace(hit_at(age), first=hit_at(age).first + 1000 * MIB, now=hit_at(age).now + 1000 * MIB)
 
 
 def climbed(
-    climb: Climb,
+    alarm_state: AlarmState,
     age: float,
-    marks: list[Mark] | None = None,
+    marks: list[WindowHit] | None = None,
     *,
     trough: float | None = None,
-    ground: Ground | None = None,
+    ground: LevelHistory | None = None,
     headroom: float | None = None,
-    lives: Lives = NO_LIVES,
+    past_runs: PastRuns = NO_LIVES,
     course: tuple[float, ...] = (),
-) -> Climb:
+) -> AlarmState:
     """Take one look of the straight climb of ten MiB an hour from 100 MiB on, or of what is said otherwise."""
     level = 100 * MIB + age * 10 * MIB if trough is None else trough
-    ground = ground or Ground(record=level, lowest=100 * MIB, record_age=age)
+    ground = ground or LevelHistory(record=level, lowest=100 * MIB, record_age=age)
     step(
-        climb, look(age, level), ground, [hit_at(age)] if marks is None else marks, lives, CRITERIA,
+        alarm_state, checkpoint(age, level), ground, [hit_at(age)] if marks is None else marks, past_runs, CRITERIA,
         unit_s=HOUR, course=lambda _: course, onset=lambda _: ONSET, headroom_bytes=headroom,
     )  # fmt: skip
-    return climb
+    return alarm_state
 
 
-def alarmed() -> Climb:
-    climb = climbed(Climb(), 12)
+def alarmed() -> AlarmState:
+    alarm_state = climbed(AlarmState(), 12)
     for age in (13, 14, 15):
-        climbed(climb, age)
-    assert climb.alarm is not None
-    return climb
+        climbed(alarm_state, age)
+    assert alarm_state.alarm is not None
+    return alarm_state
 
 
 def test_the_first_hit_freezes_a_forecast_and_is_no_alarm() -> None:
-    climb = climbed(Climb(), 12)
-    assert climb.alarm is None
-    assert climb.suspicion is not None
-    assert (climb.suspicion.age, climb.suspicion.level, climb.suspicion.slope) == (12, MARK.now, MARK.slope)
+    alarm_state = climbed(AlarmState(), 12)
+    assert alarm_state.alarm is None
+    assert alarm_state.suspicion is not None
+    assert (alarm_state.suspicion.age, alarm_state.suspicion.level, alarm_state.suspicion.slope) == (
+        12,
+        MARK.now,
+        MARK.slope,
+    )
 
 
 def test_fresh_data_on_the_line_confirm_after_a_quarter_of_the_window() -> None:
     # GIVEN growth by less than half of the level, which does not cut the waiting short
-    climb = climbed(climbed(Climb(), 12, [large(12)]), 14.9, [large(14.9)])
-    assert climb.alarm is None
-    climbed(climb, 15, [large(15)])
-    assert climb.alarm is not None
-    assert (climb.alarm.by, climb.alarm.since_age, climb.alarm.base) == ("fresh data", 0, large(15).first)
+    alarm_state = climbed(climbed(AlarmState(), 12, [large(12)]), 14.9, [large(14.9)])
+    assert alarm_state.alarm is None
+    climbed(alarm_state, 15, [large(15)])
+    assert alarm_state.alarm is not None
+    assert (alarm_state.alarm.by, alarm_state.alarm.since_age, alarm_state.alarm.base) == (
+        "fresh data",
+        0,
+        large(15).first,
+    )
 
 
 def test_growth_by_half_of_the_level_waits_for_half_an_hour() -> None:
-    climb = climbed(climbed(Climb(), 12), 12.4)
-    assert climb.alarm is None
-    assert climbed(climb, 12.5).alarm is not None
+    alarm_state = climbed(climbed(AlarmState(), 12), 12.4)
+    assert alarm_state.alarm is None
+    assert climbed(alarm_state, 12.5).alarm is not None
 
 
 def test_fresh_data_below_two_fifths_of_the_line_drop_the_forecast() -> None:
-    climb = climbed(Climb(), 12)
-    climbed(climb, 15, [replace(MARK, now=MARK.now + 0.39 * 3 * MARK.slope)])
-    assert (climb.alarm, climb.suspicion) == (None, None)
-    climb = climbed(Climb(), 12)
-    climbed(climb, 15, [replace(MARK, now=MARK.now + 0.41 * 3 * MARK.slope)])
-    assert climb.alarm is not None
+    alarm_state = climbed(AlarmState(), 12)
+    climbed(alarm_state, 15, [replace(MARK, now=MARK.now + 0.39 * 3 * MARK.slope)])
+    assert (alarm_state.alarm, alarm_state.suspicion) == (None, None)
+    alarm_state = climbed(AlarmState(), 12)
+    climbed(alarm_state, 15, [replace(MARK, now=MARK.now + 0.41 * 3 * MARK.slope)])
+    assert alarm_state.alarm is not None
 
 
 def test_a_suspicion_that_is_not_seen_again_is_dropped() -> None:
-    climb = climbed(climbed(Climb(), 12), 18, [])
-    assert climb.suspicion is not None
-    climbed(climb, 18.1, [])
-    assert climb.suspicion is None
+    alarm_state = climbed(climbed(AlarmState(), 12), 18, [])
+    assert alarm_state.suspicion is not None
+    climbed(alarm_state, 18.1, [])
+    assert alarm_state.suspicion is None
 
 
 def test_a_leak_that_would_fill_memory_sooner_is_not_waited_for() -> None:
-    assert climbed(Climb(), 12, [large(12)], headroom=31 * MIB).alarm is None
-    climb = climbed(Climb(), 12, [large(12)], headroom=29 * MIB)
-    assert climb.alarm is not None
-    assert climb.alarm.by == "exhaustion"
-    assert climb.why[-1].criterion == "memory lasts until confirmed"
+    assert climbed(AlarmState(), 12, [large(12)], headroom=31 * MIB).alarm is None
+    alarm_state = climbed(AlarmState(), 12, [large(12)], headroom=29 * MIB)
+    assert alarm_state.alarm is not None
+    assert alarm_state.alarm.by == "exhaustion"
+    assert alarm_state.why[-1].criterion == "memory lasts until confirmed"
 
 
 def test_a_longer_window_that_levels_off_takes_a_shorter_one_s_word_back() -> None:
     for units, taken_back in ((12.0, False), (24.0, True), (48.0, True), (49.0, False)):
         veto = replace(MARK, units=units, hit=False, veto=True)
-        climb = climbed(Climb(), 12, [MARK, veto])
-        assert (climb.suspicion is None) is taken_back, units
+        alarm_state = climbed(AlarmState(), 12, [MARK, veto])
+        assert (alarm_state.suspicion is None) is taken_back, units
 
 
 def test_a_level_below_its_record_or_its_last_peak_is_no_suspicion() -> None:
-    low = Ground(record=400 * MIB, lowest=100 * MIB, record_age=12)
-    climb = climbed(Climb(), 12, ground=low)
-    assert climb.suspicion is None
-    assert [c.criterion for c in climb.why if not c.passed] == ["near its highest level"]
-    released = Ground(record=220 * MIB, lowest=100 * MIB, record_age=12, falls=1, peak=219 * MIB, depth=50 * MIB)
-    climb = climbed(Climb(), 12, ground=released)
-    assert climb.suspicion is None
-    assert [c.criterion for c in climb.why if not c.passed] == ["beyond the peak before the last release"]
-    assert climbed(Climb(), 12, ground=replace(released, falls=3)).suspicion is not None, "a saw's troughs tell"
+    low = LevelHistory(record=400 * MIB, lowest=100 * MIB, record_age=12)
+    alarm_state = climbed(AlarmState(), 12, ground=low)
+    assert alarm_state.suspicion is None
+    assert [c.criterion for c in alarm_state.why if not c.passed] == ["near its highest level"]
+    released = LevelHistory(record=220 * MIB, lowest=100 * MIB, record_age=12, falls=1, peak=219 * MIB, depth=50 * MIB)
+    alarm_state = climbed(AlarmState(), 12, ground=released)
+    assert alarm_state.suspicion is None
+    assert [c.criterion for c in alarm_state.why if not c.passed] == ["beyond the peak before the last release"]
+    assert climbed(AlarmState(), 12, ground=replace(released, falls=3)).suspicion is not None, "a saw's troughs tell"
 
 
 def test_a_pause_longer_than_any_before_is_no_suspicion() -> None:
-    paused = Ground(record=220 * MIB, lowest=100 * MIB, record_age=10.5)
-    assert climbed(Climb(), 12, ground=paused).suspicion is None
-    assert climbed(Climb(), 12, ground=replace(paused, longest_pause=2)).suspicion is not None
+    paused = LevelHistory(record=220 * MIB, lowest=100 * MIB, record_age=10.5)
+    assert climbed(AlarmState(), 12, ground=paused).suspicion is None
+    assert climbed(AlarmState(), 12, ground=replace(paused, longest_pause=2)).suspicion is not None
 
 
 def test_an_alarm_ends_when_the_memory_is_given_back() -> None:
-    climb = climbed(alarmed(), 16, [], trough=110 * MIB, ground=Ground(250 * MIB, 100 * MIB, 15.0))
-    assert (climb.alarm, climb.past) == (None, None)
-    assert climb.ended == "the memory was given back"
+    alarm_state = climbed(alarmed(), 16, [], trough=110 * MIB, ground=LevelHistory(250 * MIB, 100 * MIB, 15.0))
+    assert (alarm_state.alarm, alarm_state.past) == (None, None)
+    assert alarm_state.ended == "the memory was given back"
 
 
 def test_an_alarm_ends_when_growth_has_stopped_and_reopens_when_it_goes_on() -> None:
-    held = Ground(250 * MIB, 100 * MIB, 15.0)
-    climb = climbed(alarmed(), 18.7, [], trough=250 * MIB, ground=held)
-    assert climb.alarm is not None, "a quarter of fifteen hours has not passed"
-    climbed(climb, 18.8, [], trough=250 * MIB, ground=held)
-    assert climb.alarm is None
-    assert climb.ended == "the growth has stopped"
-    assert climb.past is not None
+    held = LevelHistory(250 * MIB, 100 * MIB, 15.0)
+    alarm_state = climbed(alarmed(), 18.7, [], trough=250 * MIB, ground=held)
+    assert alarm_state.alarm is not None, "a quarter of fifteen hours has not passed"
+    climbed(alarm_state, 18.8, [], trough=250 * MIB, ground=held)
+    assert alarm_state.alarm is None
+    assert alarm_state.ended == "the growth has stopped"
+    assert alarm_state.past is not None
     # WHEN growth goes on, on ground never reached before
     going_on = replace(MARK, units=3.0, hit=False)
-    climbed(climb, 25, [going_on], trough=259 * MIB)
-    assert climb.alarm is not None
-    assert (climb.alarm.by, climb.alarm.since_age) == ("reopened", 0)
+    climbed(alarm_state, 25, [going_on], trough=259 * MIB)
+    assert alarm_state.alarm is not None
+    assert (alarm_state.alarm.by, alarm_state.alarm.since_age) == ("reopened", 0)
 
 
 def test_an_alarm_ends_when_the_climb_levels_off() -> None:
     straight, level = tuple(map(float, range(12))), (*map(float, range(8)), 6.0, 6.0, 6.0, 6.0)
     assert climbed(alarmed(), 16, course=straight).alarm is not None
-    climb = climbed(alarmed(), 16, course=level)
-    assert climb.alarm is None
-    assert climb.ended == "the growth levels off"
+    alarm_state = climbed(alarmed(), 16, course=level)
+    assert alarm_state.alarm is None
+    assert alarm_state.ended == "the growth levels off"
 
 
 def test_thirds_of_a_climb_that_has_paused_prove_nothing() -> None:
-    paused = Ground(250 * MIB, 100 * MIB, 16.0, longest_pause=5.0)
+    paused = LevelHistory(250 * MIB, 100 * MIB, 16.0, longest_pause=5.0)
     assert climbed(alarmed(), 16, course=LEVEL, ground=paused).alarm is not None
 
 
@@ -365,28 +373,28 @@ LEVEL = (*map(float, range(8)), 6.0, 6.0, 6.0, 6.0)
 
 
 def test_a_restart_is_no_levelling_off() -> None:
-    # The newest third of a climb is low at once, while the highest block of two hours still is of before.
-    fallen = Look(round(START_MS + 16 * HOUR * 1000), 16.0, 60.0 * MIB, 250.0 * MIB, 0.0)
-    climb = alarmed()
+    # The newest third of a alarm_state is low at once, while the highest block of two hours still is of before.
+    fallen = Checkpoint(round(START_MS + 16 * HOUR * 1000), 16.0, 60.0 * MIB, 250.0 * MIB, 0.0)
+    alarm_state = alarmed()
     step(
-        climb, fallen, Ground(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA,
+        alarm_state, fallen, LevelHistory(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA,
         unit_s=HOUR, course=lambda *_: LEVEL, onset=lambda _: ONSET,
     )  # fmt: skip
-    assert climb.ended == "the memory was given back"
+    assert alarm_state.ended == "the memory was given back"
 
 
 def test_an_alarm_takes_the_slope_of_the_longest_window_that_hits() -> None:
     longer = replace(hit_at(16), units=16.0, slope=11.0 * MIB)
-    climb = climbed(alarmed(), 16, [hit_at(16), longer])
-    assert climb.alarm is not None
-    assert (climb.alarm.slope, climb.alarm.units) == (11 * MIB, 16)
+    alarm_state = climbed(alarmed(), 16, [hit_at(16), longer])
+    assert alarm_state.alarm is not None
+    assert (alarm_state.alarm.slope, alarm_state.alarm.units) == (11 * MIB, 16)
 
 
 def test_a_climb_is_stored_and_read_back() -> None:
-    stopped = climbed(alarmed(), 30, [], trough=250 * MIB, ground=Ground(250 * MIB, 100 * MIB, 15.0))
-    for climb in (Climb(), climbed(Climb(), 12), alarmed(), stopped):
-        again = from_values(json.loads(json.dumps(to_values(climb))))
-        assert again == replace(climb, why=())
+    stopped = climbed(alarmed(), 30, [], trough=250 * MIB, ground=LevelHistory(250 * MIB, 100 * MIB, 15.0))
+    for alarm_state in (AlarmState(), climbed(AlarmState(), 12), alarmed(), stopped):
+        again = from_values(json.loads(json.dumps(to_values(alarm_state))))
+        assert again == replace(alarm_state, why=())
 
 
 def test_a_course_is_twelve_medians_up_to_its_end_and_nothing_where_some_are_not_held() -> None:
@@ -409,42 +417,48 @@ def test_noise_is_that_of_differences_and_needs_two_whole_units() -> None:
     assert np.median(measured) == pytest.approx(83, rel=0.15)
 
 
-# Past lives
+# Past past_runs
 
 
-def life(ended: float, *, grew: bool, level: float = 200.0 * MIB, slope: float = 10.0 * MIB, age: float = 8.0) -> Life:
-    return Life("x", round(START_MS + ended * HOUR * 1000), age, grew, slope, level, 0.0 if grew else 2.0)
+def life(
+    ended: float, *, grew: bool, level: float = 200.0 * MIB, slope: float = 10.0 * MIB, age: float = 8.0
+) -> RunSummary:
+    return RunSummary("x", round(START_MS + ended * HOUR * 1000), age, grew, slope, level, 0.0 if grew else 2.0)
 
 
 def test_lives_that_settled_hold_back_what_is_below_and_younger() -> None:
-    known = Lives((life(1, grew=False, level=300.0 * MIB),))
-    climb = climbed(Climb(), 12, lives=known)
-    assert climb.suspicion is None
-    assert [c.criterion for c in climb.why if not c.passed] == ["above the level past lives settled at"]
-    assert climbed(Climb(), 25, lives=known).suspicion is not None
+    known = PastRuns((life(1, grew=False, level=300.0 * MIB),))
+    alarm_state = climbed(AlarmState(), 12, past_runs=known)
+    assert alarm_state.suspicion is None
+    assert [c.criterion for c in alarm_state.why if not c.passed] == ["above the level past lives settled at"]
+    assert climbed(AlarmState(), 25, past_runs=known).suspicion is not None
 
 
 def test_a_life_counts_from_its_end_on() -> None:
-    known = Lives((life(20, grew=False, level=900.0 * MIB),))
-    assert climbed(Climb(), 12, lives=known).suspicion is not None
-    assert climbed(Climb(), 21, lives=known).suspicion is None
+    known = PastRuns((life(20, grew=False, level=900.0 * MIB),))
+    assert climbed(AlarmState(), 12, past_runs=known).suspicion is not None
+    assert climbed(AlarmState(), 21, past_runs=known).suspicion is None
 
 
 def test_lives_that_grew_at_this_slope_need_no_fresh_data() -> None:
     mark = replace(MARK, units=2.0, hit=False)
     one, two, three = (life(at, grew=True, age=2) for at in (1, 2, 3))
-    assert climbed(Climb(), 12, [mark], lives=Lives((one, two))).alarm is None, "two short lives are no habit"
-    longer = Lives((replace(one, age_units=3.5), replace(two, age_units=3.5)))
-    assert climbed(Climb(), 12, [mark], lives=longer).alarm is not None, "two in which a window could be judged are"
-    climb = climbed(Climb(), 12, [mark], lives=Lives((one, two, three)))
-    assert climb.alarm is not None
-    assert climb.alarm.by == "past lives"
-    assert climbed(Climb(), 12, [mark], lives=Lives((replace(one, age_units=6),))).alarm is not None
-    other = Lives(tuple(replace(each, slope=100.0 * MIB) for each in (one, two, three)))
-    assert climbed(Climb(), 12, [mark], lives=other).alarm is None
+    assert climbed(AlarmState(), 12, [mark], past_runs=PastRuns((one, two))).alarm is None, (
+        "two short lives are no habit"
+    )
+    longer = PastRuns((replace(one, age_units=3.5), replace(two, age_units=3.5)))
+    assert climbed(AlarmState(), 12, [mark], past_runs=longer).alarm is not None, (
+        "two in which a window could be judged are"
+    )
+    alarm_state = climbed(AlarmState(), 12, [mark], past_runs=PastRuns((one, two, three)))
+    assert alarm_state.alarm is not None
+    assert alarm_state.alarm.by == "past lives"
+    assert climbed(AlarmState(), 12, [mark], past_runs=PastRuns((replace(one, age_units=6),))).alarm is not None
+    other = PastRuns(tuple(replace(each, slope=100.0 * MIB) for each in (one, two, three)))
+    assert climbed(AlarmState(), 12, [mark], past_runs=other).alarm is None
 
 
-def _summary(lows: np.ndarray) -> Life | None:
+def _summary(lows: np.ndarray) -> RunSummary | None:
     return summarise("x", lows.tolist(), 7, 300, 3600.0, CRITERIA)
 
 
@@ -465,7 +479,7 @@ def test_a_life_is_summarised_by_how_it_went() -> None:
 
 
 def test_climbing_is_pure() -> None:
-    # The same looks give the same climb, whatever was asked before.
+    # The same checkpoints give the same alarm_state, whatever was asked before.
     one, other = alarmed(), alarmed()
     assert to_values(one) == to_values(other)
     assert to_values(climbed(one, 16)) == to_values(climbed(other, 16))

@@ -18,8 +18,8 @@ from analysis_shapes import (
     START_MS,
     THREE_MINUTES,
     Looks,
+    checkpoints,
     first_leak,
-    looks,
     seconds,
     verdicts,
 )
@@ -43,7 +43,7 @@ def days(count: float) -> np.ndarray:
 
 def daily(values: np.ndarray) -> Looks:
     """At the default windows: a sample a minute, a look every five."""
-    return looks(values, DEFAULT, interval_s=60, every_s=300)
+    return checkpoints(values, DEFAULT, interval_s=60, every_s=300)
 
 
 def found(seen: Looks) -> tuple[float, float]:
@@ -69,7 +69,7 @@ def soon(windows_s: tuple[int, ...]) -> float:
     ids=str,
 )
 def test_a_steady_leak_is_found_within_three_minutes(windows_s: tuple[int, ...], bytes_a_second: int) -> None:
-    seen = looks(BASE + bytes_a_second * T, windows_s)
+    seen = checkpoints(BASE + bytes_a_second * T, windows_s)
     after_s, slope = found(seen)
     assert after_s <= soon(windows_s)
     assert slope == pytest.approx(bytes_a_second * 3600, rel=0.1)
@@ -78,29 +78,29 @@ def test_a_steady_leak_is_found_within_three_minutes(windows_s: tuple[int, ...],
 
 @pytest.mark.parametrize("windows_s", FAST, ids=str)
 def test_a_leak_is_found_in_noise_of_a_fifth_of_its_growth(windows_s: tuple[int, ...]) -> None:
-    after_s, slope = found(looks(BASE + 400 * KIB * T + noise(2 * MIB, len(T)), windows_s))
-    assert after_s <= soon(windows_s) + 30  # noise may spoil a look
+    after_s, slope = found(checkpoints(BASE + 400 * KIB * T + noise(2 * MIB, len(T)), windows_s))
+    assert after_s <= soon(windows_s) + 30  # noise may spoil a checkpoint
     assert slope == pytest.approx(400 * KIB * 3600, rel=0.25)
 
 
 @pytest.mark.parametrize(("windows_s", "cycle_s"), [(MINUTES, 5), (THREE_MINUTES, 10), (THREE_MINUTES, 15)])
 def test_a_leak_is_found_under_a_collector_s_saw(windows_s: tuple[int, ...], cycle_s: int) -> None:
     # A block holds a cycle: the line lies under the troughs.
-    after_s, slope = found(looks(BASE + 200 * KIB * T + T % cycle_s * 2 * MIB, windows_s))
+    after_s, slope = found(checkpoints(BASE + 200 * KIB * T + T % cycle_s * 2 * MIB, windows_s))
     assert after_s <= soon(windows_s)
     assert slope == pytest.approx(200 * KIB * 3600, rel=0.1)
 
 
 def test_a_collector_slower_than_a_block_is_seen_by_the_troughs_of_three() -> None:
     saw = BASE + 200 * KIB * T + T % 10 * 2 * MIB  # the blocks last 2 s and 4 s
-    assert first_leak(looks(saw, HALF_MINUTES)) is not None
+    assert first_leak(checkpoints(saw, HALF_MINUTES)) is not None
 
 
 def test_a_collector_slower_than_three_blocks_is_only_seen_by_longer_windows() -> None:
-    # A limit that is known: blocks of 4 s cannot look under teeth of 20 s with 40 MB.
+    # A limit that is known: blocks of 4 s cannot checkpoint under teeth of 20 s with 40 MB.
     saw = BASE + 200 * KIB * T + T % 20 * 2 * MIB
-    assert first_leak(looks(saw, HALF_MINUTES)) is None
-    assert first_leak(looks(saw, (60, 240))) is not None
+    assert first_leak(checkpoints(saw, HALF_MINUTES)) is None
+    assert first_leak(checkpoints(saw, (60, 240))) is not None
 
 
 def test_a_slow_leak_is_found_at_the_default_windows() -> None:
@@ -122,27 +122,30 @@ def test_a_leak_in_hourly_steps_is_found() -> None:
 
 
 def test_a_leak_that_sets_in_after_flat_time_is_found() -> None:
-    after_s, _ = found(looks(BASE + np.maximum(0, T - 120) * 500 * KIB))
+    after_s, _ = found(checkpoints(BASE + np.maximum(0, T - 120) * 500 * KIB))
     assert 120 < after_s <= 240
 
 
 @pytest.mark.parametrize("windows_s", [(HOUR,), (HOUR // 2, HOUR), (HOUR, 4 * HOUR)], ids=str)
 def test_windows_of_hours_alone_find_a_leak_too(windows_s: tuple[int, ...]) -> None:
     ramp = 200 * MIB + np.maximum(0, days(1) - 2 * HOUR) / HOUR * 20 * MIB
-    after_s, _ = found(looks(ramp, windows_s, interval_s=60, every_s=300))
+    after_s, _ = found(checkpoints(ramp, windows_s, interval_s=60, every_s=300))
     assert after_s <= 2 * HOUR + 1.5 * max(windows_s)
 
 
 @pytest.mark.parametrize("window_s", [60, 180])
 def test_one_window_of_minutes_finds_a_leak_that_sets_in_late(window_s: int) -> None:
     t = seconds(1800)
-    after_s, _ = found(looks(BASE + np.maximum(0, t - 1200) * MIB, (window_s,), every_s=15))
+    after_s, _ = found(checkpoints(BASE + np.maximum(0, t - 1200) * MIB, (window_s,), every_s=15))
     assert after_s <= 1200 + 1.5 * window_s
 
 
 def test_a_leak_about_to_fill_memory_is_not_waited_for() -> None:
     leak = BASE + T * 10 * MIB
-    waited, at_once = first_leak(looks(leak, THREE_MINUTES)), first_leak(looks(leak, THREE_MINUTES, headroom_bytes=MIB))
+    waited, at_once = (
+        first_leak(checkpoints(leak, THREE_MINUTES)),
+        first_leak(checkpoints(leak, THREE_MINUTES, headroom_bytes=MIB)),
+    )
     assert waited is not None
     assert at_once is not None
     assert at_once[0] < waited[0]
@@ -177,7 +180,7 @@ STRAIGHT_WHILE_IT_LASTS = ("filled in 20 s", HALF_MINUTES)
     ids=str,
 )
 def test_what_is_bounded_is_never_called_a_leak(name: str, windows_s: tuple[int, ...]) -> None:
-    seen = looks(BOUNDED[name], windows_s)
+    seen = checkpoints(BOUNDED[name], windows_s)
     assert "leak" not in verdicts(seen)
     assert verdicts(seen)[-1] == "ok"
 
@@ -189,7 +192,7 @@ def test_what_is_bounded_is_never_called_a_leak(name: str, windows_s: tuple[int,
 def test_what_grows_and_stops_is_ok_within_two_windows_of_its_end(
     values: np.ndarray, windows_s: tuple[int, ...]
 ) -> None:
-    seen = looks(values, windows_s)
+    seen = checkpoints(values, windows_s)
     end_s = float(T[np.argmax(values)])
     after = [one.verdict for at, one in seen if at >= end_s + 2 * max(windows_s)]
     assert set(after) <= {Verdict.OK}
@@ -230,8 +233,8 @@ def test_slow_bounded_growth_is_taken_back(name: str, values: np.ndarray, most: 
 
 
 def test_a_random_walk_seldom_ends_as_a_leak() -> None:
-    # A walk is a leak by any local look; measured: 22 % at some look out of 120, none at the last.
-    runs = [looks(4 * BASE + np.cumsum(noise(0.3 * MIB, 600, seed))) for seed in range(25)]
+    # A walk is a leak by any local checkpoint; measured: 22 % at some checkpoint out of 120, none at the last.
+    runs = [checkpoints(4 * BASE + np.cumsum(noise(0.3 * MIB, 600, seed))) for seed in range(25)]
     assert sum(first_leak(seen) is not None for seen in runs) / len(runs) <= 0.4
     assert sum(seen[-1][1].verdict is Verdict.LEAK for seen in runs) / len(runs) <= 0.1
 
@@ -240,9 +243,9 @@ def test_a_random_walk_seldom_ends_as_a_leak() -> None:
 
 
 def test_a_leak_emptied_by_a_restart_is_over() -> None:
-    # GIVEN a series of two lives: a leak, and one that stands still at a quarter
+    # GIVEN a series of two past_runs: a leak, and one that stands still at a quarter
     values = np.concatenate([BASE + np.arange(150) * MIB, np.full(150, BASE / 4)])
-    seen = looks(values)
+    seen = checkpoints(values)
     assert verdicts(seen)[-2:] == ["leak", "ok"]
     over_s = next(at for at, one in seen if at > 150 and one.verdict is Verdict.OK)
     assert over_s <= 180
@@ -252,15 +255,15 @@ def test_a_leak_emptied_by_a_restart_is_over() -> None:
 def test_a_gap_of_samples_is_not_joined() -> None:
     # GIVEN two flat stretches on different levels with a hole between that no window spans
     values = np.concatenate([np.full(150, BASE), np.full(60, np.nan), np.full(150, 2 * BASE)])
-    assert "leak" not in verdicts(looks(values))
-    assert "watch" not in verdicts(looks(values))
+    assert "leak" not in verdicts(checkpoints(values))
+    assert "watch" not in verdicts(checkpoints(values))
 
 
 def test_single_missing_samples_change_nothing_that_matters() -> None:
     values = BASE + 500 * KIB * T
     values[np.random.default_rng(2).random(len(T)) < 0.2] = np.nan
     values[-1] = BASE + 500 * KIB * T[-1]
-    after_s, slope = found(looks(values))
+    after_s, slope = found(checkpoints(values))
     assert after_s <= 180
     assert slope == pytest.approx(500 * KIB * 3600, rel=0.1)
 
@@ -288,15 +291,15 @@ def outcome(seen: Looks) -> list[tuple[object, ...]]:
 def test_the_verdict_on_a_prefix_is_that_of_a_replay_stopped_there(
     values: np.ndarray, stop: int, windows_s: tuple[int, ...]
 ) -> None:
-    whole = looks(values, windows_s)
-    assert looks(values[:stop], windows_s) == [look for look in whole if look[0] < stop]
+    whole = checkpoints(values, windows_s)
+    assert checkpoints(values[:stop], windows_s) == [checkpoint for checkpoint in whole if checkpoint[0] < stop]
 
 
 @settings(max_examples=20, deadline=None)
 @given(SHAPES, st.integers(1, 10_000))
 def test_another_day_gives_the_same_verdicts(values: np.ndarray, blocks: int) -> None:
-    later = looks(values, start_ms=START_MS + blocks * 10_000)
-    assert outcome(later) == outcome(looks(values))
+    later = checkpoints(values, start_ms=START_MS + blocks * 10_000)
+    assert outcome(later) == outcome(checkpoints(values))
 
 
 @settings(max_examples=20, deadline=None)
@@ -309,8 +312,8 @@ def test_larger_programs_with_larger_thresholds_get_the_same_verdicts(values: np
         min_growth_bytes=usual.min_growth_bytes * factor,
         min_rate_bytes_per_hour=usual.min_rate_bytes_per_hour * factor,
     )
-    theirs = looks(values * factor, criteria=larger)
-    assert [one.verdict for _, one in theirs] == [one.verdict for _, one in looks(values)]
+    theirs = checkpoints(values * factor, criteria=larger)
+    assert [one.verdict for _, one in theirs] == [one.verdict for _, one in checkpoints(values)]
 
 
 @settings(max_examples=20, deadline=None)
@@ -319,7 +322,7 @@ def test_rates_a_little_above_the_thresholds_are_found_and_below_are_not(base: i
     # GIVEN growth in two minutes of 1 MiB x (1 + share/10), where the level asks for no more, and of its inverse
     base = min(base, 20 * MIB)
     floor = MIB / 120
-    above = looks(base + T * floor * (1.5 + share / 10))
-    below = looks(base + T * floor / (1.5 + share / 10), (120,))
+    above = checkpoints(base + T * floor * (1.5 + share / 10))
+    below = checkpoints(base + T * floor / (1.5 + share / 10), (120,))
     assert first_leak(above) is not None
     assert first_leak(below) is None

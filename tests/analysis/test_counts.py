@@ -12,7 +12,7 @@ from leakwatch import metrics
 from leakwatch.analysis.findings.count_findings import Sorts, count_target
 from leakwatch.analysis.findings.count_screen import CountScreen, counted
 from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings, hosted
+from leakwatch.analysis.replay.prepare import Settings, prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.settings import criteria_of
@@ -57,7 +57,7 @@ def test_a_replay_begins_where_the_daemon_would(values: list[int], least: float)
     criteria = replace(criteria_of(Thresholds(), counted=True), min_growth_bytes=least)
     times_ms = np.arange(len(values), dtype=np.int64) * 60_000
     capture = Capture("proc/x[1]/fds", subject_of("proc/x[1]/fds"), times_ms, np.array(values, dtype=np.float64))
-    (one,) = hosted([capture], Settings(Config().analysis.windows_s, lambda _: criteria))
+    (one,) = prepared([capture], Settings(Config().analysis.windows_s, lambda _: criteria))
     assert one.capture.values.tolist() == values[first:]
     assert one.capture.times_ms.tolist() == times_ms[first:].tolist()
 
@@ -77,8 +77,8 @@ def test_the_interval_of_a_count_is_that_of_what_is_sampled_beside_it() -> None:
     seldom = Capture("a", subject_of("proc/x[1]/fds"), np.arange(9, dtype=np.int64) * 300_000, np.arange(9) * 20.0)
     every = Capture("b", subject_of("proc/x[1]"), np.arange(9, dtype=np.int64) * 60_000, np.full(9, 1e6))
     settings = Settings(Config().analysis.windows_s, lambda _: criteria_of(Thresholds()))
-    assert [one.interval_s for one in hosted([seldom, every], settings)] == [60.0, 60.0]
-    assert [one.interval_s for one in hosted([seldom], settings)] == [300.0]
+    assert [one.interval_s for one in prepared([seldom, every], settings)] == [60.0, 60.0]
+    assert [one.interval_s for one in prepared([seldom], settings)] == [300.0]
 
 
 def test_what_is_judged_stays_so_and_memory_is_no_count() -> None:

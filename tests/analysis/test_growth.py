@@ -38,7 +38,7 @@ def test_each_class_has_its_part() -> None:
     assert stacks.mappings_per_hour == pytest.approx(100, rel=0.05)
     assert stacks.mappings == 20 + round(100 * TIMES[-1] / HOUR)
     assert found.slope_bytes_per_hour == pytest.approx(4 * MIB, rel=1e-3)
-    assert (found.looks, found.first_ms, found.last_ms) == (6, 0, TIMES[-1])
+    assert (found.reads, found.first_ms, found.last_ms) == (6, 0, TIMES[-1])
     assert heap.slope_low <= heap.slope_bytes_per_hour <= heap.slope_high
 
 
@@ -74,7 +74,7 @@ def test_nothing_grows_then_there_are_no_shares() -> None:
 def test_of_many_looks_enough_are_used_up_to_the_newest() -> None:
     times = tuple(range(0, 1000 * HOUR, HOUR))
     found = grown(heap=(course(MIB, 0, times), course(0, 1, times)))
-    assert found.looks <= LOOKS_MOST
+    assert found.reads <= LOOKS_MOST
     assert (found.first_ms, found.last_ms) == (times[0], times[-1])
     assert found.slope_bytes_per_hour == pytest.approx(MIB)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.analysis.online import SeriesState
-from leakwatch.analysis.replay.block_grid import all_segments, look_facts
+from leakwatch.analysis.replay.block_grid import all_segments, checkpoint_facts
 from leakwatch.analysis.replay.capture import Capture
 from leakwatch.analysis.replay.prepare import Settings, interval_s
 from leakwatch.analysis.replay.replay import replay
@@ -23,7 +23,7 @@ from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.replay.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import ReplayOutcome
     from leakwatch.model.verdict import Assessment
 
 Alerts = list[tuple[int, "int | None"]]
@@ -166,7 +166,7 @@ def said_live(capture: Capture, windows_s: tuple[int, ...]) -> tuple[Alerts, Ser
     return alerts, state, said
 
 
-def replayed(capture: Capture, windows_s: tuple[int, ...]) -> Outcome:
+def replayed(capture: Capture, windows_s: tuple[int, ...]) -> ReplayOutcome:
     (outcome,) = replay([capture], Settings(windows_s, lambda _: CRITERIA))
     return outcome
 
@@ -175,9 +175,9 @@ def upto(capture: Capture, count: int) -> Capture:
     return replace(capture, times_ms=capture.times_ms[:count], values=capture.values[:count])
 
 
-def cut_at(alerts: tuple[tuple[int, int | None], ...], looked_ms: int) -> Alerts:
+def cut_at(alerts: tuple[tuple[int, int | None], ...], checkpoint_at_ms: int) -> Alerts:
     """Return the alerts as they were known when the look of that time had been taken."""
-    return [(a, None if b is None or b > looked_ms else b) for a, b in alerts if a <= looked_ms]
+    return [(a, None if b is None or b > checkpoint_at_ms else b) for a, b in alerts if a <= checkpoint_at_ms]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind[0][0]}s-{kind[1]:g}s")
@@ -226,13 +226,16 @@ def test_the_verdict_on_a_prefix_is_that_of_the_replay_at_that_time(
         outcome = replayed(part, kind[0])
         assert (outcome.assessment.verdict is Verdict.LEAK) == bool(outcome.alerts and outcome.alerts[-1][1] is None)
         if when in ("back", "little_back", "long_gap"):
-            # An alert may end where a segment does, which no look tells: only whole alerts are compared.
+            # An alert may end where a segment does, which no checkpoint tells: only whole alerts are compared.
             known = len([alert for alert in outcome.alerts if alert[1] is not None])
             assert whole.alerts[:known] == outcome.alerts[:known]
             assert [a for a, _ in whole.alerts[: len(outcome.alerts)]] == [a for a, _ in outcome.alerts]
             continue
         plan = plan_of(kind[0], interval_s(part))
-        looked = max((look.end_ms for s in all_segments([part], plan)[0] for look in look_facts(s, plan)), default=0)
+        looked = max(
+            (checkpoint.end_ms for s in all_segments([part], plan)[0] for checkpoint in checkpoint_facts(s, plan)),
+            default=0,
+        )
         assert list(outcome.alerts) == cut_at(whole.alerts, looked)
 
 
@@ -247,19 +250,19 @@ def test_looks_are_those_of_a_live_series(when: str) -> None:
         taken = []
         for ts_ms, value in zip(capture.times_ms.tolist(), capture.values.tolist(), strict=True):
             state.feed(ts_ms, value)
-            taken += [pending.look for pending in state._pending if ts_ms >= segment.start_ms]
+            taken += [pending.checkpoint for pending in state._pending if ts_ms >= segment.start_ms]
             state._pending.clear()
-        ours = [look for look in taken if look.end_ms > state.segment_ms]
-        theirs = look_facts(segment, plan)
-        assert np.array([[*map(float, astuple_of(look))] for look in ours[-len(theirs) :]]) == pytest.approx(
-            np.array([[*map(float, astuple_of(look))] for look in theirs]), nan_ok=True
-        )
+        ours = [checkpoint for checkpoint in taken if checkpoint.end_ms > state.segment_ms]
+        theirs = checkpoint_facts(segment, plan)
+        assert np.array(
+            [[*map(float, astuple_of(checkpoint))] for checkpoint in ours[-len(theirs) :]]
+        ) == pytest.approx(np.array([[*map(float, astuple_of(checkpoint))] for checkpoint in theirs]), nan_ok=True)
 
 
-def astuple_of(look: object) -> tuple[float, ...]:
+def astuple_of(checkpoint: object) -> tuple[float, ...]:
     from dataclasses import astuple
 
-    return astuple(look)  # type: ignore[call-overload]
+    return astuple(checkpoint)  # type: ignore[call-overload]
 
 
 # Series sampled too seldom for blocks
@@ -298,7 +301,7 @@ def test_sparse_leaks_are_found_and_what_settles_is_not() -> None:
         assert replayed(captured("x", t, healthy), DEFAULT).alerts == ()
 
 
-# Evaluations further apart than looks
+# Evaluations further apart than checkpoints
 
 
 def test_what_is_over_before_the_next_evaluation_was_not_noticed() -> None:

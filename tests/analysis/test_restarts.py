@@ -9,14 +9,14 @@ import pytest
 from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
 
 from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings, hosted
+from leakwatch.analysis.replay.prepare import Settings, prepared
 from leakwatch.analysis.replay.replay import replay
-from leakwatch.analysis.replay.restarts import lives_of
+from leakwatch.analysis.replay.restarts import past_runs_of
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.replay.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import ReplayOutcome
 
 QUARTER = 900
 SETTINGS = Settings(DEFAULT, lambda _: CRITERIA)
@@ -27,13 +27,13 @@ def capture_of(name: str, values: np.ndarray, every_s: int = QUARTER) -> Capture
     return Capture(name, subject_of(name), times.astype(np.int64), np.round(values * MIB))
 
 
-def replayed(*captures: Capture) -> list[Outcome]:
+def replayed(*captures: Capture) -> list[ReplayOutcome]:
     return replay(captures, SETTINGS)
 
 
-def lives(capture: Capture) -> int:
-    (one,) = hosted([capture], SETTINGS)
-    return len(lives_of(one, DEFAULT))
+def past_runs(capture: Capture) -> int:
+    (one,) = prepared([capture], SETTINGS)
+    return len(past_runs_of(one, DEFAULT))
 
 
 def reboots(hours: np.ndarray, every_h: float) -> np.ndarray:
@@ -112,29 +112,29 @@ def test_nothing_of_the_future_tells_a_restart() -> None:
 def test_the_teeth_of_a_saw_are_a_shape_and_no_restarts(name: str, period_h: float) -> None:
     hours = hours_of(5)
     capture = capture_of(name, 200 + 150 * (hours % period_h) / period_h)
-    assert lives(capture) == 1
+    assert past_runs(capture) == 1
     assert replayed(capture)[0].assessment.verdict is not Verdict.LEAK
 
 
 def test_a_nightly_rhythm_is_taken_for_a_restart_once_at_most() -> None:
     hours = hours_of(10)
     capture = capture_of("proc/batch[1]", 200 + 20 * (hours % 24))
-    assert lives(capture) == 2
+    assert past_runs(capture) == 2
     assert replayed(capture)[0].assessment.verdict is not Verdict.LEAK
 
 
 def test_a_leak_below_a_saw_is_not_cut_at_its_teeth() -> None:
     hours = hours_of(4)
     capture = capture_of("proc/java[1]", 200 + 2 * hours + 300 * (hours % 3) / 3)
-    assert lives(capture) == 1
+    assert past_runs(capture) == 1
 
 
 def test_where_lives_are_known_shape_decides_nothing() -> None:
     values = restart(hours_of(3), 48)
-    assert lives(capture_of("proc/sysmon[1]", values)) == 2
-    assert lives(capture_of("proc/sysmon#1", values)) == 1
+    assert past_runs(capture_of("proc/sysmon[1]", values)) == 2
+    assert past_runs(capture_of("proc/sysmon#1", values)) == 1
     one = capture_of("kernel/SUnreclaim", reboots(hours_of(3), 45))
     known = Capture(one.name, one.subject, one.times_ms, one.values, begins_ms=())
-    assert lives(known) == 1
+    assert past_runs(known) == 1
     boots = (int(one.times_ms[100]), int(one.times_ms[200]))
-    assert lives(Capture(one.name, one.subject, one.times_ms, one.values, begins_ms=boots)) == 3
+    assert past_runs(Capture(one.name, one.subject, one.times_ms, one.values, begins_ms=boots)) == 3

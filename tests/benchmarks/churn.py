@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.clock import Instant
-from leakwatch.collectors.processes.cost_stats import Round, Spent
+from leakwatch.collectors.processes.cost_stats import CostRound, SamplingCost
 from leakwatch.config import Config, EvidenceConfig, SamplingConfig, StoreConfig
 from leakwatch.model.identity import HOST, Owner, ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape
@@ -62,7 +62,7 @@ class HandClock:
 
 @dataclass
 class Groups:
-    look: None = None
+    checkpoint: None = None
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Machine:
     clock: HandClock
     names_a_day: int
     slow_every: int
-    spent: Spent = field(default_factory=Spent)
+    spent: SamplingCost = field(default_factory=SamplingCost)
     groups: Groups = field(default_factory=Groups)
     asked: int = 0
     rounds: int = 0
@@ -112,7 +112,7 @@ class Machine:
         samples.append(Sample("kernel.mem_available_bytes", HOST, 40 << 30))
         slow = self.rounds % self.slow_every == 0
         self.rounds += 1
-        self.spent.add(Round())
+        self.spent.add(CostRound())
         owners = None
         if slow:
             owners = {

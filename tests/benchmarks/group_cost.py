@@ -17,7 +17,7 @@ from pathlib import Path
 
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.collectors.services.cgroups import GroupCollector
 from leakwatch.procfs.fs import ProcFS
 
@@ -62,17 +62,17 @@ def main() -> None:
 def measure(many: int) -> dict[str, float]:
     procfs = ProcFS()
     watch = ProcessCollector(procfs, procfs.boot_id())
-    watch.collect(Gathered(), slow=False)
+    watch.collect(CollectorResult(), slow=False)
     collector = GroupCollector(procfs, None)
     costs: dict[bool, list[float]] = {True: [], False: []}
     read = 0
     for _ in range(ROUNDS):
         for slow in (True, False):
-            gathered = Gathered()
+            result = CollectorResult()
             began = thread_cpu_ns()
-            collector.collect(gathered, watch.watched, slow=slow)
+            collector.collect(result, watch.watched, slow=slow)
             costs[slow].append((thread_cpu_ns() - began) / 1000)
-            read = gathered.targets_read
+            read = result.targets_read
     slow_us, other_us = (statistics.median(costs[slow]) for slow in (True, False))
     assert read >= many, "not every group was read"
     print("| groups | processes | CPU of a slow round | of another | a group |\n|--:|--:|--:|--:|--:|")

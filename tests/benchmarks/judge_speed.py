@@ -31,7 +31,7 @@ from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.replay import batch_judge
 from leakwatch.analysis.replay import replay as replaying
 from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.checkpoint_walk import Ask
+from leakwatch.analysis.replay.checkpoint_walk import WindowBatch
 from leakwatch.analysis.replay.from_config import settings_of
 from leakwatch.analysis.replay.prepare import hosted
 from leakwatch.analysis.replay.series_name import subject_of
@@ -39,7 +39,7 @@ from leakwatch.analysis.rules.evaluate import answer
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.analysis.tracking.past_runs import NO_LIVES
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import load_config
 from leakwatch.procfs.fs import ProcFS
 
@@ -52,7 +52,7 @@ HOURS = np.arange(SAMPLES) / 60
 PARTS = (
     (replaying, "all_segments", "blocks"),
     (replaying, "all_looks", "blocks"),
-    (batch_judge.Judging, "answers", "windows"),
+    (batch_judge.BatchJudge, "answers", "windows"),
 )
 """Functions of the replay by what they are part of; everything else is the climb: looks, states, verdicts."""
 
@@ -127,8 +127,8 @@ def judge_once(series: list[Capture]) -> None:
     for at in range(0, len(series), 1000):
         part = series[at : at + 1000]
         cut = replaying.series_of(hosted(part, settings), [NO_LIVES] * len(part), plan)
-        asks = [(i, Ask(0, [len(one.facts[0]) - 1], memory=False, whole=True)) for i, one in enumerate(cut)]
-        batch_judge.Judging(plan, cut).answers(asks)
+        asks = [(i, WindowBatch(0, [len(one.facts[0]) - 1], memory=False, whole=True)) for i, one in enumerate(cut)]
+        batch_judge.BatchJudge(plan, cut).answers(asks)
 
 
 def cpu_of(action: Callable[[], object]) -> float:
@@ -152,10 +152,10 @@ def theil_sen(series: list[Capture]) -> None:
 def sampling_a_process() -> float:
     """Return CPU seconds the daemon's collector takes for one of the processes running here, once it knows them."""
     collector = ProcessCollector(ProcFS(), boot_id="here")
-    collector.collect(Gathered(), slow=True)
-    gathered = [Gathered() for _ in range(20)]
-    seconds = cpu_of(lambda: [collector.collect(one, slow=False) for one in gathered])
-    return seconds / sum(len({sample.target for sample in one.samples}) for one in gathered)
+    collector.collect(CollectorResult(), slow=True)
+    result = [CollectorResult() for _ in range(20)]
+    seconds = cpu_of(lambda: [collector.collect(one, slow=False) for one in result])
+    return seconds / sum(len({sample.target for sample in one.samples}) for one in result)
 
 
 def live(series: list[Capture]) -> tuple[float, float, int]:

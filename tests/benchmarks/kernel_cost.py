@@ -20,7 +20,7 @@ from leakwatch.collectors.kernel.collector import (
     collect_sockets,
     collect_vmalloc,
 )
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     procfs = ProcFS()
-    callers = collect_vmalloc(procfs, Gathered())
+    callers = collect_vmalloc(procfs, CollectorResult())
     pieces: dict[str, tuple[str, Callable[[], object]]] = {
-        "slabinfo": ("every", lambda: collect_slab(procfs, Gathered(), slow=False)),
-        "vmallocinfo": ("every", lambda: collect_vmalloc(procfs, Gathered())),
-        "meminfo, zoneinfo": ("every", lambda: collect_meminfo(procfs, Gathered(), callers, slow=False)),
-        "sockets": ("every", lambda: collect_sockets(procfs, Gathered())),
-        "dying control groups": ("slow", lambda: collect_cgroups(procfs, Gathered())),
+        "slabinfo": ("every", lambda: collect_slab(procfs, CollectorResult(), slow=False)),
+        "vmallocinfo": ("every", lambda: collect_vmalloc(procfs, CollectorResult())),
+        "meminfo, zoneinfo": ("every", lambda: collect_meminfo(procfs, CollectorResult(), callers, slow=False)),
+        "sockets": ("every", lambda: collect_sockets(procfs, CollectorResult())),
+        "dying control groups": ("slow", lambda: collect_cgroups(procfs, CollectorResult())),
         "names of merged caches": ("for a suspect", procfs.slab_aliases),
     }
     found = {name: cpu_us(work, args.n) for name, (_, work) in pieces.items()}

@@ -29,7 +29,7 @@ from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.processes.mapping_classes import classified, summed
 from leakwatch.collectors.processes.mapping_reads import LOOKS_A_ROUND, MAPPINGS_MOST
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.fs import ProcFS
@@ -59,25 +59,25 @@ def farm(size: int) -> Iterator[dict[str, Any]]:
 class Watcher:
     """A process collector, round by round."""
 
-    def __init__(self, sampling: SamplingConfig, look_every_s: float | None) -> None:
+    def __init__(self, sampling: SamplingConfig, checkpoint_every_s: float | None) -> None:
         procfs = ProcFS()
-        self.collector = ProcessCollector(procfs, procfs.boot_id(), sampling, look_every_s)
-        self.gathered = Gathered()
+        self.collector = ProcessCollector(procfs, procfs.boot_id(), sampling, checkpoint_every_s)
+        self.result = CollectorResult()
         self.rounds: list[float] = []
         self.reading: list[float] = []
-        self.looks = 0
+        self.checkpoints = 0
 
     def round(self, suspects: list[int], *, counts: bool) -> None:
-        targets = {info.identity.pid: info.identity.target for info in self.gathered.processes}
+        targets = {info.identity.pid: info.identity.target for info in self.result.processes}
         self.collector.want_full([targets[pid] for pid in suspects if pid in targets])
-        self.gathered = Gathered()
+        self.result = CollectorResult()
         began = thread_cpu_ns()
-        self.collector.collect(self.gathered, slow=False)
+        self.collector.collect(self.result, slow=False)
         spent = (thread_cpu_ns() - began) / 1e6
         if counts:
             self.rounds.append(spent)
             self.reading.append(self.collector.spent.last.reading_ns / 1e6)
-            self.looks += self.collector.spent.last.looks
+            self.checkpoints += self.collector.spent.last.checkpoints
 
     def result(self, elapsed_s: float) -> dict[str, float]:
         asked = self.rounds[::ASKED_EVERY]
@@ -86,7 +86,7 @@ class Watcher:
             "asked_round_median_ms": statistics.median(asked),
             "round_largest_ms": max(self.rounds),
             "reading_share": sum(self.reading) / 1000 / elapsed_s,
-            "looks": self.looks,
+            "looks": self.checkpoints,
             "saved_ms": self.collector._dear._purse.left_us / 1000,
         }
 

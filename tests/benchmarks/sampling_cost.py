@@ -36,7 +36,7 @@ import psutil
 from leakwatch import metrics
 from leakwatch.collectors.processes.budget import age_limit_us
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.kept import raise_file_limit
@@ -101,8 +101,8 @@ class Watcher:
         """Take a round; return its CPU seconds, measured from outside."""
         slow = self._round % self.sampling.slow_every == 0
         self._round += 1
-        self.gathered = Gathered()
-        return cpu_of(lambda: self.collector.collect(self.gathered, slow=slow))
+        self.result = CollectorResult()
+        return cpu_of(lambda: self.collector.collect(self.result, slow=slow))
 
     def spread_ages(self) -> None:
         """Let full reads fall due as they do after days, when their ages are spread over the maximal age."""
@@ -113,8 +113,8 @@ class Watcher:
                 one.due_us = one.read_us + round(limit * chance.random())
 
     def uss(self) -> dict[int, int]:
-        pids = {one.identity.target: one.identity.pid for one in self.gathered.processes}
-        return {pids[s.target]: s.value for s in self.gathered.samples if s.metric == metrics.PROCESS_USS}
+        pids = {one.identity.target: one.identity.pid for one in self.result.processes}
+        return {pids[s.target]: s.value for s in self.result.samples if s.metric == metrics.PROCESS_USS}
 
 
 def errors(watcher: Watcher, info: dict[str, Any]) -> list[tuple[str, int, int]]:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ for line in sys.stdin:
 def leakwatch() -> Callable[[], object]:
     procfs = ProcFS()
     collector = ProcessCollector(procfs, procfs.boot_id())
-    return lambda: collector.collect(Gathered(), slow=False)
+    return lambda: collector.collect(CollectorResult(), slow=False)
 
 
 def by_psutil() -> None:
@@ -76,16 +76,18 @@ def read(path: str) -> bytes:
         os.close(descriptor)
 
 
-def measure(target: subprocess.Popen[str], seconds: float, every: float, look: Callable[[], object]) -> dict[str, Any]:
+def measure(
+    target: subprocess.Popen[str], seconds: float, every: float, checkpoint: Callable[[], object]
+) -> dict[str, Any]:
     assert target.stdin is not None
     assert target.stdout is not None
     print(seconds, file=target.stdin, flush=True)
     end = time.monotonic() + seconds
     while time.monotonic() < end - every:
-        look()
+        checkpoint()
         time.sleep(every)
-    looks, median, p99, largest = json.loads(target.stdout.readline())
-    return {"mmaps": looks, "median_us": median / 1e3, "p99_us": p99 / 1e3, "largest_us": largest / 1e3}
+    checkpoints, median, p99, largest = json.loads(target.stdout.readline())
+    return {"mmaps": checkpoints, "median_us": median / 1e3, "p99_us": p99 / 1e3, "largest_us": largest / 1e3}
 
 
 def main() -> int:
@@ -106,7 +108,7 @@ def main() -> int:
                 "psutil memory_full_info": by_psutil,
                 "raw smaps_rollup of the target": lambda: read(f"/proc/{target.pid}/smaps_rollup"),
             }
-            found = {who: measure(target, args.seconds, args.every, look) for who, look in beside.items()}
+            found = {who: measure(target, args.seconds, args.every, checkpoint) for who, checkpoint in beside.items()}
         finally:
             target.kill()
     print(

@@ -68,7 +68,7 @@ def watch(args: argparse.Namespace, directory: Path, pid: int) -> dict[str, obje
                 log.forget()
             elif number > intervals // 3:
                 taken.append(now - before)
-                log.look()
+                log.checkpoint()
             before = now
             visitors.arrive(args.new)
     finally:

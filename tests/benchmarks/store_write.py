@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any
 from store_load import BASE_MS, BLOCK_SCRAPES, METRICS, Machine, at_ms
 from wal_pages import Log
 
-from leakwatch.alerting.findings_log import Ledger
+from leakwatch.alerting.findings_log import FindingsLog
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Block, SealedBlock
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.maintenance.merging import merge
-from leakwatch.store.maintenance.retention import Limits, purge, used_bytes
+from leakwatch.store.maintenance.retention import RetentionLimits, purge, used_bytes
 from leakwatch.store.maintenance.sealing import SEALED_SCRAPES, seal
 from leakwatch.store.sql.database import FOLD_LOG
 from leakwatch.store.writer import Writer
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-KEEP_ALL = Limits(1e9, 1e9, 1 << 40, 1 << 40, 1 << 40)
+KEEP_ALL = RetentionLimits(1e9, 1e9, 1 << 40, 1 << 40, 1 << 40)
 PURGE_SCRAPES = 60
 """Scrapes between two purges, which seal first: as the daemon does it."""
 PAST, PAST_A_SCRAPE = 20_000, 1000
@@ -64,7 +64,7 @@ def measure(directory: Path, processes: int, scrapes: int, churn: int, *, daily:
     """Write ``scrapes`` scrapes into a store that has been used before; ``daily`` with evaluations and statistics."""
     path = directory / f"store-{processes}-{churn}-{daily}.db"
     migrate.upgrade(path)
-    machine, writer, ledger = Machine(processes, churn), Timed(path), Ledger()
+    machine, writer, ledger = Machine(processes, churn), Timed(path), FindingsLog()
     machine.follow(write_past(writer))
     before = SEALED_SCRAPES + 10
     for number in range(1, before + 1):
@@ -79,7 +79,7 @@ def measure(directory: Path, processes: int, scrapes: int, churn: int, *, daily:
     return {"processes": processes, "churn": churn, "daily": daily, **found}
 
 
-def write(writer: Timed, machine: Machine, ledger: Ledger | None, numbers: range, log: Log) -> dict[str, Any]:
+def write(writer: Timed, machine: Machine, ledger: FindingsLog | None, numbers: range, log: Log) -> dict[str, Any]:
     samples, used_before = 0, used_bytes(writer)
     writer.longest_s = cpu_s = sealing_s = 0.0
     before = written_bytes()
@@ -89,15 +89,15 @@ def write(writer: Timed, machine: Machine, ledger: Ledger | None, numbers: range
         began = time.process_time()
         writer.write_scrape(scrape, blocks, states if ledger else {})
         cpu_s += time.process_time() - began
-        log.look()
+        log.checkpoint()
         if ledger and number % BLOCK_SCRAPES == 0:
             evaluate(writer, machine, ledger, number)
-            log.look()
+            log.checkpoint()
         if number % PURGE_SCRAPES == 0:
             began = time.process_time()
             maintain(writer, number)
             sealing_s += time.process_time() - began
-            log.look()
+            log.checkpoint()
     used, tables = used_bytes(writer) - used_before, log.by_table()
     writer.close()
     return {
@@ -120,7 +120,7 @@ def write_past(writer: Writer) -> Machine:
     return before
 
 
-def evaluate(writer: Writer, machine: Machine, ledger: Ledger, number: int) -> None:
+def evaluate(writer: Writer, machine: Machine, ledger: FindingsLog, number: int) -> None:
     entries = ledger.update(machine.findings(number), at_ms(number)).write
     writer.write_evaluation(
         [(entry.finding, entry.ended_ms) for entry in entries], {}, machine.evaluation(number), at_ms(number)
@@ -161,7 +161,7 @@ def time_blocks(directory: Path, blocks: int) -> None:
 
 
 def purge_blocks(writer: Writer, now_ms: int) -> None:
-    purge(writer, Limits(86_400, 86_400, 1 << 40, 1 << 40, 1 << 40), now_ms=now_ms, interval_s=60)
+    purge(writer, RetentionLimits(86_400, 86_400, 1 << 40, 1 << 40, 1 << 40), now_ms=now_ms, interval_s=60)
 
 
 class Timed(Writer):

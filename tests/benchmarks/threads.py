@@ -24,7 +24,7 @@ from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, proces
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import Verdict
-from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.detector import Detector
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Stress:
     """What the three threads share."""
 
     def __init__(self) -> None:
-        self.scan = Scan(MINUTES, NoLimits())
+        self.scan = Detector(MINUTES, NoLimits())
         self.collector = ProcessCollector(ProcFS(tempfile.mkdtemp()), "boot")
         self.asked: set[Target] = set()
         self.read: set[Target] = set()

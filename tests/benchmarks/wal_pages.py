@@ -15,7 +15,7 @@ FIRST, FREE, POINTERS = "(page 1)", "(free or moved since)", "(pointer map)"
 
 
 class Log:
-    """The write-ahead log of a store; ``look`` after each transaction."""
+    """The write-ahead log of a store; ``checkpoint`` after each transaction."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,11 +27,11 @@ class Log:
 
     def forget(self) -> None:
         """Begin anew with what is logged from now on."""
-        self.look()
+        self.checkpoint()
         self.pages.clear()
         self.bytes = 0
 
-    def look(self) -> int:
+    def checkpoint(self) -> int:
         """Count the frames since the last look; return their bytes."""
         data = self._wal.read_bytes()
         salt = data[16:24]

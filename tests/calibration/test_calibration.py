@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from calibration_families import Family
 
-    from leakwatch.analysis.replay.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import ReplayOutcome
 
 GOLDEN = Path(__file__).parent / "golden" / "families.txt"
 HOUR, DAY = 3600, 86400
@@ -81,7 +81,7 @@ def _capture(name: str, t: np.ndarray, values: np.ndarray) -> Capture:
     return Capture(name, subject_of(name), START_MS + (t * 1000).astype(np.int64), values)
 
 
-def _judged(captures: list[Capture]) -> list[Outcome]:
+def _judged(captures: list[Capture]) -> list[ReplayOutcome]:
     return replay(captures, Settings(WINDOWS_S, lambda _: LeakCriteria()))
 
 
@@ -92,7 +92,7 @@ def _row(family: Family, interval_s: int, days: int) -> Row:
     return _counted(family.__name__, leaks, interval_s, days, [[outcome] for outcome in _judged(captures)])
 
 
-def _counted(name: str, leaks: bool, interval_s: int, days: int, hosts: list[list[Outcome]]) -> Row:
+def _counted(name: str, leaks: bool, interval_s: int, days: int, hosts: list[list[ReplayOutcome]]) -> Row:
     onset_h = ONSET * days * 24 if name == "onset_mid" else 0.0
     firsts = [min((o.alerts[0][0] for o in host if o.alerts), default=None) for host in hosts]
     delays = [np.inf if first is None else (first - START_MS) / 3.6e6 - onset_h for first in firsts]

@@ -6,9 +6,9 @@ import pytest
 
 from leakwatch.collectors.processes.budget import (
     ASKED_OVER_STALL_EVERY_S,
-    Claim,
     Costs,
-    Purse,
+    CpuBudget,
+    ReadRequest,
     age_limit_us,
     by_rank,
     is_out_of_the_question,
@@ -17,27 +17,32 @@ from leakwatch.collectors.processes.budget import (
 
 
 def test_first_come_suspects_then_most_error_for_the_cost() -> None:
-    cheap, dear, large, asked = Claim(1, 200, 100), Claim(2, 200, 1000), Claim(3, 9000, 1000), Claim(4, 1, 9e9, True)
+    cheap, dear, large, asked = (
+        ReadRequest(1, 200, 100),
+        ReadRequest(2, 200, 1000),
+        ReadRequest(3, 9000, 1000),
+        ReadRequest(4, 1, 9e9, True),
+    )
     assert by_rank([dear, cheap, asked, large]) == [asked, large, cheap, dear]
 
 
 def test_what_is_not_spent_is_saved_for_five_minutes() -> None:
-    purse = Purse(0.002, 60.0)
-    assert purse.left_us == pytest.approx(3e6)  # the first look, at 10,000 processes
-    purse.earn(60e6)
-    assert purse.left_us == pytest.approx(3e6)
-    purse.spend(3e6 + 10_000)
-    purse.earn(5e6)
-    assert purse.left_us == pytest.approx(0)
-    purse.earn(3600e6)
-    assert purse.left_us == pytest.approx(600_000)
+    cpu_budget = CpuBudget(0.002, 60.0)
+    assert cpu_budget.left_us == pytest.approx(3e6)  # the first look, at 10,000 processes
+    cpu_budget.earn(60e6)
+    assert cpu_budget.left_us == pytest.approx(3e6)
+    cpu_budget.spend(3e6 + 10_000)
+    cpu_budget.earn(5e6)
+    assert cpu_budget.left_us == pytest.approx(0)
+    cpu_budget.earn(3600e6)
+    assert cpu_budget.left_us == pytest.approx(600_000)
 
 
 def test_a_long_interval_is_worth_all_of_its_budget() -> None:
-    purse = Purse(0.002, 3600.0)
-    purse.spend(1e9)
-    purse.earn(3600e6 * 1000)
-    assert purse.left_us == pytest.approx(7.2e6)
+    cpu_budget = CpuBudget(0.002, 3600.0)
+    cpu_budget.spend(1e9)
+    cpu_budget.earn(3600e6 * 1000)
+    assert cpu_budget.left_us == pytest.approx(7.2e6)
 
 
 def test_a_read_is_expected_to_cost_what_it_last_did_for_its_size() -> None:

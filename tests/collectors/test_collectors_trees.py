@@ -13,7 +13,7 @@ from leakwatch.collectors.kernel import collector as kernel
 from leakwatch.collectors.limits import MemoryLimits
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.processes.identity_reads import RENEW_EVERY, SETTLE
-from leakwatch.collectors.result import Gathered, outcome_samples, run_isolated
+from leakwatch.collectors.result import CollectorResult, outcome_samples, run_isolated
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import ProcUnavailableError
@@ -207,9 +207,9 @@ def test_names_are_read_again_when_they_change(proc_tree: Trees) -> None:
     collector = ProcessCollector(ProcFS(str(root)), "boot")
 
     def names() -> set[str]:
-        gathered = Gathered()
-        collector.collect(gathered, slow=False)
-        return {info.name for info in gathered.processes}
+        result = CollectorResult()
+        collector.collect(result, slow=False)
+        return {info.name for info in result.processes}
 
     assert "api-server" in names()
     stat = root / "5150" / "stat"
@@ -225,9 +225,9 @@ def test_a_move_to_another_control_group_is_seen_in_time(proc_tree: Trees) -> No
     for at in range(2 * RENEW_EVERY):
         if at == RENEW_EVERY // 2:
             (root / "5150" / "cgroup").write_text("0::/system.slice/late.service\n")
-        gathered = Gathered()
-        collector.collect(gathered, slow=False)
-        services.append(next(i.service.name for i in gathered.processes if i.identity.pid == 5150 and i.service))
+        result = CollectorResult()
+        collector.collect(result, slow=False)
+        services.append(next(i.service.name for i in result.processes if i.identity.pid == 5150 and i.service))
     assert services[0] == "early.service"
     assert services.index("late.service") <= RENEW_EVERY
     assert set(services[RENEW_EVERY:]) == {"late.service"}
@@ -243,9 +243,9 @@ def test_a_title_a_program_gives_itself_after_its_start_is_seen(proc_tree: Trees
     collector = ProcessCollector(ProcFS(str(root)), "boot")
     services = []
     for _ in range(SETTLE + 1):
-        gathered = Gathered()
-        collector.collect(gathered, slow=False)
-        services.append(next(i.service.name for i in gathered.processes if i.identity.pid == 5150 and i.service))
+        result = CollectorResult()
+        collector.collect(result, slow=False)
+        services.append(next(i.service.name for i in result.processes if i.identity.pid == 5150 and i.service))
         # WHEN it has called itself as its later siblings do
         (root / "5150" / "cmdline").write_bytes(b"[celeryd: celery@host:MainProcess] -active-\0")
     # THEN it is the same service as they are
@@ -257,9 +257,9 @@ def test_a_new_process_is_looked_at_again_once_its_manager_has_moved_it(proc_tre
     collector, services = ProcessCollector(ProcFS(str(root)), "boot"), []
     for group in ("/init.scope", "/system.slice/web.service", "/system.slice/web.service"):
         (root / "5150" / "cgroup").write_text(f"0::{group}\n")
-        gathered = Gathered()
-        collector.collect(gathered, slow=False)
-        services.append(next(i.service.name for i in gathered.processes if i.identity.pid == 5150 and i.service))
+        result = CollectorResult()
+        collector.collect(result, slow=False)
+        services.append(next(i.service.name for i in result.processes if i.identity.pid == 5150 and i.service))
     assert services == ["api-server", "api-server", "web.service"]
 
 
@@ -306,12 +306,12 @@ def test_a_collector_that_raises_loses_only_itself(
 
 
 def test_half_of_a_failed_collector_s_samples_are_not_kept() -> None:
-    def half(gathered: Gathered) -> None:
-        gathered.targets_read = 7
+    def half(result: CollectorResult) -> None:
+        result.targets_read = 7
         raise ProcUnavailableError("/proc is gone")
 
-    gathered, outcome = run_isolated("half", half)
-    assert gathered == Gathered()
+    result, outcome = run_isolated("half", half)
+    assert result == CollectorResult()
     assert (outcome.error, outcome.targets_read) == ("/proc is gone", 0)
 
 
@@ -328,16 +328,16 @@ def test_a_tree_that_cannot_be_listed_is_the_process_collector_s_error(proc_tree
 def test_a_few_absences_of_each_reason_are_kept_in_words() -> None:
     from leakwatch.model.sample import Absence
 
-    gathered = Gathered()
+    result = CollectorResult()
     for at in range(10):
-        gathered.absent(Absence(AbsenceReason.DENIED, f"/proc/{at}/smaps: EACCES"))
-    gathered.absent(Absence(AbsenceReason.NO_ADDRESS_SPACE))
-    assert gathered.absences == {AbsenceReason.DENIED: 10, AbsenceReason.NO_ADDRESS_SPACE: 1}
-    assert gathered.examples == [f"denied: /proc/{at}/smaps: EACCES" for at in range(3)]
+        result.absent(Absence(AbsenceReason.DENIED, f"/proc/{at}/smaps: EACCES"))
+    result.absent(Absence(AbsenceReason.NO_ADDRESS_SPACE))
+    assert result.absences == {AbsenceReason.DENIED: 10, AbsenceReason.NO_ADDRESS_SPACE: 1}
+    assert result.examples == [f"denied: /proc/{at}/smaps: EACCES" for at in range(3)]
 
 
 def test_absences_are_series_too() -> None:
-    _, outcome = run_isolated("x", lambda gathered: gathered.absences.update({AbsenceReason.DENIED: 4}))
+    _, outcome = run_isolated("x", lambda result: result.absences.update({AbsenceReason.DENIED: 4}))
     found = {sample.metric: sample.value for sample in outcome_samples(outcome)}
     assert found[metrics.COLLECTOR_ABSENT + "denied"] == 4
     assert found[metrics.COLLECTOR_UP] == 1
@@ -355,6 +355,6 @@ def test_refused_memory_is_sampled_by_what_needs_no_privilege(proc_tree: Trees) 
 
 
 def test_vmalloc_is_none_where_it_cannot_be_read(proc_tree: Trees) -> None:
-    gathered = Gathered()
-    assert kernel.collect_vmalloc(ProcFS(str(proc_tree(PPC))), gathered) is None
-    assert gathered.absences[UNSUPPORTED] == 1
+    result = CollectorResult()
+    assert kernel.collect_vmalloc(ProcFS(str(proc_tree(PPC))), result) is None
+    assert result.absences[UNSUPPORTED] == 1

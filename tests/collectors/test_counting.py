@@ -20,7 +20,7 @@ from leakwatch.collectors.kernel.ipc import _Living, collect_ipc
 from leakwatch.collectors.kernel.tmpfs_orphans import GROWN_BYTES, Tmpfs
 from leakwatch.collectors.processes.budget import ASIDE
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import HOST
 from leakwatch.procfs.fs import ProcFS
@@ -70,11 +70,13 @@ def _line(child: subprocess.Popen[bytes]) -> None:
     _ready(child)
 
 
-def _collected(collector: ProcessCollector, pid: int, *, slow: bool = True) -> tuple[dict[str, int], Target, Gathered]:
-    gathered = Gathered()
-    collector.collect(gathered, slow=slow)
-    (target,) = [one.identity.target for one in gathered.processes if one.identity.pid == pid]
-    return {one.metric: one.value for one in gathered.samples if one.target == target}, target, gathered
+def _collected(
+    collector: ProcessCollector, pid: int, *, slow: bool = True
+) -> tuple[dict[str, int], Target, CollectorResult]:
+    result = CollectorResult()
+    collector.collect(result, slow=slow)
+    (target,) = [one.identity.target for one in result.processes if one.identity.pid == pid]
+    return {one.metric: one.value for one in result.samples if one.target == target}, target, result
 
 
 def test_children_zombies_mappings_and_sorts_of_files(program: subprocess.Popen[bytes]) -> None:
@@ -96,12 +98,12 @@ def test_children_zombies_mappings_and_sorts_of_files(program: subprocess.Popen[
     collector.want_counts([(metrics.PROCESS_FDS, target), (metrics.PROCESS_THREADS, target)])
     quick, _, _ = _collected(collector, program.pid, slow=False)
     assert quick[metrics.PROCESS_FDS] == after[metrics.PROCESS_FDS]
-    told, _, gathered = _collected(collector, program.pid)
+    told, _, result = _collected(collector, program.pid)
     pipes = told[f"{metrics.PROCESS_FDS_OF}pipe"]
     assert 40 <= pipes <= 42
     of_sorts = sum(value for name, value in told.items() if name.startswith(metrics.PROCESS_FDS_OF))
     assert of_sorts == told[metrics.PROCESS_FDS]
-    assert sum(gathered.thread_names[target].values()) == told[metrics.PROCESS_THREADS]
+    assert sum(result.thread_names[target].values()) == told[metrics.PROCESS_THREADS]
 
 
 def test_zombies_that_are_gone_count_as_none(program: subprocess.Popen[bytes]) -> None:
@@ -174,8 +176,8 @@ def test_a_control_groups_limit_on_threads_comes_first(tmp_path: Path) -> None:
 # What belongs to nobody
 
 
-def _host(gathered: Gathered) -> dict[str, int]:
-    return {one.metric: one.value for one in gathered.samples if one.target == HOST}
+def _host(result: CollectorResult) -> dict[str, int]:
+    return {one.metric: one.value for one in result.samples if one.target == HOST}
 
 
 def _segment() -> int:
@@ -191,7 +193,7 @@ def _segment() -> int:
 def test_a_segment_whose_maker_has_ended_belongs_to_nobody_until_somebody_attaches_it() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.shmat.restype = ctypes.c_void_p
-    procfs, before, after, attached = ProcFS(), Gathered(), Gathered(), Gathered()
+    procfs, before, after, attached = ProcFS(), CollectorResult(), CollectorResult(), CollectorResult()
     collect_ipc(procfs, before)
     if metrics.IPC_SHM_SEGMENTS not in _host(before):
         pytest.skip("this kernel has no System V shared memory")
@@ -215,7 +217,7 @@ def test_files_in_tmpfs_count_once_the_file_system_has_grown() -> None:
     if not shm.is_mount():
         pytest.skip("/dev/shm is no mount")
     tmpfs, now_us = Tmpfs(ProcFS(), PLENTY), 1_000_000
-    first = Gathered()
+    first = CollectorResult()
     tmpfs.collect(first, now_us)
     assert metrics.TMPFS_ORPHANS not in _host(first), "nothing has grown: nothing is walked"
     directory = Path(tempfile.mkdtemp(dir=shm))
@@ -224,7 +226,7 @@ def test_files_in_tmpfs_count_once_the_file_system_has_grown() -> None:
         with (directory / "open").open("wb") as held:
             held.write(bytes(GROWN_BYTES))
             held.flush()
-            second = Gathered()
+            second = CollectorResult()
             tmpfs.collect(second, now_us + 1_000_000)
         assert _host(second)[metrics.TMPFS_USED] - _host(first)[metrics.TMPFS_USED] >= 3 * GROWN_BYTES
         found = _host(second)[metrics.TMPFS_ORPHANS]

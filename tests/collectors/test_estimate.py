@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leakwatch.collectors.processes.estimate import (
     NO_HABIT,
-    CowHabit,
+    CowModel,
     FullRead,
     Since,
     estimated,
@@ -106,7 +106,7 @@ def test_own_writes_to_shared_pages_are_doubted_until_their_habit_is_known() -> 
 
 def test_allocations_that_are_freed_again_are_learnt_to_copy_nothing() -> None:
     full, since = full_read(use(100, 9000, 9), PAGE), Since(own_faults=5000)
-    habit = learnt(CowHabit(own=1.0), full, since, use(100, 9000, 9), PAGE)
+    habit = learnt(CowModel(own=1.0), full, since, use(100, 9000, 9), PAGE)
     habit = learnt(habit, full, since, use(100, 9000, 9), PAGE)
     assert (habit.own, habit.own_unsure) == (0.0, 1 / 8)
 

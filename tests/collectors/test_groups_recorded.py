@@ -61,7 +61,7 @@ def test_what_its_groups_hold_is_what_their_files_say(proc_tree: Callable[[str],
 
 
 def test_the_next_kill_is_found_though_the_group_was_made_anew(proc_tree: Callable[[str], Path]) -> None:
-    # GIVEN a look, then a twelfth kill after which systemd made hog.service's group anew
+    # GIVEN a kill_counts, then a twelfth kill after which systemd made hog.service's group anew
     root = proc_tree(TREE)
     watch = scraper(root)
     assert watch.scrape(Tick(1, "b")).oom_kills == ()

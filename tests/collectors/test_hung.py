@@ -14,7 +14,7 @@ from leakwatch.collectors.processes import collector
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE
-from leakwatch.evidence.collect import Subject, collect
+from leakwatch.evidence.collect import EvidenceSubject, collect
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason, Scrape, Tick
 from leakwatch.nextsteps.process_reading import read_traces
@@ -143,7 +143,7 @@ def test_evidence_says_what_could_not_be_had_and_holds_the_rest(hung: Hung) -> N
     proc = ProcFS(str(hung.root))
     stat = proc.stat(PID)
     assert not isinstance(stat, Absence)
-    subject = Subject(ProcessIdentity("boot", PID, stat.start_ticks), (PID,))
+    subject = EvidenceSubject(ProcessIdentity("boot", PID, stat.start_ticks), (PID,))
     found = {one.name: one for one in collect(proc, subject, max_stall_s=None)}
     for name in ("smaps_rollup.txt", "smaps.txt", "mappings.tsv"):
         assert found[name].data is None, name

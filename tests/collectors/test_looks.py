@@ -11,7 +11,7 @@ import pytest
 from leakwatch import metrics
 from leakwatch.collectors.processes import mapping_reads
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import TargetKind
 from leakwatch.model.memory_class import process_and_class
@@ -77,10 +77,10 @@ class Watch:
     def look(self, *suspects: Child) -> dict[int, dict[str, int]]:
         """Take a round with these suspects; return the bytes of each class by pid."""
         self.collector.want_full([self.target(child.pid) for child in suspects])
-        self.gathered = Gathered()
-        self.collector.collect(self.gathered, slow=False)
+        self.result = CollectorResult()
+        self.collector.collect(self.result, slow=False)
         found: dict[int, dict[str, int]] = {}
-        for sample in self.gathered.samples:
+        for sample in self.result.samples:
             if sample.metric == metrics.CLASS_HELD:
                 assert sample.target.kind is TargetKind.MEMORY_CLASS
                 process, key = process_and_class(sample.target)
@@ -88,11 +88,11 @@ class Watch:
         return found
 
     def target(self, pid: int) -> Target:
-        return next(info.identity.target for info in self.gathered.processes if info.identity.pid == pid)
+        return next(info.identity.target for info in self.result.processes if info.identity.pid == pid)
 
     def value(self, pid: int, metric: str) -> tuple[int, bool]:
         target = self.target(pid)
-        return next((s.value, s.estimated) for s in self.gathered.samples if (s.metric, s.target) == (metric, target))
+        return next((s.value, s.estimated) for s in self.result.samples if (s.metric, s.target) == (metric, target))
 
 
 def test_a_suspect_is_looked_into_and_read_in_one_walk(start: Callable[[], Child]) -> None:

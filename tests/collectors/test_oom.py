@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leakwatch.collectors.services.oom import kills_between
 from leakwatch.model.identity import Target, TargetKind
-from leakwatch.model.oom import Count, Known, Look, OomKill
+from leakwatch.model.oom import GroupCount, LimitedGroup, OomCounts, OomKill
 
 SHOP, WEB = (Target(TargetKind.SERVICE, f"unit:{name}.service") for name in ("shop", "web"))
 SHOP_AT, WEB_AT = "/system.slice/shop.service", "/system.slice/web.service"
@@ -18,13 +18,13 @@ def look(
     web: tuple[int, int] | None = (2, 0),
     around: int | None = None,
     told: int = 0,
-) -> Look:
+) -> OomCounts:
     """Return a look; ``around`` is the slice's own count, as version 2 has it."""
     own, known = {}, {}
     for at, service, count, limit in ((SHOP_AT, SHOP, shop, LIMIT), (WEB_AT, WEB, web, None)):
         if count is not None:
-            own[at], known[at] = Count(*count), Known(service, limit)
-    return Look(host, own, {} if around is None else {SLICE: Count(9, around)}, known, told)
+            own[at], known[at] = GroupCount(*count), LimitedGroup(service, limit)
+    return OomCounts(host, own, {} if around is None else {SLICE: GroupCount(9, around)}, known, told)
 
 
 def test_a_count_that_rises_is_a_kill_of_that_service() -> None:
@@ -76,7 +76,7 @@ def test_version_2_a_kill_in_a_login_session_is_told_with_the_session() -> None:
     session = "/user.slice/user-1000.slice/session-3.scope"
     before, now = look(5, around=2), look(6, around=2)
     for at, counted in ((before, 0), (now, 1)):
-        at.around.update({"/user.slice": Count(10, counted), session: Count(11, counted)})
+        at.around.update({"/user.slice": GroupCount(10, counted), session: GroupCount(11, counted)})
     kills, _ = kills_between(before, now)
     assert kills == [OomKill(1, None, certain=False, group=session)]
 

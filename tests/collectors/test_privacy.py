@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.collectors.processes.identity_reads import Identifier
+from leakwatch.collectors.processes.identity_reads import IdentityReader
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.ps.reading import Wanted, read
+from leakwatch.ps.reading import ReadRequest, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,11 +40,11 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("choice", "shown"), SHOWN.items())
 def test_a_command_line_is_kept_as_configured_and_the_service_is_the_same(tree: Path, choice: str, shown: str) -> None:
     procfs = ProcFS(str(tree), command_lines=choice)
-    info = Identifier(procfs).info(ProcessIdentity("boot", 41, 77), "python3", None)
+    info = IdentityReader(procfs).info(ProcessIdentity("boot", 41, 77), "python3", None)
     assert (info.command, info.service.name) == (shown, "python3 worker.py")
 
 
 @pytest.mark.parametrize(("choice", "shown"), SHOWN.items())
 def test_ps_shows_it_as_configured_and_finds_it_by_what_it_is(tree: Path, choice: str, shown: str) -> None:
-    found = read(ProcFS(str(tree), command_lines=choice), Wanted(process=re.compile("sesame")))
+    found = read(ProcFS(str(tree), command_lines=choice), ReadRequest(process=re.compile("sesame")))
     assert [held.command for held in found.held] == [shown or "[python3]"]

@@ -19,7 +19,7 @@ from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.sample import Tick
 from leakwatch.model.verdict import Rooms
-from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.detector import Detector
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Eye:
         procfs = ProcFS()
         self.boot = procfs.boot_id()
         self.scraper = Scraper(procfs, self.boot, CONFIG.sampling)
-        self.scan = Scan(CONFIG, NoLimits())
+        self.scan = Detector(CONFIG, NoLimits())
         self.services: dict[int, Service | None] = {}
         self.now_ms = 1_700_000_000_000
 

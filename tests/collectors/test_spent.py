@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.processes.cost_stats import Round, Spent, Totals
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.processes.cost_stats import CostRound, SamplingCost, Totals
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ CUMULATIVE = (
 
 def test_a_round_is_added_part_by_part() -> None:
     totals = Totals(rounds=2, sampling_cpu_seconds=1.0, full_reads=5)
-    totals.add(Round(1_000_000, 2_000_000, 3_000_000, 4_000_000, processes=9, full_reads=1, estimated=8, skipped=2))
+    totals.add(CostRound(1_000_000, 2_000_000, 3_000_000, 4_000_000, processes=9, full_reads=1, estimated=8, skipped=2))
     assert (totals.rounds, totals.full_reads, totals.estimated, totals.skipped) == (3, 6, 8, 2)
     assert totals.sampling_cpu_seconds == pytest.approx(1.01)
     assert totals.reading_cpu_seconds == pytest.approx(0.003)
 
 
 def test_what_other_threads_spend_is_added_at_the_next_round() -> None:
-    spent = Spent()
+    spent = SamplingCost()
 
     def judge() -> None:
         for _ in range(1000):
@@ -45,10 +45,10 @@ def test_what_other_threads_spend_is_added_at_the_next_round() -> None:
     for thread in threads:
         thread.start()
     for _ in range(100):
-        spent.add(Round())
+        spent.add(CostRound())
     for thread in threads:
         thread.join()
-    spent.add(Round())
+    spent.add(CostRound())
     assert (spent.totals.rounds, spent.totals.evaluating_cpu_seconds) == (101, 1000.0)
 
 
@@ -63,7 +63,7 @@ def test_every_round_is_counted_from_listing_to_samples() -> None:
     collector = ProcessCollector(ProcFS(), "boot")
     before = 0.0
     for rounds in range(1, 4):
-        collector.collect(Gathered(), slow=True)
+        collector.collect(CollectorResult(), slow=True)
         told = collector.spent.to_json()
         assert told["rounds"] == rounds
         assert told["sampling_cpu_seconds"] > before

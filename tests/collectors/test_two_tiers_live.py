@@ -14,7 +14,7 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.procfs.fs import ProcFS
@@ -81,12 +81,12 @@ class Watch:
         self.collector = ProcessCollector(self.procfs, "boot", sampling)
 
     def look(self) -> dict[int, Seen]:
-        self.gathered = Gathered()
-        self.collector.collect(self.gathered, slow=False)
-        pids = {info.identity.target: info.identity.pid for info in self.gathered.processes}
+        self.result = CollectorResult()
+        self.collector.collect(self.result, slow=False)
+        pids = {info.identity.target: info.identity.pid for info in self.result.processes}
         return {
             pids[sample.target]: Seen(sample.value, sample.estimated)
-            for sample in self.gathered.samples
+            for sample in self.result.samples
             if sample.metric == metrics.PROCESS_USS
         }
 
@@ -96,11 +96,11 @@ class Watch:
         return use.uss_bytes
 
     def target(self, pid: int) -> Target:
-        return next(info.identity.target for info in self.gathered.processes if info.identity.pid == pid)
+        return next(info.identity.target for info in self.result.processes if info.identity.pid == pid)
 
     def all_values(self, pid: int) -> dict[str, int]:
         target = self.target(pid)
-        return {sample.metric: sample.value for sample in self.gathered.samples if sample.target == target}
+        return {sample.metric: sample.value for sample in self.result.samples if sample.target == target}
 
 
 def settled(watch: Watch) -> dict[int, Seen]:
@@ -244,7 +244,7 @@ def test_an_exec_is_seen_at_once_though_pid_and_open_file_stay(start: Callable[[
     seen = watch.look()[child.pid]
     assert seen == (watch.truth(child.pid), False)
     assert seen.uss < 4 * MIB
-    assert next(info.name for info in watch.gathered.processes if info.identity.pid == child.pid) == "sleep"
+    assert next(info.name for info in watch.result.processes if info.identity.pid == child.pid) == "sleep"
 
 
 def wait_until_asleep(pid: int) -> None:
@@ -258,7 +258,7 @@ def test_who_has_ended_is_gone_and_its_files_are_closed(start: Callable[[], Obed
     kept = watch.procfs.kept.count
     child.end()
     assert child.pid not in watch.look()
-    assert child.pid not in {info.identity.pid for info in watch.gathered.processes}
+    assert child.pid not in {info.identity.pid for info in watch.result.processes}
     assert watch.procfs.kept.count <= kept - 1
 
 
@@ -338,8 +338,8 @@ def test_when_the_budget_is_spent_a_new_process_is_absent_and_a_suspect_is_read(
     watch = Watch(SamplingConfig(cpu_budget=1e-9))
     for _ in range(3):
         watch.look()
-    assert watch.gathered.absences[AbsenceReason.SKIPPED] >= 1
-    assert watch.collector.spent.last.skipped == watch.gathered.absences[AbsenceReason.SKIPPED]
+    assert watch.result.absences[AbsenceReason.SKIPPED] >= 1
+    assert watch.collector.spent.last.skipped == watch.result.absences[AbsenceReason.SKIPPED]
     watch.collector.want_full([watch.target(known[0].pid)])
     seen = watch.look()
     assert not seen[known[0].pid].estimated

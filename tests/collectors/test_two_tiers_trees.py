@@ -8,7 +8,7 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import AbsenceReason, Sample
 from leakwatch.procfs.fs import ProcFS
@@ -30,10 +30,10 @@ class Watch:
         self.collector = ProcessCollector(self.procfs, "boot", sampling)
 
     def look(self, pid: int = PID) -> dict[str, Sample]:
-        self.gathered = Gathered()
-        self.collector.collect(self.gathered, slow=False)
-        key = next((i.identity.target for i in self.gathered.processes if i.identity.pid == pid), None)
-        return {sample.metric: sample for sample in self.gathered.samples if sample.target == key}
+        self.result = CollectorResult()
+        self.collector.collect(self.result, slow=False)
+        key = next((i.identity.target for i in self.result.processes if i.identity.pid == pid), None)
+        return {sample.metric: sample for sample in self.result.samples if sample.target == key}
 
 
 def set_statm(root: Path, resident: int, shared: int) -> None:
@@ -49,7 +49,7 @@ def test_nothing_of_a_recorded_tree_is_kept_open(proc_tree: Trees) -> None:
     watch = Watch(proc_tree(V618))
     watch.look()
     assert watch.procfs.kept.count == 0
-    assert watch.gathered.targets_read == 5
+    assert watch.result.targets_read == 5
 
 
 def test_the_second_look_is_estimated_from_statm(proc_tree: Trees) -> None:
@@ -100,11 +100,11 @@ def test_without_statm_everything_is_read_at_every_look(proc_tree: Trees) -> Non
 def test_kernels_without_a_rollup_are_read_by_smaps_and_estimated_alike(proc_tree: Trees, name: str) -> None:
     watch = Watch(proc_tree(name))
     watch.look()
-    values = {(s.metric, s.target): s.value for s in watch.gathered.samples}
+    values = {(s.metric, s.target): s.value for s in watch.result.samples}
     assert any(metric == metrics.PROCESS_USS for metric, _ in values)
     watch.look()
-    assert {(s.metric, s.target): s.value for s in watch.gathered.samples} == values
-    assert all(s.estimated for s in watch.gathered.samples if s.metric == metrics.PROCESS_USS)
+    assert {(s.metric, s.target): s.value for s in watch.result.samples} == values
+    assert all(s.estimated for s in watch.result.samples if s.metric == metrics.PROCESS_USS)
 
 
 def test_who_is_refused_is_not_asked_again_at_once_and_stays_counted(proc_tree: Trees) -> None:
@@ -117,7 +117,7 @@ def test_who_is_refused_is_not_asked_again_at_once_and_stays_counted(proc_tree: 
     assert metrics.PROCESS_USS not in found
     assert found[metrics.PROCESS_ANON].value == (resident + 100 - shared) * PAGE
     assert not found[metrics.PROCESS_ANON].estimated
-    assert watch.gathered.absences[AbsenceReason.UNSUPPORTED] >= 1
+    assert watch.result.absences[AbsenceReason.UNSUPPORTED] >= 1
     assert watch.collector.spent.last.full_reads == 0
 
 

@@ -16,7 +16,7 @@ from leakwatch.config import Config, Override, Sensitivity, Thresholds, load_con
 from leakwatch.errors import ConfigError
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import Rooms
-from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.detector import Detector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ class NoLimits:
 
 
 def live(config: Config, metric: str, target: Target) -> LeakCriteria:
-    return Scan(config, NoLimits())._criteria((metric, target))
+    return Detector(config, NoLimits())._criteria((metric, target))
 
 
 def test_the_defaults_are_the_detectors_own() -> None:

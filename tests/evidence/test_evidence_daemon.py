@@ -15,7 +15,7 @@ import pytest
 from leakwatch.config import Config, EvidenceConfig
 from leakwatch.evidence import bundle_store
 from leakwatch.monitoring import evidence_job
-from leakwatch.monitoring.evidence_job import EvidenceKeeper, Task
+from leakwatch.monitoring.evidence_job import EvidenceJob, EvidenceTask
 from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         leaker.wait()
 
 
-def named(store: Path, name: str) -> list[bundle_store.Kept]:
+def named(store: Path, name: str) -> list[bundle_store.KeptBundle]:
     """Return the bundles of the incidents of a service whose name has this in it."""
     bundles = bundle_store.kept(bundle_store.shelf_of(store))
     if not bundles:
@@ -177,7 +177,7 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
         reader.close()
     now_ms = 1_900_000_000_000
     before = bundle_store.kept(one.path.parent)
-    task = Task(
+    task = EvidenceTask(
         str(run.store),
         "/proc",
         ((incident.id, incident.finding_id),),
@@ -186,12 +186,12 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
         "redacted",
         now_ms,
     )
-    assert list(evidence_job.gathered(task)) == []
+    assert list(evidence_job.result(task)) == []
     assert bundle_store.kept(one.path.parent) == before
     # With another incident's id it is another bundle; it fits when the oldest have gone.
     small = EvidenceConfig(keep_s=1e9, max_size_bytes=before[-1].size_bytes * 3 // 2)
-    (path,) = evidence_job.gathered(
-        Task(str(run.store), "/proc", (("i99999999", incident.finding_id),), small, 1.0, "redacted", now_ms)
+    (path,) = evidence_job.result(
+        EvidenceTask(str(run.store), "/proc", (("i99999999", incident.finding_id),), small, 1.0, "redacted", now_ms)
     )
     assert [kept.path for kept in bundle_store.kept(one.path.parent)][-1:] == [Path(path)]
     assert sum(kept.size_bytes for kept in bundle_store.kept(one.path.parent)) <= small.max_size_bytes
@@ -205,7 +205,9 @@ def test_a_process_too_large_to_be_kept_waiting_is_not(run: Run) -> None:
     reader = Reader(run.store)
     try:
         row = next(row for row in gather.rows_of(reader) if row.finding.pid == run.leaker.pid)
-        found = {one.name: one for one in gather.entries(reader, ProcFS(), row, 0, gather.Limits(max_stall_s=1e-6))}
+        found = {
+            one.name: one for one in gather.entries(reader, ProcFS(), row, 0, gather.BundleLimits(max_stall_s=1e-6))
+        }
     finally:
         reader.close()
     assert found["smaps.txt"].data is None
@@ -225,14 +227,14 @@ class TestNothingFails:
             reader.close()
 
     def test_a_store_that_is_not_there(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        keeper = EvidenceKeeper(Config(), "/proc")
+        keeper = EvidenceJob(Config(), "/proc")
         keeper.gather(tmp_path / "leakwatch.db", [self.incident(run)], 0)  # type: ignore[list-item]
         assert "no evidence could be kept" in caplog.text
 
     def test_a_directory_that_cannot_be_made(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (tmp_path / "evidence").write_text("a file in its place")
         (tmp_path / "leakwatch.db").symlink_to(run.store)
-        EvidenceKeeper(Config(), "/proc").gather(
+        EvidenceJob(Config(), "/proc").gather(
             tmp_path / "leakwatch.db",
             [self.incident(run)],
             0,  # type: ignore[list-item]
@@ -241,7 +243,7 @@ class TestNothingFails:
 
     def test_switched_off(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "leakwatch.db").symlink_to(run.store)
-        EvidenceKeeper(Config(evidence=EvidenceConfig(when_confirmed=False)), "/proc").gather(
+        EvidenceJob(Config(evidence=EvidenceConfig(when_confirmed=False)), "/proc").gather(
             tmp_path / "leakwatch.db",
             [self.incident(run)],
             0,  # type: ignore[list-item]
@@ -250,7 +252,7 @@ class TestNothingFails:
 
     def test_after_the_end_no_child_works(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (tmp_path / "leakwatch.db").symlink_to(run.store)
-        keeper = EvidenceKeeper(Config(), "/proc")
+        keeper = EvidenceJob(Config(), "/proc")
         keeper.end()
         keeper.gather(tmp_path / "leakwatch.db", [self.incident(run)], 0)  # type: ignore[list-item]
         assert list((tmp_path / "evidence").glob("*.tar.gz")) == []

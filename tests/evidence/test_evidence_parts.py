@@ -11,10 +11,10 @@ import pytest
 
 from leakwatch.errors import OutputExistsError, StoreWriteError
 from leakwatch.evidence import bundle, bundle_store, entry, mapping_table
-from leakwatch.evidence.entry import Entry, bounded
+from leakwatch.evidence.entry import BundleEntry, bounded
 from leakwatch.evidence.readme import readme
 
-ENTRIES = [Entry("a.txt", "the letter", b"a\n"), Entry("b.txt", "the other", None, "nobody had it")]
+ENTRIES = [BundleEntry("a.txt", "the letter", b"a\n"), BundleEntry("b.txt", "the other", None, "nobody had it")]
 
 
 def mode(path: Path) -> int:
@@ -101,7 +101,7 @@ def test_the_mappings_of_a_real_process_add_up_to_its_rollup() -> None:
     assert rss == pytest.approx(int(rollup["Rss"].split()[0]), rel=0.05)
 
 
-def kept(tmp_path: Path, *stamps: str, size: int = 10) -> list[bundle_store.Kept]:
+def kept(tmp_path: Path, *stamps: str, size: int = 10) -> list[bundle_store.KeptBundle]:
     for number, stamp in enumerate(stamps):
         (tmp_path / f"i0000000{number}-{stamp}.tar.gz").write_bytes(bytes(size))
     return bundle_store.kept(tmp_path)

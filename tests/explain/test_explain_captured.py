@@ -117,7 +117,7 @@ def test_a_leak_is_taken_back_when_it_says() -> None:
     case = explained(series(leaking, grown))
     assert case.verdict is Verdict.LEAK
     pause = next(change for change in outlook(case).changes if "no new high" in change)
-    # 14 h of climb: a quarter of it, more than the two hours that are the least.
+    # 14 h of alarm_state: a quarter of it, more than the two hours that are the least.
     assert "no new high for 3 h 38 min" in pause
     (outcome,) = replay([series(lambda hour: leaking(min(hour, grown)), 30)], SETTINGS)
     ((_, end),) = outcome.alerts
@@ -162,7 +162,7 @@ def test_what_no_test_says_is_said_all_the_same() -> None:
     against = render(case, 0).partition("Against a leak:\n")[2].partition("\n\n")[0]
     assert against == "  - Below its highest level of 11 h 55 min."
     # What rose once may rise again, and need not begin anew then.
-    assert outlook(case).at_ms == case.next_look(case.next_look(case.look_ms) + 90 * 60_000)
+    assert outlook(case).at_ms == case.next_checkpoint(case.next_checkpoint(case.checkpoint_ms) + 90 * 60_000)
 
 
 def test_a_leak_is_never_more_than_consistent_with_one() -> None:

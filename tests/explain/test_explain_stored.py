@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch import metrics
-from leakwatch.alerting.findings_log import Ledger
+from leakwatch.alerting.findings_log import FindingsLog
 from leakwatch.cli.main import main
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
@@ -17,8 +17,8 @@ from leakwatch.model.incident import Incident, IncidentState
 from leakwatch.model.memory_class import class_target
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import FindingKind, Rooms
-from leakwatch.monitoring.detector import Scan
-from leakwatch.report.build import Row
+from leakwatch.monitoring.detector import Detector
+from leakwatch.report.build import ReportRow
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import ChangedIncidents
@@ -89,7 +89,7 @@ def scrape(at: int) -> Scrape:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store as the daemon leaves it after some minutes."""
     path = tmp_path_factory.mktemp("store") / "leakwatch.db"
-    writer, scan, ledger = open_writer(path, START_MS), Scan(CONFIG, NoLimits()), Ledger()
+    writer, scan, ledger = open_writer(path, START_MS), Detector(CONFIG, NoLimits()), FindingsLog()
     for at in range(SECONDS):
         one = scrape(at)
         writer.write_scrape(one, scan.feed(one))
@@ -278,14 +278,14 @@ def test_what_has_ended_is_not_decided_any_more(store: Path) -> None:
     reader = Reader(store)
     found = next(one.finding for one in reader.findings() if one.finding.service == "shop.service")
     reader.close()
-    row = Row(found, ended_ms=found.evaluated_at_ms)
+    row = ReportRow(found, ended_ms=found.evaluated_at_ms)
     case = Case(
         "shop", What.PROCESS, found.assessment, found.evaluated_at_ms, plan_of((60, 120), 1.0), LeakCriteria(), row=row
     )
     assert outlook(case).changes == ("It has ended: this verdict is its last.",)
     assert outlook(case).at_ms is None
     assert [step.line for step in next_steps(case)] == ["It has ended; after a restart it is watched anew."]
-    assert outlook(replace(case, row=Row(found))).at_ms is not None
+    assert outlook(replace(case, row=ReportRow(found))).at_ms is not None
 
 
 def test_a_memory_of_another_version_is_done_without(store: Path) -> None:
@@ -295,6 +295,6 @@ def test_a_memory_of_another_version_is_done_without(store: Path) -> None:
     payloads = list(reader.suspicions().values())
     reader.close()
     assert payloads
-    assert all(climb is not None for climb, _ in map(_decoded, payloads))
+    assert all(alarm_state is not None for alarm_state, _ in map(_decoded, payloads))
     for payload in ("", "[]", "{}", '{"line": 1}', '{"climb": {}, "ground": {}}', "null"):
         assert _decoded(payload) == (None, None)

@@ -16,8 +16,8 @@ from leakwatch.explain.stored import case_of
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Rooms, Verdict
-from leakwatch.monitoring.detector import Scan
-from leakwatch.report.build import Host, Row
+from leakwatch.monitoring.detector import Detector
+from leakwatch.report.build import Host, ReportRow
 
 if TYPE_CHECKING:
     from leakwatch.config.schema import OverrideKind
@@ -66,7 +66,7 @@ def config_with(kind: OverrideKind, pattern: str) -> Config:
 
 
 def found(config: Config) -> tuple[list[Finding], list[ProcessInfo]]:
-    scan = Scan(config, NoLimits())
+    scan = Detector(config, NoLimits())
     for at in range(130):
         scan.feed(scrape(at))
     return list(scan.evaluate(START_MS + 130_000).findings), list(scrape(129).processes)
@@ -80,7 +80,7 @@ def in_force(finding: Finding) -> float | None:
 
 def explained(finding: Finding, config: Config, processes: list[ProcessInfo]) -> float:
     host = Host(START_MS + 130_000, 1.0, {}, {}, {}, {}, windows_s=(60, 120))
-    case = case_of(Row(finding), config, host, suspicions={}, processes=processes, every_s=1.0)
+    case = case_of(ReportRow(finding), config, host, suspicions={}, processes=processes, every_s=1.0)
     return case.criteria.min_rate_bytes_per_hour
 
 

@@ -16,11 +16,11 @@ from leakwatch.collectors.kernel.collector import (
     collect_vmalloc,
 )
 from leakwatch.collectors.limits import slab_aliases_of
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import Config, SamplingConfig
 from leakwatch.model.sample import CollectorOutcome, Scrape, Tick
 from leakwatch.model.verdict import Finding, Rooms, Verdict
-from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.detector import Detector
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
@@ -74,15 +74,15 @@ class Keeper:
 
 def scraped(procfs: ProcFS, ts_ms: int, *, slow: bool) -> Scrape:
     """Return the kernel's samples as the daemon takes them."""
-    gathered = Gathered()
-    collect_slab(procfs, gathered, slow=slow)
-    callers = collect_vmalloc(procfs, gathered)
-    collect_meminfo(procfs, gathered, callers, slow=slow)
-    collect_sockets(procfs, gathered)
+    result = CollectorResult()
+    collect_slab(procfs, result, slow=slow)
+    callers = collect_vmalloc(procfs, result)
+    collect_meminfo(procfs, result, callers, slow=slow)
+    collect_sockets(procfs, result)
     if slow:
-        collect_cgroups(procfs, gathered)
+        collect_cgroups(procfs, result)
     outcome = CollectorOutcome("processes", 0, 0)
-    return Scrape(Tick(ts_ms, "boot"), tuple(gathered.samples), (), (outcome,))
+    return Scrape(Tick(ts_ms, "boot"), tuple(result.samples), (), (outcome,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def course(step: Callable[[int], None]) -> Said:
     """Return what is said of hours in which ``step`` did something between any two scrapes."""
     procfs = ProcFS()
     config = Config(sampling=SamplingConfig(interval_s=float(INTERVAL_S)))
-    scan = Scan(config, NoLimits(), aliases=slab_aliases_of(procfs))
+    scan = Detector(config, NoLimits(), aliases=slab_aliases_of(procfs))
     findings: tuple[Finding, ...] = ()
     alarmed: set[str] = set()
     for at in range(STEPS):

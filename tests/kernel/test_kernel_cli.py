@@ -13,7 +13,7 @@ from leakwatch import metrics
 from leakwatch.cli.main import main
 from leakwatch.clock import rfc3339
 from leakwatch.collectors.kernel.collector import collect_meminfo
-from leakwatch.collectors.result import Gathered
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE, EXIT_USAGE
@@ -199,9 +199,9 @@ def test_what_is_mounted_over_meminfo_tells_a_container(
 
 @pytest.mark.parametrize("name", LXCFS)
 def test_the_daemon_takes_no_rest_from_mixed_figures(name: str) -> None:
-    gathered = Gathered()
-    collect_meminfo(ProcFS(str(DATA / name)), gathered, {}, slow=True)
-    sampled = {sample.metric for sample in gathered.samples}
+    result = CollectorResult()
+    collect_meminfo(ProcFS(str(DATA / name)), result, {}, slow=True)
+    sampled = {sample.metric for sample in result.samples}
     assert metrics.KERNEL_SUNRECLAIM in sampled
     assert not {metrics.KERNEL_UNACCOUNTED, metrics.KERNEL_UNCERTAINTY, metrics.KERNEL_CPU_LISTS} & sampled
 

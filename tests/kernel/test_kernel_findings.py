@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.assessed import Judged
+from leakwatch.analysis.findings.assessed import AssessedSeries
 from leakwatch.analysis.findings.kernel_facts import KernelFacts
 from leakwatch.analysis.findings.services_and_kernel import kernel_findings
 from leakwatch.analysis.series.derived import judged_values
@@ -16,16 +16,16 @@ KIB, MIB = 1 << 10, 1 << 20
 FALLING = Assessment(Verdict.LEAK, 0, slope_bytes_per_hour=100 * MIB)
 
 
-def cache(name: str, slope: float, verdict: Verdict = Verdict.LEAK) -> Judged:
-    return Judged(metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, name), judged(slope, verdict))
+def cache(name: str, slope: float, verdict: Verdict = Verdict.LEAK) -> AssessedSeries:
+    return AssessedSeries(metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, name), judged(slope, verdict))
 
 
-def caller(name: str, slope: float) -> Judged:
-    return Judged(metrics.VMALLOC_BYTES, Target(TargetKind.VMALLOC, name), judged(slope))
+def caller(name: str, slope: float) -> AssessedSeries:
+    return AssessedSeries(metrics.VMALLOC_BYTES, Target(TargetKind.VMALLOC, name), judged(slope))
 
 
-def of_host(metric: str, slope: float) -> Judged:
-    return Judged(metric, HOST, judged(slope))
+def of_host(metric: str, slope: float) -> AssessedSeries:
+    return AssessedSeries(metric, HOST, judged(slope))
 
 
 def judged(slope: float, verdict: Verdict = Verdict.LEAK) -> Assessment:
@@ -40,7 +40,7 @@ def facts_of_dentries() -> KernelFacts:
 
 
 def found(
-    *those: Judged, facts: KernelFacts | None = None, unavailable: Assessment | None = None
+    *those: AssessedSeries, facts: KernelFacts | None = None, unavailable: Assessment | None = None
 ) -> dict[str, Finding]:
     return {one.name: one for one in kernel_findings(those, facts or KernelFacts(), unavailable)}
 
@@ -97,7 +97,7 @@ def test_reclaimable_growth_explains_no_unreclaimable_total() -> None:
         (of_host(metrics.KERNEL_SOCKET_BYTES, 3 * MIB), metrics.KERNEL_UNACCOUNTED),
     ],
 )
-def test_what_says_more_stands_for_the_total(part: Judged, total: str) -> None:
+def test_what_says_more_stands_for_the_total(part: AssessedSeries, total: str) -> None:
     assert len(found(part, of_host(total, 3 * MIB))) == 1
     assert len(found(part, of_host(total, 9 * MIB))) == 2, "it explains a third only"
 

@@ -14,7 +14,7 @@ from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Sort, Verdict
 from leakwatch.nextsteps.locate import brief
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.report.build import Row
+from leakwatch.report.build import ReportRow
 
 
 def ourselves(proc: ProcFS) -> ProcessInfo:
@@ -43,7 +43,7 @@ def test_a_count_of_a_process_has_steps_of_its_own(metric: str, command: str) ->
     one = finding(metric, pid=os.getpid())
     wanted = command.replace("{pid}", str(os.getpid()))
     assert wanted in brief(proc, one, infos)
-    case = case_for(proc, Row(one), infos)
+    case = case_for(proc, ReportRow(one), infos)
     assert wanted in next_text.render(case)
     assert "leakwatch maps" not in next_text.render(case)
 
@@ -59,13 +59,13 @@ def test_a_count_of_a_process_has_steps_of_its_own(metric: str, command: str) ->
 def test_so_has_what_belongs_to_nobody(metric: str, command: str) -> None:
     proc, one = ProcFS(), finding(metric, FindingKind.KERNEL)
     assert command in brief(proc, one, [])
-    assert command in next_text.render(case_for(proc, Row(one), []))
+    assert command in next_text.render(case_for(proc, ReportRow(one), []))
 
 
 def test_of_a_process_that_is_gone_there_is_no_number() -> None:
     proc = ProcFS()
     one = finding(metrics.PROCESS_FDS, pid=4_194_000)
     assert brief(proc, one, []) == ""
-    text = next_text.render(case_for(proc, Row(one), []))
+    text = next_text.render(case_for(proc, ReportRow(one), []))
     assert "/proc/PID/fd" in text
     assert "4194000" not in text.partition("\n")[2]

@@ -9,7 +9,7 @@ import pytest
 from leakwatch.nextsteps import kernel_tools
 from leakwatch.nextsteps.process_context import Patient, nobody
 from leakwatch.nextsteps.program_tools import steps_for
-from leakwatch.nextsteps.runtime import Kind, Libc, Runtime
+from leakwatch.nextsteps.runtime import Libc, Runtime, RuntimeKind
 from leakwatch.nextsteps.runtime_signs import Traces
 from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, first, in_order
 from leakwatch.text.redact import redacted
@@ -33,7 +33,7 @@ def one(patient: Patient, fragment: str) -> Step:
     return found
 
 
-GLIBC = Runtime(Kind.NATIVE, libc=Libc.GLIBC, libc_path="/lib/libc.so.6")
+GLIBC = Runtime(RuntimeKind.NATIVE, libc=Libc.GLIBC, libc_path="/lib/libc.so.6")
 
 
 def test_the_safest_comes_first_and_of_these_what_can_be_done_now() -> None:
@@ -51,8 +51,8 @@ def test_the_safest_comes_first_and_of_these_what_can_be_done_now() -> None:
     assert first([steps[3]]) is None
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_every_runtime_has_steps_that_say_what_they_cost(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(RuntimeKind))
+def test_every_runtime_has_steps_that_say_what_they_cost(kind: RuntimeKind) -> None:
     steps = steps_for(
         of(Runtime(kind, libc=Libc.GLIBC, libc_path="/lib/libc.so.6"), arguments=redacted(("app", "--token", "x9")))
     )
@@ -62,7 +62,7 @@ def test_every_runtime_has_steps_that_say_what_they_cost(kind: Kind) -> None:
 
 
 def test_a_jvm_without_native_memory_tracking_has_to_be_restarted_for_it() -> None:
-    jvm = Runtime(Kind.JVM, libc=Libc.GLIBC)
+    jvm = Runtime(RuntimeKind.JVM, libc=Libc.GLIBC)
     without = of(jvm, {"jcmd": "/opt/jdk/bin/jcmd"}, arguments=("java", "-jar", "a.jar"), exe="/opt/jdk/bin/java")
     step = one(without, "NativeMemoryTracking")
     assert (step.risk, step.command.endswith("/opt/jdk/bin/java -jar a.jar")) == (Risk.RESTART, True)
@@ -73,13 +73,13 @@ def test_a_jvm_without_native_memory_tracking_has_to_be_restarted_for_it() -> No
 
 
 def test_a_jvm_is_asked_by_its_own_user() -> None:
-    jvm = of(Runtime(Kind.JVM), {"jcmd": "/usr/bin/jcmd"}, sudo="sudo ")
+    jvm = of(Runtime(RuntimeKind.JVM), {"jcmd": "/usr/bin/jcmd"}, sudo="sudo ")
     jvm = replace(jvm, traces=replace(jvm.traces, uid=1000))
     assert one(jvm, "GC.heap_info").command == "sudo -u '#1000' jcmd 812 GC.heap_info"
 
 
 def test_a_signal_is_sent_to_node_only_where_it_is_handled() -> None:
-    node = Runtime(Kind.NODE, libc=Libc.GLIBC)
+    node = Runtime(RuntimeKind.NODE, libc=Libc.GLIBC)
     assert "kill -" not in "".join(s.command for s in steps_for(of(node, caught=frozenset())))
     assert one(of(node, caught=frozenset()), "heapsnapshot-signal").risk is Risk.RESTART
     assert (
@@ -90,14 +90,14 @@ def test_a_signal_is_sent_to_node_only_where_it_is_handled() -> None:
 
 
 def test_go_with_a_profiler_is_asked_where_it_listens() -> None:
-    go = of(Runtime(Kind.GO, pprof=True), ports=(6060, 8080))
+    go = of(Runtime(RuntimeKind.GO, pprof=True), ports=(6060, 8080))
     assert "http://127.0.0.1:6060/debug/pprof/heap" in one(go, "go tool pprof").command
     assert "it listens on 6060, 8080" in commands(go)
-    assert one(of(Runtime(Kind.GO)), "net/http/pprof").risk is Risk.RESTART
+    assert one(of(Runtime(RuntimeKind.GO)), "net/http/pprof").risk is Risk.RESTART
 
 
 def test_in_a_container_commands_go_in_there_by_the_number_it_has_there() -> None:
-    python = of(Runtime(Kind.CPYTHON), {"memray": "/venv/bin/memray"}, contained=True, inner_pid=7, sudo="sudo ")
+    python = of(Runtime(RuntimeKind.CPYTHON), {"memray": "/venv/bin/memray"}, contained=True, inner_pid=7, sudo="sudo ")
     step = one(python, "memray attach")
     assert step.command.startswith("sudo nsenter -t 812 -m -p -n -- /venv/bin/memray attach ")
     assert " 7 && sleep 65 && sudo nsenter" in step.command
@@ -109,14 +109,14 @@ def test_in_a_container_commands_go_in_there_by_the_number_it_has_there() -> Non
     ("runtime", "there", "not_there"),
     [
         (GLIBC, "malloc_trim", "mallctl"),
-        (Runtime(Kind.NATIVE, libc=Libc.MUSL, libc_path="/l"), "memleak-bpfcc", "malloc_trim"),
-        (Runtime(Kind.NATIVE, libc=Libc.GLIBC, allocator="jemalloc"), "malloc_stats_print", "malloc_info"),
-        (Runtime(Kind.NATIVE, libc=Libc.GLIBC, allocator="tcmalloc"), "ReleaseFreeMemory", "malloc_trim"),
-        (Runtime(Kind.NATIVE, libc=Libc.GLIBC, allocator="mimalloc"), "mi_collect", "malloc_trim"),
-        (Runtime(Kind.NATIVE, libc=Libc.GLIBC, asan=True), "__lsan_do_recoverable_leak_check", "valgrind"),
-        (Runtime(Kind.NATIVE, libc=Libc.NONE), "valgrind", "heaptrack"),
-        (Runtime(Kind.CPYTHON, libc=Libc.GLIBC), "malloc_trim", "valgrind"),
-        (Runtime(Kind.GO, libc=Libc.GLIBC), "gctrace", "malloc"),
+        (Runtime(RuntimeKind.NATIVE, libc=Libc.MUSL, libc_path="/l"), "memleak-bpfcc", "malloc_trim"),
+        (Runtime(RuntimeKind.NATIVE, libc=Libc.GLIBC, allocator="jemalloc"), "malloc_stats_print", "malloc_info"),
+        (Runtime(RuntimeKind.NATIVE, libc=Libc.GLIBC, allocator="tcmalloc"), "ReleaseFreeMemory", "malloc_trim"),
+        (Runtime(RuntimeKind.NATIVE, libc=Libc.GLIBC, allocator="mimalloc"), "mi_collect", "malloc_trim"),
+        (Runtime(RuntimeKind.NATIVE, libc=Libc.GLIBC, asan=True), "__lsan_do_recoverable_leak_check", "valgrind"),
+        (Runtime(RuntimeKind.NATIVE, libc=Libc.NONE), "valgrind", "heaptrack"),
+        (Runtime(RuntimeKind.CPYTHON, libc=Libc.GLIBC), "malloc_trim", "valgrind"),
+        (Runtime(RuntimeKind.GO, libc=Libc.GLIBC), "gctrace", "malloc"),
     ],
 )
 def test_an_allocator_gets_its_own_questions(runtime: Runtime, there: str, not_there: str) -> None:
@@ -126,7 +126,7 @@ def test_an_allocator_gets_its_own_questions(runtime: Runtime, there: str, not_t
 
 
 def test_the_check_of_leak_sanitizer_takes_a_signal_the_program_does_not_use() -> None:
-    asan = of(Runtime(Kind.NATIVE, libc=Libc.GLIBC, asan=True), caught=frozenset({63, 62}))
+    asan = of(Runtime(RuntimeKind.NATIVE, libc=Libc.GLIBC, asan=True), caught=frozenset({63, 62}))
     assert one(asan, "__lsan").command.endswith("kill -61 812")
 
 

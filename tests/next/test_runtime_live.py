@@ -12,7 +12,7 @@ import pytest
 from next_tools import PROGRAMS, compiled, need, patient, running
 
 from leakwatch.nextsteps.process_reading import read_traces
-from leakwatch.nextsteps.runtime import Kind, Libc, detect
+from leakwatch.nextsteps.runtime import Libc, RuntimeKind, detect
 from leakwatch.procfs.fs import ProcFS
 
 QUICK = 0.1
@@ -21,7 +21,7 @@ QUICK = 0.1
 def test_a_python_of_a_virtual_environment(tmp_path: Path) -> None:
     with running([sys.executable, str(PROGRAMS / "leak.py")], tmp_path, warm_s=QUICK) as process:
         found = patient(process.pid).runtime
-    assert found.kind is Kind.CPYTHON
+    assert found.kind is RuntimeKind.CPYTHON
     assert found.version == f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -33,7 +33,7 @@ def test_a_c_program(tmp_path: Path, flags: tuple[str, ...], libc: Libc, asan: b
     program = compiled("leak.c", tmp_path, *flags)
     with running([str(program)], tmp_path, warm_s=QUICK) as process:
         found = patient(process.pid).runtime
-    assert (found.kind, found.libc, found.asan, found.allocator) == (Kind.NATIVE, libc, asan, "")
+    assert (found.kind, found.libc, found.asan, found.allocator) == (RuntimeKind.NATIVE, libc, asan, "")
 
 
 def test_musl(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_java_and_its_own_jcmd(tmp_path: Path) -> None:
     options = {"JAVA_TOOL_OPTIONS": "-XX:NativeMemoryTracking=summary"}
     with running(["java", "-cp", str(tmp_path), "Leak"], tmp_path, options, warm_s=QUICK) as process:
         found = patient(process.pid)
-    assert found.runtime.kind is Kind.JVM
+    assert found.runtime.kind is RuntimeKind.JVM
     assert found.runtime.version
     assert "NativeMemoryTracking=summary" in found.traces.options
     assert found.tools is not None
@@ -73,7 +73,7 @@ def test_node(tmp_path: Path) -> None:
     need("node")
     with running(["node", str(PROGRAMS / "leak.js")], tmp_path, warm_s=QUICK) as process:
         found = patient(process.pid)
-    assert found.runtime.kind is Kind.NODE
+    assert found.runtime.kind is RuntimeKind.NODE
     assert found.traces.caught is not None
     assert 10 in found.traces.caught
 
@@ -91,7 +91,7 @@ def test_go_by_its_build_information(tmp_path: Path) -> None:
         process.wait()
         os.close(read)
         os.close(write)
-    assert found.kind is Kind.GO
+    assert found.kind is RuntimeKind.GO
     assert found.version[:2] == "1."
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from leakwatch.nextsteps import elf, ports
 from leakwatch.nextsteps.process_reading import read_traces
-from leakwatch.nextsteps.runtime import Kind, Libc, Runtime, detect
+from leakwatch.nextsteps.runtime import Libc, Runtime, RuntimeKind, detect
 from leakwatch.nextsteps.runtime_signs import Elf, Traces
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid import mapped_files
@@ -41,20 +41,20 @@ def recorded(tmp_path: Path) -> Callable[[str], Traces]:
 @pytest.mark.parametrize(
     ("name", "kind", "version", "libc", "allocator"),
     [
-        ("cpython-3.11", Kind.CPYTHON, "3.11", Libc.GLIBC, ""),
-        ("jvm-17", Kind.JVM, "17", Libc.GLIBC, ""),
-        ("node-20", Kind.NODE, "", Libc.GLIBC, ""),
-        ("perl-5.36", Kind.PERL, "", Libc.GLIBC, ""),
-        ("redis-jemalloc", Kind.NATIVE, "", Libc.GLIBC, "jemalloc"),
-        ("c-tcmalloc", Kind.NATIVE, "", Libc.GLIBC, "tcmalloc"),
-        ("c-mimalloc", Kind.NATIVE, "", Libc.GLIBC, "mimalloc"),
-        ("c-musl", Kind.NATIVE, "", Libc.MUSL, ""),
-        ("c-asan", Kind.NATIVE, "", Libc.GLIBC, ""),
-        ("c-glibc", Kind.NATIVE, "", Libc.GLIBC, ""),
+        ("cpython-3.11", RuntimeKind.CPYTHON, "3.11", Libc.GLIBC, ""),
+        ("jvm-17", RuntimeKind.JVM, "17", Libc.GLIBC, ""),
+        ("node-20", RuntimeKind.NODE, "", Libc.GLIBC, ""),
+        ("perl-5.36", RuntimeKind.PERL, "", Libc.GLIBC, ""),
+        ("redis-jemalloc", RuntimeKind.NATIVE, "", Libc.GLIBC, "jemalloc"),
+        ("c-tcmalloc", RuntimeKind.NATIVE, "", Libc.GLIBC, "tcmalloc"),
+        ("c-mimalloc", RuntimeKind.NATIVE, "", Libc.GLIBC, "mimalloc"),
+        ("c-musl", RuntimeKind.NATIVE, "", Libc.MUSL, ""),
+        ("c-asan", RuntimeKind.NATIVE, "", Libc.GLIBC, ""),
+        ("c-glibc", RuntimeKind.NATIVE, "", Libc.GLIBC, ""),
     ],
 )
 def test_a_recorded_process(
-    recorded: Callable[[str], Traces], name: str, kind: Kind, version: str, libc: Libc, allocator: str
+    recorded: Callable[[str], Traces], name: str, kind: RuntimeKind, version: str, libc: Libc, allocator: str
 ) -> None:
     found = detect(recorded(name))
     assert (found.kind, found.version, found.libc, found.allocator) == (kind, version, libc, allocator)
@@ -79,23 +79,35 @@ def trace(**values: object) -> Traces:
     [
         (
             trace(exe="/opt/app", elf=Elf("/lib/ld.so", frozenset({".text"}), frozenset(), "go1.22.1")),
-            (Kind.GO, "1.22.1"),
+            (RuntimeKind.GO, "1.22.1"),
         ),
-        (trace(exe="/usr/bin/uwsgi", mapped=("/usr/lib/libpython3.12.so.1.0",)), (Kind.CPYTHON, "3.12")),
-        (trace(exe="/usr/bin/python3.9 (deleted)"), (Kind.CPYTHON, "3.9")),
-        (trace(exe="/opt/jsvc", mapped=("/usr/lib/jvm/java-21-openjdk/lib/server/libjvm.so",)), (Kind.JVM, "21")),
-        (trace(exe="/usr/sbin/php-fpm8.2"), (Kind.PHP, "8.2")),
-        (trace(exe="/usr/lib/erlang/erts-13/bin/beam.smp"), (Kind.BEAM, "")),
-        (trace(exe="/usr/bin/dotnet", mapped=("/d/Microsoft.NETCore.App/8.0.1/libcoreclr.so",)), (Kind.DOTNET, "8.0")),
-        (trace(exe="/opt/x", elf=Elf("/lib/ld.so", frozenset({".text"}), frozenset({"rust"}))), (Kind.RUST, "")),
-        (trace(exe="/opt/one", elf=Elf("/lib/ld.so", frozenset({".text"}), frozenset({"node"}))), (Kind.NODE, "")),
-        (trace(exe="/opt/pythonic-server", elf=Elf("/lib/ld.so", frozenset({".text"}))), (Kind.NATIVE, "")),
-        (trace(exe="/usr/bin/node_exporter", elf=Elf("", frozenset({".text"}), frozenset(), "go")), (Kind.GO, "")),
-        (trace(name="gunicorn"), (Kind.CPYTHON, "")),
-        (trace(name="x"), (Kind.UNKNOWN, "")),
+        (trace(exe="/usr/bin/uwsgi", mapped=("/usr/lib/libpython3.12.so.1.0",)), (RuntimeKind.CPYTHON, "3.12")),
+        (trace(exe="/usr/bin/python3.9 (deleted)"), (RuntimeKind.CPYTHON, "3.9")),
+        (
+            trace(exe="/opt/jsvc", mapped=("/usr/lib/jvm/java-21-openjdk/lib/server/libjvm.so",)),
+            (RuntimeKind.JVM, "21"),
+        ),
+        (trace(exe="/usr/sbin/php-fpm8.2"), (RuntimeKind.PHP, "8.2")),
+        (trace(exe="/usr/lib/erlang/erts-13/bin/beam.smp"), (RuntimeKind.BEAM, "")),
+        (
+            trace(exe="/usr/bin/dotnet", mapped=("/d/Microsoft.NETCore.App/8.0.1/libcoreclr.so",)),
+            (RuntimeKind.DOTNET, "8.0"),
+        ),
+        (trace(exe="/opt/x", elf=Elf("/lib/ld.so", frozenset({".text"}), frozenset({"rust"}))), (RuntimeKind.RUST, "")),
+        (
+            trace(exe="/opt/one", elf=Elf("/lib/ld.so", frozenset({".text"}), frozenset({"node"}))),
+            (RuntimeKind.NODE, ""),
+        ),
+        (trace(exe="/opt/pythonic-server", elf=Elf("/lib/ld.so", frozenset({".text"}))), (RuntimeKind.NATIVE, "")),
+        (
+            trace(exe="/usr/bin/node_exporter", elf=Elf("", frozenset({".text"}), frozenset(), "go")),
+            (RuntimeKind.GO, ""),
+        ),
+        (trace(name="gunicorn"), (RuntimeKind.CPYTHON, "")),
+        (trace(name="x"), (RuntimeKind.UNKNOWN, "")),
     ],
 )
-def test_by_what_was_read(traces: Traces, expected: tuple[Kind, str]) -> None:
+def test_by_what_was_read(traces: Traces, expected: tuple[RuntimeKind, str]) -> None:
     found = detect(traces)
     assert (found.kind, found.version) == expected
     assert found.guessed == (traces.name == "gunicorn")
@@ -105,7 +117,7 @@ def test_an_allocator_linked_in_and_a_static_program() -> None:
     found = detect(trace(exe="/opt/x", elf=Elf("", frozenset({".text"}), frozenset({"jemalloc"}))))
     assert (found.libc, found.allocator, found.allocator_path) == (Libc.NONE, "jemalloc", "")
     assert found.sentence == "C or C++ (/opt/x), statically linked, jemalloc (linked in)"
-    assert Runtime(Kind.NODE, guessed=True).sentence == "Node.js: guessed by its name"
+    assert Runtime(RuntimeKind.NODE, guessed=True).sentence == "Node.js: guessed by its name"
 
 
 def test_mapped_files_are_files_alone() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.clock import SystemClock
-from leakwatch.collectors.processes.cost_stats import Spent
+from leakwatch.collectors.processes.cost_stats import SamplingCost
 from leakwatch.collectors.result import outcome_samples
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentEvent, IncidentState, Silence
@@ -58,7 +58,7 @@ def make_store(path: Path, names: tuple[bytes, ...]) -> Path:
 
 
 def _stats(now_ms: int, names: tuple[bytes, ...]) -> dict[str, object]:
-    spent = Spent()
+    spent = SamplingCost()
     spent.dearest = [
         {
             "pid": number, "name": decoded(raw), "cost_seconds": 0.01, "resident_bytes": MIB, "full_reads": 1,

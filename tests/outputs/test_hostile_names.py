@@ -16,7 +16,7 @@ from hostile_store import NAMES, PLAIN, decoded, make_store, make_tree
 import leakwatch
 from leakwatch.cli.main import main
 from leakwatch.evidence import bundle
-from leakwatch.evidence.entry import Entry
+from leakwatch.evidence.entry import BundleEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -229,7 +229,7 @@ def test_the_files_of_a_bundle(made: tuple[Made, Made], capsys: pytest.CaptureFi
 def test_what_the_kernel_says_is_readable_in_a_bundle(tmp_path: Path) -> None:
     for number, raw in enumerate(NAMES):
         data = b"Name:\t" + raw.replace(b"\n", rb"\n") + b"\nState:\tS\n"
-        bundle.write([Entry("status.txt", "", data)], tmp_path / str(number), 0)
+        bundle.write([BundleEntry("status.txt", "", data)], tmp_path / str(number), 0)
         lines = (tmp_path / str(number) / "status.txt").read_bytes().decode().split("\n")
         assert [line.partition("\t")[0] for line in lines] == ["Name:", "State:", ""]
         check("\n".join(lines).replace("\t", " "), TEXT)

@@ -15,13 +15,13 @@ import pytest
 from leakwatch.cli.main import main
 from leakwatch.ps.bars import bar, draw
 from leakwatch.ps.chart import SHOWN, bars, shares
-from leakwatch.ps.table import Scale, Style
+from leakwatch.ps.table import Scale, TableStyle
 from leakwatch.ps.views import PROCESSES, Row
 
 MIB = 1 << 20
 Trees = Callable[[str], Path]
 Capture = pytest.CaptureFixture[str]
-SCALE = Scale(Style.KIB, 1000 * MIB, 100 * MIB)
+SCALE = Scale(TableStyle.KIB, 1000 * MIB, 100 * MIB)
 
 
 def row(name: str, pss_mib: int, uss_mib: int = 1) -> Row:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from leakwatch.model.incident import Acknowledgement, Incident, IncidentState, Resolution, Silence
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
-from leakwatch.report.build import Filters, Host, Report, Row, build
+from leakwatch.report.build import Filters, Host, Report, build
+from leakwatch.report.build import ReportRow as Row
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 NOW_MS = 1_700_000_000_000
@@ -123,7 +124,7 @@ WITH_INCIDENTS = tuple(replace(row, incident=INCIDENTS.get(row.finding.id)) for 
 COUNTS = {"leak": 2, "watch": 1, "ok": 1, "learning": 1}
 
 
-def report(rows: tuple[Row, ...] = ROWS, filters: Filters = ALL, host: Host = HOST, **changes: object) -> Report:
+def report(rows: tuple[ReportRow, ...] = ROWS, filters: Filters = ALL, host: Host = HOST, **changes: object) -> Report:
     built = build(rows, host, COUNTS, filters, generated_ms=NOW_MS, evaluated_ms=NOW_MS - 60_000)
     return replace(built, **changes)
 

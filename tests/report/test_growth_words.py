@@ -92,9 +92,9 @@ def test_of_a_long_path_the_end_is_shown() -> None:
     assert len(growth_words.short_title("named:" + "x" * 200)) == 48
 
 
-def line(key: str, now: int, before: int | None, mappings: int = 1) -> maps.Line:
+def line(key: str, now: int, before: int | None, mappings: int = 1) -> maps.MapsLine:
     old = None if before is None else ClassUse(key, 1, dirty_bytes=before)
-    return maps.Line(key, ClassUse(key, mappings, 4 * MIB, dirty_bytes=now), old)
+    return maps.MapsLine(key, ClassUse(key, mappings, 4 * MIB, dirty_bytes=now), old)
 
 
 def test_maps_answers_first_what_changed() -> None:

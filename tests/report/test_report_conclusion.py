@@ -10,19 +10,19 @@ from report_findings import ALL, HOST, HOUR_MS, NOW_MS, finding, report
 from leakwatch.model.incident import Incident, IncidentState, Resolution
 from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.report import summary, terminal
-from leakwatch.report.build import Filters, Own, Report, Row, build
+from leakwatch.report.build import Filters, Own, Report, ReportRow, build
 from leakwatch.report.conclusion import Outcome, Tally, conclude, tally
 
 OK, LEARNING, LEAK, WATCH = Verdict.OK, Verdict.LEARNING, Verdict.LEAK, Verdict.WATCH
 DAY_MS = 24 * HOUR_MS
 
 
-def program(verdict: Verdict, name: str = "web", **changes: object) -> Row:
-    return replace(Row(finding(name, name, verdict)), **changes)
+def program(verdict: Verdict, name: str = "web", **changes: object) -> ReportRow:
+    return replace(ReportRow(finding(name, name, verdict)), **changes)
 
 
-def cache(verdict: Verdict) -> Row:
-    return Row(finding("dentry", "dentry", verdict, kind=FindingKind.KERNEL, metric="slab.active_bytes"))
+def cache(verdict: Verdict) -> ReportRow:
+    return ReportRow(finding("dentry", "dentry", verdict, kind=FindingKind.KERNEL, metric="slab.active_bytes"))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def cache(verdict: Verdict) -> Row:
         ([program(LEAK, ended_ms=NOW_MS - 2 * DAY_MS)], Outcome.UNDECIDED),
     ],
 )
-def test_what_decides(rows: list[Row], outcome: Outcome) -> None:
+def test_what_decides(rows: list[ReportRow], outcome: Outcome) -> None:
     assert report(tuple(rows)).outcome is outcome
     late = report(tuple(rows), host=replace(HOST, last_scrape_ms=NOW_MS - HOUR_MS))
     assert late.outcome is (outcome if outcome is Outcome.LEAK else Outcome.NOT_SAMPLED)
@@ -56,7 +56,7 @@ def test_verdicts_that_are_not_renewed_decide_nothing() -> None:
 
 
 def test_counts_and_our_own_daemon_decide_nothing() -> None:
-    files = Row(finding("fds", "web", OK, metric="process.fds"))
+    files = ReportRow(finding("fds", "web", OK, metric="process.fds"))
     own = program(OK, "leakwatch")
     rows = (program(LEARNING), files, own)
     assert report(rows[:2]).outcome is Outcome.UNDECIDED
@@ -64,7 +64,7 @@ def test_counts_and_our_own_daemon_decide_nothing() -> None:
     assert _of(rows, Filters(names=("leakwatch",)), own).outcome is Outcome.OK
 
 
-def _of(rows: tuple[Row, ...], filters: Filters, own: Row) -> Report:
+def _of(rows: tuple[ReportRow, ...], filters: Filters, own: ReportRow) -> Report:
     ours = Own(own.finding, None)
     return build(rows, HOST, {}, filters, generated_ms=NOW_MS, evaluated_ms=NOW_MS, own=ours)
 

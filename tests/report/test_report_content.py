@@ -19,7 +19,7 @@ from leakwatch.errors import UsageError
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Criterion, Verdict
 from leakwatch.report import csv_report, json_report, markdown, summary, terminal
-from leakwatch.report.build import Filters, Own, Report, Row
+from leakwatch.report.build import Filters, Own, Report, ReportRow
 from leakwatch.report.incident_words import minute
 from leakwatch.text.escape import printable
 
@@ -136,7 +136,7 @@ def test_numbers_json_does_not_have_are_null() -> None:
     one = finding("x", "x")
     evidence = (Criterion("a", nan, inf, False, "ratio"), Criterion("b", -inf, nan, False, "bytes"))
     broken = replace(one.assessment, evidence=evidence, slope_high=inf, confidence=nan)
-    found = strict(json_report.render(report((Row(replace(one, assessment=broken)),))))
+    found = strict(json_report.render(report((ReportRow(replace(one, assessment=broken)),))))
     (only,) = found["findings"]
     assert [(c["measured"], c["threshold"]) for c in only["evidence"]] == [(None, None), (None, None)]
     assert (only["slope_high"], only["confidence"]) == (None, None)
@@ -198,7 +198,7 @@ def test_markdown_makes_no_link_by_itself() -> None:
 
 
 def test_wide_characters_do_not_shift_the_columns() -> None:
-    rows = (Row(finding("a", "名前")), Row(finding("b", "plain")))
+    rows = (ReportRow(finding("a", "名前")), ReportRow(finding("b", "plain")))
     lines = [line for line in terminal.render(report(rows)).splitlines() if line.startswith("leak")]
     assert lines[0].index("+12.0") + 2 == lines[1].index("+12.0")  # two characters take a column more each
 
@@ -243,7 +243,7 @@ def test_one_window_s_verdict_takes_the_place_of_all() -> None:
     one = finding("x", "x")
     hour, four = one.assessment.windows
     mixed = replace(one.assessment, windows=(replace(hour, verdict=Verdict.OK, slope_bytes_per_hour=5.0), four))
-    row = Row(replace(one, assessment=mixed))
+    row = ReportRow(replace(one, assessment=mixed))
     (seen,) = report((row,), replace(ALL, window_s=3600)).rows
     assert (seen.finding.assessment.verdict, seen.finding.assessment.slope_bytes_per_hour) == (Verdict.OK, 5.0)
     assert not report((row,), replace(ALL, window_s=3600)).leaking
@@ -253,7 +253,7 @@ def test_one_window_s_verdict_takes_the_place_of_all() -> None:
 def test_a_window_that_has_not_judged_yet_is_learning_unless_all_is_ok() -> None:
     def seen(verdict: Verdict) -> Verdict:
         one = finding("x", "x", verdict)
-        row = Row(replace(one, assessment=replace(one.assessment, windows=())))
+        row = ReportRow(replace(one, assessment=replace(one.assessment, windows=())))
         return report((row,), replace(ALL, window_s=3600)).rows[0].finding.assessment.verdict
 
     assert seen(Verdict.LEAK) is Verdict.LEARNING
@@ -272,16 +272,16 @@ def test_a_window_that_is_not_evaluated_is_an_error_that_names_those_that_are() 
 
 def test_what_is_surer_nearer_its_end_and_faster_comes_first() -> None:
     wanted = [
-        Row(finding("near", "a", lasts_h=5.0)),
-        Row(finding("later", "a", lasts_h=50.0)),
-        Row(finding("far", "a", rate=900.0 * MIB, lasts_h=24 * 40.0)),  # beyond the horizon of 30 days
-        Row(finding("fast", "a", rate=90.0 * MIB)),
-        Row(finding("unsure", "a", rate=90.0 * MIB, confidence=0.2)),
-        Row(finding("slow", "a", rate=1.0 * MIB)),
-        Row(finding("ended", "a", rate=900.0 * MIB, lasts_h=1.0), NOW_MS - HOUR_MS),
-        Row(finding("watch", "a", Verdict.WATCH, rate=900.0 * MIB, lasts_h=1.0)),
-        Row(finding("learning", "a", Verdict.LEARNING, rate=None)),
-        Row(finding("ok", "a", Verdict.OK, rate=0.0)),
+        ReportRow(finding("near", "a", lasts_h=5.0)),
+        ReportRow(finding("later", "a", lasts_h=50.0)),
+        ReportRow(finding("far", "a", rate=900.0 * MIB, lasts_h=24 * 40.0)),  # beyond the horizon of 30 days
+        ReportRow(finding("fast", "a", rate=90.0 * MIB)),
+        ReportRow(finding("unsure", "a", rate=90.0 * MIB, confidence=0.2)),
+        ReportRow(finding("slow", "a", rate=1.0 * MIB)),
+        ReportRow(finding("ended", "a", rate=900.0 * MIB, lasts_h=1.0), NOW_MS - HOUR_MS),
+        ReportRow(finding("watch", "a", Verdict.WATCH, rate=900.0 * MIB, lasts_h=1.0)),
+        ReportRow(finding("learning", "a", Verdict.LEARNING, rate=None)),
+        ReportRow(finding("ok", "a", Verdict.OK, rate=0.0)),
     ]
     for order in (wanted, wanted[::-1]):
         assert [row.finding.id for row in report(tuple(order)).rows] == [row.finding.id for row in wanted]

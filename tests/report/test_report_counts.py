@@ -24,7 +24,7 @@ from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import Criterion, Finding, FindingKind, Sort, Verdict
 from leakwatch.nextsteps import counts
 from leakwatch.report import csv_report, incidents, json_report, markdown, terminal
-from leakwatch.report.build import Report, Row, build
+from leakwatch.report.build import Report, ReportRow, build
 from leakwatch.store.encoding.codec import decode_finding, encode_finding
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def of_files(verdict: Verdict = Verdict.LEAK, *, rate: float = 120.0) -> Finding
     )
 
 
-def report(*rows: Row) -> Report:
-    rows = rows or (Row(of_files()),)
+def report(*rows: ReportRow) -> Report:
+    rows = rows or (ReportRow(of_files()),)
     return build(rows, HOST, {"leak": len(rows)}, ALL, generated_ms=NOW_MS, evaluated_ms=NOW_MS)
 
 
@@ -101,7 +101,7 @@ def test_programs_get_numbers_under_names_of_their_own() -> None:
 def test_a_count_ranks_by_what_it_costs_beside_memory() -> None:
     files = replace(of_files(), exhaustion_at_ms=None)
     small, large = (finding(f"s{i}", "m", rate=rate) for i, rate in enumerate((64.0 * 1024, float(GIB))))
-    ordered = [row.finding.id for row in report(Row(small), Row(files), Row(large)).rows]
+    ordered = [row.finding.id for row in report(ReportRow(small), ReportRow(files), ReportRow(large)).rows]
     assert ordered == [large.id, files.id, small.id]
 
 
@@ -114,7 +114,7 @@ def test_it_is_stored_and_read_back_whole() -> None:
 
 def test_an_incident_says_which_count_it_is_about() -> None:
     one = Incident("i1", "s9", FindingKind.PROCESS, "shop", IncidentState.CONFIRMED, NOW_MS)
-    entry = incidents.Entry(one, of_files())
+    entry = incidents.IncidentEntry(one, of_files())
     text = incidents.table([entry], NOW_MS, resolved=0)
     assert "shop (pid 812): open files  +120/h" in text
     told = incidents.as_object(entry, NOW_MS)
@@ -147,7 +147,7 @@ def test_sentences_about_counts_name_their_own_thresholds() -> None:
 
 
 def test_steps_have_the_pid_and_go_by_what_grows() -> None:
-    case = case_of(Row(of_files()), Config(), HOST, suspicions={}, processes=[], every_s=60.0)
+    case = case_of(ReportRow(of_files()), Config(), HOST, suspicions={}, processes=[], every_s=60.0)
     assert case.title == "shop (pid 812): open files"
     steps = "\n".join(step.line for step in next_steps(case))
     assert "/proc/812/fd" in steps
@@ -159,6 +159,6 @@ def test_steps_have_the_pid_and_go_by_what_grows() -> None:
 
 def test_of_a_service_the_worst_is_explained_and_its_memory_where_nothing_grows() -> None:
     quiet = finding("s1", "shop", Verdict.OK, pid=812, service="shop.service")
-    assert find([Row(quiet), Row(of_files())], "shop.service").finding.id == "s9"
-    assert find([Row(of_files(Verdict.OK)), Row(quiet)], "shop.service").finding.id == "s1"
-    assert find([Row(quiet), Row(of_files())], "s1").finding.id == "s1"
+    assert find([ReportRow(quiet), ReportRow(of_files())], "shop.service").finding.id == "s9"
+    assert find([ReportRow(of_files(Verdict.OK)), ReportRow(quiet)], "shop.service").finding.id == "s1"
+    assert find([ReportRow(quiet), ReportRow(of_files())], "s1").finding.id == "s1"

@@ -53,7 +53,7 @@ HISTORY = (
 )
 
 
-def _listed(*, everything: bool) -> list[incidents.Entry]:
+def _listed(*, everything: bool) -> list[incidents.IncidentEntry]:
     findings = {row.finding.id: row.finding for row in ROWS[:-2]}
     known = incidents.entries(list(INCIDENTS.values()), findings)
     return incidents.select(known, NOW_MS, everything=everything, names=())

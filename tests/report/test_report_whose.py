@@ -10,11 +10,11 @@ from report_findings import HOUR_MS, NOW_MS, ROWS, report
 from leakwatch import metrics
 from leakwatch.model.identity import Owner
 from leakwatch.report import json_report, ownership, summary, terminal
-from leakwatch.report.ownership import Kills, Whose
+from leakwatch.report.ownership import Kills, Ownership
 
 MIB = 1 << 20
 ID = "3f1c0a9be57d44d2a8d16b0c7e2f9a518b6d0e4c2a7f13905d8e6b4c1f2a3d70"
-SHOP = Whose(
+SHOP = Ownership(
     Owner(groups=("/system.slice/shop.service",)),
     {
         metrics.GROUP_CURRENT: 300 * MIB,
@@ -26,7 +26,7 @@ SHOP = Whose(
     },
     Kills(3, NOW_MS - 9 * HOUR_MS, NOW_MS - HOUR_MS, certain=True),
 )
-POD = Whose(
+POD = Ownership(
     Owner(
         groups=(f"/kubepods/burstable/pod1/{ID}",), engine="containerd", container=ID, pod="1ab2-0e5f", qos="burstable"
     )
@@ -96,7 +96,7 @@ def test_a_hostile_name_is_escaped() -> None:
 
 
 def test_several_groups_add_up_and_have_no_limit_of_theirs_all() -> None:
-    workers = Whose(Owner(groups=("/worker@1.service", "/worker@2.service")), {metrics.GROUP_CURRENT: 60 * MIB})
+    workers = Ownership(Owner(groups=("/worker@1.service", "/worker@2.service")), {metrics.GROUP_CURRENT: 60 * MIB})
     assert ownership.lines(workers) == ("of 2 control groups", "control groups: 60.0 MiB")
 
 

@@ -10,7 +10,7 @@ from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Rooms, Verdict
-from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.detector import Detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,14 +97,16 @@ def only(amount: Amount, first: int, last: int) -> Callable[[int], int | None]:
     return lambda at: _at(amount, at) if first <= at < last else None
 
 
-def watch(machine: Machine, seconds: int = 180, config: Config = MINUTES, scan: Scan | None = None) -> Evaluation:
+def watch(
+    machine: Machine, seconds: int = 180, config: Config = MINUTES, detector: Detector | None = None
+) -> Evaluation:
     """Scrape every second from the start and judge every five; return the last evaluation."""
-    scan = scan or Scan(config, NoLimits())
+    detector = detector or Detector(config, NoLimits())
     evaluation = None
     for at in range(seconds):
-        scan.feed(machine.scrape(at))
+        detector.feed(machine.scrape(at))
         if at % 5 == 4:
-            evaluation = scan.evaluate(START_MS + at * 1000)
+            evaluation = detector.evaluate(START_MS + at * 1000)
     assert evaluation is not None
     return evaluation
 

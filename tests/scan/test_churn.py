@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from churn import DAY_S, Simulation
 
-from leakwatch.analysis.tracking.past_runs import Life
+from leakwatch.analysis.tracking.past_runs import RunSummary
 from leakwatch.config import StoreConfig
-from leakwatch.monitoring.run_history import LIVES_KEPT, PROGRAMS_KEPT, PastLives
+from leakwatch.monitoring.run_history import LIVES_KEPT, PROGRAMS_KEPT, RunHistory
 
 if TYPE_CHECKING:
     import pytest
@@ -40,23 +40,23 @@ def test_nothing_grows_with_the_names_that_were_seen(tmp_path: Path, monkeypatch
     assert simulation.machine.asked, "some leak, and are read closely"
 
 
-def remembered(*names: str) -> PastLives:
-    lives = PastLives()
-    lives.restore({name: [["x", at, 1.0, False, 0.0, 1e6, 0.5]] for at, name in enumerate(names)})
-    return lives
+def remembered(*names: str) -> RunHistory:
+    past_runs = RunHistory()
+    past_runs.restore({name: [["x", at, 1.0, False, 0.0, 1e6, 0.5]] for at, name in enumerate(names)})
+    return past_runs
 
 
 def test_programs_that_came_once_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leakwatch.monitoring.run_history.PROGRAMS_KEPT", 3)
-    lives = PastLives()
+    past_runs = RunHistory()
     twice = [["x", at, 1.0, False, 0.0, 1e6, 0.5] for at in (1, 2)]
     once = [["x", 9, 1.0, False, 0.0, 1e6, 0.5]]
-    lives.restore({"twice": twice, "once": once, "again": twice, "last": [["x", 10, 1.0, False, 0.0, 1e6, 0.5]]})
-    assert set(lives._lives) == {"twice", "again", "last"}
-    assert lives.changed() == {"once": None}
+    past_runs.restore({"twice": twice, "once": once, "again": twice, "last": [["x", 10, 1.0, False, 0.0, 1e6, 0.5]]})
+    assert set(past_runs._past_runs) == {"twice", "again", "last"}
+    assert past_runs.changed() == {"once": None}
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    lives = remembered(*(f"unit:{number}/x/m" for number in range(PROGRAMS_KEPT + 100)))
-    assert len(lives._lives) == PROGRAMS_KEPT
-    assert all(len(those) <= LIVES_KEPT and isinstance(those[0], Life) for those in lives._lives.values())
+    past_runs = remembered(*(f"unit:{number}/x/m" for number in range(PROGRAMS_KEPT + 100)))
+    assert len(past_runs._past_runs) == PROGRAMS_KEPT
+    assert all(len(those) <= LIVES_KEPT and isinstance(those[0], RunSummary) for those in past_runs._past_runs.values())

@@ -129,7 +129,7 @@ class Run:
         daemon._scraper = Scripted(daemon._scraper, what, self.clock)  # type: ignore[assignment]
         if not daemon._intake.is_open:
             daemon._past.run()
-        daemon._past.scan._judge = in_process
+        daemon._past.detector._judge = in_process
         heed = daemon._heed
 
         def note(evaluation: Evaluation) -> None:
@@ -242,8 +242,8 @@ def test_explain_foresees_the_looks_of_the_timeline(start: Start) -> None:
         row, watched.config, report.host, suspicions={}, processes=(), every_s=5.0, offset_ms=offset_ms
     )  # fmt: skip
     reader.close()
-    every_ms = case.plan.look_blocks * case.plan.base_s * 1000
-    for at_ms in (case.look_ms, case.next_look(case.as_of_ms + 7 * every_ms)):
+    every_ms = case.plan.checkpoint_blocks * case.plan.base_s * 1000
+    for at_ms in (case.checkpoint_ms, case.next_checkpoint(case.as_of_ms + 7 * every_ms)):
         assert (at_ms - offset_ms) % every_ms == 0
 
 

@@ -10,7 +10,7 @@ from scan_scrapes import KIB, MIB, START_MS, Machine, NoLimits, process
 
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.verdict import Verdict
-from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.restore import recall
 from leakwatch.monitoring.resume import resume
 from leakwatch.store.files.open import open_writer
@@ -40,39 +40,39 @@ def scraped(at: int) -> Scrape:
     return replace(scrape, tick=replace(scrape.tick, boot_id=f"boot-{at // BOOT_S}"))
 
 
-def leaks(scan: Scan, at: int) -> set[str]:
-    found = scan.evaluate(START_MS + at * 1000).findings
+def leaks(detector: Detector, at: int) -> set[str]:
+    found = detector.evaluate(START_MS + at * 1000).findings
     return {one.name for one in found if one.assessment.verdict is Verdict.LEAK}
 
 
 def test_a_leak_is_one_again_in_each_boot() -> None:
-    scan = Scan(MINUTES_AS_HOURS, NoLimits())
+    detector = Detector(MINUTES_AS_HOURS, NoLimits())
     first: dict[int, int] = {}
     for at in range(4 * BOOT_S):
-        scan.feed(scraped(at))
+        detector.feed(scraped(at))
         if at % 15 == 14:
-            found = leaks(scan, at)
+            found = leaks(detector, at)
             assert found <= GROWING
             if found == GROWING:
                 first.setdefault(at // BOOT_S, at % BOOT_S)
             if at % BOOT_S < 10:
                 assert not found  # of the boot before nothing is said
     assert set(first) == {1, 2, 3}
-    (one,) = [found for found in scan.evaluate(START_MS + at * 1000).findings if found.name == "kmalloc-4k"]
+    (one,) = [found for found in detector.evaluate(START_MS + at * 1000).findings if found.name == "kmalloc-4k"]
     assert one.assessment.reason.endswith("as earlier lives of this service did")
     boot_ms = START_MS + 3 * BOOT_S * 1000
     assert (one.assessment.since_ms, one.assessment.grown_bytes) == (boot_ms, (BOOT_S - 1) * 100 * KIB)
 
 
-def fed(scan: Scan, writer: Writer, first: int, last: int) -> None:
+def fed(detector: Detector, writer: Writer, first: int, last: int) -> None:
     pending = []
     for at in range(first, last):
         scrape = scraped(at)
-        pending += scan.feed(scrape)
+        pending += detector.feed(scrape)
         if at % 15 == 14:
-            said = scan.evaluate(START_MS + at * 1000)
+            said = detector.evaluate(START_MS + at * 1000)
             writer.write_scrape(scrape, pending)
-            writer.write_evaluation([], said.suspicions, scan.snapshot(START_MS + at * 1000), START_MS + at * 1000)
+            writer.write_evaluation([], said.suspicions, detector.snapshot(START_MS + at * 1000), START_MS + at * 1000)
             pending = []
         else:
             writer.write_scrape(scrape)
@@ -84,17 +84,17 @@ def test_a_daemon_started_anew_knows_the_boots_of_what_is_stored(tmp_path: Path,
     at = 0
     end = stops[-1] // BOOT_S * BOOT_S + 390
     for stop in (*stops, end):
-        writer, scan = open_writer(path, START_MS), Scan(MINUTES_AS_HOURS, NoLimits())
+        writer, detector = open_writer(path, START_MS), Detector(MINUTES_AS_HOURS, NoLimits())
         reader = Reader(path)
         now_ms = START_MS + at * 1000
-        resume(scan, recall(reader, scan.plan, now_ms), now_ms)
+        resume(detector, recall(reader, detector.plan, now_ms), now_ms)
         reader.close()
-        fed(scan, writer, at, stop)
+        fed(detector, writer, at, stop)
         writer.close()
         at = stop
-    whole = Scan(MINUTES_AS_HOURS, NoLimits())
+    whole = Detector(MINUTES_AS_HOURS, NoLimits())
     for at in range(end):
         whole.feed(scraped(at))
         if at % 15 == 14:
             whole.evaluate(START_MS + at * 1000)
-    assert leaks(scan, end) == leaks(whole, end) == GROWING
+    assert leaks(detector, end) == leaks(whole, end) == GROWING

@@ -13,7 +13,7 @@ from leakwatch.config import IgnoreConfig
 from leakwatch.model.identity import HOST, ProcessInfo
 from leakwatch.model.sample import Sample
 from leakwatch.model.verdict import CountLimit, FindingKind, Rooms, Sort, Verdict
-from leakwatch.monitoring.detector import VANISHED_AFTER, Scan
+from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,14 +56,14 @@ def scraped(machine: Machine, counts: Counts, at: int, every: int = 1) -> Scrape
 
 def watch(
     machine: Machine, counts: Counts, seconds: int = 180, *, config: Config = MINUTES, every: int = 1,
-    scan: Scan | None = None,
+    detector: Detector | None = None,
 ) -> Evaluation:  # fmt: skip
-    scan = scan or Scan(config, Limits())
+    detector = detector or Detector(config, Limits())
     evaluation = None
     for at in range(seconds):
-        scan.feed(scraped(machine, counts, at, every))
+        detector.feed(scraped(machine, counts, at, every))
         if at % 5 == 4:
-            evaluation = scan.evaluate(START_MS + at * 1000)
+            evaluation = detector.evaluate(START_MS + at * 1000)
     assert evaluation is not None
     return evaluation
 
@@ -94,7 +94,7 @@ def test_files_that_are_not_closed_are_a_finding_beside_the_one_about_memory() -
     assert (files.exhaustion_at_ms - files.evaluated_at_ms) / 1000 == pytest.approx(1024 - 199, rel=0.05)
     assert files.id != memory.id
     assert {test.unit for test in files.assessment.evidence} & {"bytes", "bytes/h"} == set()
-    assert evaluation.lives[files.id] == ONE.identity.target.key
+    assert evaluation.past_runs[files.id] == ONE.identity.target.key
     assert evaluation.counted == {of(ONE)}
 
 
@@ -159,15 +159,15 @@ def test_what_is_too_slow_or_too_small_is_none_and_is_configured_in_numbers() ->
 def test_the_counts_of_an_ignored_process_are_ignored_and_those_of_a_gone_one_forgotten() -> None:
     config = replace(MINUTES, ignore=IgnoreConfig(processes=("worker",)))
     assert watch(Machine({ONE: leak()}), {of(ONE): rising()}, config=config).findings == ()
-    scan = Scan(MINUTES, Limits())
+    detector = Detector(MINUTES, Limits())
     two = process(2, "other")
     machine = Machine({ONE: 50 * MIB, two: 50 * MIB})
-    watch(machine, {of(ONE): rising(), of(two): lambda _: 3}, scan=scan)
+    watch(machine, {of(ONE): rising(), of(two): lambda _: 3}, detector=detector)
     del machine.processes[ONE]
     for at in range(180, 180 + VANISHED_AFTER + 1):
-        scan.feed(machine.scrape(at))
-    assert of(ONE) not in scan._series
-    assert not [finding for finding in scan.evaluate(START_MS + 190_000).findings if finding.name == "worker"]
+        detector.feed(machine.scrape(at))
+    assert of(ONE) not in detector._series
+    assert not [finding for finding in detector.evaluate(START_MS + 190_000).findings if finding.name == "worker"]
 
 
 def test_a_limit_that_comes_before_confirmation_makes_a_leak_at_once() -> None:
@@ -177,7 +177,7 @@ def test_a_limit_that_comes_before_confirmation_makes_a_leak_at_once() -> None:
 
     machine, counts = Machine({ONE: 50 * MIB}), {of(ONE): rising()}
     assert about(watch(machine, counts, 75), metrics.PROCESS_FDS).assessment.verdict is Verdict.WATCH
-    found = about(watch(machine, counts, 75, scan=Scan(MINUTES, Tight())), metrics.PROCESS_FDS)
+    found = about(watch(machine, counts, 75, detector=Detector(MINUTES, Tight())), metrics.PROCESS_FDS)
     assert found.assessment.verdict is Verdict.LEAK
     assert "the limit would be reached" in found.assessment.reason
 
@@ -185,14 +185,14 @@ def test_a_limit_that_comes_before_confirmation_makes_a_leak_at_once() -> None:
 def test_what_files_are_made_of_is_told_and_kept_over_a_restart() -> None:
     sockets, files = (of(ONE, f"{metrics.PROCESS_FDS_OF}{sort}") for sort in ("socket", "file"))
     counts = {of(ONE): rising(), sockets: rising(1.0, 0), files: lambda _: 20}
-    scan = Scan(MINUTES, Limits())
-    found = about(watch(Machine({ONE: 50 * MIB}), counts, scan=scan), metrics.PROCESS_FDS)
+    detector = Detector(MINUTES, Limits())
+    found = about(watch(Machine({ONE: 50 * MIB}), counts, detector=detector), metrics.PROCESS_FDS)
     assert found.sorts == (Sort("socket", 179, 179), Sort("file", 20, 0))
     assert found.sorted_since_ms == START_MS
-    again = Scan(MINUTES, Limits())
+    again = Detector(MINUTES, Limits())
     again.set_processes([ONE])
-    again.restore_climbs({}, scan.snapshot(START_MS))
-    found = about(watch(Machine({ONE: 50 * MIB}), counts, scan=again), metrics.PROCESS_FDS)
+    again.restore_alarm_states({}, detector.snapshot(START_MS))
+    found = about(watch(Machine({ONE: 50 * MIB}), counts, detector=again), metrics.PROCESS_FDS)
     assert found.sorted_since_ms == START_MS
 
 
@@ -204,14 +204,14 @@ def test_segments_of_nobody_are_reported_in_place_of_shared_memory_as_a_whole() 
         metrics.KERNEL_SHMEM: lambda at: 40 * MIB + at * 900 * KIB,
         metrics.IPC_SHM_ORPHANS: lambda at: at * 800 * KIB,
     }
-    scan = Scan(MINUTES, Limits())
+    detector = Detector(MINUTES, Limits())
     machine = Machine(host=dict(host))
     evaluation = None
     for at in range(180):
         largest = {metrics.IPC_SHM_ORPHANS: ("shmid 4 1.00 MiB",)} if at % 5 == 0 else {}
-        scan.feed(replace(machine.scrape(at), largest=largest))
+        detector.feed(replace(machine.scrape(at), largest=largest))
         if at % 5 == 4:
-            evaluation = scan.evaluate(START_MS + at * 1000)
+            evaluation = detector.evaluate(START_MS + at * 1000)
     assert evaluation is not None
     (found,) = evaluation.findings
     assert (found.metric, found.kind, found.name) == (

@@ -25,7 +25,7 @@ from leakwatch import metrics
 from leakwatch.config import IgnoreConfig, Override, Thresholds
 from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import Finding, FindingKind, Room, Rooms, Verdict
-from leakwatch.monitoring.detector import VANISHED_AFTER, Scan
+from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
 
 
 def test_a_leaking_unit_is_one_finding_that_names_the_process() -> None:
@@ -62,7 +62,7 @@ def test_a_pool_in_which_all_leak_is_one_finding_with_their_sum() -> None:
 
 
 def test_a_pool_whose_workers_are_too_short_lived_is_judged_by_its_sum() -> None:
-    # GIVEN a worker born every 10 s and each 40 s old at its end, ever larger: none lives long enough to be judged
+    # GIVEN a worker born every 10 s and each 40 s old at its end, ever larger: none past_runs long enough to be judged
     pool = unit("pool.service")
     workers = {process(pid, "w", pool): only(20 * MIB + pid * 2 * MIB, 10 * pid - 40, 10 * pid) for pid in range(1, 40)}
     (finding,) = watch(Machine(workers), 300).findings
@@ -73,17 +73,17 @@ def test_a_pool_whose_workers_are_too_short_lived_is_judged_by_its_sum() -> None
 def test_swap_counts_as_memory_of_the_process() -> None:
     # GIVEN a process whose pages are swapped out as fast as it leaks
     machine = Machine({process(1): 50 * MIB})
-    scan = Scan(MINUTES, NoLimits())
+    detector = Detector(MINUTES, NoLimits())
     for at in range(180):
         scrape = machine.scrape(at)
         values = {(s.metric, s.target): s.value for s in scrape.samples}
         values[metrics.PROCESS_SWAP, process(1).identity.target] = at * MIB
-        scan.set_processes(scrape.processes)
-        scan.feed_values(scrape.tick.ts_ms, values)
+        detector.set_processes(scrape.processes)
+        detector.feed_values(scrape.tick.ts_ms, values)
         if at % 5 == 4:
-            evaluation = scan.evaluate(scrape.tick.ts_ms)
+            evaluation = detector.evaluate(scrape.tick.ts_ms)
     assert names(evaluation) == {"worker": "leak"}
-    total = scan._series[metrics.SERVICE_USS_SWAP, Service(ServiceKind.PROGRAM, "worker").target]
+    total = detector._series[metrics.SERVICE_USS_SWAP, Service(ServiceKind.PROGRAM, "worker").target]
     assert total.previous == (START_MS + 179_000, (50 + 179) * MIB)
 
 
@@ -104,7 +104,7 @@ def test_a_leak_tells_when_memory_runs_out_by_what_binds_first() -> None:
     machine = Machine({process(1): leak()}, host=host)
     (free,) = suspects(watch(machine))
     assert (free.limit_bytes, free.limit_name) == (41 * GIB, "memory available and free swap on this machine")
-    (bound,) = suspects(watch(machine, scan=Scan(MINUTES, Limited())))
+    (bound,) = suspects(watch(machine, detector=Detector(MINUTES, Limited())))
     assert (bound.limit_bytes, bound.limit_name) == (100 * MIB, "memory limit of /a.service")
     assert bound.exhaustion_at_ms is not None
     assert (bound.exhaustion_at_ms - bound.evaluated_at_ms) / 1000 == pytest.approx(100, rel=0.05)
@@ -130,7 +130,7 @@ def test_what_several_of_a_group_add_up_to_meets_its_limit() -> None:
     svc = unit("pool.service")
     workers = {process(pid, "w", svc): leak(pid * MIB) for pid in (1, 2, 3)}
     rooms = Rooms((Room(600 * MIB, "memory limit of /pool.service", "/pool.service"),), group="/pool.service/w")
-    (finding,) = suspects(watch(Machine(workers), scan=Scan(MINUTES, _Groups(dict.fromkeys((1, 2, 3), rooms)))))
+    (finding,) = suspects(watch(Machine(workers), detector=Detector(MINUTES, _Groups(dict.fromkeys((1, 2, 3), rooms)))))
     assert _seconds_left(finding) == pytest.approx(100, rel=0.05)
 
 
@@ -142,7 +142,7 @@ def test_who_lies_in_another_group_takes_nothing_of_it() -> None:
         1: Rooms((Room(600 * MIB, "memory limit of /pool@1", "/pool@1"),), group="/pool@1"),
         3: Rooms(group="/pool@11"),
     }
-    (finding,) = suspects(watch(Machine(workers), scan=Scan(MINUTES, _Groups(rooms))))
+    (finding,) = suspects(watch(Machine(workers), detector=Detector(MINUTES, _Groups(rooms))))
     assert _seconds_left(finding) == pytest.approx(600, rel=0.05)
 
 
@@ -152,7 +152,7 @@ def test_two_services_that_grow_meet_the_limit_of_the_slice_around_them_together
     )
     slice_ = Room(800 * MIB, "memory limit of /s.slice", "/s.slice")
     rooms = {pid: Rooms((slice_,), group=f"/s.slice/{name}") for pid, name in ((1, "a"), (2, "b"))}
-    for finding in suspects(watch(machine, scan=Scan(MINUTES, _Groups(rooms)))):
+    for finding in suspects(watch(machine, detector=Detector(MINUTES, _Groups(rooms)))):
         assert (finding.limit_name, _seconds_left(finding)) == (slice_.name, pytest.approx(200, rel=0.05))
 
 
@@ -160,7 +160,7 @@ def test_a_sum_that_grows_in_no_process_alone_has_its_groups_limit() -> None:
     pool = unit("pool.service")
     workers = {process(pid, "w", pool): only(20 * MIB + pid * 2 * MIB, 10 * pid - 40, 10 * pid) for pid in range(1, 40)}
     rooms = Rooms((Room(100 * MIB, "memory limit of /pool.service", "/pool.service"),), group="/pool.service")
-    evaluation = watch(Machine(workers), 300, scan=Scan(MINUTES, _Groups(dict.fromkeys(range(1, 40), rooms))))
+    evaluation = watch(Machine(workers), 300, detector=Detector(MINUTES, _Groups(dict.fromkeys(range(1, 40), rooms))))
     (finding,) = evaluation.findings
     assert (finding.pid, finding.limit_name) == (None, "memory limit of /pool.service")
 
@@ -169,7 +169,7 @@ def test_a_limit_of_the_process_is_met_by_its_own_growth() -> None:
     svc = unit("pool.service")
     workers = {process(pid, "w", svc): leak(pid * MIB) for pid in (1, 2)}
     rooms = {1: Rooms((Room(100 * MIB, "its limit on address space, RLIMIT_AS"),))}
-    (finding,) = suspects(watch(Machine(workers), scan=Scan(MINUTES, _Groups(rooms))))
+    (finding,) = suspects(watch(Machine(workers), detector=Detector(MINUTES, _Groups(rooms))))
     assert (finding.limit_name, _seconds_left(finding)) == (
         "its limit on address space, RLIMIT_AS",
         pytest.approx(100, rel=0.05),
@@ -179,7 +179,7 @@ def test_a_limit_of_the_process_is_met_by_its_own_growth() -> None:
 def test_the_machine_has_no_swap_for_a_group_that_may_use_none_nor_for_the_kernel() -> None:
     host = {"kernel.mem_available_bytes": GIB, "kernel.swap_free_bytes": 8 * GIB, "kernel.mem_total_bytes": 64 * GIB}
     machine = Machine({process(1): leak()}, host=host, slab={"kmalloc-4k": leak()})
-    evaluation = watch(machine, scan=Scan(MINUTES, _Groups({1: Rooms(swap_left=0, group="/a")})))
+    evaluation = watch(machine, detector=Detector(MINUTES, _Groups({1: Rooms(swap_left=0, group="/a")})))
     left = {finding.name: (finding.limit_bytes, finding.limit_name) for finding in suspects(evaluation)}
     assert left == dict.fromkeys(("worker", "kmalloc-4k"), (GIB, "memory available on this machine"))
 
@@ -192,7 +192,7 @@ def test_a_suspect_near_its_own_limit_is_not_waited_for() -> None:
     machine = Machine({process(1): leak()})
     (free,) = watch(machine, 75).findings
     assert free.assessment.verdict is Verdict.WATCH
-    (bound,) = watch(machine, 75, scan=Scan(MINUTES, Tight())).findings
+    (bound,) = watch(machine, 75, detector=Detector(MINUTES, Tight())).findings
     assert bound.assessment.verdict is Verdict.LEAK
     assert "would run out" in bound.assessment.reason
 
@@ -308,21 +308,21 @@ def test_a_kernel_override_applies_to_caches() -> None:
 
 def test_a_series_that_vanished_is_forgotten_and_one_missed_read_is_not_that() -> None:
     machine = Machine({process(1): only(leak(), 0, 100)}, slab={"x": lambda at: None if 50 <= at < 52 else 9 * MIB})
-    scan = Scan(MINUTES, NoLimits())
+    detector = Detector(MINUTES, NoLimits())
     for at in range(100):
-        scan.feed(machine.scrape(at))
+        detector.feed(machine.scrape(at))
     key = (metrics.SLAB_ACTIVE, Target(TargetKind.SLAB, "x"))
-    assert len(scan._series[key]._trail.fine) == 19
+    assert len(detector._series[key]._trail.fine) == 19
     for at in range(100, 100 + VANISHED_AFTER):
-        assert len(scan._series) == 3
-        scan.feed(machine.scrape(at))
-    assert list(scan._series) == [key]
-    assert scan._missing == {}
+        assert len(detector._series) == 3
+        detector.feed(machine.scrape(at))
+    assert list(detector._series) == [key]
+    assert detector._missing == {}
 
 
 def test_a_failed_process_collector_ends_nobody() -> None:
     machine = Machine({process(1): leak()})
-    scan = Scan(MINUTES, NoLimits())
+    detector = Detector(MINUTES, NoLimits())
     for at in range(60):
         scrape = machine.scrape(at)
         if at == 30:
@@ -330,16 +330,16 @@ def test_a_failed_process_collector_ends_nobody() -> None:
 
             failed = replace(scrape.outcomes[0], error="cannot list")
             scrape = replace(scrape, samples=(), processes=(), outcomes=(failed,))
-        scan.feed(scrape)
-    assert len(scan._series) == 2
+        detector.feed(scrape)
+    assert len(detector._series) == 2
 
 
 def test_a_step_of_the_clock_ends_no_segment() -> None:
     machine = Machine({process(1): leak()}, slab={"x": 9 * MIB})
-    scan = Scan(MINUTES, NoLimits())
+    detector = Detector(MINUTES, NoLimits())
     for at in range(101):
-        scan.feed(machine.scrape(at, clock_step_ms=10**9 * (at == 100)))
-    assert {state.segment_ms for state in scan._series.values()} == {START_MS}
+        detector.feed(machine.scrape(at, clock_step_ms=10**9 * (at == 100)))
+    assert {state.segment_ms for state in detector._series.values()} == {START_MS}
 
 
 def test_the_old_forecast_of_a_service_that_came_back_is_dropped() -> None:
@@ -347,11 +347,11 @@ def test_the_old_forecast_of_a_service_that_came_back_is_dropped() -> None:
     svc = Service(ServiceKind.UNIT, "a.service")
     first, second = process(1, "a", svc), process(2, "a", svc)
     machine = Machine({first: only(leak(), 0, 120), second: only(50 * MIB, 130, 999)})
-    scan, written = Scan(MINUTES, NoLimits()), {}
+    detector, written = Detector(MINUTES, NoLimits()), {}
     for at in range(200):
-        scan.feed(machine.scrape(at))
+        detector.feed(machine.scrape(at))
         if at % 5 == 4:
-            written |= scan.evaluate(START_MS + at * 1000).suspicions
+            written |= detector.evaluate(START_MS + at * 1000).suspicions
     # THEN the store is told to drop the forecast of the service; the process's goes with the process
     assert written[metrics.SERVICE_USS_SWAP, svc.target] is None
 
@@ -372,7 +372,7 @@ def test_what_waits_for_new_data_is_told_by_the_id_of_its_finding() -> None:
         },
         slab={"kmalloc-4k": leak()},
     )
-    # WHEN they are watched until they look like leaks
+    # WHEN they are watched until they checkpoint like leaks
     evaluation = watch(machine, 70)
     # THEN each is one suspicion, the worker's that of its service
     by_name = {finding.name: finding.id for finding in evaluation.findings}
@@ -382,5 +382,5 @@ def test_what_waits_for_new_data_is_told_by_the_id_of_its_finding() -> None:
     # and these processes, all of the service, are to be read fully before anything is said of them
     assert {target.key.split("/")[1] for target in evaluation.suspects} == {"1", "2", "3"}
     # and the oldest process of each is known
-    assert evaluation.lives[by_name["nginx.service"]].endswith("/1/10")
-    assert by_name["kmalloc-4k"] not in evaluation.lives
+    assert evaluation.past_runs[by_name["nginx.service"]].endswith("/1/10")
+    assert by_name["kmalloc-4k"] not in evaluation.past_runs

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.timings import Pace
-from leakwatch.monitoring.detector import Scan
+from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.monitoring.detector import Detector
 
 if TYPE_CHECKING:
     from leakwatch.model.incident import Incident, IncidentEvent
@@ -29,14 +29,14 @@ class Watched:
 
     def run(self, seconds: int) -> Watched:
         """Scrape every second and judge every five."""
-        scan = Scan(MINUTES, NoLimits())
-        incidents = Incidents(Pace(scan.plan.windows_s[0] * 1000, scan.plan.windows_s[-1] * 1000))
+        detector = Detector(MINUTES, NoLimits())
+        incidents = Incidents(IncidentTimings(detector.plan.windows_s[0] * 1000, detector.plan.windows_s[-1] * 1000))
         for at in range(seconds):
-            scan.feed(self.machine.scrape(at))
+            detector.feed(self.machine.scrape(at))
             if at % 5 == 4:
-                said = scan.evaluate(START_MS + at * 1000)
+                said = detector.evaluate(START_MS + at * 1000)
                 changes = incidents.update(
-                    said.findings, said.now_ms, suspected=said.suspected, lives=said.lives, marks={}
+                    said.findings, said.now_ms, suspected=said.suspected, past_runs=said.past_runs, marks={}
                 )
                 self.incidents |= {one.id: one for one in changes.write}
                 self.events += changes.events

@@ -15,13 +15,13 @@ from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.judge_pool import JudgingError, in_child, in_process
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.window_request import Question
+    from leakwatch.analysis.window_request import WindowRequest
 
 PLAN = plan_of((60, 120), 1)
 START_MS = 1_700_000_000_000
 
 
-def asked(bytes_per_s: int) -> tuple[SeriesState, Question]:
+def asked(bytes_per_s: int) -> tuple[SeriesState, WindowRequest]:
     """Return a series at its second minute and the newest of its questions."""
     state = SeriesState(PLAN, LeakCriteria())
     for second in range(126):

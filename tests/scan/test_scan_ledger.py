@@ -7,7 +7,7 @@ from dataclasses import replace
 from scan_scrapes import MIB, START_MS
 
 from leakwatch import metrics
-from leakwatch.alerting.findings_log import ENDED_KEPT, REFRESH_MS, Changes, Entry, Ledger
+from leakwatch.alerting.findings_log import ENDED_KEPT, REFRESH_MS, Changes, FindingsLog, LoggedFinding
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 
 LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING
@@ -27,12 +27,12 @@ def finding(
     )  # fmt: skip
 
 
-def step(ledger: Ledger, at: int, *findings: Finding) -> Changes:
+def step(ledger: FindingsLog, at: int, *findings: Finding) -> Changes:
     return ledger.update(findings, START_MS + at * MINUTE_MS)
 
 
 def test_suspects_are_written_at_every_look_and_the_others_once_an_hour() -> None:
-    ledger, hour = Ledger(), REFRESH_MS // MINUTE_MS
+    ledger, hour = FindingsLog(), REFRESH_MS // MINUTE_MS
     writes = {"s1": [], "s2": []}
     for at in range(hour + 2):
         for entry in step(ledger, at, finding(WATCH, at=at), finding(OK, id_="s2", at=at)).write:
@@ -42,7 +42,7 @@ def test_suspects_are_written_at_every_look_and_the_others_once_an_hour() -> Non
 
 
 def test_a_changed_verdict_or_process_is_written_at_once() -> None:
-    ledger = Ledger()
+    ledger = FindingsLog()
     step(ledger, 0, finding(OK))
     assert step(ledger, 1, finding(OK, at=1)).write == ()
     assert len(step(ledger, 2, finding(LEARNING, at=2)).write) == 1
@@ -50,7 +50,7 @@ def test_a_changed_verdict_or_process_is_written_at_once() -> None:
 
 
 def test_what_ended_as_a_suspect_is_kept_with_the_time_and_the_rest_is_dropped() -> None:
-    ledger = Ledger()
+    ledger = FindingsLog()
     step(ledger, 0, finding(LEAK), finding(OK, id_="s2"), finding(WATCH, id_="s3"), finding(LEARNING, id_="s4"))
     changes = step(ledger, 5)
     assert sorted(changes.drop) == ["s2", "s4"]
@@ -62,7 +62,7 @@ def test_what_ended_as_a_suspect_is_kept_with_the_time_and_the_rest_is_dropped()
 
 
 def test_a_total_that_its_parts_explain_has_not_ended() -> None:
-    ledger = Ledger()
+    ledger = FindingsLog()
     total = replace(finding(LEAK, id_="h1", pid=None, kind=FindingKind.KERNEL), metric=metrics.KERNEL_SUNRECLAIM)
     cache = replace(finding(LEAK, id_="s2", pid=None, kind=FindingKind.KERNEL), metric="slab.active_bytes")
     step(ledger, 0, total)
@@ -74,7 +74,7 @@ def test_a_total_that_its_parts_explain_has_not_ended() -> None:
 
 def test_a_leak_survives_the_restart_of_its_service_until_the_new_life_is_judged() -> None:
     # GIVEN a leaking service
-    ledger = Ledger()
+    ledger = FindingsLog()
     step(ledger, 0, finding(LEAK, pid=7))
     # WHEN it is restarted and learns anew
     (kept,) = step(ledger, 1, finding(LEARNING, pid=8, at=1)).write
@@ -89,14 +89,14 @@ def test_a_leak_survives_the_restart_of_its_service_until_the_new_life_is_judged
 
 def test_a_process_that_runs_on_and_learns_anew_has_not_ended() -> None:
     # As after the clock was set, or when it gave back what had grown.
-    ledger = Ledger()
+    ledger = FindingsLog()
     step(ledger, 0, finding(LEAK, pid=7))
     (entry,) = step(ledger, 1, finding(LEARNING, pid=7, at=1)).write
     assert (entry.finding.assessment.verdict, entry.ended_ms) == (LEARNING, None)
 
 
 def test_a_kernel_cache_that_learns_anew_has_no_old_life() -> None:
-    ledger = Ledger()
+    ledger = FindingsLog()
     step(ledger, 0, finding(WATCH, pid=None, kind=FindingKind.KERNEL))
     (entry,) = step(ledger, 1, finding(LEARNING, pid=None, at=1, kind=FindingKind.KERNEL)).write
     assert entry.finding.assessment.verdict is LEARNING
@@ -104,7 +104,7 @@ def test_a_kernel_cache_that_learns_anew_has_no_old_life() -> None:
 
 def test_what_could_not_be_stored_is_stored_next_time() -> None:
     # GIVEN an evaluation that writes, ends and drops, and a store that is full
-    ledger = Ledger()
+    ledger = FindingsLog()
     step(ledger, 0, finding(LEAK), finding(OK, id_="s2"), finding(OK, id_="s3"))
     lost = step(ledger, 1, finding(OK, id_="s3", at=1))
     assert (len(lost.write), lost.drop) == (1, ("s2",))
@@ -117,7 +117,7 @@ def test_what_could_not_be_stored_is_stored_next_time() -> None:
 
 
 def test_what_was_to_be_dropped_and_came_back_is_not_dropped() -> None:
-    ledger = Ledger()
+    ledger = FindingsLog()
     step(ledger, 0, finding(OK))
     ledger.forget(step(ledger, 1))
     changes = step(ledger, 2, finding(OK, at=2))
@@ -126,13 +126,13 @@ def test_what_was_to_be_dropped_and_came_back_is_not_dropped() -> None:
 
 
 def test_an_ended_finding_in_the_store_is_not_ended_again() -> None:
-    entry = Entry(finding(LEAK), START_MS + 5)
-    assert step(Ledger([entry]), 9) == Changes()
+    entry = LoggedFinding(finding(LEAK), START_MS + 5)
+    assert step(FindingsLog([entry]), 9) == Changes()
 
 
 def test_a_new_store_is_told_everything() -> None:
     # GIVEN findings the store that was set aside knew
-    ledger = Ledger()
+    ledger = FindingsLog()
     step(ledger, 0, finding(LEAK), finding(OK, id_="s2"))
     # WHEN another store is begun
     ledger.forget_all()
@@ -143,7 +143,7 @@ def test_a_new_store_is_told_everything() -> None:
 
 def test_of_suspects_that_ended_the_newest_are_remembered_and_none_is_dropped() -> None:
     # GIVEN a suspect a minute, each gone a minute later
-    ledger = Ledger()
+    ledger = FindingsLog()
     for at in range(ENDED_KEPT + 50):
         assert not step(ledger, at, finding(LEAK, id_=f"s{at}", at=at)).drop
     assert len(ledger._entries) <= ENDED_KEPT + 2
@@ -157,14 +157,14 @@ def test_of_suspects_that_ended_the_newest_are_remembered_and_none_is_dropped() 
 
 
 def test_what_ended_and_could_not_be_stored_is_not_forgotten() -> None:
-    ledger = Ledger()
+    ledger = FindingsLog()
     for at in range(ENDED_KEPT + 50):
         ledger.forget(step(ledger, at, finding(LEAK, id_=f"s{at}", at=at)))
     assert len(step(ledger, 300).write) == ENDED_KEPT + 50
 
 
 def test_how_many_processes_are_read_is_written_when_it_changes() -> None:
-    ledger = Ledger()
+    ledger = FindingsLog()
     for at, read in enumerate((1, 1, 2, None, None)):
         one = replace(finding(LEARNING, at=at), processes=None if read is None else 9, processes_read=read)
         assert len(step(ledger, at, one).write) == (at in (0, 2, 3))

@@ -11,7 +11,7 @@ from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key,
 
 from leakwatch.config import AnalysisConfig, Config
 from leakwatch.model.verdict import Verdict
-from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.restore import recall
 from leakwatch.monitoring.resume import Intake, resume
 from leakwatch.store.files.open import open_writer
@@ -70,17 +70,17 @@ class Run:
         """
         writer = open_writer(self.store, START_MS)
         extent = writer.extent()
-        scan = Scan(self.config, NoLimits())
-        intake = Intake(scan)
+        detector = Detector(self.config, NoLimits())
+        intake = Intake(detector)
         now_ms = START_MS + first * 1000
         for at in range(first, first + beside):
             scrape = what.scrape(at)
             assert intake.feed(scrape) == []
             writer.write_scrape(scrape)
         reader = Reader(self.store, extent, of_timeline=True)
-        _, pending = resume(scan, recall(reader, scan.plan, now_ms), now_ms)
+        _, pending = resume(detector, recall(reader, detector.plan, now_ms), now_ms)
         reader.close()
-        intake.take_up(scan, pending)
+        intake.take_up(detector, pending)
         pending = []
         for at in range(first + beside, last):
             ts_ms = START_MS + at * 1000
@@ -90,7 +90,7 @@ class Run:
             self.sealed += pending
             pending = []
             if at % 5 == 4:
-                self.said[at] = scan.evaluate(ts_ms)
+                self.said[at] = detector.evaluate(ts_ms)
                 writer.write_evaluation([], self.said[at].suspicions, {}, ts_ms)
         writer.close()
         return self
@@ -150,17 +150,17 @@ def test_a_past_read_beside_sampling_comes_to_the_same(run: Callable[..., Run], 
 
 
 def test_samples_beyond_the_bound_are_left_out_the_oldest_first(caplog: pytest.LogCaptureFixture) -> None:
-    scan = Scan(MINUTES, NoLimits())
+    detector = Detector(MINUTES, NoLimits())
     scrapes = [machine().scrape(at, ts_ms=START_MS + at * 1000) for at in range(20)]
-    intake = Intake(scan, most=5 * max(len(scrape.samples) for scrape in scrapes))
+    intake = Intake(detector, most=5 * max(len(scrape.samples) for scrape in scrapes))
     for scrape in scrapes:
         intake.feed(scrape)
-    intake.take_up(scan, [])
+    intake.take_up(detector, [])
     assert "scrapes were stored and not judged" in caplog.text
-    seen = Scan(MINUTES, NoLimits())
+    seen = Detector(MINUTES, NoLimits())
     for scrape in scrapes[-5:]:
         seen.feed(scrape)
-    assert findings(scan.evaluate(START_MS)) == findings(seen.evaluate(START_MS))
+    assert findings(detector.evaluate(START_MS)) == findings(seen.evaluate(START_MS))
 
 
 def test_a_confirmed_leak_is_one_at_the_first_look_after_a_restart(run: Callable[..., Run]) -> None:
@@ -198,8 +198,8 @@ def gone(what: Machine) -> set[object]:
 def test_an_empty_store_resumes_to_nothing(run: Callable[..., Run]) -> None:
     fresh = run()
     reader = Reader(fresh.store)
-    scan = Scan(MINUTES, NoLimits())
-    said, pending = resume(scan, recall(reader, scan.plan, START_MS), START_MS)
+    detector = Detector(MINUTES, NoLimits())
+    said, pending = resume(detector, recall(reader, detector.plan, START_MS), START_MS)
     assert (said.findings, said.incidents, pending) == ([], [], [])
-    assert scan.evaluate(START_MS).findings == ()
+    assert detector.evaluate(START_MS).findings == ()
     reader.close()

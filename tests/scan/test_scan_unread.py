@@ -12,10 +12,10 @@ from leakwatch.analysis.series.derived import judged_values, unread
 from leakwatch.model.identity import ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import Sample, Scrape
 from leakwatch.model.verdict import FindingKind, Verdict
-from leakwatch.monitoring.detector import Scan
+from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.estimate_guard import WAITS
 from leakwatch.report import json_report, words
-from leakwatch.report.build import Row
+from leakwatch.report.build import ReportRow
 
 POOL = unit("pool.service")
 ORPHANS = [process(pid, "orphan", POOL) for pid in range(1, 61)]
@@ -34,11 +34,11 @@ def waiting(scrape: Scrape, those: set[object], instead: str = metrics.PROCESS_U
 
 
 def watched(machine: Machine, those: set[object], seconds: int = 180, instead: str = metrics.PROCESS_UNREAD):
-    scan = Scan(MINUTES, NoLimits())
+    detector = Detector(MINUTES, NoLimits())
     for at in range(seconds):
-        scan.feed(waiting(machine.scrape(at), those, instead))
+        detector.feed(waiting(machine.scrape(at), those, instead))
         if at % 5 == 4:
-            evaluation = scan.evaluate(START_MS + at * 1000)
+            evaluation = detector.evaluate(START_MS + at * 1000)
     return evaluation
 
 
@@ -53,7 +53,7 @@ def test_sixty_orphans_of_which_one_is_read_are_not_ok(instead: str) -> None:
     assert finding.assessment.reason == (
         "at least 15.2 GiB: 1 of 60 processes is read, the others count by an estimate"
     )
-    row = Row(finding)
+    row = ReportRow(finding)
     assert words.where(row).startswith("USS + swap of all processes: at least 15.2 GiB now")
     told = json_report.finding(row, START_MS)
     assert (told["lower_bound"], told["processes"], told["processes_read"]) == (True, 60, 1)

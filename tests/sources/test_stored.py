@@ -10,7 +10,7 @@ import pytest
 from tidy_files import Series, series
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.process_table import Roster
+from leakwatch.analysis.findings.process_table import ProcessTable
 from leakwatch.analysis.findings.reclaimable import array_of
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.series.derived import judged_values
@@ -97,13 +97,13 @@ def found(reader: Reader) -> dict[str, Capture]:
 
 def judged_live() -> list[Series]:
     """Return what the daemon feeds its detector with, series by series."""
-    roster, out = Roster(IGNORE), defaultdict(list)
+    process_table, out = ProcessTable(IGNORE), defaultdict(list)
     for scrape in SCRAPES:
-        roster.update(scrape.processes)
+        process_table.update(scrape.processes)
         values = {(sample.metric, sample.target): sample.value for sample in scrape.samples}
-        there = {HOST, *(target for target, _ in roster.services())}
+        there = {HOST, *(target for target, _ in process_table.services())}
         counts = {key: value for key, value in values.items() if key[0] in metrics.COUNTS and key[1] in there}
-        for key, value in (judged_values(values, roster.services()) | counts).items():
+        for key, value in (judged_values(values, process_table.services()) | counts).items():
             if key[1].key != "quiet-1":
                 out[key].append((scrape.tick.ts_ms, float(value)))
     return list(out.values())

@@ -15,7 +15,7 @@ from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 from leakwatch.queries.memory_growth import growths
 from leakwatch.store.maintenance import merging, sealing
 from leakwatch.store.maintenance.merging import merge
-from leakwatch.store.maintenance.retention import Limits, purge
+from leakwatch.store.maintenance.retention import RetentionLimits, purge
 from leakwatch.store.maintenance.sealing import seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
@@ -90,7 +90,7 @@ def test_they_expire_with_their_process(writer: Writer) -> None:
         made = looked(day * LOOK_EVERY, range(1, 3) if day < 5 else range(2, 4), ts_ms=BASE_MS + day * DAY_MS)
         writer.write_scrape(made)
     assert len(living(writer.path)) == 2
-    limits = Limits(14 * 86_400, 90 * 86_400, NO_LIMIT, NO_LIMIT, NO_LIMIT)
+    limits = RetentionLimits(14 * 86_400, 90 * 86_400, NO_LIMIT, NO_LIMIT, NO_LIMIT)
     purge(writer, limits, now_ms=BASE_MS + 40 * DAY_MS, interval_s=86_400.0)
     assert living(writer.path) == []
     assert nameless(writer.path) == set()

@@ -18,7 +18,7 @@ from leakwatch.clock import Instant
 from leakwatch.errors import LeakwatchError
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
-from leakwatch.monitoring.store_supervisor import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.maintenance.integrity import _sample_rounds, check
 from leakwatch.store.read.reader import Reader
@@ -90,7 +90,7 @@ def test_one_damaged_row_costs_itself_and_is_named(store: Path, named: str, capl
         assert read_all(reader) >= 19 + 39 * 5
     reader.close()
     # AND a daemon goes on with it: nothing is set aside, and what was whole is there
-    keeper = StoreKeeper(store, Stopped(), interval_s=1.0)
+    keeper = StoreSupervisor(store, Stopped(), interval_s=1.0)
     for number in range(40, 45):
         keeper.write_scrape(scrape(number), [], {"lives": {}})
         keeper.attempt("findings", lambda writer: writer.write_evaluation([(_finding(3), None)], {}, {}, BASE_MS))
@@ -132,7 +132,7 @@ def test_random_damage_is_an_error_or_a_note_and_never_more(store: Path, tmp_pat
             finally:
                 reader.close()
         # AND a daemon goes on, in this store or in a new one with what could be read
-        keeper = StoreKeeper(store, Stopped(), interval_s=1.0)
+        keeper = StoreSupervisor(store, Stopped(), interval_s=1.0)
         for number in range(40, 43):
             assert keeper.write_scrape(scrape(number), [], {})
         keeper.close()

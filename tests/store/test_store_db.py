@@ -21,9 +21,9 @@ from leakwatch.model.sample import Sample
 from leakwatch.store.files.driver import PAGE_BYTES
 from leakwatch.store.files.lock import StoreLock
 from leakwatch.store.maintenance import forecast, inventory, merging, sealing
-from leakwatch.store.maintenance.inventory import Inventory, Kind
+from leakwatch.store.maintenance.inventory import Inventory, PartKind
 from leakwatch.store.maintenance.merging import merge
-from leakwatch.store.maintenance.retention import Limits
+from leakwatch.store.maintenance.retention import RetentionLimits
 from leakwatch.store.maintenance.sealing import seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
@@ -102,7 +102,7 @@ def test_without_dbstat_payloads_are_counted(sealed: Path, monkeypatch: pytest.M
 
 def an_inventory(samples: tuple[int, int], blocks: tuple[int, int], used: int) -> Inventory:
     """Return one of which samples and blocks take so many bytes and grow by so many a day."""
-    kinds = [Kind(1, size, 0, 1, day) for size, day in (samples, blocks)]
+    kinds = [PartKind(1, size, 0, 1, day) for size, day in (samples, blocks)]
     return Inventory(used, 0, 0, (), 1, 1, kinds[0], kinds[1])
 
 
@@ -121,7 +121,7 @@ def an_inventory(samples: tuple[int, int], blocks: tuple[int, int], used: int) -
 def test_when_it_is_full(
     samples: tuple[int, int], blocks: tuple[int, int], used: int, expected: tuple[int, float | None, int]
 ) -> None:
-    limits = Limits(10 * DAY_S, 100 * DAY_S, 1000, 5000, 5000)
+    limits = RetentionLimits(10 * DAY_S, 100 * DAY_S, 1000, 5000, 5000)
     found = forecast.outlook(an_inventory(samples, blocks, used), limits)
     assert (found.day_bytes, found.full_in_days, found.levels_at_bytes) == (
         expected[0], pytest.approx(expected[1]), expected[2],

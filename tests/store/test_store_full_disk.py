@@ -16,7 +16,7 @@ from storetools import BASE_MS, NOBODY, Child, all_samples, as_user, beside, blo
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreWriteError
-from leakwatch.monitoring.store_supervisor import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.maintenance import sealing
 from leakwatch.store.maintenance.integrity import check
@@ -148,7 +148,7 @@ def test_twenty_minutes_of_a_full_disk_lose_nothing_and_take_a_bounded_memory(
     # GIVEN 1-s scrapes of 60 processes on a disk that is full
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
     store, clock = store_on(small_disk, empty_store), Stopped()
-    keeper = StoreKeeper(store, clock, interval_s=1.0)
+    keeper = StoreSupervisor(store, clock, interval_s=1.0)
     keeper.write_scrape(scrape(0, range(60), ts_ms=BASE_MS), [], {})
     filler = fill(small_disk)
     took = []

@@ -18,7 +18,7 @@ import pytest
 from storetools import BASE_MS, DAY_MS, NOBODY, Child, all_blocks, all_samples, as_user, change, rows, scrape, until
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.timings import Pace
+from leakwatch.alerting.timings import IncidentTimings
 from leakwatch.cli.main import main
 from leakwatch.errors import (
     IncidentNotFoundError,
@@ -47,7 +47,7 @@ from leakwatch.store.files.open import open_writer
 from leakwatch.store.incident.marks import Marker
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.maintenance import migrate
-from leakwatch.store.maintenance.retention import Limits, purge
+from leakwatch.store.maintenance.retention import RetentionLimits, purge
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.sql import findings
 from leakwatch.store.writer import Writer
@@ -151,7 +151,7 @@ def test_resolved_incidents_are_kept_as_long_as_blocks(writer: Writer, reader: R
     old, recent = replace(WHOLE, resolved_ms=BASE_MS - 91 * DAY_MS), replace(WHOLE, id="i3", finding_id="s3")
     events = tuple(IncidentEvent(id_, BASE_MS, EventKind.OPENED) for id_ in ("i1", "i2", "i3"))
     put(writer, old, recent, replace(PLAIN, opened_ms=BASE_MS - 400 * DAY_MS), events=events)
-    limits = Limits(14 * 86400.0, 90 * 86400.0, 1 << 30, 1 << 30, 1 << 30)
+    limits = RetentionLimits(14 * 86400.0, 90 * 86400.0, 1 << 30, 1 << 30, 1 << 30)
     purge(writer, limits, now_ms=BASE_MS, interval_s=60.0)
     assert [one.id for one in reader.incidents()] == ["i2", "i3"]
     assert rows(writer.path, "SELECT incident_id FROM incident_event ORDER BY 1") == [("i2",), ("i3",)]
@@ -407,7 +407,7 @@ def test_what_was_announced_becomes_an_incident_that_was_told(first: Path) -> No
 def test_after_the_upgrade_nothing_is_told_a_second_time(first: Path) -> None:
     migrate.upgrade(first)
     reader = Reader(first)
-    incidents = Incidents(Pace(3_600_000, 864_000_000), reader.incidents())
+    incidents = Incidents(IncidentTimings(3_600_000, 864_000_000), reader.incidents())
     findings = [one.finding for one in reader.findings()]
     reader.close()
     ids = {one.id: "a life" for one in findings}

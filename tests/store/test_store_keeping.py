@@ -10,9 +10,9 @@ from storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, r
 from leakwatch.clock import Instant
 from leakwatch.config import StoreConfig
 from leakwatch.errors import StoreCorruptError
-from leakwatch.monitoring.store_supervisor import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.maintenance import merging, sealing
-from leakwatch.store.maintenance.job import Failure, Task, tend
+from leakwatch.store.maintenance.job import Failure, MaintenanceTask, tend
 from leakwatch.system.worker import OneChild
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ class Stopped:
         return Instant(self.wall_ms, self.wall_ms, 0)
 
 
-class Here(OneChild[Task, Failure]):
+class Here(OneChild[MaintenanceTask, Failure]):
     """Tends in this process, where a test can make seals smaller."""
 
-    def __call__(self, task: Task) -> Iterator[Failure]:
+    def __call__(self, task: MaintenanceTask) -> Iterator[Failure]:
         return tend(task)
 
 
-def keeper_of(store: Path, clock: Stopped) -> StoreKeeper:
-    keeper = StoreKeeper(store, clock)
+def keeper_of(store: Path, clock: Stopped) -> StoreSupervisor:
+    keeper = StoreSupervisor(store, clock)
     keeper.tend = Here(tend, 60)
     return keeper
 
@@ -50,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Stopped:
     return Stopped()
 
 
-def go_on(keeper: StoreKeeper, clock: Stopped, first: int, last: int) -> None:
+def go_on(keeper: StoreSupervisor, clock: Stopped, first: int, last: int) -> None:
     for number in range(first, last):
         clock.wall_ms = BASE_MS + number * MINUTE_MS
         keeper.write_scrape(scrape(number), [block(1, BASE_MS + number * 300_000)], {})
@@ -93,7 +93,7 @@ def test_one_damaged_piece_does_not_cost_the_store(
 
 def test_a_store_is_tended_by_a_child(store: Path) -> None:
     # GIVEN more scrapes than make a seal
-    keeper = StoreKeeper(store, Stopped())
+    keeper = StoreSupervisor(store, Stopped())
     for number in range(130):
         keeper.write_scrape(scrape(number), [], {})
     before = all_samples(store)
@@ -108,7 +108,7 @@ def test_a_store_is_tended_by_a_child(store: Path) -> None:
 
 def test_damage_a_child_finds_is_acted_on_at_the_next_scrape(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     # GIVEN a child that finds damage
-    keeper = StoreKeeper(store, Stopped())
+    keeper = StoreSupervisor(store, Stopped())
     keeper.write_scrape(scrape(0), [], {})
     keeper.tend = Damaged(tend, 60)
     keeper.purge(StoreConfig(), 60.0)
@@ -127,13 +127,13 @@ def test_damage_a_child_finds_is_acted_on_at_the_next_scrape(store: Path, caplog
 
 
 def test_a_child_that_is_ended_with_the_store_is_no_error(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keeper = StoreKeeper(store, Stopped())
+    keeper = StoreSupervisor(store, Stopped())
     keeper.write_scrape(scrape(0), [], {})
     keeper.close()
     keeper.purge(StoreConfig(), 60.0)
     assert not caplog.records
 
 
-class Damaged(OneChild[Task, Failure]):
-    def __call__(self, task: Task) -> Iterator[Failure]:  # noqa: ARG002 - as it is called
+class Damaged(OneChild[MaintenanceTask, Failure]):
+    def __call__(self, task: MaintenanceTask) -> Iterator[Failure]:  # noqa: ARG002 - as it is called
         yield Failure("history could not be compressed", StoreCorruptError("page 7 is damaged"))

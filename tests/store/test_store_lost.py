@@ -15,7 +15,7 @@ from storetools import BASE_MS, Child, beside, rows, scrape
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreBusyError, StoreForeignError, StoreTooNewError, StoreWriteError
-from leakwatch.monitoring.store_supervisor import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.files.lock import StoreLock
 from leakwatch.store.writer import Writer
 
@@ -32,9 +32,9 @@ class Stopped:
 
 
 @pytest.fixture
-def keeper(store: Path) -> Iterator[StoreKeeper]:
+def keeper(store: Path) -> Iterator[StoreSupervisor]:
     """Return a keeper that has stored five scrapes."""
-    keeper = StoreKeeper(store, Stopped())
+    keeper = StoreSupervisor(store, Stopped())
     for number in range(5):
         keeper.write_scrape(scrape(number), [], {})
     yield keeper
@@ -64,7 +64,7 @@ def move_away(store: Path) -> None:
 
 @pytest.mark.parametrize("lose", [delete, delete_all, move_directory, move_away])
 def test_a_store_that_is_gone_is_begun_anew(
-    store: Path, keeper: StoreKeeper, lose: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+    store: Path, keeper: StoreSupervisor, lose: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     # WHEN it is gone THEN the next scrapes are in a new one, which knows why, and all else is told anew
     lose(store)
@@ -84,7 +84,9 @@ def test_a_store_that_is_gone_is_begun_anew(
             assert rows(kept / store.name, "SELECT count(*) FROM scrape") == [(5,)]
 
 
-def test_a_store_put_in_its_place_is_used(store: Path, keeper: StoreKeeper, empty_store: Path, tmp_path: Path) -> None:
+def test_a_store_put_in_its_place_is_used(
+    store: Path, keeper: StoreSupervisor, empty_store: Path, tmp_path: Path
+) -> None:
     # GIVEN an older backup, with scrapes in a log of its own
     backup = tmp_path / "backup" / store.name
     backup.parent.mkdir()
@@ -118,7 +120,7 @@ def foreign(path: Path) -> None:
 
 @pytest.mark.parametrize(("make", "error"), [(text, StoreForeignError), (foreign, StoreTooNewError)])
 def test_somebody_else_s_file_in_its_place_is_left_alone(
-    store: Path, keeper: StoreKeeper, make: Callable[[Path], None], error: type[Exception]
+    store: Path, keeper: StoreSupervisor, make: Callable[[Path], None], error: type[Exception]
 ) -> None:
     other = store.with_name("other")
     make(other)
@@ -131,7 +133,7 @@ def test_somebody_else_s_file_in_its_place_is_left_alone(
 
 
 def test_a_store_in_its_place_that_another_daemon_holds_is_not_written(
-    store: Path, keeper: StoreKeeper, empty_store: Path
+    store: Path, keeper: StoreSupervisor, empty_store: Path
 ) -> None:
     other = store.with_name("other.db")
     shutil.copy(empty_store, other)
@@ -155,7 +157,7 @@ def test_a_store_in_its_place_that_another_daemon_holds_is_not_written(
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-def test_a_log_removed_under_the_daemon_costs_nothing(store: Path, keeper: StoreKeeper, suffix: str) -> None:
+def test_a_log_removed_under_the_daemon_costs_nothing(store: Path, keeper: StoreSupervisor, suffix: str) -> None:
     store.with_name(store.name + suffix).unlink()
     for number in range(5, 8):
         keeper.write_scrape(scrape(number), [], {})
@@ -204,6 +206,6 @@ def test_what_never_was_a_database_is_refused_at_the_start(tmp_path: Path, make:
     make(store)
     held = store.read_bytes()
     with pytest.raises(StoreForeignError, match="never was a SQLite database"):
-        StoreKeeper(store, Stopped())
+        StoreSupervisor(store, Stopped())
     assert store.read_bytes() == held
     assert not beside(store)

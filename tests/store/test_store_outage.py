@@ -14,7 +14,7 @@ from storetools import BASE_MS, all_samples, block, rows, scrape
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreBusyError
-from leakwatch.monitoring.store_supervisor import StoreKeeper
+from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.backlog import Backlog
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def test_blocks_have_a_bound_of_their_own() -> None:
 def test_scrapes_that_could_not_be_stored_are_stored_in_order(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     # GIVEN a store that can be written no longer
     clock = Stopped()
-    keeper = StoreKeeper(store, clock, interval_s=0.1)
+    keeper = StoreSupervisor(store, clock, interval_s=0.1)
     assert keeper.write_scrape(scrape(0), [], {"stats": 0})
     with locked(store), caplog.at_level(logging.WARNING):
         # WHEN processes come and go meanwhile
@@ -133,7 +133,7 @@ def test_scrapes_that_could_not_be_stored_are_stored_in_order(store: Path, caplo
 
 
 def test_a_store_locked_for_a_moment_is_nothing_to_tell(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keeper = StoreKeeper(store, Stopped(), interval_s=0.1)
+    keeper = StoreSupervisor(store, Stopped(), interval_s=0.1)
     keeper.write_scrape(scrape(0), [], {})
     with locked(store):
         keeper.write_scrape(scrape(1), [], {})
@@ -147,7 +147,7 @@ def test_a_store_locked_for_a_moment_is_nothing_to_tell(store: Path, caplog: pyt
 
 def test_what_waits_at_the_end_is_stored_or_said_to_be_lost(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     for lasts in (False, True):
-        keeper = StoreKeeper(store, Stopped(), interval_s=0.1)
+        keeper = StoreSupervisor(store, Stopped(), interval_s=0.1)
         keeper.write_scrape(scrape(0), [], {})
         with locked(store):
             keeper.write_scrape(scrape(1), [], {})
@@ -160,7 +160,7 @@ def test_what_waits_at_the_end_is_stored_or_said_to_be_lost(store: Path, caplog:
 
 
 def test_a_store_that_cannot_be_written_at_first_is_an_error(store: Path) -> None:
-    keeper = StoreKeeper(store, Stopped(), interval_s=0.1)
+    keeper = StoreSupervisor(store, Stopped(), interval_s=0.1)
     with locked(store), pytest.raises(StoreBusyError):
         keeper.write_scrape(scrape(0), [], {})
     keeper.close()

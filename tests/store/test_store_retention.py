@@ -14,7 +14,7 @@ from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Sample
 from leakwatch.model.timeline import CLOCK
 from leakwatch.store.maintenance import merging, retention, sealing
-from leakwatch.store.maintenance.retention import Limits, Purged, purge, used_bytes
+from leakwatch.store.maintenance.retention import Purged, RetentionLimits, purge, used_bytes
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
@@ -39,7 +39,7 @@ def run(
     samples: int = NO_LIMIT,
     blocks: int = NO_LIMIT,
 ) -> Purged:
-    limits = Limits(samples_d * 86_400, blocks_d * 86_400, size, samples, blocks)
+    limits = RetentionLimits(samples_d * 86_400, blocks_d * 86_400, size, samples, blocks)
     return purge(writer, limits, now_ms=now_ms, interval_s=HOURLY_S)
 
 

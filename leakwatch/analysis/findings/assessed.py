@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class AssessedSeries:
     """One series' assessment."""
 
     metric: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.windows.trend import Line, fit_line, slope_of
+from leakwatch.analysis.windows.trend import FittedLine, fit_line, slope_of
 from leakwatch.model.memory_class import ClassTrend, Growth
 
 if TYPE_CHECKING:
@@ -24,22 +24,22 @@ Course = dict[int, int]
 """Value by UTC milliseconds."""
 
 
-def growth_of(looks: Mapping[str, tuple[Course, Course]]) -> Growth | None:
+def growth_of(reads: Mapping[str, tuple[Course, Course]]) -> Growth | None:
     """Return what grows in one process; None before the second look.
 
-    ``looks`` has the bytes and the number of mappings of each class. A class that a look did not see had nothing then:
+    ``reads`` has the bytes and the number of mappings of each class. A class that a look did not see had nothing then:
     every look sees all classes.
     """
-    times = sorted({ts_ms for held, _ in looks.values() for ts_ms in held})
+    times = sorted({ts_ms for held, _ in reads.values() for ts_ms in held})
     if len(times) < 2:
         return None
     times = _thinned(times)
     t = (np.array(times, dtype=np.float64) - times[0]) / HOUR_MS
-    courses = {key: _filled(held, times) for key, (held, _) in looks.items()}
+    courses = {key: _filled(held, times) for key, (held, _) in reads.items()}
     whole = fit_line(t, np.sum(list(courses.values()), axis=0))
     last = times[-1]
     trends = [
-        _trend(key, fit_line(t, y), looks[key], slope_of(t, _filled(looks[key][1], times)), last, whole.slope)
+        _trend(key, fit_line(t, y), reads[key], slope_of(t, _filled(reads[key][1], times)), last, whole.slope)
         for key, y in courses.items()
     ]
     return Growth(len(times), 1, times[0], last, whole.slope, _ordered(trends))
@@ -59,9 +59,9 @@ def _filled(course: Course, times: Sequence[int]) -> Floats:
 
 
 def _trend(
-    key: str, line: Line, looks: tuple[Course, Course], mappings_per_hour: float, last: int, whole: float
+    key: str, line: FittedLine, reads: tuple[Course, Course], mappings_per_hour: float, last: int, whole: float
 ) -> ClassTrend:
-    held, mappings = looks
+    held, mappings = reads
     share = line.slope / whole if whole > 0 else None
     return ClassTrend(
         key, held.get(last, 0), mappings.get(last, 0), line.slope, line.low, line.high, mappings_per_hour, share
@@ -82,7 +82,7 @@ def together(several: Sequence[Growth]) -> Growth | None:
         for trend in growth.classes:
             by_class.setdefault(trend.key, []).append(trend)
     return Growth(
-        max(one.looks for one in several),
+        max(one.reads for one in several),
         len(several),
         min(one.first_ms for one in several),
         max(one.last_ms for one in several),

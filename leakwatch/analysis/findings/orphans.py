@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leakwatch.model.verdict import Finding
 
 
-def told_with_nobodys(findings: Sequence[Finding], largest: Mapping[str, Sequence[str]]) -> list[Finding]:
+def attach_orphans(findings: Sequence[Finding], largest: Mapping[str, Sequence[str]]) -> list[Finding]:
     """Return the kernel's findings with what belongs to nobody named, and without the totals that it explains.
 
     ``largest`` are the largest of it in words, by metric.

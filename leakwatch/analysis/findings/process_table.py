@@ -71,7 +71,7 @@ def _by_nss(uid: int) -> str:
         return str(uid)
 
 
-class Roster:
+class ProcessTable:
     """The processes of the newest scrape, without those that are to be ignored."""
 
     def __init__(self, ignore: IgnoreConfig, name_of: Callable[[int], str | None] | None = None) -> None:

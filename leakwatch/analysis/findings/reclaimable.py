@@ -19,7 +19,7 @@ from leakwatch.model.verdict import SEVERITY, Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakwatch.analysis.findings.assessed import Judged
+    from leakwatch.analysis.findings.assessed import AssessedSeries
     from leakwatch.analysis.findings.kernel_facts import KernelFacts
     from leakwatch.model.verdict import Assessment
 
@@ -33,7 +33,9 @@ _PLAIN = re.compile(r"kmalloc-(?:rnd-\d+-)?(\d+)(k?)")
 """Neither -cg- (itself paid for by groups), nor -rcl-, nor dma-; ``rnd`` since 6.6 where the kernel spreads them."""
 
 
-def with_reclaim(judged: Sequence[Judged], facts: KernelFacts, unavailable: Assessment | None) -> list[Judged]:
+def with_reclaim(
+    judged: Sequence[AssessedSeries], facts: KernelFacts, unavailable: Assessment | None
+) -> list[AssessedSeries]:
     """Return the series with the verdicts of what can be reclaimed made milder.
 
     ``unavailable`` is the assessment of MemTotal - MemAvailable: such growth matters only as far as available memory
@@ -53,7 +55,7 @@ def with_reclaim(judged: Sequence[Judged], facts: KernelFacts, unavailable: Asse
     return out
 
 
-def _milder(judged: Judged, why: str, unavailable: Assessment | None) -> Judged:
+def _milder(judged: AssessedSeries, why: str, unavailable: Assessment | None) -> AssessedSeries:
     found = judged.assessment
     falling = unavailable is not None and SEVERITY[unavailable.verdict] >= SUSPECT
     share = (unavailable.slope_bytes_per_hour or 0.0) / (found.slope_bytes_per_hour or 1.0) if unavailable else 0.0
@@ -73,7 +75,7 @@ def array_of(objects: int, object_bytes: int) -> tuple[int, float]:
     return array, array / (objects * object_bytes)
 
 
-def _goes_along(judged: Judged, arrays: Mapping[int, float]) -> bool:
+def _goes_along(judged: AssessedSeries, arrays: Mapping[int, float]) -> bool:
     size = class_named(judged.target.key)
     slope = judged.assessment.slope_bytes_per_hour or 0.0
     return size is not None and arrays.get(size, 0.0) >= PART_OF_TOTAL * slope > 0
@@ -85,7 +87,7 @@ def class_named(cache: str) -> int | None:
     return None if found is None else int(found[1]) * (1024 if found[2] else 1)
 
 
-def _arrays(judged: Sequence[Judged], facts: KernelFacts) -> dict[int, float]:
+def _arrays(judged: Sequence[AssessedSeries], facts: KernelFacts) -> dict[int, float]:
     """Return by kmalloc's size how fast the arrays of growing reclaimable caches grow, in bytes an hour."""
     grown: dict[int, float] = {}
     for one in judged:

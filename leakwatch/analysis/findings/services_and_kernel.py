@@ -16,7 +16,7 @@ from leakwatch.units import format_bytes, format_growth
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.findings.assessed import Judged
+    from leakwatch.analysis.findings.assessed import AssessedSeries
     from leakwatch.analysis.findings.kernel_facts import KernelFacts
 
 
@@ -28,7 +28,7 @@ class Member:
     """One process of a service, judged."""
 
     info: ProcessInfo
-    judged: Judged
+    judged: AssessedSeries
 
 
 def finding_id(target: Target) -> str:
@@ -53,7 +53,7 @@ class Partly:
 
 
 def service_finding(
-    service: Service, members: Sequence[Member], total: Judged | None, partly: Partly | None = None
+    service: Service, members: Sequence[Member], total: AssessedSeries | None, partly: Partly | None = None
 ) -> Finding:
     """Return the one finding of a service.
 
@@ -75,7 +75,7 @@ def service_finding(
     return replace(finding, assessment=found, processes=partly.processes, processes_read=partly.read)
 
 
-def _service_finding(service: Service, members: Sequence[Member], total: Judged | None) -> Finding:
+def _service_finding(service: Service, members: Sequence[Member], total: AssessedSeries | None) -> Finding:
     if not members:
         assert total is not None
         name, id_ = service.name, finding_id(service.target)
@@ -127,7 +127,9 @@ def workers(members: Sequence[Member], growing: Sequence[Member]) -> str:
     return f"{len(growing)} of {len(members)} processes grow: {rates}"
 
 
-def kernel_findings(judged: Sequence[Judged], facts: KernelFacts, unavailable: Assessment | None) -> list[Finding]:
+def kernel_findings(
+    judged: Sequence[AssessedSeries], facts: KernelFacts, unavailable: Assessment | None
+) -> list[Finding]:
     """Return the findings of slab caches, vmalloc callers and the kernel's totals.
 
     ``unavailable`` is the assessment of MemTotal - MemAvailable.
@@ -141,7 +143,7 @@ def kernel_findings(judged: Sequence[Judged], facts: KernelFacts, unavailable: A
     ]
 
 
-def _kernel_finding(judged: Judged, facts: KernelFacts, *, along: bool) -> Finding:
+def _kernel_finding(judged: AssessedSeries, facts: KernelFacts, *, along: bool) -> Finding:
     """Return the finding; ``along`` says that its verdict is milder because of what can be reclaimed."""
     target = judged.target
     if target.kind is TargetKind.HOST:
@@ -159,7 +161,7 @@ def _kernel_finding(judged: Judged, facts: KernelFacts, *, along: bool) -> Findi
     )
 
 
-def _explained(judged: Sequence[Judged], total_metric: str, facts: KernelFacts) -> bool:
+def _explained(judged: Sequence[AssessedSeries], total_metric: str, facts: KernelFacts) -> bool:
     """Return whether what says more about a total grows by half as much: then only that is reported."""
     total = next((one.assessment for one in judged if one.metric == total_metric), None)
     if total is None or SEVERITY[total.verdict] < SUSPECT:
@@ -172,7 +174,7 @@ def _explained(judged: Sequence[Judged], total_metric: str, facts: KernelFacts) 
     return sum(growing) >= PART_OF_TOTAL * (total.slope_bytes_per_hour or 0.0) > 0
 
 
-def _tells_of(one: Judged, total_metric: str, facts: KernelFacts) -> bool:
+def _tells_of(one: AssessedSeries, total_metric: str, facts: KernelFacts) -> bool:
     """Return whether a series says more of what grows than a total: as one of its parts, or as what lies in it."""
     if total_metric == metrics.KERNEL_UNACCOUNTED:
         return one.metric == metrics.KERNEL_SOCKET_BYTES

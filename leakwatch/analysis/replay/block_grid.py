@@ -12,7 +12,7 @@ from leakwatch.analysis.online import RECENT_UNITS, TROUGH_UNITS
 from leakwatch.analysis.rules.verdict import Observed
 from leakwatch.analysis.series.blocks import HELD_AS
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF
-from leakwatch.analysis.tracking.level_history import Look
+from leakwatch.analysis.tracking.level_history import Checkpoint
 from leakwatch.analysis.windows.block_table import Blocks, rolling
 from leakwatch.analysis.windows.features import row_medians
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.analysis.tracking.level_history import LookValues
     from leakwatch.analysis.windows.block_table import Ints
     from leakwatch.analysis.windows.trend import Floats
@@ -37,7 +37,7 @@ class Segment:
     observed: Observed
 
 
-def all_segments(captures: Sequence[Capture], plan: Plan) -> list[list[Segment]]:
+def all_segments(captures: Sequence[Capture], plan: TimePlan) -> list[list[Segment]]:
     """Return the segments of each series: anew where the clock was set back or all that is held would be a gap."""
     stretches = [list(_stretches(capture.times_ms, capture.values, plan)) for capture in captures]
     cut = iter(_segments([stretch for of_one in stretches for stretch in of_one], plan))
@@ -54,7 +54,7 @@ def all_segments(captures: Sequence[Capture], plan: Plan) -> list[list[Segment]]
     return out
 
 
-def _stretches(times: Ints, values: Floats, plan: Plan) -> Iterator[tuple[Ints, Floats]]:
+def _stretches(times: Ints, values: Floats, plan: TimePlan) -> Iterator[tuple[Ints, Floats]]:
     """Yield stretches of increasing times; what is measured twice is left out once."""
     if not len(times):
         return
@@ -66,7 +66,7 @@ def _stretches(times: Ints, values: Floats, plan: Plan) -> Iterator[tuple[Ints, 
         yield times[begin:end], values[begin:end]
 
 
-def _segments(stretches: Sequence[tuple[Ints, Floats]], plan: Plan) -> Iterator[Segment]:
+def _segments(stretches: Sequence[tuple[Ints, Floats]], plan: TimePlan) -> Iterator[Segment]:
     """Yield the blocks and looks of stretches of samples."""
     if not stretches:
         return
@@ -106,9 +106,9 @@ def _as_held(x: Floats) -> Floats:
     return x.astype(HELD_AS).astype(np.float64)
 
 
-def _due(at: Ints, of: Ints, now: Ints, plan: Plan) -> tuple[Ints, list[int]]:
+def _due(at: Ints, of: Ints, now: Ints, plan: TimePlan) -> tuple[Ints, list[int]]:
     """Return the fine block each look ends with, and which of them are of which segment."""
-    every = plan.look_blocks
+    every = plan.checkpoint_blocks
     due = -(-(at + 1) // every) * every - 1
     taken = due < now[of]
     taken[1:] &= (np.diff(due) != 0) | (np.diff(of) != 0)
@@ -139,18 +139,20 @@ def _coarse(lows: Floats, medians: Floats) -> tuple[Floats, Floats]:
 Facts: TypeAlias = "list[LookValues]"
 
 
-def look_facts(segment: Segment, plan: Plan) -> list[Look]:
+def checkpoint_facts(segment: Segment, plan: TimePlan) -> list[Checkpoint]:
     """Return the looks of a segment, oldest first."""
-    return [Look(*values) for values in all_looks([segment], plan)[0]]
+    return [Checkpoint(*values) for values in all_checkpoints([segment], plan)[0]]
 
 
-def all_looks(segments: Sequence[Segment], plan: Plan) -> list[Facts]:
+def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[Facts]:
     """Return the looks of each segment as plain values."""
     if not any(len(segment.ends) for segment in segments):
         return [[] for _ in segments]
     half, recent = plan.blocks_of(TROUGH_UNITS), plan.blocks_of(RECENT_UNITS)
     sixth = max(1, round(recent / BLOCKS))
-    space = np.full(max(half, recent, sixth * BLOCKS), np.nan)  # before each: no look reaches into another's blocks
+    space = np.full(
+        max(half, recent, sixth * BLOCKS), np.nan
+    )  # before each: no checkpoint reaches into another's blocks
     lows = np.concatenate([part for segment in segments for part in (space, segment.blocks.lows)])
     counts = np.array([len(segment.ends) for segment in segments], dtype=np.int64)
     sizes = np.array([len(space) + len(segment.blocks.lows) for segment in segments], dtype=np.int64)
@@ -170,9 +172,9 @@ def all_looks(segments: Sequence[Segment], plan: Plan) -> list[Facts]:
         np.where(np.isinf(top), np.nan, top),
         noise,
     )
-    looks = list(zip(*(column.tolist() for column in columns), strict=True))
+    checkpoints = list(zip(*(column.tolist() for column in columns), strict=True))
     cuts = [0, *np.cumsum(counts).tolist()]
-    return [looks[begin:end] for begin, end in itertools.pairwise(cuts)]
+    return [checkpoints[begin:end] for begin, end in itertools.pairwise(cuts)]
 
 
 def _noise(lowest: Floats, where: Ints, sixth: int) -> Floats:

@@ -41,7 +41,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hosted:
+class PreparedSeries:
     """One series of a host, ready to be judged."""
 
     capture: Capture
@@ -54,7 +54,7 @@ class Hosted:
     """Its growth is never called a leak."""
 
 
-def hosted(captures: Sequence[Capture], settings: Settings) -> list[Hosted]:
+def prepared(captures: Sequence[Capture], settings: Settings) -> list[PreparedSeries]:
     """Return every series of one host, in the order given."""
     told = any(_is_of_machine(one) for one in captures)
     out = []
@@ -65,7 +65,7 @@ def hosted(captures: Sequence[Capture], settings: Settings) -> list[Hosted]:
         mild = not subject.grows or (bool(subject.reclaimable) and (told or subject.kind is not SubjectKind.SLAB))
         judged = _since_risen(capture, criteria) if subject.count else capture
         sparse = bool(len(_gaps_ms(capture))) and is_sparse(interval_s, settings.windows_s)
-        out.append(Hosted(judged, criteria, interval_s, sparse, mild))
+        out.append(PreparedSeries(judged, criteria, interval_s, sparse, mild))
     return out
 
 

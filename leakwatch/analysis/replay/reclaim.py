@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.replay.outcome import Outcome
+    from leakwatch.analysis.replay.outcome import ReplayOutcome
 
 SPAN_UNITS = 12
 """A first ``leak`` comes after 6 to 8 units of growth (hours, at the default windows): twice that has the growth it is
@@ -34,8 +34,8 @@ def by_class(captures: Iterable[Capture]) -> dict[int, list[Capture]]:
 
 
 def without_alarms_along(
-    outcome: Outcome, capture: Capture, of_class: Mapping[int, Sequence[Capture]], unit_s: float
-) -> Outcome:
+    outcome: ReplayOutcome, capture: Capture, of_class: Mapping[int, Sequence[Capture]], unit_s: float
+) -> ReplayOutcome:
     """Return the outcome of a series without the alarms about what goes along with reclaimable caches.
 
     ``of_class`` is what ``by_class`` returns of the host's series. ``unit_s`` is the plan's: lengths follow the

@@ -16,18 +16,18 @@ import numpy as np
 
 from leakwatch.analysis.findings.count_screen import RISEN_SHARE, counted
 from leakwatch.analysis.online import risen
-from leakwatch.analysis.replay.batch_judge import Judging
-from leakwatch.analysis.replay.block_grid import all_looks, all_segments
+from leakwatch.analysis.replay.batch_judge import BatchJudge
+from leakwatch.analysis.replay.block_grid import all_checkpoints, all_segments
 from leakwatch.analysis.replay.checkpoint_walk import Series, walk
-from leakwatch.analysis.replay.outcome import Outcome
-from leakwatch.analysis.replay.prepare import Hosted, Settings, hosted
+from leakwatch.analysis.replay.outcome import ReplayOutcome
+from leakwatch.analysis.replay.prepare import PreparedSeries, Settings, prepared
 from leakwatch.analysis.replay.reclaim import by_class, without_alarms_along
-from leakwatch.analysis.replay.restarts import lives_of, summary
+from leakwatch.analysis.replay.restarts import past_runs_of, summary
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.replay.slow_series import replay_sparse
 from leakwatch.analysis.rules.verdict import Observed, capped, screened, settled, without_use
 from leakwatch.analysis.time_plan import FINE_KEPT, plan_of
-from leakwatch.analysis.tracking.past_runs import NO_LIVES, Life, Lives
+from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary
 from leakwatch.model.verdict import Assessment, Verdict
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.replay.block_grid import Segment
     from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.replay.checkpoint_walk import Ask, Walk
-    from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.window_request import Answer
+    from leakwatch.analysis.replay.checkpoint_walk import Walk, WindowBatch
+    from leakwatch.analysis.time_plan import TimePlan
+    from leakwatch.analysis.window_request import WindowResult
 
 CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
@@ -47,21 +47,21 @@ LIVES_BEFORE = 100
 """Past lives that a life is compared with, the newest: the daemon remembers ten."""
 
 
-def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None = None) -> list[Outcome]:
+def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None = None) -> list[ReplayOutcome]:
     """Return the outcome of every series of one host, in the order given.
 
     ``step_s`` is the time between two evaluations; every look by default. What is said between two evaluations is
     not noticed.
     """
-    host = hosted(captures, settings)
-    parts = [(at, part) for at, one in enumerate(host) for part in lives_of(one, settings.windows_s)]
-    lived: list[list[tuple[Hosted, Outcome]]] = [[] for _ in host]
+    host = prepared(captures, settings)
+    parts = [(at, part) for at, one in enumerate(host) for part in past_runs_of(one, settings.windows_s)]
+    lived: list[list[tuple[PreparedSeries, ReplayOutcome]]] = [[] for _ in host]
     for (at, part), outcome in zip(parts, _replayed(parts, captures, settings), strict=True):
         lived[at].append((part, outcome))
     return [_noticed(_joined(lived[at]), one.capture, step_s) for at, one in enumerate(host)]
 
 
-def _joined(lived: Sequence[tuple[Hosted, Outcome]]) -> Outcome:
+def _joined(lived: Sequence[tuple[PreparedSeries, ReplayOutcome]]) -> ReplayOutcome:
     """Return the outcome of a series from those of its lives: the last one's verdict, the alerts of all.
 
     What was alarmed when a life ended is over with it.
@@ -74,13 +74,15 @@ def _joined(lived: Sequence[tuple[Hosted, Outcome]]) -> Outcome:
     return replace(lived[-1][1], alerts=tuple(alerts))
 
 
-def _replayed(parts: Sequence[tuple[int, Hosted]], captures: Sequence[Capture], settings: Settings) -> list[Outcome]:
+def _replayed(
+    parts: Sequence[tuple[int, PreparedSeries]], captures: Sequence[Capture], settings: Settings
+) -> list[ReplayOutcome]:
     """Return the outcome of every life; with each the number of the capture it is a part of."""
     host = [part for _, part in parts]
-    lives, of_class = _lives(host, settings), by_class(captures)
-    outcomes: dict[int, Outcome] = {}
+    past_runs, of_class = _past_runs(host, settings), by_class(captures)
+    outcomes: dict[int, ReplayOutcome] = {}
     for chunk in _chunks([part.capture for part in host]):
-        plans: dict[int, tuple[Plan, list[int]]] = {}
+        plans: dict[int, tuple[TimePlan, list[int]]] = {}
         for at in chunk:
             one, whole = host[at], captures[parts[at][0]]
             if len(whole.values) and not len(one.capture.values):
@@ -91,7 +93,7 @@ def _replayed(parts: Sequence[tuple[int, Hosted]], captures: Sequence[Capture], 
                 plan = plan_of(settings.windows_s, one.interval_s)
                 plans.setdefault(plan.base_s, (plan, []))[1].append(at)
         for plan, those in plans.values():
-            series = series_of([host[at] for at in those], [lives[at] for at in those], plan)
+            series = series_of([host[at] for at in those], [past_runs[at] for at in those], plan)
             _walked(series, plan)
             outcomes |= {at: _outcome(host[at].capture, one) for at, one in zip(those, series, strict=True)}
         for at in chunk:
@@ -102,12 +104,12 @@ def _replayed(parts: Sequence[tuple[int, Hosted]], captures: Sequence[Capture], 
     return [outcomes[at] for at in range(len(host))]
 
 
-def _not_risen(capture: Capture) -> Outcome:
+def _not_risen(capture: Capture) -> ReplayOutcome:
     reason = f"has never risen by {RISEN_SHARE:.0%} of what is worth telling"
-    return Outcome(capture.name, Assessment(Verdict.OK, round(float(capture.values[-1])), reason=reason), ())
+    return ReplayOutcome(capture.name, Assessment(Verdict.OK, round(float(capture.values[-1])), reason=reason), ())
 
 
-def _in_units(outcome: Outcome, one: Hosted) -> Outcome:
+def _in_units(outcome: ReplayOutcome, one: PreparedSeries) -> ReplayOutcome:
     return replace(outcome, assessment=counted(outcome.assessment)) if one.capture.subject.count else outcome
 
 
@@ -124,76 +126,78 @@ def _chunks(captures: Sequence[Capture]) -> Iterator[list[int]]:
         yield chunk
 
 
-def _milder(outcome: Outcome, one: Hosted) -> Outcome:
+def _milder(outcome: ReplayOutcome, one: PreparedSeries) -> ReplayOutcome:
     if not one.capture.subject.grows:
         return replace(outcome, assessment=without_use(outcome.assessment), alerts=())
     return replace(outcome, assessment=capped(outcome.assessment), alerts=()) if one.at_most_watch else outcome
 
 
-def _lives(host: Sequence[Hosted], settings: Settings) -> list[Lives]:
+def _past_runs(host: Sequence[PreparedSeries], settings: Settings) -> list[PastRuns]:
     """Return for each series what the other lives of its service teach, each from its end on."""
     groups: dict[str, list[int]] = {}
     for at, one in enumerate(host):
         subject = one.capture.subject
         if subject.kind in (SubjectKind.PROCESS, SubjectKind.OTHER) or subject.lifetime:
             groups.setdefault(subject.service, []).append(at)
-    out = [Lives()] * len(host)
+    out = [PastRuns()] * len(host)
     several = [members for members in groups.values() if len(members) > 1]
-    lives = _ended(host, [at for members in several for at in members], settings)
+    past_runs = _ended(host, [at for members in several for at in members], settings)
     for members in several:
-        known = sorted((lives[at].ended_ms, at, lives[at]) for at in members if at in lives)
+        known = sorted((past_runs[at].ended_ms, at, past_runs[at]) for at in members if at in past_runs)
         for at in members:
             out[at] = _known_to(host[at].capture, at, known)
     return out
 
 
-def _known_to(capture: Capture, at: int, known: Sequence[tuple[int, int, Life]]) -> Lives:
+def _known_to(capture: Capture, at: int, known: Sequence[tuple[int, int, RunSummary]]) -> PastRuns:
     """Return the other lives that ended before this one does, of those that ended before it began the newest."""
     if not len(capture.times_ms):
         return NO_LIVES
     first = bisect_right(known, int(capture.times_ms.min()), key=itemgetter(0))
     last = bisect_right(known, int(capture.times_ms.max()), key=itemgetter(0))
-    return Lives(tuple(life for _, other, life in known[max(0, first - LIVES_BEFORE) : last] if other != at))
+    return PastRuns(tuple(life for _, other, life in known[max(0, first - LIVES_BEFORE) : last] if other != at))
 
 
-def _ended(host: Sequence[Hosted], members: Sequence[int], settings: Settings) -> dict[int, Life]:
+def _ended(host: Sequence[PreparedSeries], members: Sequence[int], settings: Settings) -> dict[int, RunSummary]:
     """Return what these series' lives teach, of those that do."""
-    plans: dict[int, tuple[Plan, list[int]]] = {}
+    plans: dict[int, tuple[TimePlan, list[int]]] = {}
     for at in members:
         if not host[at].is_sparse and len(host[at].capture.times_ms):
             plan = plan_of(settings.windows_s, host[at].interval_s)
             plans.setdefault(plan.base_s, (plan, []))[1].append(at)
-    found: dict[int, Life] = {}
+    found: dict[int, RunSummary] = {}
     for plan, those in plans.values():
         for chunk in _chunks([host[at].capture for at in those]):
             segments = all_segments([host[those[at]].capture for at in chunk], plan)
-            lives = [summary(host[those[at]], of_one, plan) for at, of_one in zip(chunk, segments, strict=True)]
-            found |= {those[at]: life for at, life in zip(chunk, lives, strict=True) if life is not None}
+            past_runs = [summary(host[those[at]], of_one, plan) for at, of_one in zip(chunk, segments, strict=True)]
+            found |= {those[at]: life for at, life in zip(chunk, past_runs, strict=True) if life is not None}
     return found
 
 
-def series_of(host: Sequence[Hosted], lives: Sequence[Lives], plan: Plan) -> list[Series]:
+def series_of(host: Sequence[PreparedSeries], past_runs: Sequence[PastRuns], plan: TimePlan) -> list[Series]:
     """Return these series cut into blocks and looks."""
     segments = all_segments([one.capture for one in host], plan)
-    facts = iter(all_looks([segment for of_one in segments for segment in of_one], plan))
+    facts = iter(all_checkpoints([segment for of_one in segments for segment in of_one], plan))
     return [
         Series(plan, one.criteria, known, of_one, [next(facts) for _ in of_one])
-        for one, known, of_one in zip(host, lives, segments, strict=True)
+        for one, known, of_one in zip(host, past_runs, segments, strict=True)
     ]
 
 
-def _walked(series: Sequence[Series], plan: Plan) -> None:
+def _walked(series: Sequence[Series], plan: TimePlan) -> None:
     """Walk through all these series side by side, judging what they ask for at once."""
     if not any(one.segments for one in series):
         return  # without a sample there is nothing to walk through
-    judging = Judging(plan, series)
+    judging = BatchJudge(plan, series)
     waiting = _sent([(at, walk(one)) for at, one in enumerate(series)], [None] * len(series))
     while waiting:
         answers = judging.answers([(at, ask) for at, _, ask in waiting])
         waiting = _sent([(at, walker) for at, walker, _ in waiting], answers)
 
 
-def _sent(walks: Sequence[tuple[int, Walk]], answers: Sequence[list[Answer] | None]) -> list[tuple[int, Walk, Ask]]:
+def _sent(
+    walks: Sequence[tuple[int, Walk]], answers: Sequence[list[WindowResult] | None]
+) -> list[tuple[int, Walk, WindowBatch]]:
     """Return the walks that ask again once they have their answers."""
     out = []
     for (at, walker), answer in zip(walks, answers, strict=True):
@@ -204,17 +208,17 @@ def _sent(walks: Sequence[tuple[int, Walk]], answers: Sequence[list[Answer] | No
     return out
 
 
-def _outcome(capture: Capture, series: Series) -> Outcome:
+def _outcome(capture: Capture, series: Series) -> ReplayOutcome:
     covered, rise = _data_of(series.segments[-1]) if series.segments else (0, 0.0)
     observed = series.segments[-1].observed if series.segments else Observed(0, 0, nan)
     current = round(float(capture.values[-1])) if len(capture.values) else 0
     if series.last is not None:
-        assessment = settled(series.climb, series.last, covered, series.plan, current, observed)
+        assessment = settled(series.alarm_state, series.last, covered, series.plan, current, observed)
     else:
         assessment = screened(
-            series.climb, series.ground, covered, rise, series.plan, series.criteria, current, observed
+            series.alarm_state, series.ground, covered, rise, series.plan, series.criteria, current, observed
         )
-    return Outcome(capture.name, assessment, tuple(series.alerts), series.climb, series.ground)
+    return ReplayOutcome(capture.name, assessment, tuple(series.alerts), series.alarm_state, series.ground)
 
 
 def _data_of(segment: Segment) -> tuple[int, float]:
@@ -224,7 +228,7 @@ def _data_of(segment: Segment) -> tuple[int, float]:
     return min(covered, FINE_KEPT), risen(newest[np.isfinite(newest)].tolist())
 
 
-def _noticed(outcome: Outcome, capture: Capture, step_s: float | None) -> Outcome:
+def _noticed(outcome: ReplayOutcome, capture: Capture, step_s: float | None) -> ReplayOutcome:
     """Return the outcome as evaluations ``step_s`` apart would have seen it."""
     if step_s is None or not outcome.alerts:
         return outcome

@@ -16,14 +16,14 @@ import numpy as np
 from leakwatch.analysis.replay.block_grid import all_segments
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.time_plan import BLOCKS, FINE_KEPT, plan_of
-from leakwatch.analysis.tracking.past_runs import Life, summarise
+from leakwatch.analysis.tracking.past_runs import RunSummary, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from leakwatch.analysis.replay.block_grid import Segment
-    from leakwatch.analysis.replay.prepare import Hosted
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.replay.prepare import PreparedSeries
+    from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.analysis.windows.trend import Floats
 
 LEAST_UNITS = 12.0
@@ -43,7 +43,7 @@ ENDED_INTERVALS = 3
 """Intervals a series must be missing before its life counts as ended, as in the daemon."""
 
 
-def lives_of(one: Hosted, windows_s: tuple[int, ...]) -> list[Hosted]:
+def past_runs_of(one: PreparedSeries, windows_s: tuple[int, ...]) -> list[PreparedSeries]:
     """Return the lives of a series in their order, each as a series of its own; one where it never began anew."""
     capture = one.capture
     if one.is_sparse or (capture.begins_ms is None and (capture.subject.lifetime or len(capture.values) <= BLOCKS)):
@@ -58,14 +58,14 @@ def lives_of(one: Hosted, windows_s: tuple[int, ...]) -> list[Hosted]:
     return [_part(one, first, end, number) for number, (first, end) in enumerate(itertools.pairwise(edges), 1)]
 
 
-def _part(one: Hosted, first: int, end: int, number: int = 0) -> Hosted:
+def _part(one: PreparedSeries, first: int, end: int, number: int = 0) -> PreparedSeries:
     capture = one.capture
     subject = replace(capture.subject, lifetime=number)
     times_ms, values = capture.times_ms[first:end], capture.values[first:end]
     return replace(one, capture=replace(capture, subject=subject, times_ms=times_ms, values=values))
 
 
-def _begins(one: Hosted, plan: Plan) -> Iterator[int]:
+def _begins(one: PreparedSeries, plan: TimePlan) -> Iterator[int]:
     """Yield the samples with which a life begins that follows one which grew; no later sample is looked at."""
     times, values = one.capture.times_ms, one.capture.values
     before = np.maximum(values[:-1], np.concatenate([values[:1], values[:-2]]))
@@ -100,7 +100,7 @@ def _is_restart(values: Floats, falls: Floats, begin: int, at: int) -> bool:
     return float(falls[begin + 2 : max(begin + 2, at - 1)].max(initial=0.0)) < TOOTH * float(falls[at])
 
 
-def summary(one: Hosted, segments: Sequence[Segment], plan: Plan) -> Life | None:
+def summary(one: PreparedSeries, segments: Sequence[Segment], plan: TimePlan) -> RunSummary | None:
     """Return what a life of these segments teaches others from its end on, None where that is nothing."""
     capture = one.capture
     if not segments:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.replay.outcome import Outcome
+from leakwatch.analysis.replay.outcome import ReplayOutcome
 from leakwatch.analysis.rules.verdict import Observed, unjudged
 from leakwatch.analysis.time_plan import BLOCKS, plan_of
 from leakwatch.analysis.windows.onset import climb_onset
@@ -87,7 +87,7 @@ def is_sparse(interval_s: float, windows_s: tuple[int, ...]) -> bool:
     return interval_s > SPARSE_UNITS * plan_of(windows_s, 1.0).unit_s
 
 
-def replay_sparse(capture: Capture, criteria: LeakCriteria, unit_s: float) -> Outcome:
+def replay_sparse(capture: Capture, criteria: LeakCriteria, unit_s: float) -> ReplayOutcome:
     """Return the outcome of a sparse series: one look a sample."""
     forward = np.concatenate([[True], capture.times_ms[1:] > np.maximum.accumulate(capture.times_ms)[:-1]])
     times, values = capture.times_ms[forward], capture.values[forward]
@@ -100,7 +100,7 @@ def replay_sparse(capture: Capture, criteria: LeakCriteria, unit_s: float) -> Ou
             alerts.append((int(times[at]), None))
         elif run.alarm is None and was:
             alerts[-1] = (alerts[-1][0], int(times[at]))
-    return Outcome(capture.name, run.assessment(times), tuple(alerts))
+    return ReplayOutcome(capture.name, run.assessment(times), tuple(alerts))
 
 
 @dataclass(slots=True)

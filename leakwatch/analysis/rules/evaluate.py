@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.rules.tests import Judged, evidence, judge
+from leakwatch.analysis.rules.tests import TestResults, evidence, judge
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
-from leakwatch.analysis.window_request import Answer, Mark
+from leakwatch.analysis.window_request import WindowHit, WindowResult
 from leakwatch.analysis.windows.block_table import Blocks, Table
 from leakwatch.analysis.windows.context import Track
 from leakwatch.analysis.windows.cut import cut
@@ -19,8 +19,8 @@ from leakwatch.model.verdict import Trend, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.window_request import Held, Question
+    from leakwatch.analysis.time_plan import TimePlan
+    from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest
     from leakwatch.analysis.windows.block_table import Ints
     from leakwatch.analysis.windows.trend import Floats
 
@@ -28,7 +28,7 @@ NEAREST = 0.7
 """The longest span that fits a configured window stands for it from this share of it on: 60 hours for 64."""
 
 
-def answer(questions: Sequence[Question]) -> list[Answer]:
+def answer(questions: Sequence[WindowRequest]) -> list[WindowResult]:
     """Return the answers, in the order of the questions, which must all have the same plan."""
     if not questions:
         return []
@@ -36,23 +36,23 @@ def answer(questions: Sequence[Question]) -> list[Answer]:
     blocks = [blocks_of(question.held) for question in questions]
     whose = np.arange(len(questions))
     rows = cut(Table(blocks, plan), whose, np.array([question.end for question in questions], dtype=np.int64))
-    judged = judge(rows, plan, [question.criteria for question in questions], rows.look)
+    judged = judge(rows, plan, [question.criteria for question in questions], rows.checkpoint)
     scores = scores_of(judged, plan)
     return [
         answer_of(judged, part, held, question.end, plan, scores=scores)
-        for part, held, question in zip(by_look(rows.look, len(questions)), blocks, questions, strict=True)
+        for part, held, question in zip(by_checkpoint(rows.checkpoint, len(questions)), blocks, questions, strict=True)
     ]
 
 
-def by_look(look: Ints, looks: int) -> list[list[int]]:
+def by_checkpoint(checkpoint: Ints, checkpoints: int) -> list[list[int]]:
     """Return which rows are of each of so many looks, in their order."""
-    order = np.argsort(look, kind="stable")
-    cuts = np.searchsorted(look[order], np.arange(looks + 1)).tolist()
+    order = np.argsort(checkpoint, kind="stable")
+    cuts = np.searchsorted(checkpoint[order], np.arange(checkpoints + 1)).tolist()
     listed = order.tolist()
     return [listed[begin:end] for begin, end in itertools.pairwise(cuts)]
 
 
-def blocks_of(held: Held) -> Blocks:
+def blocks_of(held: BlockSnapshot) -> Blocks:
     """Return the blocks as arrays, of the current segment alone."""
     return Blocks(
         held.first,
@@ -66,7 +66,7 @@ def blocks_of(held: Held) -> Blocks:
     )
 
 
-def marks_of(judged: Judged, rows: Sequence[int] | Ints, plan: Plan) -> tuple[Mark, ...]:
+def marks_of(judged: TestResults, rows: Sequence[int] | Ints, plan: TimePlan) -> tuple[WindowHit, ...]:
     """Return what these rows showed, as plain values."""
     part = np.array(rows, dtype=np.int64)
     spans = [plan.spans[at] for at in judged.rows.span[part].tolist()]
@@ -75,32 +75,32 @@ def marks_of(judged: Judged, rows: Sequence[int] | Ints, plan: Plan) -> tuple[Ma
         judged.shapes.first, judged.shapes.now,
     )  # fmt: skip
     columns = zip(*(column[part].tolist() for column in values), strict=True)
-    return tuple(Mark(span.units, span.seconds, *row) for span, row in zip(spans, columns, strict=True))
+    return tuple(WindowHit(span.units, span.seconds, *row) for span, row in zip(spans, columns, strict=True))
 
 
 def answer_of(
-    judged: Judged,
+    judged: TestResults,
     rows: Sequence[int] | range,
     blocks: Blocks,
     end: int,
-    plan: Plan,
+    plan: TimePlan,
     *,
     scores: Floats | None = None,
     suspect: bool = True,
-) -> Answer:
+) -> WindowResult:
     """Return what the windows of one look showed, these rows; ``scores`` are those of ``scores_of``, if at hand.
 
     ``suspect`` is False where nobody asks when growth began unless there is some.
     """
     if not len(rows):
-        return Answer((), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)
+        return WindowResult((), (), (), 0.0, 0.0, 0, 0, 0.0, growing=False)
     if scores is None:
         scores = scores_of(judged, plan)
     best = int(rows[int(np.argmax(scores[list(rows)]))])
     span = plan.spans[int(judged.rows.span[best])]
     growing = bool(judged.growing[list(rows)].any())
     since_ms, level = onset_of(blocks, round(span.seconds / plan.base_s), end, plan) if suspect or growing else (0, 0.0)
-    return Answer(
+    return WindowResult(
         marks=marks_of(judged, rows, plan),
         trends=_trends(judged, rows, plan),
         evidence=evidence(judged, best, plan),
@@ -113,7 +113,7 @@ def answer_of(
     )
 
 
-def scores_of(judged: Judged, plan: Plan) -> Floats:
+def scores_of(judged: TestResults, plan: TimePlan) -> Floats:
     """Return how much each row says: the longest that hits most, else what came closest: tests passed, growth first."""
     passed = np.sum([test.passed * (3 if test.grows else 1) for test in judged.tests], axis=0)
     units = np.array([span.units for span in plan.spans])[judged.rows.span]
@@ -121,7 +121,7 @@ def scores_of(judged: Judged, plan: Plan) -> Floats:
     return scores
 
 
-def onset_of(blocks: Blocks, window: int, end: int, plan: Plan) -> tuple[int, float]:
+def onset_of(blocks: Blocks, window: int, end: int, plan: TimePlan) -> tuple[int, float]:
     """Return when the climb began that so many fine blocks before ``end`` show, in UTC milliseconds, and the level."""
     fine = _held(blocks.start, blocks.lows, end + 1, FINE_KEPT)
     coarse = _held(blocks.coarse_start, blocks.coarse_lows, (end + 1) // COARSE_OF, plan.coarse_kept)
@@ -134,7 +134,7 @@ def _held(start: int, lows: Floats, end: int, most: int) -> tuple[int, list[floa
     return first, lows[first - start : max(0, end - start)].tolist()
 
 
-def _trends(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Trend, ...]:
+def _trends(judged: TestResults, rows: Sequence[int] | range, plan: TimePlan) -> tuple[Trend, ...]:
     spans = judged.rows.span[np.array(rows)].tolist()
     held = [
         (plan.spans[at].seconds, row)
@@ -149,7 +149,7 @@ def _trends(judged: Judged, rows: Sequence[int] | range, plan: Plan) -> tuple[Tr
     return tuple(trends)
 
 
-def _trend(judged: Judged, row: int, window_s: int, plan: Plan) -> Trend:
+def _trend(judged: TestResults, row: int, window_s: int, plan: TimePlan) -> Trend:
     slope, half = float(judged.slope[row]), float(judged.half_width[row])
     verdict = Verdict.LEAK if judged.hit[row] else Verdict.WATCH if judged.growing[row] else Verdict.OK
     return Trend(
@@ -164,7 +164,7 @@ def _trend(judged: Judged, row: int, window_s: int, plan: Plan) -> Trend:
     )
 
 
-def shape_name(judged: Judged, row: int) -> str:
+def shape_name(judged: TestResults, row: int) -> str:
     """Return what the window looks like: ``flat``, ``ramp``, ``step``, ``sawtooth`` or ``plateau``."""
     if not judged.growing[row]:
         return "flat"

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.analysis.windows.block_table import Bools, Ints
-    from leakwatch.analysis.windows.cut import Rows
-    from leakwatch.analysis.windows.features import Shapes
+    from leakwatch.analysis.windows.cut import WindowRows
+    from leakwatch.analysis.windows.features import WindowFeatures
     from leakwatch.analysis.windows.trend import Floats
 
 HOUR_S = 3600
@@ -45,11 +45,11 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class TestResults:
     """Every row, measured and held against the criteria."""
 
-    rows: Rows
-    shapes: Shapes
+    rows: WindowRows
+    shapes: WindowFeatures
     tests: tuple[Test, ...]
     slope: Floats
     """Bytes an hour, and the half width of its 95 % interval."""
@@ -66,7 +66,7 @@ class Judged:
     """It has levelled off."""
 
 
-def judge(rows: Rows, plan: Plan, criteria: Sequence[LeakCriteria], whose: Ints) -> Judged:
+def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], whose: Ints) -> TestResults:
     """Return the judgement of every row; row ``i`` belongs to the series with ``criteria[whose[i]]``."""
     s = measure(rows.y)
     seconds = np.array([span.seconds for span in plan.spans], dtype=np.float64)[rows.span]
@@ -84,7 +84,7 @@ def judge(rows: Rows, plan: Plan, criteria: Sequence[LeakCriteria], whose: Ints)
     patience = _patience(s, rows, seconds, units, strong, c, k)
     tests = (*grows, *lasts, *shape, *patience)
     growing = np.logical_and.reduce([test.passed for test in grows])
-    return Judged(
+    return TestResults(
         rows=rows,
         shapes=s,
         tests=tests,
@@ -112,7 +112,7 @@ class _Thresholds:
 
 
 def _growth(
-    s: Shapes, per_hour: Floats, units: Floats, noise: Floats, c: _Thresholds, k: LeakCriteria
+    s: WindowFeatures, per_hour: Floats, units: Floats, noise: Floats, c: _Thresholds, k: LeakCriteria
 ) -> tuple[Test, ...]:
     """Return whether it grows, by enough to matter and by more than its noise."""
     z = s.slope / s.error
@@ -133,7 +133,7 @@ def _growth(
 
 
 def _lasting(
-    s: Shapes, rows: Rows, plan: Plan, seconds: Floats, slack: Floats, strong: Bools, k: LeakCriteria
+    s: WindowFeatures, rows: WindowRows, plan: TimePlan, seconds: Floats, slack: Floats, strong: Bools, k: LeakCriteria
 ) -> tuple[Test, ...]:
     """Return whether the growth goes on, at the pace it had."""
     young = rows.age < k.young_hours
@@ -143,20 +143,20 @@ def _lasting(
     before = np.where(has, rows.previous, 1.0)
     previous = _ratio("as fast as before the window", now, before, k.min_previous_ratio, slack)
     last = _ratio("rises into the newest block", s.last_step, s.growth / 11, k.min_last_ratio, slack, positive=False)
-    since_look = s.slope * len(_TWELFTHS) * plan.look_blocks * plan.base_s / seconds
+    since_checkpoint = s.slope * len(_TWELFTHS) * plan.checkpoint_blocks * plan.base_s / seconds
     rise = np.where(np.isfinite(rows.newest), rows.newest, 0.0)
-    newest = _ratio("rises now", rise, since_look, k.min_newest_ratio, 0.0 * slack, positive=False)
+    newest = _ratio("rises now", rise, since_checkpoint, k.min_newest_ratio, 0.0 * slack, positive=False)
     return (
         _ratio("newer half as steep", s.late, s.early, k.min_late_ratio, 0.24 * 11 * 1.12 * slack),
         _ratio("newest third as steep", s.last_rise, s.middle_rise, third, 0.7 * slack),
         _ratio("still rising", s.tail, s.growth * 3 / 11, k.min_tail_ratio, slack, positive=False),
         _unless(previous, ~has),
         _unless(last, ~strong),
-        _unless(newest, ~(strong & (rows.usual >= k.min_newest_ratio * since_look))),
+        _unless(newest, ~(strong & (rows.usual >= k.min_newest_ratio * since_checkpoint))),
     )
 
 
-def _shape(s: Shapes, rows: Rows, noise: Floats, k: LeakCriteria) -> tuple[Test, ...]:
+def _shape(s: WindowFeatures, rows: WindowRows, noise: Floats, k: LeakCriteria) -> tuple[Test, ...]:
     """Return whether it is a ramp or a staircase on new ground."""
     share = np.full_like(s.growth, k.max_step_share)
     ground = np.where(np.isfinite(rows.known), s.now - rows.known, s.growth)
@@ -172,7 +172,7 @@ def _shape(s: Shapes, rows: Rows, noise: Floats, k: LeakCriteria) -> tuple[Test,
 
 
 def _patience(
-    s: Shapes, rows: Rows, seconds: Floats, units: Floats, strong: Bools, c: _Thresholds, k: LeakCriteria
+    s: WindowFeatures, rows: WindowRows, seconds: Floats, units: Floats, strong: Bools, c: _Thresholds, k: LeakCriteria
 ) -> tuple[Test, ...]:
     """Return whether it has gone on for long enough, and is above yesterday."""
     curved = (s.residual > k.curved_noise * s.jitter) & (s.residual > k.curved_growth * s.growth)
@@ -192,8 +192,8 @@ def _patience(
 
 
 def _memory(
-    s: Shapes,
-    rows: Rows,
+    s: WindowFeatures,
+    rows: WindowRows,
     per_hour: Floats,
     units: Floats,
     noise: Floats,
@@ -218,7 +218,7 @@ def _memory(
     return enough
 
 
-def _veto(s: Shapes, noise: Floats, k: LeakCriteria) -> Bools:
+def _veto(s: WindowFeatures, noise: Floats, k: LeakCriteria) -> Bools:
     bends: Bools = (
         (s.slope / s.error >= k.min_z)
         & (s.growth >= 10 * noise)
@@ -265,7 +265,7 @@ def _unless(test: Test, void: Bools) -> Test:
     )
 
 
-def evidence(judged: Judged, row: int, plan: Plan) -> tuple[Criterion, ...]:
+def evidence(judged: TestResults, row: int, plan: TimePlan) -> tuple[Criterion, ...]:
     """Return one row's tests, without those that were void."""
     window_s = plan.spans[int(judged.rows.span[row])].seconds
     measured = [float(test.measured[row]) for test in judged.tests]

@@ -12,10 +12,10 @@ from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import Plan
-    from leakwatch.analysis.tracking.alarm_state import Climb
-    from leakwatch.analysis.tracking.level_history import Ground
-    from leakwatch.analysis.window_request import Answer
+    from leakwatch.analysis.time_plan import TimePlan
+    from leakwatch.analysis.tracking.alarm_state import AlarmState
+    from leakwatch.analysis.tracking.level_history import LevelHistory
+    from leakwatch.analysis.window_request import WindowResult
 
 MIN_FILL = 0.5
 """Of the shortest window must be seen before anything is said."""
@@ -76,11 +76,11 @@ _BY = {
 
 
 def screened(
-    climb: Climb,
-    ground: Ground,
+    alarm_state: AlarmState,
+    ground: LevelHistory,
     covered_blocks: int,
     rise: float,
-    plan: Plan,
+    plan: TimePlan,
     criteria: LeakCriteria,
     current_bytes: int,
     observed: Observed,
@@ -89,15 +89,15 @@ def screened(
 
     ``rise`` is from its oldest to its newest blocks.
     """
-    if climb.alarm is not None:
-        return _leak(climb, None, current_bytes)
+    if alarm_state.alarm is not None:
+        return _leak(alarm_state, None, current_bytes)
     have, need = covered_blocks * plan.base_s, needed_s(plan)
     if have < need:
         return learning(observed, plan, current_bytes)
-    if climb.suspicion is not None:
+    if alarm_state.suspicion is not None:
         reason = "looked like a leak a moment ago; data that come now will decide"
-        slope = climb.suspicion.slope
-        return Assessment(Verdict.WATCH, current_bytes, climb.why, slope_bytes_per_hour=slope, reason=reason)
+        slope = alarm_state.suspicion.slope
+        return Assessment(Verdict.WATCH, current_bytes, alarm_state.why, slope_bytes_per_hour=slope, reason=reason)
     if have < plan.windows_s[0] and rise >= criteria.min_growth_bytes:
         return learning(observed, plan, current_bytes, plan.windows_s[0])  # it rises: too early to say for how long
     reach = max(0.0, ground.record - ground.lowest) if isfinite(ground.record) else 0.0
@@ -106,17 +106,17 @@ def screened(
     evidence = (Criterion("growth in the window", reach, floor, reach >= floor, "bytes", window_s),)
     span = format_duration(window_s)
     reason = f"below its highest level of {span}" if reach >= floor else f"no growth within {span}"
-    if climb.ended:
-        reason = f"{climb.ended}; {reason}"
+    if alarm_state.ended:
+        reason = f"{alarm_state.ended}; {reason}"
     return Assessment(Verdict.OK, current_bytes, evidence, slope_bytes_per_hour=0.0, reason=reason)
 
 
-def needed_s(plan: Plan) -> float:
+def needed_s(plan: TimePlan) -> float:
     """Return how many seconds of data a first verdict takes."""
     return max(MIN_FILL * plan.windows_s[0], MIN_BLOCKS * plan.base_s)
 
 
-def learning(observed: Observed, plan: Plan, current_bytes: int, need_s: float | None = None) -> Assessment:
+def learning(observed: Observed, plan: TimePlan, current_bytes: int, need_s: float | None = None) -> Assessment:
     """Return that there is too little data, and how much it takes: what grows needs the shortest window full."""
     need, have = needed_s(plan) if need_s is None else need_s, observed.span_s
     return unjudged(observed, current_bytes, *_too_short(have, need, plan.windows_s[0]))
@@ -142,7 +142,7 @@ def unjudged(observed: Observed, current_bytes: int, evidence: tuple[Criterion, 
     )
 
 
-def _unjudged(have_s: float, plan: Plan, current_bytes: int, observed: Observed) -> Assessment:
+def _unjudged(have_s: float, plan: TimePlan, current_bytes: int, observed: Observed) -> Assessment:
     """Return that it rises, and that no window has the data to judge it by."""
     need = plan.spans[0].seconds
     if have_s < need:
@@ -152,15 +152,20 @@ def _unjudged(have_s: float, plan: Plan, current_bytes: int, observed: Observed)
 
 
 def settled(
-    climb: Climb, answer: Answer, covered_blocks: int, plan: Plan, current_bytes: int, observed: Observed
+    alarm_state: AlarmState,
+    answer: WindowResult,
+    covered_blocks: int,
+    plan: TimePlan,
+    current_bytes: int,
+    observed: Observed,
 ) -> Assessment:
     """Return the verdict on a series whose newest look was judged."""
-    if climb.alarm is not None:
-        return _leak(climb, answer, current_bytes)
+    if alarm_state.alarm is not None:
+        return _leak(alarm_state, answer, current_bytes)
     if not answer.marks:
         return _unjudged(covered_blocks * plan.base_s, plan, current_bytes, observed)
-    verdict = Verdict.WATCH if climb.suspicion is not None or answer.growing else Verdict.OK
-    evidence = (*answer.evidence, *climb.why)
+    verdict = Verdict.WATCH if alarm_state.suspicion is not None or answer.growing else Verdict.OK
+    evidence = (*answer.evidence, *alarm_state.why)
     failed = next((c for c in evidence if not c.passed), None)
     if failed is None:
         reason = "looks like a leak; data that come now will decide"
@@ -178,12 +183,12 @@ def settled(
         slope_high=answer.slope + answer.half_width,
         since_ms=max(answer.since_ms, observed.first_ms) if watched else None,
         grown_bytes=max(0, round(current_bytes - answer.since_level)) if watched else None,
-        confidence=_confidence(climb, answer) if watched else 0.0,
+        confidence=_confidence(alarm_state, answer) if watched else 0.0,
         reason=reason,
     )
 
 
-def brought_up(found: Assessment, current_bytes: int, plan: Plan, observed: Observed) -> Assessment:
+def brought_up(found: Assessment, current_bytes: int, plan: TimePlan, observed: Observed) -> Assessment:
     """Return the assessment of the newest look with what was sampled since: the level now, and the growth until now."""
     missing = next((test for test in found.evidence if test.criterion == LEAST_DATA), None)
     if found.verdict is Verdict.LEARNING and missing is not None:
@@ -209,36 +214,36 @@ def without_use(found: Assessment) -> Assessment:
     return replace(found, verdict=Verdict.OK, reason="rises, but takes no memory: it is what is free, or a total")
 
 
-def _leak(climb: Climb, answer: Answer | None, current_bytes: int) -> Assessment:
-    alarm = climb.alarm
+def _leak(alarm_state: AlarmState, answer: WindowResult | None, current_bytes: int) -> Assessment:
+    alarm = alarm_state.alarm
     assert alarm is not None
     criteria = tuple(answer.evidence) if answer else ()
     confirmed = Criterion(f"confirmed by {alarm.by}", 1.0, 1.0, True, "")
     return Assessment(
         verdict=Verdict.LEAK,
         current_bytes=current_bytes,
-        evidence=(*criteria, *climb.why, confirmed),
+        evidence=(*criteria, *alarm_state.why, confirmed),
         windows=answer.trends if answer else (),
         slope_bytes_per_hour=alarm.slope,
         slope_low=alarm.slope - alarm.half_width,
         slope_high=alarm.slope + alarm.half_width,
         since_ms=alarm.onset_ms,
         grown_bytes=None if alarm.onset_ms is None else max(0, round(current_bytes - alarm.onset_level)),
-        confidence=_confidence(climb, answer),
+        confidence=_confidence(alarm_state, answer),
         reason=_BY[alarm.by].format(format_duration(alarm.seconds)),
     )
 
 
-def _confidence(climb: Climb, answer: Answer | None) -> float:
+def _confidence(alarm_state: AlarmState, answer: WindowResult | None) -> float:
     """Return 0 to 1: how narrow the slope, how many windows that grow hit, how far confirmation is, in equal parts.
 
     A weight for ranking: nothing here was calibrated as a probability.
     """
-    slope = climb.alarm.slope if climb.alarm else answer.slope if answer else 0.0
-    half = climb.alarm.half_width if climb.alarm else answer.half_width if answer else 0.0
+    slope = alarm_state.alarm.slope if alarm_state.alarm else answer.slope if answer else 0.0
+    half = alarm_state.alarm.half_width if alarm_state.alarm else answer.half_width if answer else 0.0
     narrow = max(0.0, min(1.0, 1 - half / slope)) if slope > 0 else 0.0
     marks = answer.marks if answer else ()
     growing = [mark for mark in marks if mark.growing]
     agree = sum(mark.hit for mark in growing) / len(growing) if growing else 0.5
-    sure = 1.0 if climb.alarm else 0.5 if climb.suspicion else 0.0
+    sure = 1.0 if alarm_state.alarm else 0.5 if alarm_state.suspicion else 0.0
     return round((narrow + agree + sure) / 3, 2)

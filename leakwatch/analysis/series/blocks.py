@@ -14,7 +14,7 @@ from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT
 from leakwatch.model.sample import Block
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.time_plan import TimePlan
 
 MEDIAN_OF = 64
 """Values held to take a block's median of; beyond it every second one is dropped and every second one taken, so that a
@@ -138,7 +138,7 @@ class Trail:
 
     __slots__ = ("_open", "_plan", "coarse", "fine", "first", "top_before")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TimePlan) -> None:
         self._plan = plan
         self.fine = Ring(FINE_KEPT, FINE_KEPT)
         self.coarse = Ring(plan.coarse_kept, COARSE_STEP)

@@ -22,7 +22,7 @@ class Suspicion:
     slope: float
     """Bytes an hour."""
     last_age: float
-    looks: int
+    checkpoints: int
     hits: int
 
 
@@ -40,7 +40,7 @@ class Alarm:
     seconds: int
     started_ms: int
     by: str
-    """``fresh data``, ``past lives``, ``reopened`` or ``exhaustion``."""
+    """``fresh data``, ``past past_runs``, ``reopened`` or ``exhaustion``."""
     onset_ms: int | None = None
     onset_level: float = 0.0
     """When the growth began and the level there, as ``shape.climb_began`` saw it when the alarm was raised: later on
@@ -48,7 +48,7 @@ class Alarm:
 
 
 @dataclass(slots=True)
-class Past:
+class EndedAlarm:
     """An alarm that ended while its memory was still held."""
 
     age: float
@@ -62,12 +62,12 @@ class Past:
 
 
 @dataclass(slots=True)
-class Climb:
+class AlarmState:
     """What is remembered of one series between looks."""
 
     suspicion: Suspicion | None = None
     alarm: Alarm | None = None
-    past: Past | None = None
+    past: EndedAlarm | None = None
     growing: bool = False
     """Some window grew at the newest look."""
     why: tuple[Criterion, ...] = field(default=())
@@ -76,23 +76,23 @@ class Climb:
     """Why the last alarm ended."""
 
 
-def to_values(climb: Climb) -> dict[str, Any]:
+def to_values(alarm_state: AlarmState) -> dict[str, Any]:
     """Return what the store keeps."""
     return {
-        "suspicion": climb.suspicion and asdict(climb.suspicion),
-        "alarm": climb.alarm and asdict(climb.alarm),
-        "past": climb.past and asdict(climb.past),
-        "growing": climb.growing,
-        "ended": climb.ended,
+        "suspicion": alarm_state.suspicion and asdict(alarm_state.suspicion),
+        "alarm": alarm_state.alarm and asdict(alarm_state.alarm),
+        "past": alarm_state.past and asdict(alarm_state.past),
+        "growing": alarm_state.growing,
+        "ended": alarm_state.ended,
     }
 
 
-def from_values(values: dict[str, Any]) -> Climb:
+def from_values(values: dict[str, Any]) -> AlarmState:
     """Return the climb ``to_values`` wrote."""
-    return Climb(
+    return AlarmState(
         suspicion=Suspicion(**values["suspicion"]) if values["suspicion"] else None,
         alarm=Alarm(**values["alarm"]) if values["alarm"] else None,
-        past=Past(**values["past"]) if values["past"] else None,
+        past=EndedAlarm(**values["past"]) if values["past"] else None,
         growing=values["growing"],
         ended=values["ended"],
     )

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.tracking.past_runs import Lives
+    from leakwatch.analysis.tracking.past_runs import PastRuns
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Checkpoint:
     """The newest blocks of a series, as numbers."""
 
     end_ms: int
@@ -31,7 +31,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class LevelHistory:
     """Where the level has been: records, pauses, releases. Follows from the looks alone, whatever is said of them."""
 
     record: float = -inf
@@ -49,17 +49,17 @@ class Ground:
 
 LookValues: TypeAlias = tuple[int, float, float, float, float]
 GroundValues: TypeAlias = tuple[float, float, float, float, float, bool, int, float, float]
-"""The fields of a ``Look`` and of a ``Ground`` in their order."""
+"""The fields of a ``Checkpoint`` and of a ``LevelHistory`` in their order."""
 RANGE_SHARE = 0.5
 """Of the growth worth waking for that the troughs must span: a median of slopes may exceed their range, but not so."""
 
 
-def follow(ground: Ground, look: Look, c: LeakCriteria) -> Ground:
+def follow(ground: LevelHistory, checkpoint: Checkpoint, c: LeakCriteria) -> LevelHistory:
     """Return the ground after one more look."""
-    return Ground(*moved(_values(ground), look.age, look.trough, look.noise, c))
+    return LevelHistory(*moved(_values(ground), checkpoint.age, checkpoint.trough, checkpoint.noise, c))
 
 
-def _values(ground: Ground) -> GroundValues:
+def _values(ground: LevelHistory) -> GroundValues:
     return (
         ground.record, ground.lowest, ground.record_age, ground.longest_pause, ground.noise, ground.falling,
         ground.falls, ground.peak, ground.depth,
@@ -89,7 +89,7 @@ def moved(ground: GroundValues, age: float, low: float, noise: float, c: LeakCri
     return record, lowest, record_age, pause, noise, falling, falls, peak, depth
 
 
-NO_GROUND = _values(Ground())
+NO_GROUND = _values(LevelHistory())
 
 
 def _release(gained: float, depth: float, c: LeakCriteria) -> float:
@@ -97,9 +97,9 @@ def _release(gained: float, depth: float, c: LeakCriteria) -> float:
     return min(c.release_ratio * gained, c.release_again * depth) if depth > 0 else c.release_ratio * gained
 
 
-def worth_judging(ground: Ground, look: Look, lives: Lives, c: LeakCriteria) -> bool:
+def worth_judging(ground: LevelHistory, checkpoint: Checkpoint, past_runs: PastRuns, c: LeakCriteria) -> bool:
     """Return whether any window could hit: the cheap look that most series need no more than."""
-    return could_hit(_values(ground), look.trough, c, lives, look.end_ms)
+    return could_hit(_values(ground), checkpoint.trough, c, past_runs, checkpoint.end_ms)
 
 
 def least_range(c: LeakCriteria) -> float:
@@ -107,15 +107,15 @@ def least_range(c: LeakCriteria) -> float:
     return RANGE_SHARE * c.min_growth_bytes
 
 
-def could_hit(ground: GroundValues, low: float, c: LeakCriteria, lives: Lives, end_ms: int) -> bool:
+def could_hit(ground: GroundValues, low: float, c: LeakCriteria, past_runs: PastRuns, end_ms: int) -> bool:
     """Return what ``worth_judging`` does, of plain values."""
     record, lowest, noise = ground[0], ground[1], ground[4]
     if not isfinite(low) or record - lowest < least_range(c):
         return False
-    return low >= _nearest(record, lowest, noise, c) or lives.any_grew(end_ms)
+    return low >= _nearest(record, lowest, noise, c) or past_runs.any_grew(end_ms)
 
 
-def nearest_record(ground: Ground, c: LeakCriteria) -> float:
+def nearest_record(ground: LevelHistory, c: LeakCriteria) -> float:
     """Return how low the level may be for growth to go on now."""
     return _nearest(ground.record, ground.lowest, ground.noise, c)
 

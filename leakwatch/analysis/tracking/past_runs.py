@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.window_request import Mark
+    from leakwatch.analysis.window_request import WindowHit
 
 LEAST_BLOCKS = 12
 """A life shorter than this tells nothing."""
@@ -31,7 +31,7 @@ SETTLED_AT = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class RunSummary:
     """The summary of one life."""
 
     name: str
@@ -49,7 +49,7 @@ class Life:
 
 def summarise(
     name: str, lows: Sequence[float], ended_ms: int, base_s: int, unit_s: float, criteria: LeakCriteria
-) -> Life | None:
+) -> RunSummary | None:
     """Return the summary of a life from its block lows (NaN where no sample fell), None where it teaches nothing."""
     real = [low for low in lows if isfinite(low)]
     if len(real) < LEAST_BLOCKS:
@@ -79,7 +79,7 @@ def summarise(
     settled = 0.0
     if not grew:
         settled = next((i for i, low in enumerate(lows) if low >= SETTLED_AT * end), len(lows)) * base_s / unit_s
-    return Life(name, ended_ms, len(lows) * base_s / unit_s, grew, per_hour, end, settled)
+    return RunSummary(name, ended_ms, len(lows) * base_s / unit_s, grew, per_hour, end, settled)
 
 
 def _slope(y: Sequence[float]) -> float:
@@ -114,12 +114,12 @@ class Plateau:
 
 
 @dataclass(frozen=True, slots=True)
-class Lives:
+class PastRuns:
     """The other lives of a service, in the order they ended."""
 
-    known: tuple[Life, ...] = ()
+    known: tuple[RunSummary, ...] = ()
 
-    def _until(self, now_ms: int) -> tuple[list[Life], list[Life]]:
+    def _until(self, now_ms: int) -> tuple[list[RunSummary], list[RunSummary]]:
         ended = [life for life in self.known if life.ended_ms <= now_ms]
         return [life for life in ended if life.grew], [life for life in ended if not life.grew]
 
@@ -137,7 +137,7 @@ class Lives:
         last = settled[-c.lives_kept :]
         return Plateau(max(life.level for life in last), max(life.settled_units for life in last))
 
-    def same_slope(self, marks: Sequence[Mark], now_ms: int, c: LeakCriteria) -> Mark | None:
+    def same_slope(self, marks: Sequence[WindowHit], now_ms: int, c: LeakCriteria) -> WindowHit | None:
         """Return the longest window that grows at the slope of past lives, where enough of them grew."""
         if not self.known:
             return None
@@ -152,11 +152,11 @@ class Lives:
         return max(same, key=lambda mark: mark.units, default=None)
 
 
-def _tell(grew: Sequence[Life], c: LeakCriteria) -> bool:
+def _tell(grew: Sequence[RunSummary], c: LeakCriteria) -> bool:
     """Return whether lives that grew are enough to know a leak by: one long one, two that could be judged, or three."""
     ages = [life.age_units for life in grew]
     judged = sum(age >= c.memory_hours for age in ages)
     return max(ages) >= c.one_life_hours or judged >= c.judged_lives or len(ages) >= c.short_lives
 
 
-NO_LIVES = Lives()
+NO_LIVES = PastRuns()

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.analysis.windows.trend import Floats
 
 Ints: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -96,7 +96,7 @@ class Table:
     Segment ``i`` is the ``i``-th of those given; a look is a segment (``whose``) and the fine block it ends with.
     """
 
-    def __init__(self, parts: Sequence[Blocks], plan: Plan) -> None:
+    def __init__(self, parts: Sequence[Blocks], plan: TimePlan) -> None:
         self.plan = plan
         self.first = np.array([part.first for part in parts], dtype=np.int64)
         self.top_before = np.array([part.top_before for part in parts])

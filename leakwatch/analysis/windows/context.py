@@ -17,7 +17,7 @@ from leakwatch.analysis.windows.features import row_medians
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leakwatch.analysis.time_plan import Plan, Span
+    from leakwatch.analysis.time_plan import Span, TimePlan
     from leakwatch.analysis.windows.block_table import Ints, Table
     from leakwatch.analysis.windows.trend import Floats
 
@@ -50,7 +50,7 @@ class Context:
 
     def __init__(self, table: Table, whose: Ints, ends: Ints) -> None:
         self.table, self.whose, self.ends = table, whose, ends
-        self.plan: Plan = table.plan
+        self.plan: TimePlan = table.plan
         self.first = table.first[whose]
         self.age = (ends - self.first + 1) * self.plan.base_s / self.plan.unit_s
         self.day_rise = self._day_rise()
@@ -66,9 +66,9 @@ class Context:
     def _first(self, *, coarse: bool) -> Ints:
         return -(-self.first // COARSE_OF) if coarse else self.first
 
-    def _at(self, level: Level, block: Ints, looks: Ints | slice = slice(None)) -> Ints:
+    def _at(self, level: Level, block: Ints, checkpoints: Ints | slice = slice(None)) -> Ints:
         """Return where in a level's arrays a block of each look is."""
-        whose = self.whose[looks]
+        whose = self.whose[checkpoints]
         return block - level.start[whose] + level.offset[whose]
 
     def windows(self, span: Span, track: Track) -> tuple[Floats, Ints]:
@@ -79,28 +79,30 @@ class Context:
         begin = last - span.q * BLOCKS + 1
         start = level.start[self.whose]
         oldest = np.maximum(self._first(coarse=span.coarse), start)
-        looks = np.flatnonzero((begin - (reach - 1) * span.q >= oldest) & (last < start + level.count[self.whose]))
-        if not len(looks):
-            return np.empty((0, BLOCKS)), looks
-        at = self._at(level, last[looks], looks)[:, None] - span.q * np.arange(BLOCKS - 1, -1, -1)
+        checkpoints = np.flatnonzero(
+            (begin - (reach - 1) * span.q >= oldest) & (last < start + level.count[self.whose])
+        )
+        if not len(checkpoints):
+            return np.empty((0, BLOCKS)), checkpoints
+        at = self._at(level, last[checkpoints], checkpoints)[:, None] - span.q * np.arange(BLOCKS - 1, -1, -1)
         if track is Track.MEDIANS:
-            return (level.medians[at] if span.q == 1 else medians_at(level.medians, at, span.q)), looks
+            return (level.medians[at] if span.q == 1 else medians_at(level.medians, at, span.q)), checkpoints
         if track is Track.LOWS:
-            return level.lowest(span.q)[at], looks
+            return level.lowest(span.q)[at], checkpoints
         troughs = level.lowest(reach * span.q)[at]
         above = _nanmean(level.lowest(span.q)[at] - troughs)
         cycles = above >= CYCLE_DEPTH * (np.fmax.reduce(troughs, axis=1) - np.fmin.reduce(troughs, axis=1))
-        return troughs[cycles], looks[cycles]
+        return troughs[cycles], checkpoints[cycles]
 
-    def _before(self, span: Span, looks: Ints) -> Ints:
+    def _before(self, span: Span, checkpoints: Ints) -> Ints:
         """Return how many of the coarse blocks held lie wholly before each window."""
         n = span.q * BLOCKS * (COARSE_OF if span.coarse else 1)
-        last = (self._last(coarse=True)[looks] + 1) * COARSE_OF - 1 if span.coarse else self.ends[looks]
-        coarse, whose = self.table.coarse, self.whose[looks]
+        last = (self._last(coarse=True)[checkpoints] + 1) * COARSE_OF - 1 if span.coarse else self.ends[checkpoints]
+        coarse, whose = self.table.coarse, self.whose[checkpoints]
         before: Ints = np.clip((last - n + 1) // COARSE_OF - coarse.start[whose], 0, coarse.count[whose])
         return before
 
-    def known(self, span: Span, looks: Ints, track: Track) -> Floats:
+    def known(self, span: Span, checkpoints: Ints, track: Track) -> Floats:
         """Return the highest trough before each window, of hours, or of the window's own blocks where these are longer.
 
         A sawtooth slower than an hour has its true troughs only in blocks as long as a tooth.
@@ -118,26 +120,26 @@ class Context:
             return np.where(np.isfinite(lows), lows, -np.inf)
 
         name = "medians" if by_medians else "lows"
-        return self._extreme((name, q), held, span, looks, self.table.top_before, np.maximum)
+        return self._extreme((name, q), held, span, checkpoints, self.table.top_before, np.maximum)
 
     def _extreme(
         self,
         name: tuple[str, int],
         made: Callable[[], Floats],
         span: Span,
-        looks: Ints,
+        checkpoints: Ints,
         initial: Floats,
         pick: np.ufunc,
     ) -> Floats:
         """Return the extreme of the coarse blocks before each window, of as many as a live series holds."""
-        coarse, whose, kept = self.table.coarse, self.whose[looks], self.plan.coarse_kept
+        coarse, whose, kept = self.table.coarse, self.whose[checkpoints], self.plan.coarse_kept
         if name not in self.table.extremes:
             x = made()
             self.table.extremes[name] = x, coarse.running(x, pick, initial)
         x, running = self.table.extremes[name]
-        before = self._before(span, looks)
+        before = self._before(span, checkpoints)
         out: Floats = running[coarse.offset[whose] + whose + before]
-        newest = self._last(coarse=True)[looks] + 1 - coarse.start[whose]
+        newest = self._last(coarse=True)[checkpoints] + 1 - coarse.start[whose]
         for i in np.flatnonzero(coarse.count[whose] > kept).tolist():
             dropped = int(newest[i]) - kept
             first = dropped + name[1] - 1 if dropped > 0 else 0  # a trough of several blocks needs them all
@@ -145,11 +147,11 @@ class Context:
             out[i] = pick.reduce(part, initial=initial[whose[i]])
         return out
 
-    def prior(self, span: Span, looks: Ints) -> Floats:
+    def prior(self, span: Span, checkpoints: Ints) -> Floats:
         """Return the range of troughs before each window."""
         nothing = np.full(len(self.table.first), np.inf)
-        low = self._extreme(("prior low", 1), lambda: self._settled(np.inf), span, looks, nothing, np.minimum)
-        high = self._extreme(("prior high", 1), lambda: self._settled(-np.inf), span, looks, -nothing, np.maximum)
+        low = self._extreme(("prior low", 1), lambda: self._settled(np.inf), span, checkpoints, nothing, np.minimum)
+        high = self._extreme(("prior high", 1), lambda: self._settled(-np.inf), span, checkpoints, -nothing, np.maximum)
         return np.where(np.isfinite(low) & np.isfinite(high), high - low, 0.0)
 
     def _settled(self, otherwise: float) -> Floats:
@@ -160,18 +162,18 @@ class Context:
         held = np.isfinite(coarse.lows) & (begins >= np.repeat(settled, coarse.count))
         return np.where(held, coarse.lows, otherwise)
 
-    def previous(self, span: Span, looks: Ints, *, by_medians: bool) -> Floats:
+    def previous(self, span: Span, checkpoints: Ints, *, by_medians: bool) -> Floats:
         """Return the growth over the stretch before each window: 1.5 times that from its first to its last third."""
         n = span.q * BLOCKS
         coarse = span.coarse or 2 * n > FINE_KEPT
-        last = self._last(coarse=span.coarse)[looks]
+        last = self._last(coarse=span.coarse)[checkpoints]
         if coarse and not span.coarse:
             last, n = (last + 1) // COARSE_OF - 1, max(3, n // COARSE_OF)
-        level, whose = self._level(coarse=coarse), self.whose[looks]
+        level, whose = self._level(coarse=coarse), self.whose[checkpoints]
         third = n // 3
         begin = last - 2 * n + 1
-        out = np.full(len(looks), np.nan)
-        has = (begin >= self._first(coarse=coarse)[looks]) & (begin >= level.start[whose])
+        out = np.full(len(checkpoints), np.nan)
+        has = (begin >= self._first(coarse=coarse)[checkpoints]) & (begin >= level.start[whose])
         if has.any():
             sums, counts = level.sums(by_medians=by_medians)
             shift = (level.offset[whose] + whose - level.start[whose])[has]
@@ -193,7 +195,7 @@ class Context:
         return out
 
     def _newest(self) -> tuple[Floats, Floats]:
-        fine, every = self.table.fine, self.plan.look_blocks
+        fine, every = self.table.fine, self.plan.checkpoint_blocks
         newest, usual = np.full(len(self.ends), np.nan), np.full(len(self.ends), np.nan)
         start, count = fine.start[self.whose], fine.count[self.whose]
         now = self.ends - start

@@ -27,12 +27,12 @@ any block of one. 5: FA 0.1 higher, one more in 156 healthy recordings; 12: as f
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class WindowRows:
     """Windows, one a row."""
 
     y: Floats
     """(rows, 12) bytes, finite."""
-    look: Ints
+    checkpoint: Ints
     """Which of the looks asked for."""
     span: Ints
     """Index in ``plan.spans``."""
@@ -68,12 +68,12 @@ def tracks_of(span: Span) -> tuple[Track, ...]:
     return tuple(tracks)
 
 
-def join(parts: Sequence[Rows]) -> Rows:
+def join(parts: Sequence[WindowRows]) -> WindowRows:
     """Return all rows as one table."""
-    return Rows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Rows)))
+    return WindowRows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(WindowRows)))
 
 
-def cut(table: Table, whose: Ints, ends: Ints, shortest_units: float = 0.0, screen: Screen | None = None) -> Rows:
+def cut(table: Table, whose: Ints, ends: Ints, shortest_units: float = 0.0, screen: Screen | None = None) -> WindowRows:
     """Return the windows of these looks, of at least ``shortest_units``.
 
     ``screen`` tells of windows (rows, 12) which of them matter; no others are returned.
@@ -90,37 +90,37 @@ def cut(table: Table, whose: Ints, ends: Ints, shortest_units: float = 0.0, scre
     return join(parts) if parts else _NO_ROWS
 
 
-def _rows(context: Context, at: int, span: Span, screen: Screen | None, track: Track) -> Rows | None:
+def _rows(context: Context, at: int, span: Span, screen: Screen | None, track: Track) -> WindowRows | None:
     """Return the windows of one length, None where there are none."""
-    y, looks = context.windows(span, track)
-    if not len(looks):
+    y, checkpoints = context.windows(span, track)
+    if not len(checkpoints):
         return None
     y, enough = filled(y)
     if screen is not None:
         enough &= screen(y)
     if not enough.all():
-        y, looks = y[enough], looks[enough]
-    count = len(looks)
+        y, checkpoints = y[enough], checkpoints[enough]
+    count = len(checkpoints)
     if not count:
         return None
-    return Rows(
+    return WindowRows(
         y=y,
-        look=looks,
+        checkpoint=checkpoints,
         span=np.full(count, at, dtype=np.int64),
         track=np.full(count, track, dtype=np.int64),
-        known=context.known(span, looks, track),
-        prior=context.prior(span, looks),
-        previous=context.previous(span, looks, by_medians=track is Track.MEDIANS),
-        day_rise=context.day_rise[looks],
-        age=context.age[looks],
-        newest=context.newest[looks],
-        usual=context.usual[looks],
+        known=context.known(span, checkpoints, track),
+        prior=context.prior(span, checkpoints),
+        previous=context.previous(span, checkpoints, by_medians=track is Track.MEDIANS),
+        day_rise=context.day_rise[checkpoints],
+        age=context.age[checkpoints],
+        newest=context.newest[checkpoints],
+        usual=context.usual[checkpoints],
     )
 
 
-def _no_rows() -> Rows:
+def _no_rows() -> WindowRows:
     none, numbers = np.empty(0), np.empty(0, dtype=np.int64)
-    return Rows(np.empty((0, BLOCKS)), numbers, numbers, numbers, *[none] * 7)
+    return WindowRows(np.empty((0, BLOCKS)), numbers, numbers, numbers, *[none] * 7)
 
 
 _NO_ROWS = _no_rows()

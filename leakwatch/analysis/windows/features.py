@@ -39,7 +39,7 @@ _CUBIC = _cubic()
 
 
 @dataclass(frozen=True, slots=True)
-class Shapes:
+class WindowFeatures:
     """What was measured of each row; slopes in bytes a block, everything else in bytes unless said."""
 
     slope: Floats
@@ -83,7 +83,7 @@ class Shapes:
     """Cubic part, root mean square, negative where the middle is the steepest."""
 
 
-def measure(y: Floats) -> Shapes:
+def measure(y: Floats) -> WindowFeatures:
     """Return the shapes of the rows of ``y``."""
     slope = _theil_sen(y)
     residuals = y - slope[:, None] * _AT
@@ -94,7 +94,7 @@ def measure(y: Floats) -> Shapes:
     middle_rise, last_rise = thirds_of(y)
     raw = _correlation(residuals)
     error = np.maximum(rms, 1.0) / _SPREAD**0.5
-    return Shapes(
+    return WindowFeatures(
         slope=slope,
         error=error * _deflation(raw),
         doubt=error * _deflation((raw + _BIAS) / (1 - 2 * _BIAS)),
@@ -166,7 +166,7 @@ def _half_slope(y: Floats) -> Floats:
 
 
 _BIAS = 2 / BLOCKS
-"""See ``Shapes.doubt``."""
+"""See ``WindowFeatures.doubt``."""
 
 
 def _deflation(r: Floats) -> Floats:

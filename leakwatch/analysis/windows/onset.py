@@ -10,7 +10,7 @@ from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.time_plan import Plan
+    from leakwatch.analysis.time_plan import TimePlan
 
 SURE = 4.0
 """A flat part is added when the hinge explains more than a line does by this share of a point: 95 % of F(1, n)."""
@@ -72,7 +72,7 @@ def _troughs(lows: Sequence[float], first: int, size: int) -> list[tuple[int, fl
 
 
 def climb_began(
-    fine: tuple[int, Sequence[float]], coarse: tuple[int, Sequence[float]], first: int, window: int, plan: Plan
+    fine: tuple[int, Sequence[float]], coarse: tuple[int, Sequence[float]], first: int, window: int, plan: TimePlan
 ) -> tuple[int, float]:
     """Return when a climb began, in UTC milliseconds, and the level there.
 

@@ -17,7 +17,7 @@ MAX_AUTOCORRELATION = 0.9
 """Beyond it a dozen blocks tell nothing of the slope anyway, and the correction would divide by almost nothing."""
 
 
-class Line(NamedTuple):
+class FittedLine(NamedTuple):
     """Slope per hour with its 95 % interval, intercept at t = 0, and the residuals' median absolute deviation."""
 
     slope: float
@@ -27,7 +27,7 @@ class Line(NamedTuple):
     noise: float
 
 
-def fit_line(t: Floats, y: Floats) -> Line:
+def fit_line(t: Floats, y: Floats) -> FittedLine:
     """Return the Theil-Sen line (Sen 1968). Needs at least two points.
 
     The interval is Sen's (normal approximation of Kendall's S), its width multiplied by sqrt((1+r)/(1-r)) with r the
@@ -41,7 +41,7 @@ def fit_line(t: Floats, y: Floats) -> Line:
     r = _autocorrelation(residuals)
     widen = ((1 + r) / (1 - r)) ** 0.5
     low, high = slope - widen * (slope - low), slope + widen * (high - slope)
-    return Line(slope, low, high, intercept, float(np.median(np.abs(residuals))))
+    return FittedLine(slope, low, high, intercept, float(np.median(np.abs(residuals))))
 
 
 def pairwise_slopes(t: Floats, y: Floats) -> Floats:

@@ -13,7 +13,7 @@ from leakwatch.model.sample import Absence, AbsenceReason, Sample
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.result import CollectorResult
     from leakwatch.kernel.account import Readings
     from leakwatch.procfs.fs import ProcFS
     from leakwatch.procfs.host.meminfo import Meminfo
@@ -23,82 +23,82 @@ NO_LOSS = frozenset({"HardwareCorrupted"})
 """Fields that a kernel built without the feature lacks, as it has none of that memory: nothing is missed."""
 
 
-def collect_vmalloc(procfs: ProcFS, gathered: Gathered) -> dict[str, int] | None:
+def collect_vmalloc(procfs: ProcFS, result: CollectorResult) -> dict[str, int] | None:
     """Sample vmalloc memory by caller; return it in bytes, None where it cannot be read."""
     callers = procfs.vmallocinfo()
     if isinstance(callers, Absence):
-        gathered.absent(callers)
+        result.absent(callers)
         return None
     sizes = {caller.caller: caller.memory_bytes(procfs.page_size) for caller in callers}
-    gathered.samples += [
+    result.samples += [
         Sample(metrics.VMALLOC_BYTES, Target(TargetKind.VMALLOC, caller), size)
         for caller, size in sizes.items()
         if size  # who only maps device memory holds no RAM
     ]
-    gathered.targets_read = len(callers)
+    result.targets_read = len(callers)
     return sizes
 
 
-def collect_slab(procfs: ProcFS, gathered: Gathered, *, slow: bool) -> None:
+def collect_slab(procfs: ProcFS, result: CollectorResult, *, slow: bool) -> None:
     """Sample every slab cache: bytes in use and bytes taken; when ``slow``, also what it is made of."""
     caches = procfs.slabinfo()
     if isinstance(caches, Absence):
-        gathered.absent(caches)
+        result.absent(caches)
         return
     for cache in caches:
         target = Target(TargetKind.SLAB, cache.key)
-        gathered.samples.append(Sample(metrics.SLAB_ACTIVE, target, cache.active_bytes))
-        gathered.samples.append(Sample(metrics.SLAB_PAGES, target, cache.pages_bytes(procfs.page_size)))
+        result.samples.append(Sample(metrics.SLAB_ACTIVE, target, cache.active_bytes))
+        result.samples.append(Sample(metrics.SLAB_PAGES, target, cache.pages_bytes(procfs.page_size)))
         if not slow:
             continue  # a cache does not change its kind; the sample every so often is for the store's readers
-        gathered.samples.append(Sample(metrics.SLAB_OBJECT, target, cache.object_size_bytes))
-        gathered.samples.append(Sample(metrics.SLAB_OBJECTS, target, cache.objects_per_slab))
+        result.samples.append(Sample(metrics.SLAB_OBJECT, target, cache.object_size_bytes))
+        result.samples.append(Sample(metrics.SLAB_OBJECTS, target, cache.objects_per_slab))
         reclaimable = procfs.slab_reclaimable(cache.name)
         if not isinstance(reclaimable, Absence):
-            gathered.samples.append(Sample(metrics.SLAB_RECLAIMABLE, target, int(reclaimable)))
-    gathered.targets_read = len(caches)
+            result.samples.append(Sample(metrics.SLAB_RECLAIMABLE, target, int(reclaimable)))
+    result.targets_read = len(caches)
 
 
-def collect_meminfo(procfs: ProcFS, gathered: Gathered, callers: Mapping[str, int] | None, *, slow: bool) -> None:
+def collect_meminfo(procfs: ProcFS, result: CollectorResult, callers: Mapping[str, int] | None, *, slow: bool) -> None:
     """Sample meminfo, the CPUs' lists and what is unaccounted; ``callers`` are vmalloc's in bytes, if known."""
     zoneinfo, meminfo, _ = counters(procfs, TRIES)
     if isinstance(meminfo, Absence):
-        gathered.absent(meminfo)
+        result.absent(meminfo)
         return
     for field, metric in metrics.MEMINFO.items():
         value = _told(meminfo, field, callers)
         if value is None and field in NO_LOSS:
             continue
         if value is None:
-            gathered.absent(Absence(AbsenceReason.UNSUPPORTED, f"meminfo {field}: this kernel does not tell"))
+            result.absent(Absence(AbsenceReason.UNSUPPORTED, f"meminfo {field}: this kernel does not tell"))
         else:
-            _sample(gathered, metric.name, value)
-            gathered.targets_read += 1
+            _sample(result, metric.name, value)
+            result.targets_read += 1
     readings = readings_of(meminfo, callers, zoneinfo, procfs.page_size)
     if isinstance(zoneinfo, Absence):
-        gathered.absent(zoneinfo)
+        result.absent(zoneinfo)
     if mixed := mixture(procfs, readings):
         # Zoneinfo is the host's, too: free pages of its CPUs are not the container's.
-        gathered.absent(Absence(AbsenceReason.UNSUPPORTED, f"unaccounted: {mixed}"))
+        result.absent(Absence(AbsenceReason.UNSUPPORTED, f"unaccounted: {mixed}"))
         return
-    _collect_rest(readings, gathered, slow=slow)
+    _collect_rest(readings, result, slow=slow)
 
 
-def _collect_rest(readings: Readings, gathered: Gathered, *, slow: bool) -> None:
+def _collect_rest(readings: Readings, result: CollectorResult, *, slow: bool) -> None:
     """Sample what is in no line of meminfo, as far as it is known."""
     for name, size in (
         (metrics.KERNEL_CPU_LISTS, readings.cpu_lists_bytes),
         (metrics.KERNEL_ZSPAGES, readings.zspages_bytes),
     ):
         if size is not None:
-            _sample(gathered, name, size)
+            _sample(result, name, size)
     account = account_of(readings)
     if account is None:
-        gathered.absent(Absence(AbsenceReason.UNSUPPORTED, "unaccounted: one of its terms is not known"))
+        result.absent(Absence(AbsenceReason.UNSUPPORTED, "unaccounted: one of its terms is not known"))
         return
-    _sample(gathered, metrics.KERNEL_UNACCOUNTED, account.unaccounted_bytes)
+    _sample(result, metrics.KERNEL_UNACCOUNTED, account.unaccounted_bytes)
     if slow:
-        _sample(gathered, metrics.KERNEL_UNCERTAINTY, account.uncertainty_bytes)
+        _sample(result, metrics.KERNEL_UNCERTAINTY, account.uncertainty_bytes)
 
 
 def _told(meminfo: Meminfo, field: str, callers: Mapping[str, int] | None) -> int | None:
@@ -112,26 +112,26 @@ def _told(meminfo: Meminfo, field: str, callers: Mapping[str, int] | None) -> in
     return value
 
 
-def collect_sockets(procfs: ProcFS, gathered: Gathered) -> None:
+def collect_sockets(procfs: ProcFS, result: CollectorResult) -> None:
     """Sample how many sockets there are and what waits in them."""
     sockets = procfs.sockets()
     if isinstance(sockets, Absence):
-        gathered.absent(sockets)
+        result.absent(sockets)
         return
-    _sample(gathered, metrics.KERNEL_SOCKET_BYTES, sockets.memory_bytes(procfs.page_size))
-    _sample(gathered, metrics.KERNEL_SOCKETS, sockets.used)
-    gathered.targets_read = 1
+    _sample(result, metrics.KERNEL_SOCKET_BYTES, sockets.memory_bytes(procfs.page_size))
+    _sample(result, metrics.KERNEL_SOCKETS, sockets.used)
+    result.targets_read = 1
 
 
-def collect_cgroups(procfs: ProcFS, gathered: Gathered) -> None:
+def collect_cgroups(procfs: ProcFS, result: CollectorResult) -> None:
     """Sample how many control groups are dying."""
     dying = procfs.dying_cgroups()
     if isinstance(dying, Absence):
-        gathered.absent(dying)
+        result.absent(dying)
     else:
-        _sample(gathered, metrics.KERNEL_DYING_CGROUPS, dying)
-        gathered.targets_read = 1
+        _sample(result, metrics.KERNEL_DYING_CGROUPS, dying)
+        result.targets_read = 1
 
 
-def _sample(gathered: Gathered, metric: str, value: int) -> None:
-    gathered.samples.append(Sample(metric, HOST, value))
+def _sample(result: CollectorResult, metric: str, value: int) -> None:
+    result.samples.append(Sample(metric, HOST, value))

@@ -15,7 +15,7 @@ from leakwatch.model.sample import Absence, Sample
 from leakwatch.units import format_bytes
 
 if TYPE_CHECKING:
-    from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.result import CollectorResult
     from leakwatch.procfs.fs import ProcFS
 
 NAMED = 3
@@ -24,22 +24,22 @@ SLACK_S = 2
 """Boot time and start times are whole seconds and hundredths, rounded each on its own."""
 
 
-def collect_ipc(procfs: ProcFS, gathered: Gathered) -> None:
+def collect_ipc(procfs: ProcFS, result: CollectorResult) -> None:
     """Sample what there is of System V IPC."""
     living = _Living(procfs)
-    _shared_memory(procfs, living, gathered)
-    _messages(procfs, living, gathered)
+    _shared_memory(procfs, living, result)
+    _messages(procfs, living, result)
     sets = procfs.counted.semaphore_sets()
     if isinstance(sets, Absence):
-        gathered.absent(sets)
+        result.absent(sets)
     else:
-        gathered.samples.append(Sample(metrics.IPC_SEM_SETS, HOST, sets))
+        result.samples.append(Sample(metrics.IPC_SEM_SETS, HOST, sets))
 
 
-def _shared_memory(procfs: ProcFS, living: _Living, gathered: Gathered) -> None:
+def _shared_memory(procfs: ProcFS, living: _Living, result: CollectorResult) -> None:
     segments = procfs.counted.shm_segments()
     if isinstance(segments, Absence):
-        gathered.absent(segments)
+        result.absent(segments)
         return
     orphans = [
         one
@@ -47,21 +47,21 @@ def _shared_memory(procfs: ProcFS, living: _Living, gathered: Gathered) -> None:
         if not one.attached and one.memory_bytes and not living.since(one.creator_pid, one.changed_s)
     ]
     orphans.sort(key=lambda one: -one.memory_bytes)
-    gathered.samples += [
+    result.samples += [
         Sample(metrics.IPC_SHM_SEGMENTS, HOST, len(segments)),
         Sample(metrics.IPC_SHM_ORPHANS, HOST, sum(one.memory_bytes for one in orphans)),
     ]
-    gathered.largest[metrics.IPC_SHM_ORPHANS] = tuple(
+    result.largest[metrics.IPC_SHM_ORPHANS] = tuple(
         f"shmid {one.id} {format_bytes(one.memory_bytes)} (uid {one.uid}, made by pid {one.creator_pid}, now gone)"
         for one in orphans[:NAMED]
     )
-    gathered.targets_read += len(segments)
+    result.targets_read += len(segments)
 
 
-def _messages(procfs: ProcFS, living: _Living, gathered: Gathered) -> None:
+def _messages(procfs: ProcFS, living: _Living, result: CollectorResult) -> None:
     queues = procfs.counted.message_queues()
     if isinstance(queues, Absence):
-        gathered.absent(queues)
+        result.absent(queues)
         return
     orphans = [
         one
@@ -69,15 +69,15 @@ def _messages(procfs: ProcFS, living: _Living, gathered: Gathered) -> None:
         if one.bytes and not any(living.since(pid, one.used_s) for pid in (one.sender_pid, one.receiver_pid) if pid)
     ]
     orphans.sort(key=lambda one: -one.bytes)
-    gathered.samples += [
+    result.samples += [
         Sample(metrics.IPC_MSG_QUEUES, HOST, len(queues)),
         Sample(metrics.IPC_MSG_ORPHANS, HOST, sum(one.bytes for one in orphans)),
     ]
-    gathered.largest[metrics.IPC_MSG_ORPHANS] = tuple(
+    result.largest[metrics.IPC_MSG_ORPHANS] = tuple(
         f"msqid {one.id} {format_bytes(one.bytes)} (uid {one.uid}, last sent by pid {one.sender_pid}, now gone)"
         for one in orphans[:NAMED]
     )
-    gathered.targets_read += len(queues)
+    result.targets_read += len(queues)
 
 
 class _Living:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.processes.budget import ASIDE, Purse
+from leakwatch.collectors.processes.budget import ASIDE, CpuBudget
 from leakwatch.model.identity import HOST
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 from leakwatch.text.escape import printable
@@ -20,7 +20,7 @@ from leakwatch.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.result import CollectorResult
     from leakwatch.config import SamplingConfig
     from leakwatch.procfs.fs import ProcFS
     from leakwatch.procfs.host.tmpfs import TmpFile
@@ -51,22 +51,22 @@ class Tmpfs:
 
     def __init__(self, procfs: ProcFS, sampling: SamplingConfig) -> None:
         self._procfs = procfs
-        self._purse = Purse(ASIDE * sampling.cpu_budget, sampling.interval_s)
+        self._cpu_budget = CpuBudget(ASIDE * sampling.cpu_budget, sampling.interval_s)
         self._known: dict[str, _Known] = {}
         self._last_us: int | None = None
 
-    def collect(self, gathered: Gathered, now_us: int) -> None:
+    def collect(self, result: CollectorResult, now_us: int) -> None:
         """Sample what all of them hold, and what of that belongs to nobody where one has grown."""
         if self._last_us is not None:
-            self._purse.earn(now_us - self._last_us)
+            self._cpu_budget.earn(now_us - self._last_us)
         self._last_us = now_us
         mounted = self._procfs.counted.tmpfs_used()
         if isinstance(mounted, Absence):
-            gathered.absent(mounted)
+            result.absent(mounted)
             return
         self._known = {device: self._known.get(device) or _Known(size) for device, (_, size) in mounted.items()}
-        gathered.targets_read = len(mounted)
-        gathered.samples.append(Sample(metrics.TMPFS_USED, HOST, sum(size for _, size in mounted.values())))
+        result.targets_read = len(mounted)
+        result.samples.append(Sample(metrics.TMPFS_USED, HOST, sum(size for _, size in mounted.values())))
         grown = False
         for device, (path, size) in mounted.items():
             one = self._known[device]
@@ -75,20 +75,20 @@ class Tmpfs:
                 continue
             grown = True
             if one.walked is None or abs(size - one.walked) >= MOVED_BYTES:
-                if self._purse.left_us <= 0:
+                if self._cpu_budget.left_us <= 0:
                     return  # what is known is of the past: no sample
                 if not self._walk(one, path, size):
-                    gathered.absent(Absence(AbsenceReason.DENIED, f"tmpfs {path}: who has its files open"))
+                    result.absent(Absence(AbsenceReason.DENIED, f"tmpfs {path}: who has its files open"))
                     return
         if grown:
-            self._tell(gathered)
+            self._tell(result)
 
     def _walk(self, one: _Known, path: str, size: int) -> bool:
         """Look through one; return whether it can be told whose its files are."""
         began_ns = self._procfs.cpu_ns()
         files, whole = self._procfs.counted.tmpfs_files(path, MOST_ENTRIES)
         held = self._procfs.counted.tmpfs_held(self._procfs.pids(), files)
-        self._purse.spend((self._procfs.cpu_ns() - began_ns) / 1000)
+        self._cpu_budget.spend((self._procfs.cpu_ns() - began_ns) / 1000)
         if held is None:
             return False
         orphans = [file for file in files if file.inode not in held]
@@ -96,12 +96,12 @@ class Tmpfs:
         one.orphans, one.largest = sum(file.bytes for file in orphans), _described(orphans)
         return True
 
-    def _tell(self, gathered: Gathered) -> None:
+    def _tell(self, result: CollectorResult) -> None:
         by_size = sorted(self._known.values(), key=lambda one: -one.orphans)
-        gathered.samples.append(Sample(metrics.TMPFS_ORPHANS, HOST, sum(one.orphans for one in by_size)))
-        gathered.largest[metrics.TMPFS_ORPHANS] = tuple(text for one in by_size for text in one.largest)[: 2 * NAMED]
+        result.samples.append(Sample(metrics.TMPFS_ORPHANS, HOST, sum(one.orphans for one in by_size)))
+        result.largest[metrics.TMPFS_ORPHANS] = tuple(text for one in by_size for text in one.largest)[: 2 * NAMED]
         if any(one.incomplete for one in by_size):
-            gathered.absent(Absence(AbsenceReason.SKIPPED, f"tmpfs: only {MOST_ENTRIES} names of one were looked at"))
+            result.absent(Absence(AbsenceReason.SKIPPED, f"tmpfs: only {MOST_ENTRIES} names of one were looked at"))
 
 
 def _described(orphans: Iterable[TmpFile]) -> tuple[str, ...]:

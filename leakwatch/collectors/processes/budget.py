@@ -46,7 +46,7 @@ class Costs:
             self.us_per_mib += (max(0.0, cost_us - self.base_us) / mib - self.us_per_mib) * LEARNT_PART
 
 
-class Purse:
+class CpuBudget:
     """CPU time for full reads: a share of a core, saved up for a while, overdrawn by one read at most."""
 
     __slots__ = ("_most_us", "_share", "left_us")
@@ -67,7 +67,7 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ReadRequest:
     """A process that should be read fully."""
 
     pid: int
@@ -83,7 +83,7 @@ class Claim:
         return self.asked, self.error_bytes / self.cost_us
 
 
-def by_rank(claims: list[Claim]) -> list[Claim]:
+def by_rank(claims: list[ReadRequest]) -> list[ReadRequest]:
     """Return the claims, the first to be met first."""
     return sorted(claims, key=lambda claim: claim.rank, reverse=True)
 

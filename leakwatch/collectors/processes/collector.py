@@ -9,19 +9,19 @@ import time
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import elapsed_us
-from leakwatch.collectors.processes.cost_stats import Round, Spent
-from leakwatch.collectors.processes.cow_tracking import Relatives
-from leakwatch.collectors.processes.full_reads import LASTING, DearReads
-from leakwatch.collectors.processes.process_counts import Counting
-from leakwatch.collectors.processes.statm_scan import Lookout
+from leakwatch.collectors.processes.cost_stats import CostRound, SamplingCost
+from leakwatch.collectors.processes.cow_tracking import CowTracker
+from leakwatch.collectors.processes.full_reads import LASTING, FullReads
+from leakwatch.collectors.processes.process_counts import CountReader
+from leakwatch.collectors.processes.statm_scan import StatmScanner
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import Absence, AbsenceReason, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from leakwatch.collectors.processes.tracked_process import Watched
-    from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.processes.tracked_process import TrackedProcess
+    from leakwatch.collectors.result import CollectorResult
     from leakwatch.model.identity import Target
     from leakwatch.procfs.fs import ProcFS
 
@@ -44,25 +44,25 @@ class ProcessCollector:
         sampling = sampling or SamplingConfig()
         tolerance_pages = sampling.tolerance_bytes / procfs.page_size
         self._procfs = procfs
-        self._lookout = Lookout(procfs, boot_id, tolerance_pages, sampling.interval_s)
-        self._relatives = Relatives(procfs, tolerance_pages)
-        self._dear = DearReads(procfs, sampling, look_every_s)
-        self._counting = Counting(procfs, sampling)
+        self._statm_scan = StatmScanner(procfs, boot_id, tolerance_pages, sampling.interval_s)
+        self._relatives = CowTracker(procfs, tolerance_pages)
+        self._full_reads = FullReads(procfs, sampling, look_every_s)
+        self._counting = CountReader(procfs, sampling)
         self._requests: queue.SimpleQueue[Target] = queue.SimpleQueue()
         self._asked: dict[Target, None] = {}
         """What was requested and not read yet, in that order; the sampling thread's own."""
-        self._read: list[Watched] = []
-        self.spent = Spent()
+        self._read: list[TrackedProcess] = []
+        self.spent = SamplingCost()
 
     @property
-    def watched(self) -> Collection[Watched]:
+    def watched(self) -> Collection[TrackedProcess]:
         """The processes of the newest round that have an address space."""
-        return self._lookout.watched.values()
+        return self._statm_scan.watched.values()
 
     @property
     def home(self) -> str | None:
         """The container we run in ourselves."""
-        return self._lookout.home
+        return self._statm_scan.home
 
     def want_full(self, targets: Collection[Target]) -> None:
         """Have these processes read fully at the next tick, before the others and whatever is left of the budget.
@@ -77,29 +77,29 @@ class ProcessCollector:
         """Have these counts taken at every tick, and told of which sort they are; may be called from another thread."""
         self._counting.want(keys)
 
-    def collect(self, gathered: Gathered, *, slow: bool) -> None:
+    def collect(self, result: CollectorResult, *, slow: bool) -> None:
         """Sample every process; ``slow``: with all that is counted.
 
         Raises ProcUnavailableError when they cannot be listed.
         """
-        this, now_us = Round(), elapsed_us()
+        this, now_us = CostRound(), elapsed_us()
         times = [self._procfs.cpu_ns()]
         pids = self._procfs.pids()
         times.append(self._procfs.cpu_ns())
         for one in self._read:
             one.read_now, one.outdated = False, True
-        self._lookout.look(pids, gathered)
-        watched = self._lookout.watched
+        self._statm_scan.look(pids, result)
+        watched = self._statm_scan.watched
         self._relatives.follow_faults(watched)
         times.append(self._procfs.cpu_ns())
         self._read_fully(now_us)
-        looks = self._dear.looks.made(now_us)
+        looks = self._full_reads.looks.made(now_us)
         for samples in looks:
-            gathered.samples += samples
+            result.samples += samples
         this.looks = len(looks)
         times.append(self._procfs.cpu_ns())
-        self._deliver(this, gathered)
-        self._counting.collect(watched, self._lookout.zombies, gathered, now_us, slow=slow)
+        self._deliver(this, result)
+        self._counting.collect(watched, self._statm_scan.zombies, result, now_us, slow=slow)
         self.spent.rank(this, watched.values(), self._procfs.page_size)
         times.append(self._procfs.cpu_ns())
         this.listing_ns, this.looking_ns, this.reading_ns, this.delivering_ns = (
@@ -108,21 +108,21 @@ class ProcessCollector:
         self.spent.add(this)
 
     def _read_fully(self, now_us: int) -> None:
-        watched = self._lookout.watched
+        watched = self._statm_scan.watched
         asked = self._take_requests()
-        self._dear.unreadable = []
-        if self._lookout.gone:
+        self._full_reads.unreadable = []
+        if self._statm_scan.gone:
             self._relatives.update((), watched)
-        read = self._dear.read(watched.values(), asked, now_us)
+        read = self._full_reads.read(watched.values(), asked, now_us)
         if read:
             # Who has forked since he was last read is found by the first read of his child, and read in the same tick.
-            more = self._dear.read(self._relatives.update(read, watched), (), now_us)
+            more = self._full_reads.read(self._relatives.update(read, watched), (), now_us)
             self._relatives.update(more, watched)
             read += more
         self._read, self._asked = read, {}
-        if self._lookout.swap_in_use:
+        if self._statm_scan.swap_in_use:
             for one in self._read:
-                self._lookout.read_swap(one)
+                self._statm_scan.read_swap(one)
                 one.since.swap_bytes = 0
 
     def _take_requests(self) -> dict[Target, None]:
@@ -132,10 +132,10 @@ class ProcessCollector:
                 self._asked.setdefault(self._requests.get_nowait())
         return self._asked
 
-    def _deliver(self, this: Round, gathered: Gathered) -> None:
-        page, samples = self._procfs.page_size, gathered.samples
+    def _deliver(self, this: CostRound, result: CollectorResult) -> None:
+        page, samples = self._procfs.page_size, result.samples
         silent = {one.pid: one for one in self._procfs.answers.silent()}
-        for one in self._lookout.watched.values():
+        for one in self._statm_scan.watched.values():
             if one.outdated:
                 one.renew_samples(page)
             if one.samples:
@@ -143,23 +143,23 @@ class ProcessCollector:
                 this.estimated += one.is_estimated and not one.is_unread
             if one.absence is not None:
                 if one.identity.pid not in silent:
-                    gathered.absent(one.absence)
+                    result.absent(one.absence)
                 if one.absence.reason not in LASTING:
                     one.absence = None  # told once: it is ending, or will be read again
             elif one.samples and not one.is_unread:
                 this.processes += 1
             else:
                 this.skipped += 1
-                gathered.absent(_SKIPPED)
+                result.absent(_SKIPPED)
         now_s = time.monotonic()
         for hung in silent.values():
-            gathered.absent(hung.absence(now_s))
-        gathered.unanswered = [
+            result.absent(hung.absence(now_s))
+        result.unanswered = [
             Unanswered(hung.pid, hung.name, now_s - hung.began_s)
             for hung in silent.values()
             if now_s - hung.began_s >= LASTS_S
         ]
         this.full_reads = len(self._read)
-        gathered.targets_read = this.processes
-        gathered.unreadable = self._dear.unreadable
-        gathered.processes = [one.info for one in self._lookout.watched.values()]
+        result.targets_read = this.processes
+        result.unreadable = self._full_reads.unreadable
+        result.processes = [one.info for one in self._statm_scan.watched.values()]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from leakwatch.collectors.processes.tracked_process import Watched
+    from leakwatch.collectors.processes.tracked_process import TrackedProcess
 
 STATS = "stats"
 """The key of the store's state that holds this."""
@@ -36,7 +36,7 @@ class Why(StrEnum):
 
 
 @dataclass(slots=True)
-class Round:
+class CostRound:
     """One look at all processes; CPU times in nanoseconds of this thread."""
 
     listing_ns: int = 0
@@ -89,7 +89,7 @@ class Totals:
                 setattr(totals, one.name, value)
         return totals
 
-    def add(self, this: Round) -> None:
+    def add(self, this: CostRound) -> None:
         """Add a round."""
         self.rounds += 1
         self.sampling_cpu_seconds += this.total_ns / 1e9
@@ -104,11 +104,11 @@ class Totals:
 
 
 @dataclass(slots=True)
-class Spent:
+class SamplingCost:
     """The totals with the newest round and who costs most."""
 
     totals: Totals = field(default_factory=Totals)
-    last: Round = field(default_factory=Round)
+    last: CostRound = field(default_factory=CostRound)
     dearest: list[dict[str, Any]] = field(default_factory=list)
     over_stall: list[dict[str, Any]] = field(default_factory=list)
     waiting: list[dict[str, Any]] = field(default_factory=list)
@@ -118,7 +118,7 @@ class Spent:
         """Take what another thread has spent, by the name of the sum; it is added at the next round."""
         self._beside.put((name, cpu_seconds))
 
-    def add(self, this: Round) -> None:
+    def add(self, this: CostRound) -> None:
         """Take a round, and what other threads have spent meanwhile."""
         with contextlib.suppress(queue.Empty):
             while True:
@@ -127,7 +127,7 @@ class Spent:
         self.totals.add(this)
         self.last = this
 
-    def rank(self, this: Round, watched: Iterable[Watched], page: int) -> None:
+    def rank(self, this: CostRound, watched: Iterable[TrackedProcess], page: int) -> None:
         """Find out who is dear, too large or waiting, among those a round has looked at."""
         if not this.full_reads and not self.waiting and self.dearest:
             return  # nothing was measured anew
@@ -157,7 +157,7 @@ class Spent:
         }
 
 
-def _row(one: Watched, page: int) -> dict[str, Any]:
+def _row(one: TrackedProcess, page: int) -> dict[str, Any]:
     return {
         "pid": one.identity.pid,
         "name": one.info.name,
@@ -169,7 +169,7 @@ def _row(one: Watched, page: int) -> dict[str, Any]:
     }
 
 
-def why(one: Watched) -> Why:
+def why(one: TrackedProcess) -> Why:
     """Return why this process's values are what they are."""
     if one.absence is not None:
         return Why.REFUSED
@@ -180,13 +180,13 @@ def why(one: Watched) -> Why:
     return Why.WAITING if one.waits else Why.STEADY
 
 
-def _cost(one: Watched) -> float:
+def _cost(one: TrackedProcess) -> float:
     return one.cost_us
 
 
-def _size(one: Watched) -> int:
+def _size(one: TrackedProcess) -> int:
     return one.statm.resident_pages if one.statm else 0
 
 
-def _error(one: Watched) -> int:
+def _error(one: TrackedProcess) -> int:
     return one.error_pages()

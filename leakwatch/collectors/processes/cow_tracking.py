@@ -15,20 +15,20 @@ from leakwatch.procfs.pid.stat import minor_faults
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from leakwatch.collectors.processes.tracked_process import Watched
+    from leakwatch.collectors.processes.tracked_process import TrackedProcess
     from leakwatch.procfs.fs import ProcFS
 
 
-class Relatives:
+class CowTracker:
     """Follows the processes that share more than ``tolerance_pages`` with relatives."""
 
     def __init__(self, procfs: ProcFS, tolerance_pages: float) -> None:
         self._procfs = procfs
         self._tolerance = tolerance_pages
-        self._sharing: dict[int, Watched] = {}
+        self._sharing: dict[int, TrackedProcess] = {}
         self._families: dict[int, frozenset[int]] = {}
 
-    def follow_faults(self, watched: Mapping[int, Watched]) -> None:
+    def follow_faults(self, watched: Mapping[int, TrackedProcess]) -> None:
         """Look at the faults since the last tick of every process that shares pages."""
         copied: dict[frozenset[int], int] = {}
         alive = {pid: one for pid, one in self._sharing.items() if watched.get(pid) is one}
@@ -45,7 +45,7 @@ class Relatives:
                 if one.error_pages() > self._tolerance:
                     one.due_us = 0
 
-    def _faults_of(self, one: Watched) -> int:
+    def _faults_of(self, one: TrackedProcess) -> int:
         """Return the faults since the last look that did not add a page: each may have copied one that was shared."""
         now = self._minor_faults(one)
         resident = one.statm.resident_pages if one.statm else 0
@@ -53,14 +53,14 @@ class Relatives:
         one.faults, one.faults_resident = now, resident
         return max(0, faults)
 
-    def _minor_faults(self, one: Watched) -> int:
+    def _minor_faults(self, one: TrackedProcess) -> int:
         pid = one.identity.pid
         if one.stat_file is None and one.statm_file is not None:
             one.stat_file = self._procfs.kept.open(pid, "stat")
         raw = self._procfs.raw_stat(pid, one.stat_file)
         return one.faults if raw is None else minor_faults(raw)
 
-    def update(self, read: Iterable[Watched], watched: Mapping[int, Watched]) -> list[Watched]:
+    def update(self, read: Iterable[TrackedProcess], watched: Mapping[int, TrackedProcess]) -> list[TrackedProcess]:
         """Find out who shares pages with whom, from the processes just read fully and those that are alive.
 
         Returns those whose values are in doubt for it, and who were not read in this tick yet.
@@ -88,9 +88,9 @@ class Relatives:
             file, one.stat_file = one.stat_file, None
             self._procfs.kept.close(file)
 
-    def _regroup(self, watched: Mapping[int, Watched]) -> list[Watched]:
+    def _regroup(self, watched: Mapping[int, TrackedProcess]) -> list[TrackedProcess]:
         before = self._families
-        doubted: list[Watched] = []
+        doubted: list[TrackedProcess] = []
         self._families = families({
             pid: Parentage(one.parentage.ppid if one.parentage.ppid in watched else ADOPTER, one.parentage.pgrp)
             for pid, one in self._sharing.items()
@@ -106,7 +106,7 @@ class Relatives:
             one.alone = len(family) == 1
         return doubted
 
-    def _doubt_parent(self, child: Watched, watched: Mapping[int, Watched]) -> list[Watched]:
+    def _doubt_parent(self, child: TrackedProcess, watched: Mapping[int, TrackedProcess]) -> list[TrackedProcess]:
         """Have the parent read anew that was read before the fork: what it had alone it shares now."""
         parent = watched.get(child.parentage.ppid)
         if parent is not None and parent.statm and child.full and parent.identity.pid not in self._sharing:
@@ -114,7 +114,7 @@ class Relatives:
         return []
 
 
-def _doubt(one: Watched, pages: int) -> list[Watched]:
+def _doubt(one: TrackedProcess, pages: int) -> list[TrackedProcess]:
     if one.read_now:
         return []
     one.upset(pages)

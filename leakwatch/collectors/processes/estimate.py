@@ -29,7 +29,7 @@ FEWEST_SHARERS, MOST_SHARERS = 2.0, 1024.0
 
 
 @dataclass(frozen=True, slots=True)
-class CowHabit:
+class CowModel:
     """What became of copy-on-write faults of one process, learnt at its full reads."""
 
     own: float = 0.0
@@ -39,7 +39,7 @@ class CowHabit:
     """Share of its relatives' faults that may have left a page to this process alone, which it cannot see."""
 
 
-NO_HABIT = CowHabit()
+NO_HABIT = CowModel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def full_read(use: MemoryUse, page: int) -> FullRead:
     return FullRead(use, shared // page, min(max(sharers, FEWEST_SHARERS), MOST_SHARERS))
 
 
-def estimated(full: FullRead, since: Since, habit: CowHabit, page: int) -> Estimate:
+def estimated(full: FullRead, since: Since, habit: CowModel, page: int) -> Estimate:
     """Return what the process must hold by now."""
     copied = min(full.cow, round(habit.own * since.own_faults)) if full.cow else 0
     use, gained = full.use, since.anonymous * page
@@ -112,7 +112,7 @@ def estimated(full: FullRead, since: Since, habit: CowHabit, page: int) -> Estim
     return Estimate(uss, rss, pss, swap)
 
 
-def possible_error(full: FullRead, since: Since, habit: CowHabit, gap: float) -> int:
+def possible_error(full: FullRead, since: Since, habit: CowModel, gap: float) -> int:
     """Return by how many pages the estimate of USS can be wrong; ``gap`` is the learnt one, in pages."""
     pages = since.shared_moves + since.upset + GAP_TIMES * gap + abs(since.anonymous) / VERIFIED_PART
     if full.cow:
@@ -123,7 +123,7 @@ def possible_error(full: FullRead, since: Since, habit: CowHabit, gap: float) ->
     return int(pages)
 
 
-def learnt(habit: CowHabit, before: FullRead, since: Since, now: MemoryUse, page: int) -> CowHabit:
+def learnt(habit: CowModel, before: FullRead, since: Since, now: MemoryUse, page: int) -> CowModel:
     """Return the habit with what a new full read says of the faults since the one ``before``."""
     if not before.cow:
         return habit

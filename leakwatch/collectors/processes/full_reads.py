@@ -5,8 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from leakwatch.collectors.processes.budget import Claim, Costs, Purse, by_rank, is_out_of_the_question, may_stall
-from leakwatch.collectors.processes.mapping_reads import Looks
+from leakwatch.collectors.processes.budget import (
+    Costs,
+    CpuBudget,
+    ReadRequest,
+    by_rank,
+    is_out_of_the_question,
+    may_stall,
+)
+from leakwatch.collectors.processes.mapping_reads import MappingReads
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.answers import Question
 from leakwatch.procfs.kept import read_kept
@@ -15,7 +22,7 @@ from leakwatch.procfs.pid import statm
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from leakwatch.collectors.processes.tracked_process import Watched
+    from leakwatch.collectors.processes.tracked_process import TrackedProcess
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
     from leakwatch.procfs.fs import ProcFS
@@ -31,29 +38,29 @@ LASTING = frozenset({AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED})
 """What refuses once refuses the next time: tried again at the maximal age only."""
 
 
-class DearReads:
+class FullReads:
     """Decides who is read fully in a tick, and reads them."""
 
     def __init__(self, procfs: ProcFS, sampling: SamplingConfig, look_every_s: float | None = None) -> None:
         self._procfs = procfs
         self._sampling = sampling
         self._costs = Costs()
-        self._purse = Purse(sampling.cpu_budget, sampling.interval_s)
+        self._cpu_budget = CpuBudget(sampling.cpu_budget, sampling.interval_s)
         self._last_us: int | None = None
-        self.looks = Looks(procfs, look_every_s)
+        self.looks = MappingReads(procfs, look_every_s)
         self.unreadable: list[Target] = []
         """Who was asked for and is too large even for that."""
 
-    def read(self, watched: Iterable[Watched], asked: Collection[Target], now_us: int) -> list[Watched]:
+    def read(self, watched: Iterable[TrackedProcess], asked: Collection[Target], now_us: int) -> list[TrackedProcess]:
         """Read those whose turn it is; return them. ``asked`` may be a mapping: it is looked up in, and in order."""
         if self._last_us is not None:
-            self._purse.earn(now_us - self._last_us)
+            self._cpu_budget.earn(now_us - self._last_us)
         self._last_us = now_us
         due = {one.identity.pid: one for one in watched if one.due_us <= now_us or one.target in asked}
         claims = [claim for one in due.values() if (claim := self._claim(one, one.target in asked, now_us))]
         readable = [due[claim.pid] for claim in claims if claim.asked]
-        looked = self.looks.choose(asked, readable, now_us, self._purse.left_us) if asked else ()
-        done: list[Watched] = []
+        looked = self.looks.choose(asked, readable, now_us, self._cpu_budget.left_us) if asked else ()
+        done: list[TrackedProcess] = []
         ranked, at = by_rank(claims), 0
         while batch := self._affordable(ranked[at : at + TOGETHER]):
             at += len(batch)
@@ -62,9 +69,9 @@ class DearReads:
             due[claim.pid].waits = True
         return done
 
-    def _affordable(self, ranked: list[Claim]) -> list[Claim]:
+    def _affordable(self, ranked: list[ReadRequest]) -> list[ReadRequest]:
         """Return the first of these that what is left pays for, by forecast: asked ones anyway."""
-        left_us, batch = self._purse.left_us, []
+        left_us, batch = self._cpu_budget.left_us, []
         for claim in ranked:
             if left_us <= 0 and not claim.asked:
                 break
@@ -72,7 +79,7 @@ class DearReads:
             left_us -= claim.cost_us
         return batch
 
-    def _claim(self, one: Watched, asked: bool, now_us: int) -> Claim | None:
+    def _claim(self, one: TrackedProcess, asked: bool, now_us: int) -> ReadRequest | None:
         """Return what a process wants; None where it may not be read because of its size."""
         page, sampling = self._procfs.page_size, self._sampling
         mib = one.statm.resident_pages * page / MIB if one.statm else 0.0
@@ -88,9 +95,11 @@ class DearReads:
         error = float(max(one.error_pages(), 1) * page)
         if since_s is not None:  # what no counter tells grows with age; so nobody waits for ever
             error = max(error, sampling.tolerance_bytes * since_s / sampling.max_age_s)
-        return Claim(one.identity.pid, error, cost_us, asked)
+        return ReadRequest(one.identity.pid, error, cost_us, asked)
 
-    def _read(self, batch: list[tuple[Watched, float]], looked: Collection[Target], now_us: int) -> Iterator[Watched]:
+    def _read(
+        self, batch: list[tuple[TrackedProcess, float]], looked: Collection[Target], now_us: int
+    ) -> Iterator[TrackedProcess]:
         """Read these, each given with the forecast of its cost; yield those that have answered."""
         plain = [one for one, _ in batch if one.target not in looked]
         questions = [Question(one.identity.pid, partial(self._plain, one)) for one in plain]
@@ -102,23 +111,23 @@ class DearReads:
             if self._take(one, found, (cost_ns / 1000, forecast_us), now_us, look=look):
                 yield one
 
-    def _plain(self, one: Watched) -> Reading:
+    def _plain(self, one: TrackedProcess) -> Reading:
         """Read one fully, and ``statm`` just after. May be given up: it changes nothing."""
         return self._procfs.memory(one.identity.pid), *self._statm_of(one)
 
-    def _look(self, one: Watched, now_us: int) -> tuple[Reading, int]:
+    def _look(self, one: TrackedProcess, now_us: int) -> tuple[Reading, int]:
         began_ns = self._procfs.cpu_ns()
         use = self.looks.read(one, now_us)
         cost_ns = self._procfs.cpu_ns() - began_ns
         return (use, *self._statm_of(one)), cost_ns
 
     def _take(
-        self, one: Watched, found: Reading | Absence, costs_us: tuple[float, float], now_us: int, *, look: bool
+        self, one: TrackedProcess, found: Reading | Absence, costs_us: tuple[float, float], now_us: int, *, look: bool
     ) -> bool:
         """Take what was read; ``costs_us`` is what it has cost, and was forecast to cost. False: it does not answer."""
         cost_us, forecast_us = costs_us
         one.waits = False
-        self._purse.spend(cost_us)
+        self._cpu_budget.spend(cost_us)
         use, raw, after = (found, b"", None) if isinstance(found, Absence) else found
         if isinstance(use, Absence) and use.reason in (AbsenceReason.NO_ANSWER, AbsenceReason.SKIPPED):
             one.does_not_answer(use)
@@ -141,7 +150,7 @@ class DearReads:
                 self._costs.learn(one.cost_mib, cost_us)
         return True
 
-    def _statm_of(self, one: Watched) -> tuple[bytes, statm.PidStatm | None]:
+    def _statm_of(self, one: TrackedProcess) -> tuple[bytes, statm.PidStatm | None]:
         """Return ``statm`` just after the read: a kept file that still answers says that the read was of this process.
 
         The path of the read may by then have been another's, had this one ended.

@@ -39,7 +39,7 @@ def renew_every(interval_s: float) -> int:
     return max(RENEW_EVERY, round(RENEW_EVERY_S / interval_s))
 
 
-class Identifier:
+class IdentityReader:
     """Reads who processes are."""
 
     def __init__(self, procfs: ProcFS) -> None:

@@ -17,7 +17,7 @@ from leakwatch.model.sample import Absence, AbsenceReason, Sample
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from leakwatch.collectors.processes.tracked_process import Watched
+    from leakwatch.collectors.processes.tracked_process import TrackedProcess
     from leakwatch.model.identity import Target
     from leakwatch.procfs.fs import ProcFS
     from leakwatch.procfs.pid.smaps import MemoryUse
@@ -44,7 +44,7 @@ LEARNT_PART = 1 / 8
 
 
 @dataclass(slots=True)
-class Look:
+class MappingRead:
     """What is kept of a process from look to look."""
 
     at_us: int = 0
@@ -64,18 +64,18 @@ class Look:
         ]
 
 
-class Looks:
+class MappingReads:
     """Decides who is looked into, and does it; ``every_s`` is the time between two looks at one process."""
 
     def __init__(self, procfs: ProcFS, every_s: float | None) -> None:
         self._procfs = procfs
         self._every_us = None if every_s is None else round(every_s * 1e6)
         self._us_per_mapping = FIRST_US_PER_MAPPING
-        self._known: dict[Target, Look] = {}
+        self._known: dict[Target, MappingRead] = {}
         self._new_first = False
 
     def choose(
-        self, suspects: Collection[Target], readable: Sequence[Watched], now_us: int, left_us: float
+        self, suspects: Collection[Target], readable: Sequence[TrackedProcess], now_us: int, left_us: float
     ) -> set[Target]:
         """Return the suspects to look into in this round: by turns one whose time has come again, and one that is new.
 
@@ -93,16 +93,18 @@ class Looks:
             cost_us = (look.mappings if look else FIRST_MAPPINGS) * self._us_per_mapping
             within = spent + cost_us <= left_us * PART_OF_PURSE or (not chosen and cost_us <= ALWAYS_US)
             if within and (look is not None or len(self._known) < PROCESSES_MOST):
-                self._known.setdefault(one.target, Look())
+                self._known.setdefault(one.target, MappingRead())
                 chosen.add(one.target)
                 spent += cost_us
         return chosen
 
-    def _ordered(self, suspects: Collection[Target], readable: Sequence[Watched], now_us: int) -> list[Watched]:
+    def _ordered(
+        self, suspects: Collection[Target], readable: Sequence[TrackedProcess], now_us: int
+    ) -> list[TrackedProcess]:
         """Return those that are due: a service of hundreds must not keep its fastest from a second look by new ones."""
         place = {target: at for at, target in enumerate(suspects)}
 
-        def urgency(one: Watched) -> float:
+        def urgency(one: TrackedProcess) -> float:
             return (now_us - self._known[one.target].at_us) / (1 + place[one.target] / PLACES_OF_RATE)
 
         due = [one for one in readable if self._is_due(one.target, now_us)]
@@ -120,7 +122,7 @@ class Looks:
             return False
         return not look.at_us or now_us - look.at_us >= self._every_us * SOONEST_PART
 
-    def read(self, one: Watched, now_us: int) -> MemoryUse | Absence:
+    def read(self, one: TrackedProcess, now_us: int) -> MemoryUse | Absence:
         """Look into a chosen process; return the sums as ``memory`` does, by which it is read if the look fails."""
         look = self._known[one.target]
         found = self._procfs.mappings(one.identity.pid, MAPPINGS_MOST)

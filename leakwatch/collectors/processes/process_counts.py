@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.collectors.processes.budget import ASIDE, Purse
+from leakwatch.collectors.processes.budget import ASIDE, CpuBudget
 from leakwatch.model.identity import identity_of
 from leakwatch.model.sample import Absence, Sample
 from leakwatch.text.escape import as_text
@@ -20,8 +20,8 @@ from leakwatch.text.escape import as_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from leakwatch.collectors.processes.tracked_process import Watched
-    from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.processes.tracked_process import TrackedProcess
+    from leakwatch.collectors.result import CollectorResult
     from leakwatch.config import SamplingConfig
     from leakwatch.model.identity import Target
     from leakwatch.procfs.fs import ProcFS
@@ -36,13 +36,13 @@ GROWN_PAGES = 64
 """Of address space since its smallest, from which on mappings are counted: as many of the smallest that leak."""
 
 
-class Counting:
+class CountReader:
     """Counts what the processes that are watched have."""
 
     def __init__(self, procfs: ProcFS, sampling: SamplingConfig) -> None:
         self._procfs = procfs
         self._sorting, self._mapping = (
-            Purse(ASIDE * sampling.cpu_budget, sampling.interval_s) for _ in ("sorts of files", "mappings")
+            CpuBudget(ASIDE * sampling.cpu_budget, sampling.interval_s) for _ in ("sorts of files", "mappings")
         )
         self._own_pid = os.getpid() if procfs.root == "/proc" else None
         self._wanted: dict[Target, frozenset[str]] = {}
@@ -62,7 +62,13 @@ class Counting:
         self._wanted_next = {target: frozenset(names) for target, names in wanted.items()}
 
     def collect(
-        self, watched: Mapping[int, Watched], zombies: Mapping[int, int], gathered: Gathered, now_us: int, *, slow: bool
+        self,
+        watched: Mapping[int, TrackedProcess],
+        zombies: Mapping[int, int],
+        result: CollectorResult,
+        now_us: int,
+        *,
+        slow: bool,
     ) -> None:
         """Sample what there is to count; ``zombies`` gives the parent of each."""
         if self._last_us is not None:
@@ -75,16 +81,16 @@ class Counting:
             if (one := watched.get(identity_of(target.key).pid)) is not None and one.target == target
         ]
         for one in watched.values() if slow else wanted:
-            self._count(one, gathered)
+            self._count(one, result)
         if slow:
-            self._count_children(watched, zombies, gathered)
-            self._count_mappings(watched, gathered, now_us)
-            self._tell_sorts(wanted, gathered, now_us)
+            self._count_children(watched, zombies, result)
+            self._count_mappings(watched, result, now_us)
+            self._tell_sorts(wanted, result, now_us)
 
-    def _wants(self, one: Watched, metric: str) -> bool:
+    def _wants(self, one: TrackedProcess, metric: str) -> bool:
         return metric in self._wanted.get(one.target, ())
 
-    def _count(self, one: Watched, gathered: Gathered) -> None:
+    def _count(self, one: TrackedProcess, result: CollectorResult) -> None:
         """Sample threads and open files."""
         pid = one.identity.pid
         threads, files = self._procfs.counts(pid) if one.statm_file is not None else (0, 0)
@@ -93,7 +99,7 @@ class Counting:
             threads = 0 if isinstance(stat, Absence) else stat.num_threads
         listed = files or self._procfs.fd_count(pid)
         if isinstance(listed, Absence):
-            gathered.absent(listed)
+            result.absent(listed)
         elif pid == self._own_pid:
             # What is kept open of others is bounded, and would grow with whoever leaks processes.
             listed = max(0, listed - self._procfs.kept.count)
@@ -101,9 +107,11 @@ class Counting:
         if values != tuple(sample.value for sample in one.counted):
             of = zip((metrics.PROCESS_THREADS, metrics.PROCESS_FDS), values, strict=True)
             one.counted = tuple(Sample(metric, one.target, value) for metric, value in of if value is not None)
-        gathered.samples += one.counted
+        result.samples += one.counted
 
-    def _count_children(self, watched: Mapping[int, Watched], zombies: Mapping[int, int], gathered: Gathered) -> None:
+    def _count_children(
+        self, watched: Mapping[int, TrackedProcess], zombies: Mapping[int, int], result: CollectorResult
+    ) -> None:
         """Sample living and ended children of whoever has or had any."""
         living = Counter(one.parentage.ppid for one in watched.values())
         for metric, number in (
@@ -111,10 +119,10 @@ class Counting:
             (metrics.PROCESS_ZOMBIES, Counter(zombies.values())),
         ):
             parents = {pid for pid in number.keys() | self._parents[metric] if pid in watched}
-            gathered.samples += [Sample(metric, watched[pid].target, number[pid]) for pid in parents]
+            result.samples += [Sample(metric, watched[pid].target, number[pid]) for pid in parents]
             self._parents[metric] = parents
 
-    def _count_mappings(self, watched: Mapping[int, Watched], gathered: Gathered, now_us: int) -> None:
+    def _count_mappings(self, watched: Mapping[int, TrackedProcess], result: CollectorResult, now_us: int) -> None:
         """Sample the mappings of whoever's address space has grown; those that wait for the purse, oldest first."""
         due = []
         for one in watched.values():
@@ -123,7 +131,7 @@ class Counting:
             if size - one.smallest_pages < GROWN_PAGES:
                 continue
             if one.mapped is not None and size == one.mapped_pages:
-                gathered.samples.append(one.mapped)
+                result.samples.append(one.mapped)
             elif now_us >= one.mapped_due_us:
                 due.append(one)
         # First those in whom they have risen before, then those that have waited for longest.
@@ -141,9 +149,9 @@ class Counting:
             elif found and one.statm:
                 one.mapped = Sample(metrics.PROCESS_MAPPINGS, one.target, found)
                 one.mapped_pages = one.statm.size_pages
-                gathered.samples.append(one.mapped)
+                result.samples.append(one.mapped)
 
-    def _tell_sorts(self, risen: list[Watched], gathered: Gathered, now_us: int) -> None:
+    def _tell_sorts(self, risen: list[TrackedProcess], result: CollectorResult, now_us: int) -> None:
         """Tell of which sort the files and threads are that have risen, those first that wait for the longest."""
         told = {metrics.PROCESS_FDS: self._tell_files, metrics.PROCESS_THREADS: self._tell_threads}
         wanted = [(metric, one.target) for one in risen for metric in told if self._wants(one, metric)]
@@ -152,18 +160,18 @@ class Counting:
             if self._sorting.left_us <= 0 or due_us[key] > now_us:
                 break
             began_ns = self._procfs.cpu_ns()
-            told[key[0]](key[1], gathered)
+            told[key[0]](key[1], result)
             cost_us = (self._procfs.cpu_ns() - began_ns) // 1000
             self._sorting.spend(cost_us)
             due_us[key] = now_us + REST * cost_us
         self._due_us = due_us
 
-    def _tell_files(self, target: Target, gathered: Gathered) -> None:
+    def _tell_files(self, target: Target, result: CollectorResult) -> None:
         found = self._procfs.counted.fd_sorts(identity_of(target.key).pid)
         if not isinstance(found, Absence):
-            gathered.samples += [Sample(f"{metrics.PROCESS_FDS_OF}{sort}", target, n) for sort, n in found.items()]
+            result.samples += [Sample(f"{metrics.PROCESS_FDS_OF}{sort}", target, n) for sort, n in found.items()]
 
-    def _tell_threads(self, target: Target, gathered: Gathered) -> None:
+    def _tell_threads(self, target: Target, result: CollectorResult) -> None:
         found = self._procfs.counted.thread_names(identity_of(target.key).pid)
         if not isinstance(found, Absence):
-            gathered.thread_names[target] = {as_text(name): number for name, number in found.most_common(MOST_NAMES)}
+            result.thread_names[target] = {as_text(name): number for name, number in found.most_common(MOST_NAMES)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakwatch.collectors.processes.fork_families import Parentage
-from leakwatch.collectors.processes.identity_reads import SETTLE, Identifier, renew_every, renewal_due
-from leakwatch.collectors.processes.tracked_process import Watched
+from leakwatch.collectors.processes.identity_reads import SETTLE, IdentityReader, renew_every, renewal_due
+from leakwatch.collectors.processes.tracked_process import TrackedProcess
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.errors import MalformedError
@@ -14,7 +14,7 @@ from leakwatch.procfs.kept import read_kept
 from leakwatch.procfs.pid import statm as pid_statm
 
 if TYPE_CHECKING:
-    from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.result import CollectorResult
     from leakwatch.procfs.fs import ProcFS
     from leakwatch.procfs.pid.stat import PidStat
 
@@ -23,7 +23,7 @@ NO_MEMORY = b"0 0 0 0 0 0 0\n"
 _NO_ADDRESS_SPACE = Absence(AbsenceReason.NO_ADDRESS_SPACE)
 
 
-class Lookout:
+class StatmScanner:
     """Knows all processes from one tick to the next."""
 
     def __init__(self, procfs: ProcFS, boot_id: str, tolerance_pages: float, interval_s: float) -> None:
@@ -31,11 +31,11 @@ class Lookout:
         self._boot_id = boot_id
         self._tolerance = tolerance_pages
         self._renew_every = renew_every(interval_s)
-        self._identifier = Identifier(procfs)
+        self._identifier = IdentityReader(procfs)
         self._memoryless: dict[int, int] = {}
         self._swaps: bytes | None = b""
-        self.watched: dict[int, Watched] = {}
-        self.gone: list[Watched] = []
+        self.watched: dict[int, TrackedProcess] = {}
+        self.gone: list[TrackedProcess] = []
         """Those that ended since the last look, or turned out to have."""
         self.zombies: dict[int, int] = {}
         """The parent of each that has ended and was not waited for."""
@@ -50,10 +50,10 @@ class Lookout:
         """Whether anything can be in swap, as far as is known."""
         return self._swaps is None or self._swaps.count(b"\n") > 1
 
-    def look(self, pids: list[int], gathered: Gathered) -> None:
+    def look(self, pids: list[int], result: CollectorResult) -> None:
         """Look at every process; ``watched`` then holds those with an address space, in the order of ``pids``."""
         swap_moved = self._swap_moved()
-        known, seen, empty = self.watched, dict[int, Watched](), dict[int, int]()
+        known, seen, empty = self.watched, dict[int, TrackedProcess](), dict[int, int]()
         zombies, self.zombies = self.zombies, {}
         self.gone = []
         for pid in pids:
@@ -69,16 +69,16 @@ class Lookout:
                 empty[pid] = self._memoryless.pop(pid)
                 if pid in zombies:
                     self.zombies[pid] = zombies[pid]
-            elif new := self._meet(pid, empty, gathered):
+            elif new := self._meet(pid, empty, result):
                 seen[pid] = new
         self._forget(known, seen)
         for file in self._memoryless.values():
             self._procfs.kept.close(file)
         self.watched, self._memoryless = seen, empty
         for _ in empty:
-            gathered.absent(_NO_ADDRESS_SPACE)
+            result.absent(_NO_ADDRESS_SPACE)
 
-    def _is_still(self, one: Watched) -> bool:
+    def _is_still(self, one: TrackedProcess) -> bool:
         """Look at a known process; return False when it has ended, or has no address space any more."""
         if one.statm_file is None:
             return self._look_by_path(one)
@@ -88,7 +88,7 @@ class Lookout:
             return False
         return raw == one.raw or self._take(one, raw)
 
-    def _take(self, one: Watched, raw: bytes) -> bool:
+    def _take(self, one: TrackedProcess, raw: bytes) -> bool:
         """Take what a kept ``statm`` says now; return False when this is no longer the process it was."""
         if raw == NO_MEMORY:
             return False
@@ -100,13 +100,13 @@ class Lookout:
         self._move(one, statm)
         return True
 
-    def _move(self, one: Watched, statm: pid_statm.PidStatm) -> None:
+    def _move(self, one: TrackedProcess, statm: pid_statm.PidStatm) -> None:
         if one.moves_to(statm):
             self._renew(one)
         if one.full is not None and one.error_pages() > self._tolerance:
             one.due_us = 0
 
-    def _look_by_path(self, one: Watched) -> bool:
+    def _look_by_path(self, one: TrackedProcess) -> bool:
         """Look at a process whose ``statm`` is not kept open; return False when it is gone or another one."""
         pid = one.identity.pid
         stat = self._procfs.stat(pid)
@@ -129,11 +129,11 @@ class Lookout:
         except OSError:
             return False
 
-    def _meet(self, pid: int, empty: dict[int, int], gathered: Gathered) -> Watched | None:
+    def _meet(self, pid: int, empty: dict[int, int], result: CollectorResult) -> TrackedProcess | None:
         """Return a process not known so far; None when there is nothing to watch, which is counted."""
         # In this order: if the open file still answers after ``stat`` was read, both are of the same process.
         file = self._procfs.kept.open(pid, "statm")
-        one = self._met(pid, file, gathered)
+        one = self._met(pid, file, result)
         if file is not None and (one is None or one.statm_file is None):
             if one is None and self._is_still_empty(file):
                 empty[pid] = file
@@ -141,18 +141,18 @@ class Lookout:
                 self._procfs.kept.close(file)
         return one
 
-    def _met(self, pid: int, file: int | None, gathered: Gathered) -> Watched | None:
+    def _met(self, pid: int, file: int | None, result: CollectorResult) -> TrackedProcess | None:
         stat = self._procfs.stat(pid)
         if isinstance(stat, Absence):
-            gathered.absent(stat)
+            result.absent(stat)
             return None
         if _has_ended(stat):
             if stat.is_zombie:
                 self.zombies[pid] = stat.ppid
             if file is None:
-                gathered.absent(_NO_ADDRESS_SPACE)  # those with a file are counted by it
+                result.absent(_NO_ADDRESS_SPACE)  # those with a file are counted by it
             return None
-        one = self._watched_by_file(pid, stat, file, gathered) if file is not None else None
+        one = self._watched_by_file(pid, stat, file, result) if file is not None else None
         if file is None or stat.has_lost_main_thread:
             found = self._procfs.statm(pid)
             one = self._watched(pid, stat, None, b"", None if isinstance(found, Absence) else found)
@@ -162,21 +162,21 @@ class Lookout:
             self.read_swap(one)
         return one
 
-    def _watched_by_file(self, pid: int, stat: PidStat, file: int, gathered: Gathered) -> Watched | None:
+    def _watched_by_file(self, pid: int, stat: PidStat, file: int, result: CollectorResult) -> TrackedProcess | None:
         try:
             raw = read_kept(file)
         except OSError:
-            gathered.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{pid}/statm: ESRCH"))
+            result.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{pid}/statm: ESRCH"))
             return None
         # Without an address space it is ending, or has lost its main thread.
         return None if raw == NO_MEMORY else self._watched(pid, stat, file, raw, pid_statm.parse(raw))
 
     def _watched(
         self, pid: int, stat: PidStat, file: int | None, raw: bytes, statm: pid_statm.PidStatm | None
-    ) -> Watched:
+    ) -> TrackedProcess:
         identity = ProcessIdentity(self._boot_id, pid, stat.start_ticks)
         cgroup = self._identifier.cgroup(pid)
-        return Watched(
+        return TrackedProcess(
             identity=identity,
             target=identity.target,
             info=self._identifier.info(identity, stat.comm, cgroup),
@@ -188,7 +188,7 @@ class Lookout:
             statm=statm,
         )
 
-    def _renew(self, one: Watched) -> None:
+    def _renew(self, one: TrackedProcess) -> None:
         """Look after a process's name, parent and control group.
 
         Once it has settled, after its arguments too: it may have given itself a title, or its container a name.
@@ -207,14 +207,14 @@ class Lookout:
         ):
             self._rename(one, stat)
 
-    def _rename(self, one: Watched, stat: PidStat) -> None:
+    def _rename(self, one: TrackedProcess, stat: PidStat) -> None:
         cgroup = self._identifier.cgroup(one.identity.pid)
         info = self._identifier.info(one.identity, stat.comm, cgroup)
         if info.unanswered and not one.info.unanswered:
             return  # what was known of it is better, until it answers again
         one.comm, one.cgroup, one.info = stat.comm, cgroup, info
 
-    def read_swap(self, one: Watched) -> None:
+    def read_swap(self, one: TrackedProcess) -> None:
         """Ask ``status`` how much of a process is in swap."""
         status = self._procfs.status(one.identity.pid)
         if not isinstance(status, Absence) and status.vm_swap_bytes is not None:
@@ -224,7 +224,7 @@ class Lookout:
         before, self._swaps = self._swaps, self._procfs.swap_areas()
         return self.swap_in_use and (self._swaps is None or self._swaps != before)
 
-    def _forget(self, known: dict[int, Watched], seen: dict[int, Watched]) -> None:
+    def _forget(self, known: dict[int, TrackedProcess], seen: dict[int, TrackedProcess]) -> None:
         for pid, one in known.items():
             if seen.get(pid) is not one:
                 self.gone.append(one)

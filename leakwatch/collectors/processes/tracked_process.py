@@ -9,7 +9,7 @@ from leakwatch import metrics
 from leakwatch.collectors.processes.budget import age_limit_us
 from leakwatch.collectors.processes.estimate import (
     NO_HABIT,
-    CowHabit,
+    CowModel,
     FullRead,
     Since,
     estimated,
@@ -33,7 +33,7 @@ WITHOUT_READ = frozenset({AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED, Absen
 
 
 @dataclass(slots=True, eq=False)
-class Watched:
+class TrackedProcess:
     """A process with an address space, as the collector knows it."""
 
     identity: ProcessIdentity
@@ -54,7 +54,7 @@ class Watched:
     """In ticks."""
     full: FullRead | None = None
     since: Since = field(default_factory=Since)
-    habit: CowHabit = NO_HABIT
+    habit: CowModel = NO_HABIT
     gap: float = 0.0
     """Pages by which ``statm`` and the rollup differed lately."""
     faults: int = 0
@@ -186,7 +186,7 @@ class Watched:
         anonymous, rss = max(0, self.statm.anonymous_pages - inherited) * page, self.statm.resident_pages * page
         return {metric: anonymous, metrics.PROCESS_RSS: rss, metrics.PROCESS_SWAP: self.vm_swap}
 
-    def born_of(self, parent: Watched) -> None:
+    def born_of(self, parent: TrackedProcess) -> None:
         """Note what it can have inherited of a parent that was known before; nothing if it has run an exec since."""
         mine, theirs = self.statm, parent.statm
         if mine and theirs and mine.text_pages == theirs.text_pages:

@@ -15,14 +15,14 @@ from leakwatch.collectors.services.naming import group_within
 from leakwatch.collectors.services.oom import kills_between
 from leakwatch.collectors.services.owners import common_owner
 from leakwatch.model.identity import HOST, ServiceKind
-from leakwatch.model.oom import Count, Known, Look
+from leakwatch.model.oom import GroupCount, LimitedGroup, OomCounts
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from leakwatch.collectors.processes.tracked_process import Watched
-    from leakwatch.collectors.result import Gathered
+    from leakwatch.collectors.processes.tracked_process import TrackedProcess
+    from leakwatch.collectors.result import CollectorResult
     from leakwatch.model.identity import Service, Target
     from leakwatch.model.oom import OomKill
     from leakwatch.procfs.cgroup.memory import Group, GroupMemory, Number
@@ -60,7 +60,7 @@ class GroupCollector:
     def __init__(self, procfs: ProcFS, home: str | None) -> None:
         self._procfs = procfs
         self._home = home
-        self.look: Look | None = None
+        self.kill_counts: OomCounts | None = None
         """The counts as last seen, None before the first look; may be set to what was stored."""
         self._absences: list[Absence] = []
         self._groups_read = 0
@@ -68,30 +68,30 @@ class GroupCollector:
         self._groups: dict[str, Group] = {}
         """Where the groups of the newest look are."""
 
-    def collect(self, gathered: Gathered, watched: Iterable[Watched], *, slow: bool) -> None:
+    def collect(self, result: CollectorResult, watched: Iterable[TrackedProcess], *, slow: bool) -> None:
         """Sample the groups of these processes' services."""
         host = self._procfs.oom_kills()
         if isinstance(host, Absence):
-            gathered.absent(host)
+            result.absent(host)
         else:
-            gathered.samples.append(Sample(metrics.KERNEL_OOM_KILLS, HOST, host))
+            result.samples.append(Sample(metrics.KERNEL_OOM_KILLS, HOST, host))
         count = None if isinstance(host, Absence) else host
         if slow or self._has_risen(count):
-            self._read(gathered, _places(self._procfs, watched), count)
+            self._read(result, _places(self._procfs, watched), count)
         for absence in self._absences:
-            gathered.absent(absence)
-        gathered.targets_read = self._groups_read
+            result.absent(absence)
+        result.targets_read = self._groups_read
 
     def _has_risen(self, host: int | None) -> bool:
-        before = None if self.look is None else self.look.host
+        before = None if self.kill_counts is None else self.kill_counts.host
         return host is not None and before is not None and host > before
 
-    def _read(self, gathered: Gathered, places: Mapping[Service, _Place], host: int | None) -> None:
+    def _read(self, result: CollectorResult, places: Mapping[Service, _Place], host: int | None) -> None:
         self._absences, self._groups_read, self._limits = [], 0, {}
-        now = Look(host, {}, {}, {})
-        gathered.owners = {}
+        now = OomCounts(host, {}, {}, {})
+        result.owners = {}
         for service, place in places.items():
-            gathered.owners[service.target] = common_owner(place.cgroups, self._home, tuple(sorted(place.groups)))
+            result.owners[service.target] = common_owner(place.cgroups, self._home, tuple(sorted(place.groups)))
             if not place.groups and service.kind is not ServiceKind.PROGRAM:
                 self._absences.append(Absence(_NO_GROUP, f"{service.name}: no memory control group of its own"))
             memories = [self._read_group(group, service.target, now) for group in place.groups.values()]
@@ -101,20 +101,20 @@ class GroupCollector:
                 self._count_around(group, now.around, itself=True)
             if read and len(read) == len(memories):
                 limits = [now.known[path].limit_bytes for path in place.groups]
-                gathered.samples += _samples(service.target, read, limits)
+                result.samples += _samples(service.target, read, limits)
         self._look_after_the_left(now)
-        gathered.oom_kills = self._kills(now)
+        result.oom_kills = self._kills(now)
 
-    def _look_after_the_left(self, now: Look) -> None:
+    def _look_after_the_left(self, now: OomCounts) -> None:
         """Count in groups whose last process is gone, perhaps killed, as long as they are there."""
-        known = {} if self.look is None else self.look.known
+        known = {} if self.kill_counts is None else self.kill_counts.known
         for path in known.keys() & self._groups.keys() - now.known.keys():
             count = self._procfs.group_oom_kills(self._groups[path])
             if not isinstance(count, Absence):
-                now.own[path], now.known[path] = Count(*count), known[path]
+                now.own[path], now.known[path] = GroupCount(*count), known[path]
         self._groups = {path: group for path, group in self._groups.items() if path in now.known}
 
-    def _read_group(self, group: Group, service: Target, now: Look) -> GroupMemory | None:
+    def _read_group(self, group: Group, service: Target, now: OomCounts) -> GroupMemory | None:
         memory = self._procfs.group_memory(group)
         if isinstance(memory, Absence):
             self._absences.append(memory)
@@ -122,16 +122,16 @@ class GroupCollector:
         self._absences += memory.absences
         self._groups[group.path] = group
         limit = self._procfs.group_limit_bytes(group, self._limits)
-        now.known[group.path] = Known(service, None if limit is None or isinstance(limit, Absence) else limit[0])
+        now.known[group.path] = LimitedGroup(service, None if limit is None or isinstance(limit, Absence) else limit[0])
         if isinstance(limit, Absence):
             self._absences.append(limit)
         if "oom_kills" in memory.numbers:
-            now.own[group.path] = Count(memory.inode, memory.numbers["oom_kills"])
+            now.own[group.path] = GroupCount(memory.inode, memory.numbers["oom_kills"])
         if group.version == 2:
             self._count_around(group, now.around)
         return memory
 
-    def _count_around(self, group: Group, around: dict[str, Count], *, itself: bool = False) -> None:
+    def _count_around(self, group: Group, around: dict[str, GroupCount], *, itself: bool = False) -> None:
         """Take the counts of the groups around it, which count what happens below them."""
         parts = group.path.split("/")
         for length in reversed(range(2, len(parts) + itself)):
@@ -140,18 +140,18 @@ class GroupCollector:
                 return
             count = self._procfs.group_oom_kills(group.at(above))
             if not isinstance(count, Absence):
-                around[above] = Count(*count)
+                around[above] = GroupCount(*count)
 
-    def _kills(self, now: Look) -> list[OomKill]:
-        if self.look is None:
-            self.look = now
+    def _kills(self, now: OomCounts) -> list[OomKill]:
+        if self.kill_counts is None:
+            self.kill_counts = now
             return []  # nobody knows when what was counted so far happened
-        kills, told = kills_between(self.look, now)
-        self.look = replace(now, told=told)
+        kills, told = kills_between(self.kill_counts, now)
+        self.kill_counts = replace(now, told=told)
         return kills
 
 
-def _places(procfs: ProcFS, watched: Iterable[Watched]) -> dict[Service, _Place]:
+def _places(procfs: ProcFS, watched: Iterable[TrackedProcess]) -> dict[Service, _Place]:
     """Return the services there are, each with its groups; most processes share the paths of others."""
     places: dict[Service, _Place] = {}
     seen: set[tuple[int, Service]] = set()

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.model.oom import Count, Look, OomKill
+from leakwatch.model.oom import GroupCount, OomCounts, OomKill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def kills_between(before: Look, now: Look) -> tuple[list[OomKill], int]:
+def kills_between(before: OomCounts, now: OomCounts) -> tuple[list[OomKill], int]:
     """Return the kills between two looks, and how many of them the machine's count has yet to show."""
     certain = {path: risen for path, count in now.own.items() if (risen := _risen(before.own.get(path), count)) > 0}
     found = [
@@ -30,12 +30,12 @@ def kills_between(before: Look, now: Look) -> tuple[list[OomKill], int]:
     return found, max(0, -rest)
 
 
-def _risen(before: Count | None, now: Count) -> int:
+def _risen(before: GroupCount | None, now: GroupCount) -> int:
     """Return by how much a count rose; that of a group that was made since then began at 0."""
     return now.kills - before.kills if before is not None and before.inode == now.inode else now.kills
 
 
-def _inferred(before: Look, now: Look, certain: Mapping[str, int], rest: int) -> OomKill:
+def _inferred(before: OomCounts, now: OomCounts, certain: Mapping[str, int], rest: int) -> OomKill:
     lost = {path: known for path, known in before.known.items() if not _is_still(path, before, now)}
     if now.around:
         lost = {path: known for path, known in lost.items() if _has_room(path, before, now, certain)}
@@ -48,17 +48,17 @@ def _inferred(before: Look, now: Look, certain: Mapping[str, int], rest: int) ->
     return OomKill(rest, None, certain=False, group=_innermost_risen(before, now, certain), candidates=candidates)
 
 
-def _innermost_risen(before: Look, now: Look, certain: Mapping[str, int]) -> str:
+def _innermost_risen(before: OomCounts, now: OomCounts, certain: Mapping[str, int]) -> str:
     """Return the innermost group around services that counted more than they account for, empty where none did."""
     risen = [path for path in now.around if path in before.around and _room(path, before, now, certain) > 0]
     return max(risen, key=lambda path: path.count("/"), default="")
 
 
-def _is_still(path: str, before: Look, now: Look) -> bool:
+def _is_still(path: str, before: OomCounts, now: OomCounts) -> bool:
     return path in now.own and path in before.own and now.own[path].inode == before.own[path].inode
 
 
-def _has_room(path: str, before: Look, now: Look, certain: Mapping[str, int]) -> bool:
+def _has_room(path: str, before: OomCounts, now: OomCounts, certain: Mapping[str, int]) -> bool:
     """Tell whether the nearest group around it that is still there counted more than its known groups had."""
     parts = path.split("/")
     for length in reversed(range(2, len(parts))):
@@ -68,7 +68,7 @@ def _has_room(path: str, before: Look, now: Look, certain: Mapping[str, int]) ->
     return True  # the root alone is around it, and it does not count
 
 
-def _room(above: str, before: Look, now: Look, certain: Mapping[str, int]) -> int:
+def _room(above: str, before: OomCounts, now: OomCounts, certain: Mapping[str, int]) -> int:
     """Return how many kills a group counted that are none of those known below it."""
     below = sum(count for one, count in certain.items() if one.startswith(f"{above}/"))
     return _risen(before.around.get(above), now.around[above]) - below

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class GroupLimit:
     """One group around a process; what is not limited is None."""
 
     path: str
@@ -31,13 +31,13 @@ class Level:
     """Of memory and swap together, in version 1."""
 
 
-def levels_of(group: Group, page_size: int) -> tuple[Level, ...]:
+def levels_of(group: Group, page_size: int) -> tuple[GroupLimit, ...]:
     """Return the group and those around it that limit anything, innermost first."""
     found = (_level(group.at(path), page_size) for path in ancestors(group.path))
     return tuple(one for one in found if one is not None)
 
 
-def _level(group: Group, page_size: int) -> Level | None:
+def _level(group: Group, page_size: int) -> GroupLimit | None:
     of_version_2 = group.version == 2
     limit = _limit(group, "memory.max" if of_version_2 else "memory.limit_in_bytes", page_size)
     swap = _limit(group, "memory.swap.max", page_size) if of_version_2 else None
@@ -50,7 +50,7 @@ def _level(group: Group, page_size: int) -> Level | None:
     swapped = _swapped(memory)
     swap_left = None if swap is None else max(0, swap - swapped)
     both_left = None if both is None or held is None else max(0, both - held - swapped)
-    return Level(group.path, limit, held, swap_left if swappable else 0, both_left)
+    return GroupLimit(group.path, limit, held, swap_left if swappable else 0, both_left)
 
 
 def _swapped(memory: GroupMemory | Absence) -> int:

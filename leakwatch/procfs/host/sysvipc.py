@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class ShmSegment:
     """One shared memory segment."""
 
     id: int
@@ -48,10 +48,10 @@ class Queue:
     """When something was last sent or received, or the queue was made."""
 
 
-def parse_shm(data: bytes) -> tuple[Segment, ...]:
+def parse_shm(data: bytes) -> tuple[ShmSegment, ...]:
     """Return the segments; raises MalformedError."""
     return tuple(
-        Segment(
+        ShmSegment(
             row["shmid"],
             row["size"],
             row["rss"] + row.get("swap", 0) if "rss" in row else row["size"],

@@ -13,7 +13,7 @@ from leakwatch.procfs.pid import mappings as pid_mappings
 from leakwatch.procfs.pid import mountinfo, smaps
 
 if TYPE_CHECKING:
-    from leakwatch.procfs.pid.mappings import Mapping, Piece
+    from leakwatch.procfs.pid.mappings import Mapping, MappingPart
     from leakwatch.procfs.pid.smaps import MemoryUse
 
 READ, PIECE = 1 << 14, 1 << 17
@@ -76,9 +76,9 @@ def read_mappings(root: str, pid: int, at_most: int | None) -> Mapped | Absence:
     return Mapped(found, pid_mappings.total(found, pieces[0].lacking))
 
 
-def _pieces(path: str, at_most: int | None) -> list[Piece] | None:
+def _pieces(path: str, at_most: int | None) -> list[MappingPart] | None:
     """Return the file's mappings, None where there are too many; raises OSError and MalformedError."""
-    pieces: list[Piece] = []
+    pieces: list[MappingPart] = []
     count, rest = 0, b""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -63,7 +63,7 @@ class Mapping(NamedTuple):
         return self.end - self.start
 
 
-class Piece(NamedTuple):
+class MappingPart(NamedTuple):
     """Some mappings in a row."""
 
     mappings: list[Mapping]
@@ -71,7 +71,7 @@ class Piece(NamedTuple):
     """Optional fields that this file does not have."""
 
 
-def parse(data: bytes) -> Piece:
+def parse(data: bytes) -> MappingPart:
     """Return the mappings of a text that holds all lines of each; raises MalformedError."""
     data = b"\n" + data
     headers = _HEADER.findall(data)
@@ -98,7 +98,7 @@ def parse(data: bytes) -> Piece:
     ]  # fmt: skip
     if not all(0 < one.end - one.start <= _LARGEST for one in found):
         raise MalformedError("smaps: a mapping that ends before it begins, or is larger than any address space")
-    return Piece(found, frozenset(lacking))
+    return MappingPart(found, frozenset(lacking))
 
 
 def _decoded(raw: bytes) -> str:

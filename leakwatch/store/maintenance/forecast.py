@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leakwatch.store.maintenance.inventory import Inventory, Kind
-    from leakwatch.store.maintenance.retention import Limits
+    from leakwatch.store.maintenance.inventory import Inventory, PartKind
+    from leakwatch.store.maintenance.retention import RetentionLimits
 
 DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class StoreForecast:
     """How a store goes on."""
 
     day_bytes: int
@@ -24,7 +24,7 @@ class Outlook:
     """What it takes once history goes by age or by a limit of its own as fast as it comes, ``max_size`` at most."""
 
 
-def outlook(inventory: Inventory, limits: Limits) -> Outlook:
+def outlook(inventory: Inventory, limits: RetentionLimits) -> StoreForecast:
     """Return how the store goes on when the days to come are like those before."""
     kinds = (
         (inventory.samples, limits.keep_samples_s, limits.max_samples_bytes),
@@ -34,15 +34,15 @@ def outlook(inventory: Inventory, limits: Limits) -> Outlook:
     growing = [(kind, end) for (kind, _, _), end in zip(kinds, ends, strict=True) if end > kind.bytes]
     settled = inventory.used_bytes + round(sum(end - kind.bytes for kind, end in growing))
     days = None if settled <= limits.max_size_bytes else _days(growing, limits.max_size_bytes - inventory.used_bytes)
-    return Outlook(sum(kind.day_bytes for kind, _ in growing), days, min(settled, limits.max_size_bytes))
+    return StoreForecast(sum(kind.day_bytes for kind, _ in growing), days, min(settled, limits.max_size_bytes))
 
 
-def _end(kind: Kind, keep_s: float, max_bytes: int) -> float:
+def _end(kind: PartKind, keep_s: float, max_bytes: int) -> float:
     """Return what a kind takes in the end."""
     return min(kind.day_bytes * keep_s / DAY_S, max_bytes)
 
 
-def _days(growing: list[tuple[Kind, float]], room: float) -> float:
+def _days(growing: list[tuple[PartKind, float]], room: float) -> float:
     """Return how long it takes to fill ``room``, each kind growing until it has reached its end."""
     if room <= 0:
         return 0.0

@@ -45,7 +45,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PartKind:
     """All samples, or all blocks."""
 
     rows: int
@@ -68,8 +68,8 @@ class Inventory:
     parts: tuple[Part, ...]
     scrapes: int
     series: int
-    samples: Kind
-    blocks: Kind
+    samples: PartKind
+    blocks: PartKind
 
     @property
     def used_bytes(self) -> int:
@@ -171,8 +171,8 @@ def _span(span_s: int) -> str:
     return f"{span_s // 60} min" if span_s % 60 == 0 else f"{span_s} s"
 
 
-def _kind(connection: Connection, sizes: Mapping[_Share, int]) -> Kind:
-    return Kind(
+def _kind(connection: Connection, sizes: Mapping[_Share, int]) -> PartKind:
+    return PartKind(
         rows=sum(share.rows for share in sizes),
         bytes=sum(sizes.values()),
         first_ms=min((share.first_ms for share in sizes if share.first_ms is not None), default=None),

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class MaintenanceTask:
     """What is to be kept, and as of when."""
 
     store: str
@@ -45,12 +45,12 @@ class Failure:
     error: LeakwatchError
 
 
-def tending() -> OneChild[Task, Failure]:
+def tending() -> OneChild[MaintenanceTask, Failure]:
     """Return what tends stores in children; told to end, nobody writes to the store from then on."""
     return OneChild(tend, TIMEOUT_S)
 
 
-def tend(task: Task) -> Iterator[Failure]:
+def tend(task: MaintenanceTask) -> Iterator[Failure]:
     """Seal, merge and purge here; yield what could not be done. Raises the errors of ``Writer``."""
     from leakwatch.store.writer import Writer  # noqa: PLC0415 - what only the child needs
 
@@ -68,7 +68,7 @@ def tend(task: Task) -> Iterator[Failure]:
         writer.close()
 
 
-def _put_away(writer: Writer, task: Task) -> None:
+def _put_away(writer: Writer, task: MaintenanceTask) -> None:
     from leakwatch.store.maintenance.merging import merge  # noqa: PLC0415 - SQLAlchemy
     from leakwatch.store.maintenance.sealing import seal  # noqa: PLC0415 - the same
 
@@ -77,7 +77,7 @@ def _put_away(writer: Writer, task: Task) -> None:
         pass
 
 
-def _forget(writer: Writer, task: Task) -> None:
+def _forget(writer: Writer, task: MaintenanceTask) -> None:
     from leakwatch.store.maintenance.retention import limits_of, purge  # noqa: PLC0415 - SQLAlchemy
 
     done = purge(writer, limits_of(task.limits), now_ms=task.now_ms, interval_s=task.interval_s)

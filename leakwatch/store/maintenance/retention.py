@@ -47,7 +47,7 @@ VACUUM_PAGES = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RetentionLimits:
     """What may be kept: for how long in seconds, and of how many bytes."""
 
     keep_samples_s: float
@@ -57,9 +57,9 @@ class Limits:
     max_blocks_bytes: int
 
 
-def limits_of(config: StoreConfig) -> Limits:
+def limits_of(config: StoreConfig) -> RetentionLimits:
     """Return the configured limits."""
-    return Limits(
+    return RetentionLimits(
         config.keep_samples_s,
         config.keep_blocks_s,
         config.max_size_bytes,
@@ -79,7 +79,7 @@ class Purged:
     """Of the scrapes those that went for that, before their age."""
 
 
-def purge(writer: Writer, limits: Limits, *, now_ms: int, interval_s: float) -> Purged:
+def purge(writer: Writer, limits: RetentionLimits, *, now_ms: int, interval_s: float) -> Purged:
     """Apply the age limits and then the size limits; ``now_ms`` is of the timeline. Raises the writer's errors."""
     stamps = _stamps(writer)
     trusted_ms = stamps.wall(_trusted_now_ms(writer, now_ms, interval_s))
@@ -224,7 +224,7 @@ def blocks_bytes(connection: Connection) -> int:
     return int(sealed + sum(one.bytes for one in connection.execute(round_sql.block_round_totals())))
 
 
-def _shrink_kinds(writer: Writer, limits: Limits) -> tuple[int, bool]:
+def _shrink_kinds(writer: Writer, limits: RetentionLimits) -> tuple[int, bool]:
     """Apply the limits of each kind; return how many scrapes went, and whether anything did."""
 
     def measured(measure: Callable[[Connection], int]) -> int:
