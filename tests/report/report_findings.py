@@ -124,7 +124,7 @@ WITH_INCIDENTS = tuple(replace(row, incident=INCIDENTS.get(row.finding.id)) for 
 COUNTS = {"leak": 2, "watch": 1, "ok": 1, "learning": 1}
 
 
-def report(rows: tuple[ReportRow, ...] = ROWS, filters: Filters = ALL, host: Host = HOST, **changes: object) -> Report:
+def report(rows: tuple[Row, ...] = ROWS, filters: Filters = ALL, host: Host = HOST, **changes: object) -> Report:
     built = build(rows, host, COUNTS, filters, generated_ms=NOW_MS, evaluated_ms=NOW_MS - 60_000)
     return replace(built, **changes)
 
