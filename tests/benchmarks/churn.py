@@ -147,9 +147,9 @@ class Simulation:
         self.daemon = Daemon(config, self.path, clock=self.clock)
         self.machine = Machine(self.clock, names_a_day, config.sampling.slow_every)
         self.daemon._scraper = self.machine  # type: ignore[assignment]
-        self.scan = self.daemon._past.scan
-        self.scan._judge = in_process
-        self.daemon._keeper.tend = _Here()  # type: ignore[assignment]
+        self.detector = self.daemon._past.detector
+        self.detector._judge = in_process
+        self.daemon._supervisor.tend = _Here()  # type: ignore[assignment]
         self.interval_ms = round(interval_s * 1000)
         self.rounds = 0
 
@@ -167,7 +167,7 @@ class Simulation:
     def figures(self) -> dict[str, int]:
         """What is held now."""
         gc.collect()
-        with self.daemon._keeper._writer._transaction() as (connection, _):
+        with self.daemon._supervisor._writer._transaction() as (connection, _):
             rows = {table: connection.execute(f"SELECT count(*) AS n FROM {table}").fetchone().n for table in TABLES}
         return {
             "python_blocks": sys.getallocatedblocks(),
@@ -178,7 +178,7 @@ class Simulation:
         }
 
     def close(self) -> None:
-        self.daemon._keeper.close()
+        self.daemon._supervisor.close()
 
 
 class _Here:

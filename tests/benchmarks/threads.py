@@ -39,7 +39,7 @@ class Stress:
     """What the three threads share."""
 
     def __init__(self) -> None:
-        self.scan = Detector(MINUTES, NoLimits())
+        self.detector = Detector(MINUTES, NoLimits())
         self.collector = ProcessCollector(ProcFS(tempfile.mkdtemp()), "boot")
         self.asked: set[Target] = set()
         self.read: set[Target] = set()
@@ -54,7 +54,7 @@ class Stress:
             for pid in range(first, first + ALIVE)
         }
         slab = {f"cache{self.scrapes // 50}": 10 * MIB, "leaking": leak(MIB)}
-        self.scan.feed(Machine({**LASTING, **passing}, slab=slab).scrape(self.scrapes))
+        self.detector.feed(Machine({**LASTING, **passing}, slab=slab).scrape(self.scrapes))
         self.take()
         self.scrapes += 1
 
@@ -65,9 +65,9 @@ class Stress:
 
     def judge(self) -> None:
         now_ms = START_MS + self.scrapes * 1000
-        evaluation = self.scan.evaluate(now_ms)
+        evaluation = self.detector.evaluate(now_ms)
         self._want(evaluation.fastest_first)
-        self.written += len(self.scan.snapshot(now_ms))
+        self.written += len(self.detector.snapshot(now_ms))
         self.rounds += 1
 
     def ask(self) -> None:
@@ -102,13 +102,13 @@ def main() -> int:
     sys.setswitchinterval(1e-5)  # threads change places far more often than usual
     stress = Stress()
     stress.run(float(sys.argv[1]))
-    evaluation = stress.scan.evaluate(START_MS + stress.scrapes * 1000)
+    evaluation = stress.detector.evaluate(START_MS + stress.scrapes * 1000)
     verdicts = {finding.name: finding.assessment.verdict for finding in evaluation.findings}
     found = verdicts.get("lasting.service"), verdicts.get("leaking")
     lost = stress.asked - stress.read
     print(
         f"{stress.scrapes} scrapes, {stress.rounds} evaluations, {stress.written} values to store, "
-        f"{len(stress.asked)} asked for, {len(lost)} of them not read, {len(stress.scan._series)} series, "
+        f"{len(stress.asked)} asked for, {len(lost)} of them not read, {len(stress.detector._series)} series, "
         f"found: {found}, failures: {stress.failures}"
     )
     return int(bool(stress.failures or lost) or found != (Verdict.LEAK, Verdict.LEAK))

@@ -51,7 +51,7 @@ class Eye:
         procfs = ProcFS()
         self.boot = procfs.boot_id()
         self.scraper = Scraper(procfs, self.boot, CONFIG.sampling)
-        self.scan = Detector(CONFIG, NoLimits())
+        self.detector = Detector(CONFIG, NoLimits())
         self.services: dict[int, Service | None] = {}
         self.now_ms = 1_700_000_000_000
 
@@ -60,7 +60,7 @@ class Eye:
         for _ in range(3):
             self.now_ms += 1000
             scrape = self.scraper.scrape(Tick(self.now_ms, self.boot))
-            self.scan.feed(scrape)
+            self.detector.feed(scrape)
         found = {info.identity.pid: info.service for info in scrape.processes if info.identity.pid in pids}
         assert found, "none of the server's processes was seen"
         self.services |= found
@@ -68,7 +68,7 @@ class Eye:
     def findings(self) -> list[str]:
         """Return the names of the services that have a finding, of those seen of the server."""
         names = {service.name for service in self.services.values() if service}
-        found = self.scan.evaluate(self.now_ms).findings
+        found = self.detector.evaluate(self.now_ms).findings
         return [one.service for one in found if one.service in names]
 
 

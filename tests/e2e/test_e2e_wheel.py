@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 CHECKOUT = Path(__file__).parents[2]
 INSTALL_S = 240
 UNIT = """\
-from leakwatch.service.install import shipped
+from leakwatch.system.service_install import shipped
 print(shipped("_systemd/leakwatch.service", "systemd/leakwatch.service"))
 """
 

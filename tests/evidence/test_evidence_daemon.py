@@ -227,8 +227,8 @@ class TestNothingFails:
             reader.close()
 
     def test_a_store_that_is_not_there(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        keeper = EvidenceJob(Config(), "/proc")
-        keeper.gather(tmp_path / "leakwatch.db", [self.incident(run)], 0)  # type: ignore[list-item]
+        supervisor = EvidenceJob(Config(), "/proc")
+        supervisor.gather(tmp_path / "leakwatch.db", [self.incident(run)], 0)  # type: ignore[list-item]
         assert "no evidence could be kept" in caplog.text
 
     def test_a_directory_that_cannot_be_made(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -252,8 +252,8 @@ class TestNothingFails:
 
     def test_after_the_end_no_child_works(self, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (tmp_path / "leakwatch.db").symlink_to(run.store)
-        keeper = EvidenceJob(Config(), "/proc")
-        keeper.end()
-        keeper.gather(tmp_path / "leakwatch.db", [self.incident(run)], 0)  # type: ignore[list-item]
+        supervisor = EvidenceJob(Config(), "/proc")
+        supervisor.end()
+        supervisor.gather(tmp_path / "leakwatch.db", [self.incident(run)], 0)  # type: ignore[list-item]
         assert list((tmp_path / "evidence").glob("*.tar.gz")) == []
         assert caplog.text == ""

@@ -108,14 +108,14 @@ def course(step: Callable[[int], None]) -> Said:
     """Return what is said of hours in which ``step`` did something between any two scrapes."""
     procfs = ProcFS()
     config = Config(sampling=SamplingConfig(interval_s=float(INTERVAL_S)))
-    scan = Detector(config, NoLimits(), aliases=slab_aliases_of(procfs))
+    detector = Detector(config, NoLimits(), aliases=slab_aliases_of(procfs))
     findings: tuple[Finding, ...] = ()
     alarmed: set[str] = set()
     for at in range(STEPS):
         ts_ms = START_MS + at * INTERVAL_S * 1000
-        scan.feed(scraped(procfs, ts_ms, slow=at % 5 == 0))
+        detector.feed(scraped(procfs, ts_ms, slow=at % 5 == 0))
         if at % LOOK_EVERY == LOOK_EVERY - 1:
-            findings = scan.evaluate(ts_ms).findings
+            findings = detector.evaluate(ts_ms).findings
             alarmed |= {one.name for one in findings if one.assessment.verdict is Verdict.LEAK}
         step(at)
     return Said(findings, frozenset(alarmed))

@@ -44,8 +44,8 @@ def scratch() -> Iterator[Path]:
 
 def kept(kind: str, each: int, directory: Path) -> Said:
     try:
-        with contextlib.closing(Keeper(kind, directory)) as keeper:
-            return course(lambda _: keeper.make(each))
+        with contextlib.closing(Keeper(kind, directory)) as supervisor:
+            return course(lambda _: supervisor.make(each))
     except RuntimeError as refusal:
         pytest.skip(f"no {kind} can be made here: {refusal}")
 

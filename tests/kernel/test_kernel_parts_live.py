@@ -226,9 +226,9 @@ def test_what_is_reclaimable_leaves_memory_available(disk_dir: Path) -> None:
     """150,000 names that are not there: the ground of the rule that such growth is no leak."""
     grown = taken = 0
     for _ in range(8):
-        with contextlib.closing(Keeper("missing-name", disk_dir)) as keeper:
+        with contextlib.closing(Keeper("missing-name", disk_dir)) as supervisor:
             before = view()
-            keeper.make(150_000)
+            supervisor.make(150_000)
             seen = Seen(before, view())
         free = seen.after.facts["available_bytes"] - before.facts["available_bytes"] + seen.change("free_on_cpu_lists")
         grown, taken = seen.change("slab_reclaimable"), -free - seen.change("anon")

@@ -94,7 +94,7 @@ def test_files_that_are_not_closed_are_a_finding_beside_the_one_about_memory() -
     assert (files.exhaustion_at_ms - files.evaluated_at_ms) / 1000 == pytest.approx(1024 - 199, rel=0.05)
     assert files.id != memory.id
     assert {test.unit for test in files.assessment.evidence} & {"bytes", "bytes/h"} == set()
-    assert evaluation.past_runs[files.id] == ONE.identity.target.key
+    assert evaluation.lives[files.id] == ONE.identity.target.key
     assert evaluation.counted == {of(ONE)}
 
 

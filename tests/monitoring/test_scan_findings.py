@@ -382,5 +382,5 @@ def test_what_waits_for_new_data_is_told_by_the_id_of_its_finding() -> None:
     # and these processes, all of the service, are to be read fully before anything is said of them
     assert {target.key.split("/")[1] for target in evaluation.suspects} == {"1", "2", "3"}
     # and the oldest process of each is known
-    assert evaluation.past_runs[by_name["nginx.service"]].endswith("/1/10")
-    assert by_name["kmalloc-4k"] not in evaluation.past_runs
+    assert evaluation.lives[by_name["nginx.service"]].endswith("/1/10")
+    assert by_name["kmalloc-4k"] not in evaluation.lives

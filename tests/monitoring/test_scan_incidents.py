@@ -36,7 +36,7 @@ class Watched:
             if at % 5 == 4:
                 said = detector.evaluate(START_MS + at * 1000)
                 changes = incidents.update(
-                    said.findings, said.now_ms, suspected=said.suspected, past_runs=said.past_runs, marks={}
+                    said.findings, said.now_ms, suspected=said.suspected, lives=said.lives, marks={}
                 )
                 self.incidents |= {one.id: one for one in changes.write}
                 self.events += changes.events

@@ -130,7 +130,7 @@ WAITS = """
 import sys, time
 from pathlib import Path
 from leakwatch.cli import ending, output
-from leakwatch import outfile
+from leakwatch.text import outfile
 with ending.in_order(), output.written(sys.argv[1], binary=True, force=True) as (_, out):
     out.write(b"half")
     print("writing", flush=True)

@@ -90,11 +90,11 @@ def test_one_damaged_row_costs_itself_and_is_named(store: Path, named: str, capl
         assert read_all(reader) >= 19 + 39 * 5
     reader.close()
     # AND a daemon goes on with it: nothing is set aside, and what was whole is there
-    keeper = StoreSupervisor(store, Stopped(), interval_s=1.0)
+    supervisor = StoreSupervisor(store, Stopped(), interval_s=1.0)
     for number in range(40, 45):
-        keeper.write_scrape(scrape(number), [], {"lives": {}})
-        keeper.attempt("findings", lambda writer: writer.write_evaluation([(_finding(3), None)], {}, {}, BASE_MS))
-    keeper.close()
+        supervisor.write_scrape(scrape(number), [], {"lives": {}})
+        supervisor.attempt("findings", lambda writer: writer.write_evaluation([(_finding(3), None)], {}, {}, BASE_MS))
+    supervisor.close()
     assert not beside(store)
     assert rows(store, "SELECT count(*) FROM scrape") == [(45,)]
 
@@ -132,10 +132,10 @@ def test_random_damage_is_an_error_or_a_note_and_never_more(store: Path, tmp_pat
             finally:
                 reader.close()
         # AND a daemon goes on, in this store or in a new one with what could be read
-        keeper = StoreSupervisor(store, Stopped(), interval_s=1.0)
+        supervisor = StoreSupervisor(store, Stopped(), interval_s=1.0)
         for number in range(40, 43):
-            assert keeper.write_scrape(scrape(number), [], {})
-        keeper.close()
+            assert supervisor.write_scrape(scrape(number), [], {})
+        supervisor.close()
         count = int(str(rows(store, "SELECT count(*) FROM scrape")[0][0]))
         kept += count > 3
         missed += count < 3

@@ -148,13 +148,15 @@ def test_twenty_minutes_of_a_full_disk_lose_nothing_and_take_a_bounded_memory(
     # GIVEN 1-s scrapes of 60 processes on a disk that is full
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
     store, clock = store_on(small_disk, empty_store), Stopped()
-    keeper = StoreSupervisor(store, clock, interval_s=1.0)
-    keeper.write_scrape(scrape(0, range(60), ts_ms=BASE_MS), [], {})
+    supervisor = StoreSupervisor(store, clock, interval_s=1.0)
+    supervisor.write_scrape(scrape(0, range(60), ts_ms=BASE_MS), [], {})
     filler = fill(small_disk)
     took = []
     for n in range(1, 1700):
         clock.ms += 1000
-        stored = keeper.write_scrape(scrape(n, range(n % 7, 60 + n % 7), ts_ms=clock.ms), [block(n % 9, clock.ms)], {})
+        stored = supervisor.write_scrape(
+            scrape(n, range(n % 7, 60 + n % 7), ts_ms=clock.ms), [block(n % 9, clock.ms)], {}
+        )
         took.append(stored)
     refused = took.index(False)
     # a log that has room left takes the first; then nothing is stored for 20 minutes at least
@@ -163,8 +165,8 @@ def test_twenty_minutes_of_a_full_disk_lose_nothing_and_take_a_bounded_memory(
     # WHEN the disk is back
     filler.unlink()
     clock.ms += 1000
-    keeper.write_scrape(scrape(1700, range(60), ts_ms=clock.ms), [], {})
-    keeper.close()
+    supervisor.write_scrape(scrape(1700, range(60), ts_ms=clock.ms), [], {})
+    supervisor.close()
     # THEN every scrape is there once, in order, and the store is sound
     assert rows(store, "SELECT ts_ms FROM scrape ORDER BY id") == [(BASE_MS + n * 1000,) for n in range(1701)]
     assert rows(store, "SELECT sum(n) FROM block_round") == [(1699,)]

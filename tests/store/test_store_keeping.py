@@ -38,9 +38,9 @@ class Here(OneChild[MaintenanceTask, Failure]):
 
 
 def keeper_of(store: Path, clock: Stopped) -> StoreSupervisor:
-    keeper = StoreSupervisor(store, clock)
-    keeper.tend = Here(tend, 60)
-    return keeper
+    supervisor = StoreSupervisor(store, clock)
+    supervisor.tend = Here(tend, 60)
+    return supervisor
 
 
 @pytest.fixture
@@ -50,18 +50,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Stopped:
     return Stopped()
 
 
-def go_on(keeper: StoreSupervisor, clock: Stopped, first: int, last: int) -> None:
+def go_on(supervisor: StoreSupervisor, clock: Stopped, first: int, last: int) -> None:
     for number in range(first, last):
         clock.wall_ms = BASE_MS + number * MINUTE_MS
-        keeper.write_scrape(scrape(number), [block(1, BASE_MS + number * 300_000)], {})
+        supervisor.write_scrape(scrape(number), [block(1, BASE_MS + number * 300_000)], {})
         if number % 15 == 0:
-            keeper.purge(StoreConfig(), 60.0)
+            supervisor.purge(StoreConfig(), 60.0)
 
 
 def test_it_seals_and_merges_while_it_purges(store: Path, clock: Stopped) -> None:
-    keeper = keeper_of(store, clock)
-    go_on(keeper, clock, 0, 110)
-    keeper.close()
+    supervisor = keeper_of(store, clock)
+    go_on(supervisor, clock, 0, 110)
+    supervisor.close()
     assert rows(store, "SELECT level, count(*) FROM seal WHERE span_s = 0 GROUP BY level") == [(1, 2), (2, 2)]
     assert len(all_samples(store)) == 110 * 11
 
@@ -70,21 +70,21 @@ def test_one_damaged_piece_does_not_cost_the_store(
     store: Path, clock: Stopped, caplog: pytest.LogCaptureFixture
 ) -> None:
     # GIVEN a store in which a round and a chunk are damaged
-    keeper = keeper_of(store, clock)
-    go_on(keeper, clock, 0, 28)
-    keeper.close()
+    supervisor = keeper_of(store, clock)
+    go_on(supervisor, clock, 0, 28)
+    supervisor.close()
     change(
         store,
         "UPDATE chunk SET payload = x'00' WHERE id = (SELECT min(id) FROM chunk)",
         "UPDATE sample_round SET payload = x'00' WHERE scrape_id = 25",
     )
     # WHEN the daemon goes on with it until both have been used
-    keeper = keeper_of(store, clock)
-    go_on(keeper, clock, 28, 110)
-    keeper.close()
+    supervisor = keeper_of(store, clock)
+    go_on(supervisor, clock, 28, 110)
+    supervisor.close()
     # THEN nothing was set aside, all else is there, and the log says what is lost
     assert not beside(store)
-    assert keeper.generation == 0
+    assert supervisor.generation == 0
     assert len(all_samples(store)) == 110 * 11 - 10 - 11
     assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
         "the samples of scrape 25 are damaged", f"chunk {(1 << 32) + 1} is damaged",
@@ -93,44 +93,44 @@ def test_one_damaged_piece_does_not_cost_the_store(
 
 def test_a_store_is_tended_by_a_child(store: Path) -> None:
     # GIVEN more scrapes than make a seal
-    keeper = StoreSupervisor(store, Stopped())
+    supervisor = StoreSupervisor(store, Stopped())
     for number in range(130):
-        keeper.write_scrape(scrape(number), [], {})
+        supervisor.write_scrape(scrape(number), [], {})
     before = all_samples(store)
     # WHEN it is purged
-    keeper.purge(StoreConfig(), 60.0)
+    supervisor.purge(StoreConfig(), 60.0)
     # THEN they were put away, and the writer goes on
-    keeper.write_scrape(scrape(130), [], {})
-    keeper.close()
+    supervisor.write_scrape(scrape(130), [], {})
+    supervisor.close()
     assert rows(store, "SELECT rounds FROM seal WHERE span_s = 0") == [(120,)]
     assert all_samples(store)[: len(before)] == before
 
 
 def test_damage_a_child_finds_is_acted_on_at_the_next_scrape(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     # GIVEN a child that finds damage
-    keeper = StoreSupervisor(store, Stopped())
-    keeper.write_scrape(scrape(0), [], {})
-    keeper.tend = Damaged(tend, 60)
-    keeper.purge(StoreConfig(), 60.0)
-    assert keeper.generation == 0
+    supervisor = StoreSupervisor(store, Stopped())
+    supervisor.write_scrape(scrape(0), [], {})
+    supervisor.tend = Damaged(tend, 60)
+    supervisor.purge(StoreConfig(), 60.0)
+    assert supervisor.generation == 0
     # WHEN SQLite can read on with new indices THEN the store is used on, and all is told to it anew
-    keeper.write_scrape(scrape(1), [], {})
-    assert (keeper.generation, beside(store)) == (1, [])
+    supervisor.write_scrape(scrape(1), [], {})
+    assert (supervisor.generation, beside(store)) == (1, [])
     assert rows(store, "SELECT count(*) FROM scrape") == [(2,)]
     assert "page 7 is damaged; it was opened anew" in caplog.text
     # AND it is set aside where that did not help for long
-    keeper.purge(StoreConfig(), 60.0)
-    keeper.write_scrape(scrape(2), [], {})
-    keeper.close()
-    assert keeper.generation == 2
+    supervisor.purge(StoreConfig(), 60.0)
+    supervisor.write_scrape(scrape(2), [], {})
+    supervisor.close()
+    assert supervisor.generation == 2
     assert len(beside(store)) == 1
 
 
 def test_a_child_that_is_ended_with_the_store_is_no_error(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keeper = StoreSupervisor(store, Stopped())
-    keeper.write_scrape(scrape(0), [], {})
-    keeper.close()
-    keeper.purge(StoreConfig(), 60.0)
+    supervisor = StoreSupervisor(store, Stopped())
+    supervisor.write_scrape(scrape(0), [], {})
+    supervisor.close()
+    supervisor.purge(StoreConfig(), 60.0)
     assert not caplog.records
 
 

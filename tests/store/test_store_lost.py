@@ -32,13 +32,13 @@ class Stopped:
 
 
 @pytest.fixture
-def keeper(store: Path) -> Iterator[StoreSupervisor]:
+def supervisor(store: Path) -> Iterator[StoreSupervisor]:
     """Return a keeper that has stored five scrapes."""
-    keeper = StoreSupervisor(store, Stopped())
+    supervisor = StoreSupervisor(store, Stopped())
     for number in range(5):
-        keeper.write_scrape(scrape(number), [], {})
-    yield keeper
-    keeper.close()
+        supervisor.write_scrape(scrape(number), [], {})
+    yield supervisor
+    supervisor.close()
 
 
 def delete(store: Path) -> None:
@@ -64,13 +64,13 @@ def move_away(store: Path) -> None:
 
 @pytest.mark.parametrize("lose", [delete, delete_all, move_directory, move_away])
 def test_a_store_that_is_gone_is_begun_anew(
-    store: Path, keeper: StoreSupervisor, lose: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+    store: Path, supervisor: StoreSupervisor, lose: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     # WHEN it is gone THEN the next scrapes are in a new one, which knows why, and all else is told anew
     lose(store)
     for number in range(5, 8):
-        assert keeper.write_scrape(scrape(number), [], {})
-    assert keeper.generation == 1
+        assert supervisor.write_scrape(scrape(number), [], {})
+    assert supervisor.generation == 1
     assert rows(store, "SELECT count(*) FROM scrape") == [(3,)]
     (note,) = json.loads(str(rows(store, "SELECT value FROM state WHERE key = 'store_notes'")[0][0]))
     assert note == {"what": "lost", "at_ms": BASE_MS, "why": f"{store} was deleted under the daemon"}
@@ -85,7 +85,7 @@ def test_a_store_that_is_gone_is_begun_anew(
 
 
 def test_a_store_put_in_its_place_is_used(
-    store: Path, keeper: StoreSupervisor, empty_store: Path, tmp_path: Path
+    store: Path, supervisor: StoreSupervisor, empty_store: Path, tmp_path: Path
 ) -> None:
     # GIVEN an older backup, with scrapes in a log of its own
     backup = tmp_path / "backup" / store.name
@@ -101,7 +101,7 @@ def test_a_store_put_in_its_place_is_used(
     for name in (store.name + "-wal", store.name):
         (tmp_path / f"new-{name}").replace(store.with_name(name))
     store.with_name(store.name + "-shm").unlink()
-    keeper.write_scrape(scrape(9), [], {})
+    supervisor.write_scrape(scrape(9), [], {})
     # THEN what is in it is there, and goes on
     assert rows(store, "SELECT ts_ms FROM scrape ORDER BY id") == [(scrape(n).tick.ts_ms,) for n in (0, 1, 9)]
     assert not beside(store)
@@ -120,20 +120,20 @@ def foreign(path: Path) -> None:
 
 @pytest.mark.parametrize(("make", "error"), [(text, StoreForeignError), (foreign, StoreTooNewError)])
 def test_somebody_else_s_file_in_its_place_is_left_alone(
-    store: Path, keeper: StoreSupervisor, make: Callable[[Path], None], error: type[Exception]
+    store: Path, supervisor: StoreSupervisor, make: Callable[[Path], None], error: type[Exception]
 ) -> None:
     other = store.with_name("other")
     make(other)
     held = other.read_bytes()
     other.replace(store)
     with pytest.raises(error, match="set another url"):
-        keeper.write_scrape(scrape(5), [], {})
+        supervisor.write_scrape(scrape(5), [], {})
     assert store.read_bytes() == held
     assert not beside(store)
 
 
 def test_a_store_in_its_place_that_another_daemon_holds_is_not_written(
-    store: Path, keeper: StoreSupervisor, empty_store: Path
+    store: Path, supervisor: StoreSupervisor, empty_store: Path
 ) -> None:
     other = store.with_name("other.db")
     shutil.copy(empty_store, other)
@@ -147,22 +147,22 @@ def test_a_store_in_its_place_that_another_daemon_holds_is_not_written(
         other.rename(store)
         # THEN scrapes wait
         for number in range(5, 10):
-            assert not keeper.write_scrape(scrape(number), [], {})
-        assert "another daemon writes to" in keeper.trouble
+            assert not supervisor.write_scrape(scrape(number), [], {})
+        assert "another daemon writes to" in supervisor.trouble
         assert rows(store, "SELECT count(*) FROM scrape") == [(0,)]
         holder.kill()
     # AND are stored when it is free
-    assert keeper.write_scrape(scrape(10), [], {})
+    assert supervisor.write_scrape(scrape(10), [], {})
     assert rows(store, "SELECT count(*) FROM scrape") == [(6,)]
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-def test_a_log_removed_under_the_daemon_costs_nothing(store: Path, keeper: StoreSupervisor, suffix: str) -> None:
+def test_a_log_removed_under_the_daemon_costs_nothing(store: Path, supervisor: StoreSupervisor, suffix: str) -> None:
     store.with_name(store.name + suffix).unlink()
     for number in range(5, 8):
-        keeper.write_scrape(scrape(number), [], {})
+        supervisor.write_scrape(scrape(number), [], {})
         assert rows(store, "SELECT count(*) FROM scrape") == [(number + 1,)]
-    assert keeper.generation == 0
+    assert supervisor.generation == 0
     assert rows(store, "PRAGMA integrity_check") == [("ok",)]
 
 

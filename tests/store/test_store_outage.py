@@ -104,20 +104,20 @@ def test_blocks_have_a_bound_of_their_own() -> None:
 def test_scrapes_that_could_not_be_stored_are_stored_in_order(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     # GIVEN a store that can be written no longer
     clock = Stopped()
-    keeper = StoreSupervisor(store, clock, interval_s=0.1)
-    assert keeper.write_scrape(scrape(0), [], {"stats": 0})
+    supervisor = StoreSupervisor(store, clock, interval_s=0.1)
+    assert supervisor.write_scrape(scrape(0), [], {"stats": 0})
     with locked(store), caplog.at_level(logging.WARNING):
         # WHEN processes come and go meanwhile
         for n in range(1, 60):
             clock.ms += 1000
-            assert not keeper.write_scrape(scrape(n, range(n, n + 3)), [block(n, BASE_MS + n * 1000)], {"stats": n})
-        assert "59 scrapes wait in memory since" in keeper.trouble
-        assert not keeper.attempt("verdicts could not be stored", lambda writer: writer.drop_findings(["x"]))
+            assert not supervisor.write_scrape(scrape(n, range(n, n + 3)), [block(n, BASE_MS + n * 1000)], {"stats": n})
+        assert "59 scrapes wait in memory since" in supervisor.trouble
+        assert not supervisor.attempt("verdicts could not be stored", lambda writer: writer.drop_findings(["x"]))
     # THEN all are there with the next, in their order, each process with its end
     clock.ms += 1000
-    assert keeper.write_scrape(scrape(60, range(60, 63)), [], {"stats": 60})
-    assert keeper.trouble == ""
-    keeper.close()
+    assert supervisor.write_scrape(scrape(60, range(60, 63)), [], {"stats": 60})
+    assert supervisor.trouble == ""
+    supervisor.close()
     assert rows(store, "SELECT ts_ms FROM scrape ORDER BY id") == [(scrape(n).tick.ts_ms,) for n in range(61)]
     assert len(all_samples(store)) == 11 + 60 * 7
     assert rows(store, "SELECT count(*) FROM block_round") == [(59,)]
@@ -133,13 +133,13 @@ def test_scrapes_that_could_not_be_stored_are_stored_in_order(store: Path, caplo
 
 
 def test_a_store_locked_for_a_moment_is_nothing_to_tell(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keeper = StoreSupervisor(store, Stopped(), interval_s=0.1)
-    keeper.write_scrape(scrape(0), [], {})
+    supervisor = StoreSupervisor(store, Stopped(), interval_s=0.1)
+    supervisor.write_scrape(scrape(0), [], {})
     with locked(store):
-        keeper.write_scrape(scrape(1), [], {})
-        assert keeper.trouble == ""
-    keeper.write_scrape(scrape(2), [], {})
-    keeper.close()
+        supervisor.write_scrape(scrape(1), [], {})
+        assert supervisor.trouble == ""
+    supervisor.write_scrape(scrape(2), [], {})
+    supervisor.close()
     assert not caplog.records
     assert rows(store, "SELECT count(*) FROM scrape") == [(3,)]
     assert not rows(store, "SELECT value FROM state")
@@ -147,20 +147,20 @@ def test_a_store_locked_for_a_moment_is_nothing_to_tell(store: Path, caplog: pyt
 
 def test_what_waits_at_the_end_is_stored_or_said_to_be_lost(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     for lasts in (False, True):
-        keeper = StoreSupervisor(store, Stopped(), interval_s=0.1)
-        keeper.write_scrape(scrape(0), [], {})
+        supervisor = StoreSupervisor(store, Stopped(), interval_s=0.1)
+        supervisor.write_scrape(scrape(0), [], {})
         with locked(store):
-            keeper.write_scrape(scrape(1), [], {})
+            supervisor.write_scrape(scrape(1), [], {})
             if lasts:
-                keeper.close()
+                supervisor.close()
         if not lasts:
-            keeper.close()
+            supervisor.close()
     assert rows(store, "SELECT count(*) FROM scrape") == [(3,)]
     assert "1 scrapes that could not be stored are lost" in caplog.text
 
 
 def test_a_store_that_cannot_be_written_at_first_is_an_error(store: Path) -> None:
-    keeper = StoreSupervisor(store, Stopped(), interval_s=0.1)
+    supervisor = StoreSupervisor(store, Stopped(), interval_s=0.1)
     with locked(store), pytest.raises(StoreBusyError):
-        keeper.write_scrape(scrape(0), [], {})
-    keeper.close()
+        supervisor.write_scrape(scrape(0), [], {})
+    supervisor.close()

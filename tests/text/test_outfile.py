@@ -116,7 +116,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from leakwatch import outfile
+from leakwatch.text import outfile
 with outfile.file(Path(sys.argv[1])) as out:
     out.write(b"half")
     out.flush()
