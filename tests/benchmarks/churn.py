@@ -62,7 +62,7 @@ class HandClock:
 
 @dataclass
 class Groups:
-    checkpoint: None = None
+    kill_counts: None = None
 
 
 @dataclass

@@ -128,7 +128,7 @@ def test_what_grows_is_told_from_the_store(writer: Writer) -> None:
     assert heap.share == pytest.approx(1.0)
     assert heap.held_bytes == 70 * MIB
     assert {one.key for one in others} == {"stack", "memfd:late"}
-    assert found["s1"].looks == 13
+    assert found["s1"].reads == 13
     assert found["sNone"] == found["s1"], "the one process of the service that was looked into"
     reader.close()
 

@@ -230,7 +230,7 @@ def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> 
     code = (
         "import os, sys; from pathlib import Path; from leakwatch.store.incident.marks import Marker; "
         "from leakwatch.model.timeline import CLOCK, Stamps; "
-        "from leakwatch.model.incident import Acknowledgement; from leakwatch.store import engine\n"
+        "from leakwatch.model.incident import Acknowledgement; from leakwatch.store.files import engine\n"
         f"path = Path({str(path)!r}); m = Marker(path, Stamps())\n"
         'm._connection.exec_driver_sql("INSERT INTO incident (id, finding_id, kind, name, state, opened_ms, reason, '
         "reopened, payload) VALUES ('i2','k2','kernel','dentry','open',1,'',0,'{}')\"); m._connection.commit()\n"

@@ -117,4 +117,4 @@ def test_this_environment_knows_interpreter_and_packages() -> None:
         pytest.skip(f"leakwatch is not installed in the environment of this test: {error}")
     assert environment.command.is_file()
     assert all(path.is_absolute() for path in environment.paths)
-    assert any((path / "daemon.py").exists() or (path / "model.py").exists() for path in environment.paths)
+    assert any((path / "clock.py").exists() for path in environment.paths)

@@ -140,7 +140,7 @@ def test_a_wrong_argument_count_does_not_raise(tmp_path: Path, capsys: pytest.Ca
 
 SCRIPT = """\
 import logging, sys
-from leakwatch.alerting import journal
+from leakwatch.system import journal
 journal.setup_logging(); journal.setup_logging()
 logging.getLogger("leakwatch.monitoring.daemon").warning("leak\\nfound")
 logging.getLogger("leakwatch.monitoring.daemon").debug("not shown")
