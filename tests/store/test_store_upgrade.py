@@ -147,8 +147,8 @@ def test_a_store_of_no_samples_is_migrated_too(tmp_path: Path) -> None:
 def test_killed_while_it_migrates_it_is_as_it_was_or_done(second: Path, tmp_path: Path) -> None:
     samples, blocks = rows(second, "SELECT * FROM sample ORDER BY 1, 2"), rows(second, "SELECT * FROM block")
     code = (
-        "import sys; from pathlib import Path; from leakwatch.store.maintenance import migrate; import alembic.command; "
-        "print(1, flush=True); migrate.upgrade(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; import alembic.command; "
+        "from leakwatch.store.maintenance import migrate; print(1, flush=True); migrate.upgrade(Path(sys.argv[1]))"
     )
     ends = set()
     for attempt in range(12):
