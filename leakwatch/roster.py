@@ -55,9 +55,13 @@ class UserNames:
             return
         if len(self._known) + len(missing) > NAMES_KEPT:
             self._known = {}
-        self._asking = threading.Thread(target=self._look_up, args=(missing,), name="user names", daemon=True)
-        self._asking.start()
-        self._asking.join(ANSWER_S)
+        asking = threading.Thread(target=self._look_up, args=(missing,), name="user names", daemon=True)
+        try:
+            asking.start()
+        except RuntimeError:  # no further thread: a number will do
+            return
+        self._asking = asking
+        asking.join(ANSWER_S)
 
     def _look_up(self, uids: list[int]) -> None:
         for uid in uids[:NAMES_KEPT]:
