@@ -76,6 +76,12 @@ _TOO_LITTLE = "too little memory, or no further thread; allow the daemon more (M
 log = logging.getLogger(__name__)
 
 
+def note_thread_end(ended: threading.ExceptHookArgs) -> None:
+    """Say in a line that a thread ended, as APScheduler's own may; ``threading`` itself would write a traceback."""
+    name = ended.thread.name if ended.thread is not None else "?"
+    log.error("the thread %s ended: %s: %s", name, ended.exc_type.__name__, ended.exc_value)
+
+
 class Daemon:
     """Runs until ``stop`` or a fatal error."""
 

@@ -23,6 +23,7 @@ _TEXTS = (
     "failed to map segment",
     "Cannot allocate memory",
     "can't start new thread",
+    "can't allocate lock",
     "error return without exception",
 )
 """In errors of the loader and of Python that are not called MemoryError."""

@@ -10,6 +10,7 @@ from leakwatch.shortage import MemoryFor
 NAMES = (
     MemoryError(),
     RuntimeError("can't start new thread"),
+    RuntimeError("can't allocate lock"),
     SystemError("error return without exception set"),
     ImportError("libopenblas.so: failed to map segment from shared object"),
     OSError(12, "Cannot allocate memory"),

@@ -55,11 +55,12 @@ def run(args: argparse.Namespace) -> int:
     import threading
 
     from leakwatch.alerting.journal import setup_logging
-    from leakwatch.daemon import Daemon
+    from leakwatch.daemon import Daemon, note_thread_end
     from leakwatch.procfs.kept import raise_file_limit
     from leakwatch.store.location import writer_path
 
     setup_logging(args.log_level)
+    threading.excepthook = note_thread_end
     raise_file_limit()  # one open file a process
     for number in (signal.SIGTERM, signal.SIGINT):
         # Opening the store may mean migrating it, in a child: leaving by an exception ends that, too.
