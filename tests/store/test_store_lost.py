@@ -62,6 +62,31 @@ def move_away(store: Path) -> None:
         path.rename(kept / path.name)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.9])
+def test_a_store_that_is_cut_under_the_daemon_is_set_aside_at_the_next_scrape(
+    store: Path, keeper: StoreKeeper, share: float
+) -> None:
+    os.truncate(store, int(store.stat().st_size * share))
+    for number in range(5, 8):
+        assert keeper.write_scrape(scrape(number), [], {})
+    assert keeper.generation >= 1
+    assert [int(str(row[0])) for row in rows(store, "SELECT ts_ms FROM scrape ORDER BY id")][-3:] == [
+        scrape(number).tick.ts_ms for number in range(5, 8)
+    ]
+    assert rows(store, "PRAGMA quick_check") == [("ok",)]
+    assert beside(store)
+
+
+def test_a_whole_store_is_never_seen_as_cut(store: Path, keeper: StoreKeeper) -> None:
+    lock = StoreLock.__new__(StoreLock)
+    lock._database = os.open(store, os.O_RDONLY)
+    for number in range(5, 300):
+        keeper.write_scrape(scrape(number), [], {})
+        assert not lock.is_cut()
+    os.close(lock._database)
+    assert keeper.generation == 0
+
+
 @pytest.mark.parametrize("lose", [delete, delete_all, move_directory, move_away])
 def test_a_store_that_is_gone_is_begun_anew(
     store: Path, keeper: StoreKeeper, lose: Callable[[Path], None], caplog: pytest.LogCaptureFixture
