@@ -233,3 +233,10 @@ def test_with_too_little_address_space_it_goes_on_or_says_what_to_do(tmp_path: P
     assert narrow.wait() in (0, 71), narrow.log
     assert "internal error" not in narrow.log
     assert "Logging error" not in narrow.log
+
+
+def test_with_too_few_files_it_says_what_to_do(tmp_path: Path, daemon: Start) -> None:
+    narrow = daemon(write_config(tmp_path), "--for", "2s", before=["prlimit", "--nofile=8:8"])
+    assert narrow.wait() == 74, narrow.log
+    assert "Too many open files" in narrow.log
+    assert "ulimit -n" in narrow.log
