@@ -110,6 +110,10 @@ class Roster:
         """Return each process's target and service."""
         return [(target, info.service) for target, info in self._processes.items()]
 
+    def pids(self) -> frozenset[int]:
+        """Return the ids of all processes."""
+        return frozenset(info.identity.pid for info in self._processes.values())
+
     def by_service(self) -> dict[Service, list[ProcessInfo]]:
         """Return the processes of each service."""
         services: dict[Service, list[ProcessInfo]] = {}

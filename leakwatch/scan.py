@@ -259,6 +259,7 @@ class Scan:
             suspects=suspects,
             fastest_first=by_growth(suspects, self._series),
             lives=lives | self._tallies.lives(judged),
+            running=self._roster.pids(),
             counted=frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST),
         )
         of_processes = [*of_memory, *self._tallies.findings(judged, of_memory, owners)]
