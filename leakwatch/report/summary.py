@@ -77,7 +77,7 @@ def alarm(report: Report) -> str:
         return _unjudged(report)
     return (
         f"Nobody samples: the last scrape is {format_duration(report.stale_s)} old. "
-        "Start the daemon (systemctl start leakwatch)."
+        "Start the daemon: sudo systemctl start leakwatch, or leakwatch daemon."
     )
 
 
