@@ -9,7 +9,7 @@ from leakwatch import metrics
 from leakwatch.model.verdict import SEVERITY, FindingKind, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from leakwatch.model.verdict import Finding
 
@@ -49,13 +49,13 @@ class FindingsLog:
         self._unstored: set[str] = set()
         """Ids of what could not be written or dropped at the last evaluation."""
 
-    def update(self, findings: Sequence[Finding], now_ms: int) -> Changes:
-        """Return what is to be written and dropped."""
+    def update(self, findings: Sequence[Finding], now_ms: int, running: Container[int] = ()) -> Changes:
+        """Return what is to be written and dropped; ``running`` are the ids of the processes that are there."""
         self._forget_ended()
         write: list[LoggedFinding] = []
         for finding in findings:
             before = self._entries.get(finding.id)
-            if before is not None and _outlives(before, finding):
+            if before is not None and _outlives(before, finding, running):
                 entry = replace(before, ended_ms=before.ended_ms or now_ms)
             else:
                 entry = LoggedFinding(finding)
@@ -100,15 +100,22 @@ class FindingsLog:
         self._unstored |= self._entries.keys()
 
 
-def _outlives(before: LoggedFinding, finding: Finding) -> bool:
-    """Return whether the finding of a life that has ended says more than that of the new one, which is learning."""
+def _outlives(before: LoggedFinding, finding: Finding, running: Container[int]) -> bool:
+    """Return whether the finding of a life that has ended says more than that of the new one, which is learning.
+
+    A process that still runs has not ended, though another of its service is what learns.
+    """
     return (
         finding.kind is not FindingKind.KERNEL
         and finding.assessment.verdict is Verdict.LEARNING
         and not finding.is_lower_bound
         and _suspect(before.finding)
-        and (before.ended_ms is not None or before.finding.pid != finding.pid)
+        and (before.ended_ms is not None or _replaced(before.finding.pid, finding.pid, running))
     )
+
+
+def _replaced(before: int | None, now: int | None, running: Container[int]) -> bool:
+    return before != now and before not in running
 
 
 def _can_end(finding: Finding) -> bool:
@@ -132,7 +139,23 @@ def _worth_writing(before: LoggedFinding | None, entry: LoggedFinding, now_ms: i
         return True
     if _suspect(entry.finding):
         return entry.finding.evaluated_at_ms != before.finding.evaluated_at_ms
+    if entry.finding.assessment.verdict is Verdict.LEARNING and _outdated(before.finding, entry.finding):
+        return True
     return now_ms - before.finding.evaluated_at_ms >= REFRESH_MS
+
+
+def _outdated(stored: Finding, now: Finding) -> bool:
+    """Return whether what is stored of a series that learns is untrue by now.
+
+    It is where another length of data is needed, or where there is twice as much: a few writes until a verdict.
+    """
+    if [test.threshold for test in stored.assessment.evidence] != [test.threshold for test in now.assessment.evidence]:
+        return True
+    since_ms = stored.assessment.since_ms
+    if since_ms is None:
+        return False
+    known_ms = stored.evaluated_at_ms - since_ms
+    return now.evaluated_at_ms > stored.evaluated_at_ms and now.evaluated_at_ms - since_ms >= 2 * known_ms
 
 
 def _number_read(finding: Finding) -> tuple[int | None, int | None]:

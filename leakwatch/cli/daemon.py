@@ -54,12 +54,13 @@ def run(args: argparse.Namespace) -> int:
     import sys
     import threading
 
-    from leakwatch.monitoring.daemon import Daemon
+    from leakwatch.monitoring.daemon import Daemon, note_thread_end
     from leakwatch.procfs.kept import raise_file_limit
     from leakwatch.store.files.location import writer_path
     from leakwatch.system.journal import setup_logging
 
     setup_logging(args.log_level)
+    threading.excepthook = note_thread_end
     raise_file_limit()  # one open file a process
     for number in (signal.SIGTERM, signal.SIGINT):
         # Opening the store may mean migrating it, in a child: leaving by an exception ends that, too.

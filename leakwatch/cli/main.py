@@ -33,6 +33,7 @@ from leakwatch.cli import (
     stats,
 )
 from leakwatch.errors import EXIT_DATA, EXIT_NO_RESOURCES, EXIT_OK, EXIT_SOFTWARE, LeakwatchError
+from leakwatch.system.shortage import is_shortage
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
@@ -42,14 +43,6 @@ VERBS = (
     daemon, report, explain, evidence, maps, incidents, ps, kernel, stats, analyze, backtest, demo, config, db, doctor,
     service,
 )  # fmt: skip
-
-_NO_MEMORY = (
-    "failed to map segment",
-    "Cannot allocate memory",
-    "can't start new thread",
-    "error return without exception",
-)
-"""In errors of the loader and of Python that are not called MemoryError."""
 
 EPILOG = """\
 examples:
@@ -170,7 +163,7 @@ def _damage() -> str:
 
 def _unforeseen(error: Exception) -> int:
     """Say what happened that no command foresees; return the exit code."""
-    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+    if is_shortage(error):
         output.complain("there is too little memory for this; allow more (ulimit -v, MemoryMax=), or ask for less")
         return EXIT_NO_RESOURCES
     if damage := _damage():

@@ -117,7 +117,7 @@ def _said(row: ReportRow, now_ms: int) -> Iterator[str]:
     finding = row.finding
     yield f"{finding.assessment.verdict}: {words.rate(row)}, grown {words.grown(row)}"
     yield words.why(row)
-    yield words.where(row)
+    yield words.where(row, now_ms)
     if incident := words.incident(row, now_ms):
         yield incident
     yield f"Written {rfc3339(now_ms)} by leakwatch {__version__}; judged {rfc3339(finding.evaluated_at_ms)}."

@@ -88,7 +88,7 @@ def _of_leak(case: Case) -> Outlook:
     given = "most are gone" if unit else "the memory was given back"
     share = f"{100 * c.levelling_ratio:.0f} %"
     changes = (
-        f"It is taken back when it reaches no new high for {pause}; the highest is {highest}.",
+        f"It is taken back when it reaches no new high for {pause}; the highest trough is {highest}.",
         f"It is taken back when it stays below {back} for {format_duration(2 * unit_s)}: {given}.",
         f"It is taken back when its newest third rises by less than {share} of what the middle one did: it levels off.",
     )

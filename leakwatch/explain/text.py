@@ -43,25 +43,31 @@ def render(case: Case, now_ms: int, *, colour: bool = False) -> str:
 
 
 def _verdict(case: Case, now_ms: int, *, colour: bool) -> str:
-    line = f"{case.verdict}  {case.title}: {headline(case)}"
+    line = f"{case.verdict}  {case.title}: {headline(case, now_ms)}"
     lines = [coloured(line, case.verdict) if colour else line]
     more = [case.alarm, words.why_of(case.assessment)]
     if case.row is not None:
-        more += [words.limit(case.row), words.where(case.row), words.owner(case.row), words.incident(case.row, now_ms)]
+        more += [
+            words.limit(case.row),
+            words.where(case.row, now_ms),
+            words.owner(case.row),
+            words.incident(case.row, now_ms),
+        ]
     lines += [f"    {text}" for text in more if text]
     return "\n".join(lines)
 
 
-def headline(case: Case) -> str:
+def headline(case: Case, now_ms: int) -> str:
     """Return what the verdict means here, in one line; never more than the data show."""
     found = case.assessment
-    size = format_amount(found.current_bytes, found.unit)
+    when = words.when(case.row, now_ms) if case.row is not None else "now"
+    size = f"{format_amount(found.current_bytes, found.unit)} {when}"
     if case.verdict is Verdict.LEARNING:
-        return f"too little is known yet; {size} now"
+        return f"too little is known yet; {size}"
     if case.verdict is Verdict.OK:
-        return f"no sign of a leak; {size} now"
+        return f"no sign of a leak; {size}"
     grown = words.grown_of(found)
-    growth = f"{words.rate_of(found)}, {size} now{'' if grown == '-' else f', grown by {grown}'}"
+    growth = f"{words.rate_of(found)}, {size}{'' if grown == '-' else f', grown by {grown}'}"
     if case.verdict is Verdict.LEAK:
         return f"consistent with a leak: {growth}"
     if case.at_most_watch:

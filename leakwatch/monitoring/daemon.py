@@ -45,6 +45,7 @@ from leakwatch.monitoring.unseen import UnseenLog
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.system import sdnotify
 from leakwatch.system.journal import DAEMON_FATAL
+from leakwatch.system.shortage import MemoryFor, is_shortage
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
@@ -71,7 +72,15 @@ LOOKS_UP_S = 0.2
 JUDGED_AT_STOP_S = 60.0
 """Who judges more often than this watches a test of minutes, and wants its end judged, too."""
 
+_TOO_LITTLE = "too little memory, or no further thread; allow the daemon more (MemoryMax=, TasksMax=, ulimit -v, -u)"
+
 log = logging.getLogger(__name__)
+
+
+def note_thread_end(ended: threading.ExceptHookArgs) -> None:
+    """Say in a line that a thread ended, as APScheduler's own may; ``threading`` itself would write a traceback."""
+    name = ended.thread.name if ended.thread is not None else "?"
+    log.error("the thread %s ended: %s: %s", name, ended.exc_type.__name__, ended.exc_value)
 
 
 class Daemon:
@@ -151,6 +160,8 @@ class Daemon:
             self._past.announce()
             self._history.start()
         self._schedule.run(duration_s)
+        if self._schedule.broken and self._exit_code == EXIT_OK:
+            self._fail(_TOO_LITTLE, EXIT_NO_RESOURCES)
         while self._history.is_alive() and not self._schedule.stopped:
             self._history.join(LOOKS_UP_S)  # a run of some seconds is to end with verdicts
         sdnotify.stopping("stopping")
@@ -182,9 +193,10 @@ class Daemon:
                 job()
             except LeakwatchError as error:
                 self._fail(str(error), error.exit_code)
-            except MemoryError:
-                self._fail("too little memory; allow the daemon more (MemoryMax=, ulimit -v)", EXIT_NO_RESOURCES)
             except Exception as error:
+                if is_shortage(error):
+                    self._fail(_TOO_LITTLE, EXIT_NO_RESOURCES)
+                    return
                 log.debug("traceback", exc_info=True)
                 self._fail(
                     f"internal error in {job.__name__.strip('_')}: {type(error).__name__}: {error}", EXIT_SOFTWARE
@@ -193,18 +205,20 @@ class Daemon:
         return guarded
 
     def _fail(self, message: str, exit_code: int) -> None:
-        log.critical("%s; leakwatch stops", message, extra={"message_id": DAEMON_FATAL})
-        sdnotify.status(f"failed: {message}")
         self._exit_code = exit_code
-        self._schedule.stop()
+        try:
+            log.critical("%s; leakwatch stops", message, extra={"message_id": DAEMON_FATAL})
+            sdnotify.status(f"failed: {message}")
+        finally:  # there may be too little memory to say it
+            self._schedule.stop()
 
     def _scrape(self) -> None:
         with self._intake.scraping():
             try:
-                self._scrape_alone()
-            except MemoryError:
-                why = "too little memory for a scrape; allow the daemon more (MemoryMax=, ulimit -v)"
-                self._count_failure(NoResourcesError(why))
+                with MemoryFor("a scrape"):
+                    self._scrape_alone()
+            except NoResourcesError as error:
+                self._count_failure(error)
 
     def _scrape_alone(self) -> None:
         scrape = self._scraper.scrape(self._ticks.tick(self._timeline.now()))
@@ -277,27 +291,30 @@ class Daemon:
     def _evaluate_alone(self) -> None:
         began_s = cpu_with_children_s()
         try:
-            verdicts = self._verdicts = self._verdicts or self._begin_verdicts()
-            evaluation = verdicts.renew(self._timeline.now().ts_ms, self._timeline.stamps)
-            self._heed(evaluation)
-            if not self._supervisor.trouble:  # else the incidents stay confirmed until they are stored
-                self._evidence.gather(self._supervisor.path, verdicts.confirmed, self._clock.now().wall_ms)
-        except (LeakwatchError, MemoryError) as error:
+            with MemoryFor("verdicts"):
+                self._judge()
+        except LeakwatchError as error:
             self._note_unjudged(error)
             return
         finally:
             self._scraper.spent.took("evaluating_cpu_seconds", cpu_with_children_s() - began_s)
         self._judging_failures = 0
 
+    def _judge(self) -> None:
+        verdicts = self._verdicts = self._verdicts or self._begin_verdicts()
+        evaluation = verdicts.renew(self._timeline.now().ts_ms, self._timeline.stamps)
+        self._heed(evaluation)
+        if not self._supervisor.trouble:  # else the incidents stay confirmed until they are stored
+            self._evidence.gather(self._supervisor.path, verdicts.confirmed, self._clock.now().wall_ms)
+
     def _begin_verdicts(self) -> EvaluationJob:
         return EvaluationJob(self._config, self._past.detector, self._supervisor, self.evaluate_every_s, self._past)
 
-    def _note_unjudged(self, error: Exception) -> None:
+    def _note_unjudged(self, error: LeakwatchError) -> None:
         """Go on sampling: the report says since when there are no verdicts. The log has it at 1, 2, 4, 8 … in a row."""
         self._judging_failures += 1
         if self._judging_failures & (self._judging_failures - 1) == 0:
-            why = str(error) or "there is too little memory to judge"
-            log.error("no verdicts (%d in a row): %s; the next evaluation tries again", self._judging_failures, why)
+            log.error("no verdicts (%d in a row): %s; the next evaluation tries again", self._judging_failures, error)
 
     def _heed(self, evaluation: Evaluation) -> None:
         """Have the next scrapes look closely at whoever is suspected."""
@@ -307,5 +324,9 @@ class Daemon:
 
     def _purge(self) -> None:
         began_s = cpu_with_children_s()
-        self._supervisor.purge(self._config.store, self._config.sampling.interval_s)
+        try:
+            with MemoryFor("upkeep of the store"):
+                self._supervisor.purge(self._config.store, self._config.sampling.interval_s)
+        except NoResourcesError as error:
+            log.error("the store is not kept up this time: %s", error)
         self._scraper.spent.took("upkeep_cpu_seconds", cpu_with_children_s() - began_s)

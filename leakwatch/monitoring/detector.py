@@ -269,6 +269,7 @@ class Detector:
             suspects=suspects,
             fastest_first=by_growth(suspects, self._series),
             lives=lives | self._count_series.lives(judged),
+            running=self._process_table.pids(),
             counted=frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST),
         )
         of_processes = [*of_memory, *self._count_series.findings(judged, of_memory, owners)]

@@ -30,5 +30,7 @@ class Evaluation:
     """The suspects in the order in which it is of use to look into them."""
     lives: Mapping[str, str] = field(default_factory=dict)
     """The oldest process of each finding about processes, by its id: another one after a restart."""
+    running: frozenset[int] = frozenset()
+    """The ids of all processes under watch."""
     counted: frozenset[Key] = frozenset()
     """The counts of processes that are judged: to be counted at every tick from now on, and told apart."""

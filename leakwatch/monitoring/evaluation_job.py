@@ -51,7 +51,7 @@ class EvaluationJob:
         began_s = cpu_with_children_s()
         self._tell_new_store()
         evaluation = self._detector.evaluate(now_ms)
-        changes = self._ledger.update(evaluation.findings, evaluation.now_ms)
+        changes = self._ledger.update(evaluation.findings, evaluation.now_ms, evaluation.running)
         incidents = self._update_incidents(evaluation)
         now = {event.incident_id for event in incidents.events if event.kind is EventKind.CONFIRMED}
         self.confirmed = tuple(one for one in incidents.write if one.id in now)

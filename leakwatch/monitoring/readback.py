@@ -15,6 +15,7 @@ from leakwatch.errors import LeakwatchError, StoreCorruptError
 from leakwatch.monitoring.restore import RestoreRequest, StoredState, recalling
 from leakwatch.monitoring.resume import Intake, resume
 from leakwatch.store.ownership_state import KILLS, OLD_OWNERS, OWNER
+from leakwatch.system.shortage import MemoryFor
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ class ReadBack:
         """Read the history, then let the scan take what was sampled meanwhile."""
         sealed: list[SealedBlock] = []
         try:
-            _, sealed = resume(self.detector, self._pieces(), self._now_ms, self._put)
-        except (LeakwatchError, MemoryError) as error:
+            with MemoryFor("reading history back"):
+                _, sealed = resume(self.detector, self._pieces(), self._now_ms, self._put)
+        except LeakwatchError as error:
             if self._recall.is_ended:
                 return
             self._give_up(error)
@@ -102,9 +104,8 @@ class ReadBack:
         ):
             self._unstored += sealed
 
-    def _give_up(self, error: Exception) -> None:
-        why = error if isinstance(error, LeakwatchError) else "there is too little memory for it"
-        log.error("history could not be read back, trends begin anew; incidents stay as they are: %s", why)
+    def _give_up(self, error: LeakwatchError) -> None:
+        log.error("history could not be read back, trends begin anew; incidents stay as they are: %s", error)
         self.detector = self._new_detector()
         if isinstance(error, StoreCorruptError):
             self._supervisor.note_damage(error)

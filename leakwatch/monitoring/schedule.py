@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """Before any time the wall clock can show."""
 LONGEST_WAIT_S = 3600.0
 """poll(2) takes milliseconds of 31 bits."""
+TURNS_IN_VAIN = 5
+IN_VAIN_MS = 10_000
+"""So many turns, over so long, that an idle thread does not take: it, or APScheduler's own, could not be started or has
+ended. Several, as a thread that is just being started takes its time on a busy machine."""
 
 
 class Schedule:
@@ -36,6 +41,10 @@ class Schedule:
         self._bell = Bell()
         self.stopped = False
         """Whether ``stop`` was called."""
+        self.broken = False
+        """Whether a job did not end in order, or no thread took one: it is not known what state the process is in."""
+        self._at_work: set[str] = set()
+        self._in_vain: dict[str, list[int]] = {}
 
     def add(self, job: Callable[[], None], name: str, every_s: float, thread: str, *, at_once: bool = False) -> None:
         """Have a job run every so many seconds of ``run``, the first time at once or after one interval."""
@@ -58,6 +67,7 @@ class Schedule:
         while not self.stopped and (end_ms is None or now_ms < end_ms):
             for name in self._timetable.hand_out(now_ms):
                 self._submit(scheduler, name)
+                self._count_turn(self._jobs[name][1], now_ms)
             times = [at for at in (self._timetable.next_ms(), end_ms) if at is not None]
             self._bell.wait((min(times) - now_ms) / 1000 if times else LONGEST_WAIT_S)
             now_ms = self._clock.now().monotonic_ms
@@ -76,13 +86,39 @@ class Schedule:
         trigger, thread = DateTrigger(AT_ONCE, UTC), self._jobs[name][1]
         scheduler.add_job(self._take_turn, trigger, (name,), id=name, executor=thread, replace_existing=True)
 
+    def _count_turn(self, thread: str, now_ms: int) -> None:
+        """Stop where a thread that is not at work has taken no turn for long."""
+        if thread in self._at_work:
+            return
+        given = self._in_vain.setdefault(thread, [])
+        given.append(now_ms)
+        if len(given) > TURNS_IN_VAIN and now_ms - given[0] > IN_VAIN_MS:
+            self._break_off()
+
     def _take_turn(self, name: str) -> None:
+        # Nothing may get out of here: APScheduler's function around it is long enough for CPython to handle an
+        # exception for ever where memory has run out, see ``shortage``.
+        try:
+            self._take(name)
+        except BaseException:  # noqa: BLE001 - see above; a job answers for its own errors
+            self._break_off()
+
+    def _take(self, name: str) -> None:
         if self.stopped or not self._timetable.begin(name):
             return
+        job, thread = self._jobs[name]
+        self._at_work.add(thread)
+        self._in_vain.pop(thread, None)
         try:
-            self._jobs[name][0]()
+            job()
         finally:
+            self._at_work.discard(thread)
             self._timetable.end(name, self._clock.now().monotonic_ms)
+            self._bell.ring()
+
+    def _break_off(self) -> None:
+        self.broken = self.stopped = True
+        with suppress(MemoryError):  # ``run`` sees it at its next turn
             self._bell.ring()
 
 

@@ -70,6 +70,7 @@ class StoreSupervisor:
         self._notes: list[dict[str, object]] = []
         self._damage: tuple[Writer, StoreCorruptError] | None = None
         self._lost = ""
+        self._cut = False
         self._timeline: Timeline | None = None
         self._mended_ms: int | None = None
         self._lock = StoreLock(path)
@@ -132,6 +133,18 @@ class StoreSupervisor:
             self._shut()
             self._lock.follow()
             self._open()
+
+    def _refuse_cut(self) -> None:
+        """See that nothing was cut off the file: what SQLite holds of it in memory lets it write on into nothing.
+
+        Raises StoreCorruptError, at the second look where the first may have met SQLite while it folds its log.
+        """
+        seen, self._cut = self._cut, self._lock.is_cut()
+        if not self._cut:
+            return
+        if seen or not self.path.stat().st_size:
+            raise StoreCorruptError(f"{self.path} was cut short under the daemon")
+        opened(self.path).close()
 
     def _shut(self) -> None:
         try:
@@ -205,6 +218,7 @@ class StoreSupervisor:
     def _write(self, scrapes: Waiting, states: Mapping[str, object]) -> None:
         try:
             self._follow()
+            self._refuse_cut()
             if self._damage is not None and self._damage[0] is self._writer:
                 raise self._damage[1]
             self._writer.write_scrapes(scrapes, states)

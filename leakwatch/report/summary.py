@@ -78,7 +78,7 @@ def alarm(report: Report) -> str:
         return _unjudged(report)
     return (
         f"Nobody samples: the last scrape is {format_duration(report.stale_s)} old. "
-        "Start the daemon (systemctl start leakwatch)."
+        "Start the daemon: sudo systemctl start leakwatch, or leakwatch daemon."
     )
 
 
@@ -97,8 +97,9 @@ def remarks(report: Report) -> list[str]:
     lines = _unseen(report.host) + _hidden(report) + _over(report)
     learning = report.counts.get(Verdict.LEARNING, 0) - len(report.partly_read)
     if learning > 0 and report.host.windows_s:
-        half = format_duration(min(report.host.windows_s) / 2)
-        lines.append(f"{learning} still learning: a first verdict takes {half} of data.")
+        shortest_s = min(report.host.windows_s)
+        half, whole = format_duration(shortest_s / 2), format_duration(shortest_s)
+        lines.append(f"{learning} still learning: a first verdict takes {half} of data, {whole} where it grows.")
     lines += _partly_read(report)
     if report.window_s is not None:
         lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
@@ -163,7 +164,9 @@ def reason(report: Report) -> str:
     if report.unjudged_s is not None:
         return f"not decided: {_unjudged(report)}"
     if not report.tally.decided + report.tally.undecided:
-        return "not decided: nothing that is judged matches the options"
+        early = report.evaluated_ms is None
+        why = "nothing is judged yet; ask again later" if early else "nothing that is judged matches the options"
+        return f"not decided: {why}"
     return f"not decided: {report.tally.undecided} still learning, {report.tally.decided} decided; ask again later"
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from leakwatch.report.build import ReportRow
 
 DAY_H = 24
+NOW_MS = 1_800_000
+"""A size is that of now until it is as old as two evaluations at the defaults."""
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -139,13 +141,21 @@ def grows(row: ReportRow) -> str:
     return growth_words.sentence(row.growth)
 
 
-def where(row: ReportRow) -> str:
+def when(row: ReportRow, now_ms: int) -> str:
+    """Return ``now``, or the time of a size that is older: what is no suspect is stored anew once an hour only."""
+    one = row.finding
+    if row.ended_ms is not None:
+        return "at its end"
+    old = one.evaluated_at_ms and now_ms - one.evaluated_at_ms > NOW_MS
+    return f"at {incident_words.minute(one.evaluated_at_ms)}" if old else "now"
+
+
+def where(row: ReportRow, now_ms: int) -> str:
     """Return what grows and how large it is, what else names it, and its id."""
     one = row.finding
     least = "at least " if one.is_lower_bound and row.ended_ms is None else ""
-    parts = [
-        f"{metrics.title(one.metric)}: {least}{format_amount(one.assessment.current_bytes, one.assessment.unit)} now"
-    ]
+    size = format_amount(one.assessment.current_bytes, one.assessment.unit)
+    parts = [f"{metrics.title(one.metric)}: {least}{size} {when(row, now_ms)}"]
     if row.too_large and row.ended_ms is None:
         parts[0] += " (estimated: too large to be read)"
     if one.sorts and row.ended_ms is None:
@@ -157,7 +167,6 @@ def where(row: ReportRow) -> str:
     if one.note:
         parts.append(printable(one.note))
     if row.ended_ms is not None:
-        parts[0] = parts[0].removesuffix(" now") + " at its end"
         parts.append(f"ended {incident_words.minute(row.ended_ms)}")
     parts.append(f"id {one.id}")
     return " · ".join(parts)
@@ -195,7 +204,7 @@ def incident(row: ReportRow, now_ms: int) -> str:
 
 def more(row: ReportRow, now_ms: int) -> tuple[str, ...]:
     """Return the lines below a finding's own: why, what of it grows, its limit, whose it is, and what to do next."""
-    lines = (why(row), grows(row), limit(row), where(row), owner(row), incident(row, now_ms), next_step(row))
+    lines = (why(row), grows(row), limit(row), where(row, now_ms), owner(row), incident(row, now_ms), next_step(row))
     return tuple(line for line in lines if line)
 
 

@@ -13,8 +13,10 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 from leakwatch.clock import rfc3339
+from leakwatch.system.shortage import is_shortage
 from leakwatch.text.escape import printable
 
 LEAK_FOUND = "be0eef04bcc0428b9bb9253979d9d3ff"
@@ -44,17 +46,15 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 
 def setup_logging(level: str = "info") -> None:
     """Send our log from ``level`` up, and the libraries' warnings, to the journal or to stderr; may be called again."""
-    handler: logging.Handler = JournalHandler() if stderr_is_journal() else logging.StreamHandler()
-    if not isinstance(handler, JournalHandler):
-        handler.setFormatter(LineFormatter())
+    handler: logging.Handler = JournalHandler() if stderr_is_journal() else LineHandler()
     root = logging.getLogger()
     for old in root.handlers[:]:
-        if isinstance(old, JournalHandler) or isinstance(old.formatter, LineFormatter):
+        if isinstance(old, JournalHandler | LineHandler):
             root.removeHandler(old)
     root.addHandler(handler)
     logging.getLogger("leakwatch").setLevel(level.upper())
-    # It warns of each tick it skips, in its own words; the daemon counts these and says so itself.
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    # It tells of turns that are skipped or fail in its own words, with tracebacks; the daemon says so itself.
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
 
 
 def stderr_is_journal() -> bool:
@@ -80,7 +80,24 @@ class LineFormatter(logging.Formatter):
         return "\n    ".join([f"{stamp}{IDENTIFIER}: {record.levelname} {head}", *rest])
 
 
-class JournalHandler(logging.Handler):
+class _LosesWithoutMemory(logging.Handler):
+    """Loses a record there is no memory for; logging itself would write a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        error = sys.exc_info()[1]
+        if error is None or not is_shortage(error):
+            super().handleError(record)
+
+
+class LineHandler(_LosesWithoutMemory, logging.StreamHandler[TextIO]):
+    """Writes records to stderr as lines a person reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(LineFormatter())
+
+
+class JournalHandler(_LosesWithoutMemory):
     """Sends each record to journald by its native protocol, and to stderr when that fails."""
 
     def __init__(self, socket_path: Path = SOCKET) -> None:

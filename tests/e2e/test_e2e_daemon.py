@@ -222,3 +222,21 @@ def test_it_works_with_standard_error_closed(tmp_path: Path, daemon: Start) -> N
     closed = daemon(config, "--for", "2s", before=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
     assert closed.wait() == 0
     assert report(config)["evaluated_at"] is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mib", [70, 74, 77, 79, 81, 84])
+def test_with_too_little_address_space_it_goes_on_or_says_what_to_do(tmp_path: Path, daemon: Start, mib: int) -> None:
+    """How much it takes differs between machines; nowhere may it be a defect, a traceback, or a signal not followed."""
+    config = write_config(tmp_path)
+    narrow = daemon(config, "--for", "12s", before=["prlimit", f"--as={mib << 20}"])
+    assert narrow.wait() in (0, 71), narrow.log
+    assert "internal error" not in narrow.log
+    assert "Logging error" not in narrow.log
+
+
+def test_with_too_few_files_it_says_what_to_do(tmp_path: Path, daemon: Start) -> None:
+    narrow = daemon(write_config(tmp_path), "--for", "2s", before=["prlimit", "--nofile=8:8"])
+    assert narrow.wait() == 74, narrow.log
+    assert "Too many open files" in narrow.log
+    assert "ulimit -n" in narrow.log

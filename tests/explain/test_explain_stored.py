@@ -179,7 +179,7 @@ def test_json_is_the_reports_finding_with_sentences(explain: Callable[..., tuple
 
 def test_why_something_is_not_flagged(explain: Callable[..., tuple[int, str, str]]) -> None:
     _, out, _ = explain("calm")
-    assert out.startswith("ok  calm (pid 3): no sign of a leak; 80.0 MiB now")
+    assert out.startswith("ok  calm (pid 3): no sign of a leak; 80.0 MiB at 2023-11-14 00:0")
     assert "less than the 1.00 MiB that matter" in out
     assert "To be called a leak it would have to grow by" in out
 
@@ -193,7 +193,7 @@ def test_the_configuration_says_what_it_would_take(explain: Callable[..., tuple[
 
 def test_learning_says_how_much_is_missing_and_when(explain: Callable[..., tuple[int, str, str]]) -> None:
     _, out, _ = explain("young")
-    assert out.startswith("learning  young (pid 6): too little is known yet; 30.0 MiB now")
+    assert out.startswith("learning  young (pid 6): too little is known yet; 30.0 MiB at 2023-11-14 00:03Z")
     assert "a first verdict takes 30 s" in out
     assert "a first verdict, if samples keep coming; evaluated every 5 s." in out
 

@@ -42,6 +42,7 @@ def test_a_leaking_unit_is_one_finding_that_names_the_process() -> None:
     assert finding.metric == metrics.PROCESS_USS_SWAP
     assert finding.assessment.verdict is Verdict.LEAK
     assert finding.note == "1 of 3 processes grow: pid 12 +3.52 GiB/h"
+    assert watch(machine).running == {10, 11, 12}
     assert finding.user == "root"
 
 

@@ -8,7 +8,7 @@ from scan_scrapes import MIB, START_MS
 
 from leakwatch import metrics
 from leakwatch.alerting.findings_log import ENDED_KEPT, REFRESH_MS, Changes, FindingsLog, LoggedFinding
-from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Verdict
 
 LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING
 MINUTE_MS = 60_000
@@ -95,6 +95,33 @@ def test_a_process_that_runs_on_and_learns_anew_has_not_ended() -> None:
     assert (entry.finding.assessment.verdict, entry.ended_ms) == (LEARNING, None)
 
 
+def test_a_process_that_runs_on_has_not_ended_though_another_of_its_service_learns() -> None:
+    # GIVEN a suspect whose growth stops, and a new process of its program
+    ledger = FindingsLog()
+    step(ledger, 0, finding(WATCH, pid=7))
+    # WHEN the new one is what the service's finding tells of
+    (entry,) = ledger.update([finding(LEARNING, pid=8, at=1)], START_MS + MINUTE_MS, {7, 8}).write
+    # THEN the first is not said to have ended, as it would be were it gone
+    assert (entry.finding.pid, entry.ended_ms) == (8, None)
+    gone = FindingsLog([LoggedFinding(finding(WATCH, pid=7))])
+    (kept,) = gone.update([finding(LEARNING, pid=8, at=1)], START_MS + MINUTE_MS, {8}).write
+    assert (kept.finding.pid, kept.ended_ms) == (7, START_MS + MINUTE_MS)
+
+
+def test_what_learns_is_written_when_there_is_twice_the_data_or_more_of_it_is_needed() -> None:
+    # GIVEN a series that rises: the shortest window must be full before it is judged, which is known after 30 min
+    ledger, written = FindingsLog(), []
+    for at in range(1, 60):
+        need_s = 1800.0 if at < 30 else 3600.0
+        test = Criterion("data in the shortest window", 60.0 * at, need_s, passed=False, unit="s", window_s=3600)
+        one = finding(LEARNING, at=at)
+        one = replace(one, assessment=replace(one.assessment, evidence=(test,)))
+        # WHEN it is judged every minute
+        written += [at] * len(step(ledger, at, one).write)
+    # THEN what is stored is never less than half of the data there is, nor names a length that is not enough
+    assert written == [1, 2, 4, 8, 16, 30]
+
+
 def test_a_kernel_cache_that_learns_anew_has_no_old_life() -> None:
     ledger = FindingsLog()
     step(ledger, 0, finding(WATCH, pid=None, kind=FindingKind.KERNEL))
@@ -166,5 +193,5 @@ def test_what_ended_and_could_not_be_stored_is_not_forgotten() -> None:
 def test_how_many_processes_are_read_is_written_when_it_changes() -> None:
     ledger = FindingsLog()
     for at, read in enumerate((1, 1, 2, None, None)):
-        one = replace(finding(LEARNING, at=at), processes=None if read is None else 9, processes_read=read)
-        assert len(step(ledger, at, one).write) == (at in (0, 2, 3))
+        one = replace(finding(LEARNING, at=10 + at), processes=None if read is None else 9, processes_read=read)
+        assert len(step(ledger, 10 + at, one).write) == (at in (0, 2, 3))

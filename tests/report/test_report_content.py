@@ -18,8 +18,9 @@ from leakwatch.clock import rfc3339
 from leakwatch.errors import UsageError
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Criterion, Verdict
-from leakwatch.report import csv_report, json_report, markdown, summary, terminal
+from leakwatch.report import csv_report, json_report, markdown, summary, terminal, words
 from leakwatch.report.build import Filters, Own, Report, ReportRow
+from leakwatch.report.conclusion import Outcome
 from leakwatch.report.incident_words import minute
 from leakwatch.text.escape import printable
 
@@ -347,3 +348,16 @@ def test_hidden_processes_are_part_of_the_headline() -> None:
     assert "hidepid=invisible" in text
     assert "CAP_SYS_PTRACE" in text
     assert strict(json_report.render(found))["host"]["hidepid"] == "invisible"  # type: ignore[index]
+
+
+def test_a_size_that_is_an_hour_old_is_told_with_its_time() -> None:
+    # What is no suspect is stored anew once an hour only, and nothing is while the daemon stands still.
+    row = ReportRow(replace(finding("s9", "steady", Verdict.OK), evaluated_at_ms=NOW_MS - HOUR_MS))
+    assert f"812 MiB at {minute(NOW_MS - HOUR_MS)} · " in words.where(row, NOW_MS)
+    assert "812 MiB now · " in words.where(row, NOW_MS - HOUR_MS + 60_000)
+
+
+def test_where_nothing_is_judged_yet_the_reason_is_not_the_options() -> None:
+    found = report(rows=(), evaluated_ms=None)
+    assert found.outcome is Outcome.UNDECIDED
+    assert summary.reason(found) == "not decided: nothing is judged yet; ask again later"

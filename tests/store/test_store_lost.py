@@ -33,7 +33,7 @@ class Stopped:
 
 @pytest.fixture
 def supervisor(store: Path) -> Iterator[StoreSupervisor]:
-    """Return a keeper that has stored five scrapes."""
+    """Return a supervisor that has stored five scrapes."""
     supervisor = StoreSupervisor(store, Stopped())
     for number in range(5):
         supervisor.write_scrape(scrape(number), [], {})
@@ -60,6 +60,31 @@ def move_away(store: Path) -> None:
     kept.mkdir()
     for path in store.parent.glob(store.name + "*"):
         path.rename(kept / path.name)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.9])
+def test_a_store_that_is_cut_under_the_daemon_is_set_aside_at_the_next_scrape(
+    store: Path, supervisor: StoreSupervisor, share: float
+) -> None:
+    os.truncate(store, int(store.stat().st_size * share))
+    for number in range(5, 8):
+        assert supervisor.write_scrape(scrape(number), [], {})
+    assert supervisor.generation >= 1
+    assert [int(str(row[0])) for row in rows(store, "SELECT ts_ms FROM scrape ORDER BY id")][-3:] == [
+        scrape(number).tick.ts_ms for number in range(5, 8)
+    ]
+    assert rows(store, "PRAGMA quick_check") == [("ok",)]
+    assert beside(store)
+
+
+def test_a_whole_store_is_never_seen_as_cut(store: Path, supervisor: StoreSupervisor) -> None:
+    lock = StoreLock.__new__(StoreLock)
+    lock._database = os.open(store, os.O_RDONLY)
+    for number in range(5, 300):
+        supervisor.write_scrape(scrape(number), [], {})
+        assert not lock.is_cut()
+    os.close(lock._database)
+    assert supervisor.generation == 0
 
 
 @pytest.mark.parametrize("lose", [delete, delete_all, move_directory, move_away])

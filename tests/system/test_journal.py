@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -138,6 +138,23 @@ def test_a_wrong_argument_count_does_not_raise(tmp_path: Path, capsys: pytest.Ca
     assert "not enough arguments" in capsys.readouterr().err
 
 
+class Unmade:
+    """What cannot be made a text for want of memory."""
+
+    def __str__(self) -> str:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("handler_of", [journal.JournalHandler, journal.LineHandler])
+def test_a_line_there_is_no_memory_for_is_lost_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], handler_of: Callable[[], logging.Handler]
+) -> None:
+    handler = handler_of()
+    handler.emit(logging.LogRecord("leakwatch", logging.ERROR, "f", 1, "lost: %s", (Unmade(),), None))
+    handler.close()
+    assert capsys.readouterr().err == ""
+
+
 SCRIPT = """\
 import logging, sys
 from leakwatch.system import journal
@@ -161,12 +178,12 @@ def run_script(stderr: Path, environment: dict[str, str]) -> str:
 def test_a_plain_stderr_gets_lines_with_a_time(tmp_path: Path) -> None:
     log = tmp_path / "log"
     environment = {name: value for name, value in os.environ.items() if name != "JOURNAL_STREAM"}
-    assert run_script(log, environment) == "False StreamHandler"
+    assert run_script(log, environment) == "False LineHandler"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z leakwatch: WARNING leak\\x0afound\n", log.read_text())
 
 
 def test_an_inherited_variable_is_not_believed(tmp_path: Path) -> None:
-    assert run_script(tmp_path / "log", os.environ | {"JOURNAL_STREAM": "9:12345"}) == "False StreamHandler"
+    assert run_script(tmp_path / "log", os.environ | {"JOURNAL_STREAM": "9:12345"}) == "False LineHandler"
 
 
 def test_a_stderr_that_is_the_journal_is_recognised(tmp_path: Path) -> None:

@@ -55,9 +55,13 @@ class UserNames:
             return
         if len(self._known) + len(missing) > NAMES_KEPT:
             self._known = {}
-        self._asking = threading.Thread(target=self._look_up, args=(missing,), name="user names", daemon=True)
-        self._asking.start()
-        self._asking.join(ANSWER_S)
+        asking = threading.Thread(target=self._look_up, args=(missing,), name="user names", daemon=True)
+        try:
+            asking.start()
+        except RuntimeError:  # no further thread: a number will do
+            return
+        self._asking = asking
+        asking.join(ANSWER_S)
 
     def _look_up(self, uids: list[int]) -> None:
         for uid in uids[:NAMES_KEPT]:
@@ -105,6 +109,10 @@ class ProcessTable:
     def services(self) -> list[tuple[Target, Service | None]]:
         """Return each process's target and service."""
         return [(target, info.service) for target, info in self._processes.items()]
+
+    def pids(self) -> frozenset[int]:
+        """Return the ids of all processes."""
+        return frozenset(info.identity.pid for info in self._processes.values())
 
     def by_service(self) -> dict[Service, list[ProcessInfo]]:
         """Return the processes of each service."""

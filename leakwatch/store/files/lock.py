@@ -26,6 +26,8 @@ _SHARED = 0x40000002, 510
 """What SQLite locks for reading as long as a connection is open, and for writing to see whether it is the last one
 (sqlite.org/src, os_unix.c: SHARED_FIRST, SHARED_SIZE)."""
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_HEADER_BYTES = 32
+"""Up to the number of pages in the header of a database (sqlite.org/fileformat2.html, section 1.3)."""
 _PID = re.compile(rb"\d{0,20}\n?")
 
 
@@ -92,6 +94,14 @@ class StoreLock:
             return "replaced"
         held = os.fstat(self._database)
         return "" if (held.st_dev, held.st_ino) == (found.st_dev, found.st_ino) else "replaced"
+
+    def is_cut(self) -> bool:
+        """Return whether the database is shorter than its header says; while SQLite folds its log it may be, too."""
+        header = os.pread(self._database, _HEADER_BYTES, 0)
+        if len(header) < _HEADER_BYTES:
+            return True
+        page_bytes, pages = (int.from_bytes(header[at : at + size], "big") for at, size in ((16, 2), (28, 4)))
+        return os.fstat(self._database).st_size < page_bytes * pages
 
     def pin(self) -> None:
         """Keep SQLite from removing, at the last close, a log of that name: it may be another database's by now."""

@@ -58,7 +58,11 @@ def _migrate_in_child(path: Path) -> None:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise StoreWriteError(f"{path}: the migration could not be run: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise StoreWriteError(
+            f"{path}: the migration could not be run ({why}); "
+            "allow the daemon more files, processes or memory (ulimit -n, -u, -v; LimitNOFILE=, TasksMax=, MemoryMax=)"
+        ) from error
     if done.returncode == 0:
         return
     last = (done.stderr.strip().splitlines() or ["no output"])[-1]
