@@ -54,7 +54,7 @@ def test_sixty_orphans_of_which_one_is_read_are_not_ok(instead: str) -> None:
         "at least 15.2 GiB: 1 of 60 processes is read, the others count by an estimate"
     )
     row = ReportRow(finding)
-    assert words.where(row).startswith("USS + swap of all processes: at least 15.2 GiB now")
+    assert words.where(row, finding.evaluated_at_ms).startswith("USS + swap of all processes: at least 15.2 GiB now")
     told = json_report.finding(row, START_MS)
     assert (told["lower_bound"], told["processes"], told["processes_read"]) == (True, 60, 1)
 
