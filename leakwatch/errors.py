@@ -1,6 +1,6 @@
 """The errors a user can cause, each with the exit code the command ends with.
 
-The codes above 63 are those of sysexits.h, which systemd and shells know. README lists them all.
+The codes above 63 are those of sysexits.h, which systemd and shells know. docs/exit-codes.md lists them all.
 """
 
 from __future__ import annotations
