@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from math import inf, isfinite, nan
 from statistics import median
@@ -259,7 +259,7 @@ class SeriesState:
         alarm_state = self.alarm_state
         if alarm_state.alarm is None and alarm_state.suspicion is None and alarm_state.past is None:
             return None
-        values = {"ground": asdict(self.ground), "climb": to_values(alarm_state), "settled_ms": self.settled_ms}
+        values = {"ground": self.ground._asdict(), "climb": to_values(alarm_state), "settled_ms": self.settled_ms}
         return json.dumps(values)
 
     def recollect(self, payload: str | None) -> None:

@@ -7,7 +7,7 @@ ends (see ``leakwatch.monitoring.judge_pool``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from array import array
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from leakwatch.model.verdict import Criterion, Trend
 
 
-@dataclass(frozen=True, slots=True)
-class WindowHit:
-    """What one window showed at one look."""
+class WindowHit(NamedTuple):
+    """What one window showed at one checkpoint; a replay makes millions."""
 
     units: float
     seconds: int

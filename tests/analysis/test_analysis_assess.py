@@ -10,7 +10,7 @@ from analysis_shapes import BASE, CRITERIA, DEFAULT, HOUR, MIB, MINUTES, START_M
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.analysis.rules.evaluate import answer_of, blocks_of, shape_name
+from leakwatch.analysis.rules.evaluate import answers_at, blocks_of, shape_name
 from leakwatch.analysis.rules.tests import evidence, judge
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import COARSE_OF, plan_of
@@ -26,6 +26,7 @@ from leakwatch.model.verdict import Verdict
 if TYPE_CHECKING:
     from leakwatch.analysis.rules.tests import TestResults
     from leakwatch.analysis.time_plan import TimePlan
+    from leakwatch.analysis.window_request import WindowResult
 
 PLAN = plan_of(DEFAULT, 60.0)
 FIRST = START_MS // (PLAN.base_s * 1000)
@@ -48,6 +49,11 @@ def judged_of(held: Blocks, criteria: LeakCriteria = CRITERIA) -> TestResults:
     end = FIRST + len(held.lows) - 1
     rows = cut(held, PLAN, np.array([end], dtype=np.int64))
     return judge(rows, PLAN, [criteria], np.zeros(len(rows.checkpoint), dtype=np.int64))
+
+
+def answer_at(held: Blocks, end: int) -> WindowResult:
+    (found,) = answers_at(Table([held], PLAN), [held], [CRITERIA], np.zeros(1, np.int64), np.array([end]))
+    return found
 
 
 def window(judged: TestResults, hours: float) -> int:
@@ -303,15 +309,13 @@ def test_the_onset_and_the_growth_since_are_told() -> None:
 
 
 def test_an_answer_without_windows_says_nothing() -> None:
-    judged = judged_of(blocks(straight()))
-    found = answer_of(judged, [], blocks(straight()), FIRST, PLAN)
+    found = answer_at(blocks(straight()), FIRST)
     assert (found.marks, found.trends, found.evidence, found.growing) == ((), (), (), False)
 
 
 def test_trends_are_of_the_configured_windows() -> None:
     held = blocks(np.linspace(100.0, 500.0, 20 * 12) * MIB)
-    judged = judged_of(held)
-    found = answer_of(judged, range(len(judged.rows.checkpoint)), held, FIRST + 239, PLAN)
+    found = answer_at(held, FIRST + 239)
     assert [trend.window_s for trend in found.trends] == [HOUR, 4 * HOUR, 16 * HOUR]
     for trend in found.trends:
         assert trend.slope_bytes_per_hour == pytest.approx(400 * MIB / 239 * 12)

@@ -219,12 +219,12 @@ ONSET = (START_MS, 100.0 * MIB)
 
 
 def hit_at(age: float) -> WindowHit:
-    return replace(MARK, first=MARK.first + (age - 12) * MARK.slope, now=MARK.now + (age - 12) * MARK.slope)
+    return MARK._replace(first=MARK.first + (age - 12) * MARK.slope, now=MARK.now + (age - 12) * MARK.slope)
 
 
 def large(age: float) -> WindowHit:
     """Return the same climb on top of a level it is small beside."""
-    return replace(hit_at(age), first=hit_at(age).first + 1000 * MIB, now=hit_at(age).now + 1000 * MIB)
+    return hit_at(age)._replace(first=hit_at(age).first + 1000 * MIB, now=hit_at(age).now + 1000 * MIB)
 
 
 def climbed(
@@ -288,10 +288,10 @@ def test_growth_by_half_of_the_level_waits_for_half_an_hour() -> None:
 
 def test_fresh_data_below_two_fifths_of_the_line_drop_the_forecast() -> None:
     alarm_state = climbed(AlarmState(), 12)
-    climbed(alarm_state, 15, [replace(MARK, now=MARK.now + 0.39 * 3 * MARK.slope)])
+    climbed(alarm_state, 15, [MARK._replace(now=MARK.now + 0.39 * 3 * MARK.slope)])
     assert (alarm_state.alarm, alarm_state.suspicion) == (None, None)
     alarm_state = climbed(AlarmState(), 12)
-    climbed(alarm_state, 15, [replace(MARK, now=MARK.now + 0.41 * 3 * MARK.slope)])
+    climbed(alarm_state, 15, [MARK._replace(now=MARK.now + 0.41 * 3 * MARK.slope)])
     assert alarm_state.alarm is not None
 
 
@@ -312,7 +312,7 @@ def test_a_leak_that_would_fill_memory_sooner_is_not_waited_for() -> None:
 
 def test_a_longer_window_that_levels_off_takes_a_shorter_one_s_word_back() -> None:
     for units, taken_back in ((12.0, False), (24.0, True), (48.0, True), (49.0, False)):
-        veto = replace(MARK, units=units, hit=False, veto=True)
+        veto = MARK._replace(units=units, hit=False, veto=True)
         alarm_state = climbed(AlarmState(), 12, [MARK, veto])
         assert (alarm_state.suspicion is None) is taken_back, units
 
@@ -326,13 +326,13 @@ def test_a_level_below_its_record_or_its_last_peak_is_no_suspicion() -> None:
     alarm_state = climbed(AlarmState(), 12, ground=released)
     assert alarm_state.suspicion is None
     assert [c.criterion for c in alarm_state.why if not c.passed] == ["beyond the peak before the last release"]
-    assert climbed(AlarmState(), 12, ground=replace(released, falls=3)).suspicion is not None, "a saw's troughs tell"
+    assert climbed(AlarmState(), 12, ground=released._replace(falls=3)).suspicion is not None, "a saw's troughs tell"
 
 
 def test_a_pause_longer_than_any_before_is_no_suspicion() -> None:
     paused = LevelHistory(record=220 * MIB, lowest=100 * MIB, record_age=10.5)
     assert climbed(AlarmState(), 12, ground=paused).suspicion is None
-    assert climbed(AlarmState(), 12, ground=replace(paused, longest_pause=2)).suspicion is not None
+    assert climbed(AlarmState(), 12, ground=paused._replace(longest_pause=2)).suspicion is not None
 
 
 def test_an_alarm_ends_when_the_memory_is_given_back() -> None:
@@ -350,7 +350,7 @@ def test_an_alarm_ends_when_growth_has_stopped_and_reopens_when_it_goes_on() -> 
     assert alarm_state.ended == "the growth has stopped"
     assert alarm_state.past is not None
     # WHEN growth goes on, on ground never reached before
-    going_on = replace(MARK, units=3.0, hit=False)
+    going_on = MARK._replace(units=3.0, hit=False)
     climbed(alarm_state, 25, [going_on], trough=259 * MIB)
     assert alarm_state.alarm is not None
     assert (alarm_state.alarm.by, alarm_state.alarm.since_age) == ("reopened", 0)
@@ -384,7 +384,7 @@ def test_a_restart_is_no_levelling_off() -> None:
 
 
 def test_an_alarm_takes_the_slope_of_the_longest_window_that_hits() -> None:
-    longer = replace(hit_at(16), units=16.0, slope=11.0 * MIB)
+    longer = hit_at(16)._replace(units=16.0, slope=11.0 * MIB)
     alarm_state = climbed(alarmed(), 16, [hit_at(16), longer])
     assert alarm_state.alarm is not None
     assert (alarm_state.alarm.slope, alarm_state.alarm.units) == (11 * MIB, 16)
@@ -441,7 +441,7 @@ def test_a_life_counts_from_its_end_on() -> None:
 
 
 def test_lives_that_grew_at_this_slope_need_no_fresh_data() -> None:
-    mark = replace(MARK, units=2.0, hit=False)
+    mark = MARK._replace(units=2.0, hit=False)
     one, two, three = (life(at, grew=True, age=2) for at in (1, 2, 3))
     assert climbed(AlarmState(), 12, [mark], past_runs=PastRuns((one, two))).alarm is None, (
         "two short lives are no habit"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.analysis.online import SeriesState
-from leakwatch.analysis.replay.block_grid import all_segments, checkpoint_facts
+from leakwatch.analysis.replay.block_grid import all_checkpoints, all_segments
 from leakwatch.analysis.replay.capture import Capture
 from leakwatch.analysis.replay.prepare import Settings, interval_s
 from leakwatch.analysis.replay.replay import replay
@@ -233,7 +233,7 @@ def test_the_verdict_on_a_prefix_is_that_of_the_replay_at_that_time(
             continue
         plan = plan_of(kind[0], interval_s(part))
         looked = max(
-            (checkpoint.end_ms for s in all_segments([part], plan)[0] for checkpoint in checkpoint_facts(s, plan)),
+            (checkpoint.end_ms for s in all_segments([part], plan)[0] for checkpoint in all_checkpoints([s], plan)[0]),
             default=0,
         )
         assert list(outcome.alerts) == cut_at(whole.alerts, looked)
@@ -253,16 +253,8 @@ def test_looks_are_those_of_a_live_series(when: str) -> None:
             taken += [pending.checkpoint for pending in state._pending if ts_ms >= segment.start_ms]
             state._pending.clear()
         ours = [checkpoint for checkpoint in taken if checkpoint.end_ms > state.segment_ms]
-        theirs = checkpoint_facts(segment, plan)
-        assert np.array(
-            [[*map(float, astuple_of(checkpoint))] for checkpoint in ours[-len(theirs) :]]
-        ) == pytest.approx(np.array([[*map(float, astuple_of(checkpoint))] for checkpoint in theirs]), nan_ok=True)
-
-
-def astuple_of(checkpoint: object) -> tuple[float, ...]:
-    from dataclasses import astuple
-
-    return astuple(checkpoint)  # type: ignore[call-overload]
+        theirs = all_checkpoints([segment], plan)[0]
+        assert np.array(ours[-len(theirs) :]) == pytest.approx(np.array(theirs), nan_ok=True)
 
 
 # Series sampled too seldom for blocks

@@ -28,16 +28,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch.analysis.online import SeriesState
-from leakwatch.analysis.replay import batch_judge
+from leakwatch.analysis.replay import checkpoint_walk
 from leakwatch.analysis.replay import replay as replaying
+from leakwatch.analysis.replay.block_grid import all_segments
 from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.checkpoint_walk import WindowBatch
 from leakwatch.analysis.replay.from_config import settings_of
-from leakwatch.analysis.replay.prepare import hosted
 from leakwatch.analysis.replay.series_name import subject_of
-from leakwatch.analysis.rules.evaluate import answer
+from leakwatch.analysis.rules.evaluate import answer, answers_at
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.analysis.tracking.past_runs import NO_LIVES
+from leakwatch.analysis.windows.block_table import Table
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import load_config
@@ -51,8 +50,8 @@ START_MS = 1_750_000_000_000
 HOURS = np.arange(SAMPLES) / 60
 PARTS = (
     (replaying, "all_segments", "blocks"),
-    (replaying, "all_looks", "blocks"),
-    (batch_judge.BatchJudge, "answers", "windows"),
+    (replaying, "all_checkpoints", "blocks"),
+    (checkpoint_walk.Windows, "of", "windows"),
 )
 """Functions of the replay by what they are part of; everything else is the climb: looks, states, verdicts."""
 
@@ -121,14 +120,15 @@ class Split:
 
 
 def judge_once(series: list[Capture]) -> None:
-    """Judge all windows at the newest look of each series, with the whole answer, and nothing before it."""
+    """Judge all windows at the newest checkpoint of each series, with the whole answer, and nothing before it."""
     settings = settings_of(load_config(None))
     plan = plan_of(settings.windows_s, INTERVAL_S)
     for at in range(0, len(series), 1000):
-        part = series[at : at + 1000]
-        cut = replaying.series_of(hosted(part, settings), [NO_LIVES] * len(part), plan)
-        asks = [(i, WindowBatch(0, [len(one.facts[0]) - 1], memory=False, whole=True)) for i, one in enumerate(cut)]
-        batch_judge.BatchJudge(plan, cut).answers(asks)
+        segments = [of_one[-1] for of_one in all_segments(series[at : at + 1000], plan)]
+        blocks = [segment.blocks for segment in segments]
+        criteria = [settings.criteria_for(one.subject) for one in series[at : at + 1000]]
+        ends = np.array([segment.ends[-1] for segment in segments], dtype=np.int64)
+        answers_at(Table(blocks, plan), blocks, criteria, np.arange(len(ends)), ends)
 
 
 def cpu_of(action: Callable[[], object]) -> float:

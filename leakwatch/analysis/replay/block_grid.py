@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.replay.capture import Capture
     from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.tracking.level_history import LookValues
     from leakwatch.analysis.windows.block_table import Ints
     from leakwatch.analysis.windows.trend import Floats
 
@@ -59,6 +58,10 @@ def _stretches(times: Ints, values: Floats, plan: TimePlan) -> Iterator[tuple[In
     if not len(times):
         return
     longest = plan.coarse_kept * plan.coarse_s * 1000
+    gaps = times[1:] - times[:-1]
+    if not len(gaps) or (gaps.min() > 0 and gaps.max() <= longest):
+        yield times, values
+        return
     forward = np.concatenate([[True], times[1:] > np.maximum.accumulate(times)[:-1]])
     times, values = times[forward], values[forward]
     cuts = (np.flatnonzero(np.diff(times) > longest) + 1).tolist()
@@ -136,16 +139,8 @@ def _coarse(lows: Floats, medians: Floats) -> tuple[Floats, Floats]:
     return np.where(empty, np.nan, low), np.where(empty, np.nan, (a + b) / 2)
 
 
-Facts: TypeAlias = "list[LookValues]"
-
-
-def checkpoint_facts(segment: Segment, plan: TimePlan) -> list[Checkpoint]:
-    """Return the looks of a segment, oldest first."""
-    return [Checkpoint(*values) for values in all_checkpoints([segment], plan)[0]]
-
-
-def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[Facts]:
-    """Return the looks of each segment as plain values."""
+def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[list[Checkpoint]]:
+    """Return the checkpoints of each segment, oldest first."""
     if not any(len(segment.ends) for segment in segments):
         return [[] for _ in segments]
     half, recent = plan.blocks_of(TROUGH_UNITS), plan.blocks_of(RECENT_UNITS)
@@ -172,7 +167,7 @@ def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[Facts]:
         np.where(np.isinf(top), np.nan, top),
         noise,
     )
-    checkpoints = list(zip(*(column.tolist() for column in columns), strict=True))
+    checkpoints = list(map(Checkpoint._make, zip(*(column.tolist() for column in columns), strict=True)))
     cuts = [0, *np.cumsum(counts).tolist()]
     return [checkpoints[begin:end] for begin, end in itertools.pairwise(cuts)]
 

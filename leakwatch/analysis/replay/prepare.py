@@ -6,7 +6,10 @@ that the series say of each other.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
+from math import inf
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,15 +22,12 @@ from leakwatch.analysis.thresholds import COUNT_RATIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from leakwatch.analysis.replay.capture import Capture
     from leakwatch.analysis.replay.series_name import Subject
     from leakwatch.analysis.thresholds import LeakCriteria
 
 _FIRST = 9
 """Samples by which a series' interval is known: no later one is looked at."""
-_NO_GAPS = np.empty(0, np.int64)
 USUAL_S = 60.0
 """The interval of a series of one sample."""
 
@@ -58,13 +58,14 @@ def prepared(captures: Sequence[Capture], settings: Settings) -> list[PreparedSe
     """Return every series of one host, in the order given."""
     told = any(_is_of_machine(one) for one in captures)
     out = []
-    for capture, interval_s in zip(captures, _intervals_s(captures), strict=True):
+    own = [_usual_s(capture) for capture in captures]
+    for capture, usual_s, interval_s in zip(captures, own, _intervals_s(captures, own), strict=True):
         subject, criteria = capture.subject, settings.criteria_for(capture.subject)
         # Where a capture has the kernel's own counters, growth of what the kernel gives back when asked is held against
         # available memory, as the daemon does. Slab caches alone leave nothing but their shape to go by.
         mild = not subject.grows or (bool(subject.reclaimable) and (told or subject.kind is not SubjectKind.SLAB))
         judged = _since_risen(capture, criteria) if subject.count else capture
-        sparse = bool(len(_gaps_ms(capture))) and is_sparse(interval_s, settings.windows_s)
+        sparse = usual_s is not None and is_sparse(interval_s, settings.windows_s)
         out.append(PreparedSeries(judged, criteria, interval_s, sparse, mild))
     return out
 
@@ -76,27 +77,26 @@ def _is_of_machine(one: Capture) -> bool:
 
 def interval_s(capture: Capture) -> float:
     """Return the usual time between the first samples, in seconds."""
-    gaps_ms = _gaps_ms(capture)
-    return float(np.median(gaps_ms)) / 1000 if len(gaps_ms) else USUAL_S
+    return _usual_s(capture) or USUAL_S
 
 
-def _gaps_ms(capture: Capture) -> NDArray[np.int64]:
-    if len(capture.times_ms) < 2:
-        return _NO_GAPS
-    gaps_ms = np.diff(capture.times_ms[:_FIRST])
-    return gaps_ms[gaps_ms > 0]  # not where the clock was set back
+def _usual_s(capture: Capture) -> float | None:
+    """Return the median of the first gaps, None of a series of one sample; not those where the clock was set back."""
+    times_ms = capture.times_ms[:_FIRST].tolist()
+    gaps_ms = [after - before for before, after in itertools.pairwise(times_ms) if after > before]
+    return median(gaps_ms) / 1000 if gaps_ms else None
 
 
-def _intervals_s(captures: Sequence[Capture]) -> list[float]:
-    """Return the interval of each series.
+def _intervals_s(captures: Sequence[Capture], own: Sequence[float | None]) -> list[float]:
+    """Return the interval of each series; ``own`` is what its own samples tell.
 
     A count is taken now and then until it has risen, and at every tick some time after: its interval is that of the
     series beside it, where they are taken more often.
     """
-    own = [interval_s(capture) for capture in captures]
     counts = [bool(capture.subject.count) for capture in captures]
-    tick_s = min((found for found, count in zip(own, counts, strict=True) if not count), default=float("inf"))
-    return [min(found, tick_s) if count else found for found, count in zip(own, counts, strict=True)]
+    known = [found or USUAL_S for found in own]
+    tick_s = min((found for found, count in zip(known, counts, strict=True) if not count), default=inf)
+    return [min(found, tick_s) if count else found for found, count in zip(known, counts, strict=True)]
 
 
 def _since_risen(capture: Capture, criteria: LeakCriteria) -> Capture:

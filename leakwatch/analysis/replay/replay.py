@@ -16,7 +16,6 @@ import numpy as np
 
 from leakwatch.analysis.findings.count_screen import RISEN_SHARE, counted
 from leakwatch.analysis.online import risen
-from leakwatch.analysis.replay.batch_judge import BatchJudge
 from leakwatch.analysis.replay.block_grid import all_checkpoints, all_segments
 from leakwatch.analysis.replay.checkpoint_walk import Series, walk
 from leakwatch.analysis.replay.outcome import ReplayOutcome
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.replay.block_grid import Segment
     from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.replay.checkpoint_walk import Walk, WindowBatch
     from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.window_request import WindowResult
 
 CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
@@ -94,7 +91,7 @@ def _replayed(
                 plans.setdefault(plan.base_s, (plan, []))[1].append(at)
         for plan, those in plans.values():
             series = series_of([host[at] for at in those], [past_runs[at] for at in those], plan)
-            _walked(series, plan)
+            walk(series, plan)
             outcomes |= {at: _outcome(host[at].capture, one) for at, one in zip(those, series, strict=True)}
         for at in chunk:
             milder = _milder(outcomes[at], host[at])
@@ -184,30 +181,6 @@ def series_of(host: Sequence[PreparedSeries], past_runs: Sequence[PastRuns], pla
     ]
 
 
-def _walked(series: Sequence[Series], plan: TimePlan) -> None:
-    """Walk through all these series side by side, judging what they ask for at once."""
-    if not any(one.segments for one in series):
-        return  # without a sample there is nothing to walk through
-    judging = BatchJudge(plan, series)
-    waiting = _sent([(at, walk(one)) for at, one in enumerate(series)], [None] * len(series))
-    while waiting:
-        answers = judging.answers([(at, ask) for at, _, ask in waiting])
-        waiting = _sent([(at, walker) for at, walker, _ in waiting], answers)
-
-
-def _sent(
-    walks: Sequence[tuple[int, Walk]], answers: Sequence[list[WindowResult] | None]
-) -> list[tuple[int, Walk, WindowBatch]]:
-    """Return the walks that ask again once they have their answers."""
-    out = []
-    for (at, walker), answer in zip(walks, answers, strict=True):
-        try:
-            out.append((at, walker, walker.send(answer)))  # type: ignore[arg-type] # None starts it
-        except StopIteration:
-            continue
-    return out
-
-
 def _outcome(capture: Capture, series: Series) -> ReplayOutcome:
     covered, rise = _data_of(series.segments[-1]) if series.segments else (0, 0.0)
     observed = series.segments[-1].observed if series.segments else Observed(0, 0, nan)
@@ -216,9 +189,9 @@ def _outcome(capture: Capture, series: Series) -> ReplayOutcome:
         assessment = settled(series.alarm_state, series.last, covered, series.plan, current, observed)
     else:
         assessment = screened(
-            series.alarm_state, series.ground, covered, rise, series.plan, series.criteria, current, observed
+            series.alarm_state, series.history, covered, rise, series.plan, series.criteria, current, observed
         )
-    return ReplayOutcome(capture.name, assessment, tuple(series.alerts), series.alarm_state, series.ground)
+    return ReplayOutcome(capture.name, assessment, tuple(series.alerts), series.alarm_state, series.history)
 
 
 def _data_of(segment: Segment) -> tuple[int, float]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from leakwatch.analysis.replay.block_grid import Segment
     from leakwatch.analysis.replay.prepare import PreparedSeries
     from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.windows.trend import Floats
 
 LEAST_UNITS = 12.0
 """A shorter climb is a tooth: saws of garbage collection, batches and logs that are rotated fall back each few hours,
@@ -67,37 +66,45 @@ def _part(one: PreparedSeries, first: int, end: int, number: int = 0) -> Prepare
 
 def _begins(one: PreparedSeries, plan: TimePlan) -> Iterator[int]:
     """Yield the samples with which a life begins that follows one which grew; no later sample is looked at."""
-    times, values = one.capture.times_ms, one.capture.values
-    before = np.maximum(values[:-1], np.concatenate([values[:1], values[:-2]]))
-    falls = np.concatenate([[0.0], before - values[1:]])
-    begin, checked, rhythm = 0, 0, list[float]()
-    unit_ms = plan.unit_s * 1000
-    kept = one.capture.subject.kind in (SubjectKind.SLAB, SubjectKind.KERNEL) and not one.capture.subject.reclaimable
-    for at in np.flatnonzero(falls >= one.criteria.min_growth_bytes).tolist():
-        units = (int(times[at - 1]) - int(times[begin])) / unit_ms
-        if units < LEAST_UNITS or times[at] - times[checked] < unit_ms or not _is_restart(values, falls, begin, at):
+    subject, times = one.capture.subject, one.capture.times_ms
+    kept = subject.kind in (SubjectKind.SLAB, SubjectKind.KERNEL) and not subject.reclaimable
+    begin, checked, rhythm, hour_ms = 0, 0, list[float](), plan.unit_s * 1000
+    due = _restarts(one, begin)
+    while due:
+        at = due.pop(0)
+        hours = (int(times[at - 1]) - int(times[begin])) / hour_ms
+        if hours < LEAST_UNITS or times[at] - times[checked] < hour_ms:
             continue
         checked = at
-        if not kept and units < RHYTHM_UNITS and any(abs(units - other) <= SAME_LENGTH * other for other in rhythm):
+        if not kept and hours < RHYTHM_UNITS and any(abs(hours - other) <= SAME_LENGTH * other for other in rhythm):
             continue
         part = _part(one, begin, at)
         life = summary(part, all_segments([part.capture], plan)[0], plan)
         if life is not None and life.grew:
-            rhythm.append(units)
+            rhythm.append(hours)
             begin = at
             yield at
+            due = _restarts(one, begin)
 
 
-def _is_restart(values: Floats, falls: Floats, begin: int, at: int) -> bool:
-    """Return whether the fall to a sample has a restart's shape: from near the top at once to where the life began."""
-    start = float(values[begin : begin + FIRST].min())
-    top = float(values[max(begin, at - 2) : at].max())
+def _restarts(one: PreparedSeries, begin: int) -> list[int]:
+    """Return the samples after ``begin`` at which a fall has a restart's shape.
+
+    From near the top of the life at once to where it began, and twice as deep as any fall before it. Of each sample
+    only what is before it is looked at.
+    """
+    values = one.capture.values[begin:]
+    if len(values) <= FIRST:
+        return []
+    top = np.maximum(values[:-1], np.concatenate([values[:1], values[:-2]]))
+    falls, start = top - values[1:], values[:FIRST].min()
     gained = top - start
-    if gained <= 0 or values[at] > start + (1 - GONE) * gained:
-        return False
-    if gained < GONE * (float(values[begin:at].max()) - start):
-        return False
-    return float(falls[begin + 2 : max(begin + 2, at - 1)].max(initial=0.0)) < TOOTH * float(falls[at])
+    # Of the fall to sample i + 1: the deepest to the samples 2 to i - 1 of this life.
+    deepest = np.maximum.accumulate(np.concatenate([[0.0, 0.0, 0.0], falls[1:-2]]))[: len(falls)]
+    is_one = (falls >= one.criteria.min_growth_bytes) & (gained > 0) & (values[1:] <= start + (1 - GONE) * gained)
+    is_one &= gained >= GONE * (np.maximum.accumulate(values)[:-1] - start)
+    is_one &= deepest < TOOTH * falls
+    return (begin + 1 + np.flatnonzero(is_one)).tolist()
 
 
 def summary(one: PreparedSeries, segments: Sequence[Segment], plan: TimePlan) -> RunSummary | None:

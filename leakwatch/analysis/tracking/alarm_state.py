@@ -75,6 +75,11 @@ class AlarmState:
     ended: str = ""
     """Why the last alarm ended."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether a checkpoint at which no window tells anything would leave it as it is."""
+        return self.alarm is None and self.suspicion is None and not self.growing and not self.why
+
 
 def to_values(alarm_state: AlarmState) -> dict[str, Any]:
     """Return what the store keeps."""

@@ -93,6 +93,8 @@ def _longest(marks: Sequence[WindowHit]) -> WindowHit | None:
 def _hits(marks: Sequence[WindowHit]) -> list[WindowHit]:
     """Return the windows that hit and that no longer one, up to four times as long, contradicts."""
     hits, vetoes = [mark for mark in marks if mark.hit], [mark for mark in marks if mark.veto]
+    if not (hits and vetoes):
+        return hits
     return [hit for hit in hits if not any(hit.units < veto.units <= VETO_REACH * hit.units for veto in vetoes)]
 
 

@@ -125,7 +125,7 @@ class PastRuns:
 
     def any_grew(self, now_ms: int) -> bool:
         """Return whether a life known by now grew."""
-        return any(life.grew and life.ended_ms <= now_ms for life in self.known)
+        return bool(self.known) and any(life.grew and life.ended_ms <= now_ms for life in self.known)
 
     def plateau(self, now_ms: int, c: LeakCriteria) -> Plateau | None:
         """Return where lives known by now settled, None where more of them grew than settled."""
