@@ -6,7 +6,6 @@ then. What is said at a time thus depends on the samples until then alone, not o
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, 
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
 from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest
 from leakwatch.analysis.windows.onset import climb_began
+from leakwatch.analysis.windows.robust import step_noise
 
 if TYPE_CHECKING:
     from array import array
@@ -318,11 +318,7 @@ def noise_of(lows: array[float] | Sequence[float], plan: TimePlan) -> float:
         return nan
     newest = lows[-12 * q :]
     y = [min((x for x in newest[i : i + q] if isfinite(x)), default=inf) for i in range(0, 12 * q, q)]
-    if any(x == inf for x in y):
-        return nan
-    steps = [b - a for a, b in itertools.pairwise(y)]
-    middle = median(steps)
-    return 1.4826 * median(abs(x - middle) for x in steps) / 2**0.5
+    return nan if inf in y else step_noise(y)
 
 
 def risen(lows: Sequence[float]) -> float:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.windows.trend import FittedLine, fit_line, slope_of
+from leakwatch.analysis.windows.robust_rows import FittedLine, fit_line, slope_of
 from leakwatch.model.memory_class import ClassTrend, Growth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leakwatch.analysis.windows.trend import Floats
+    from leakwatch.analysis.windows.robust_rows import Floats
 
 LOOKS_MOST = 96
 """A day of looks at the defaults: a line needs no more, and takes the square of their number."""

@@ -14,7 +14,7 @@ from leakwatch.analysis.series.blocks import HELD_AS
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF
 from leakwatch.analysis.tracking.level_history import Checkpoint
 from leakwatch.analysis.windows.block_table import Blocks, rolling
-from leakwatch.analysis.windows.features import row_medians
+from leakwatch.analysis.windows.robust_rows import row_medians, step_noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import Capture
     from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.analysis.windows.block_table import Ints
-    from leakwatch.analysis.windows.trend import Floats
+    from leakwatch.analysis.windows.robust_rows import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,10 +173,8 @@ def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[list[Ch
 
 
 def _noise(lowest: Floats, where: Ints, sixth: int) -> Floats:
-    """See ``state.noise_of``; ``lowest`` of each block and those before it in a sixth of a unit."""
+    """See ``online.noise_of``; ``lowest`` of each block and those before it in a sixth of a unit."""
     y = lowest[where[:, None] - sixth * np.arange(BLOCKS - 1, -1, -1)]
     whole = np.isfinite(y).all(axis=1)
     y[~whole] = 0.0
-    steps = np.diff(y, axis=1)
-    spread = row_medians(np.abs(steps - row_medians(steps)[:, None]))
-    return np.where(whole, 1.4826 * spread / 2**0.5, np.nan)
+    return np.where(whole, step_noise(y), np.nan)

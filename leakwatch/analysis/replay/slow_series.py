@@ -16,14 +16,14 @@ from leakwatch.analysis.replay.outcome import ReplayOutcome
 from leakwatch.analysis.rules.verdict import Observed, unjudged
 from leakwatch.analysis.time_plan import BLOCKS, plan_of
 from leakwatch.analysis.windows.onset import climb_onset
-from leakwatch.analysis.windows.trend import slope_of
+from leakwatch.analysis.windows.robust_rows import fit_line, mad_sigma, slope_of
 from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import Capture
     from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.windows.trend import Floats
+    from leakwatch.analysis.windows.robust_rows import Floats
 
 SPARSE_UNITS = 2.0
 """From this interval on samples are judged as they are: windows of half a day would hold six."""
@@ -64,8 +64,6 @@ PAUSE = 3
 """Samples without a new record that end an alarm, a quarter of the life's samples where that is more."""
 RECORD = 0.02
 """Of the growth so far: rises smaller than this are no new record."""
-_MAD = 1.4826
-"""Median absolute deviation to standard deviation, of normal noise."""
 _MS_PER_HOUR = 3.6e6
 
 
@@ -195,7 +193,7 @@ class _Run:
         if self.alarm is None and (count < LEAST or (rises and seen < self.least_s)):
             return self._learning(times, current, count, seen if rises else None)
         newest = min(len(v), WINDOWS[-1])
-        slope, low, high = interval(t[-newest:], v[-newest:])
+        slope, low, high, *_ = fit_line(t[-newest:], v[-newest:])
         parts = t[-newest:], v[-newest:], t[:-newest], v[:-newest]
         tests = self.hit.tests if self.hit else tests_of(*parts, self.criteria)
         if self.alarm is not None:
@@ -281,7 +279,7 @@ def tests_of(t: Floats, y: Floats, past_t: Floats, past_y: Floats, c: LeakCriter
     slope = slope_of(t, y)
     growth, level = slope * float(t[-1] - t[0]), max(1.0, float(np.median(y)))
     residuals = y - slope * t
-    noise = _MAD * float(np.median(np.abs(residuals - np.median(residuals))))
+    noise = float(mad_sigma((residuals - np.median(residuals))[None, :])[0])
     rises = np.maximum(np.diff(y), 0.0)
     largest = float(rises.max())
     step = largest / max(1e-9, min(float(rises.sum()), max(1e-9, float(y[-1] - y[0]))))
@@ -335,11 +333,3 @@ def saturating(t: Floats, y: Floats) -> tuple[float, float, float] | None:
         if factors[1] > 0 and (best is None or squares < best[0]):
             best = squares, (float(factors[0]), float(factors[1]), span)
     return best[1] if best else None
-
-
-def interval(t: Floats, y: Floats) -> tuple[float, float, float]:
-    """Return the Theil-Sen slope with its 95 % interval, see ``trend.fit_line``."""
-    from leakwatch.analysis.windows.trend import fit_line  # noqa: PLC0415 - beside its only use
-
-    line = fit_line(t, y)
-    return line.slope, line.low, line.high

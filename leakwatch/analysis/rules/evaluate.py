@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest
     from leakwatch.analysis.windows.block_table import Ints
-    from leakwatch.analysis.windows.trend import Floats
+    from leakwatch.analysis.windows.robust_rows import Floats
 
 NEAREST = 0.7
 """The longest span that fits a configured window stands for it from this share of it on: 60 hours for 64."""

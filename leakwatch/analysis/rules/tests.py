@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.windows.block_table import Bools, Ints
     from leakwatch.analysis.windows.cut import WindowRows
     from leakwatch.analysis.windows.features import WindowFeatures
-    from leakwatch.analysis.windows.trend import Floats
+    from leakwatch.analysis.windows.robust_rows import Floats
 
 HOUR_S = 3600
 STEEPER = 1000.0

@@ -10,6 +10,8 @@ from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING
 
+from leakwatch.analysis.windows.robust import bend_noise, mad_sigma, residuals_of, theil_sen
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 LEAST_BLOCKS = 12
 """A life shorter than this tells nothing."""
-_MAD = 1.4826
 GROWN_NOISE = 4.0
 GROWN_SHARE = 0.05
 """A life grew when its last two thirds rose by four times its noise and 5 % of its final level, straight."""
@@ -63,12 +64,12 @@ def summarise(
     slope, noise, error = _line(y)
     growth = slope * (count - 1)
     per_hour = slope / (size * base_s) * 3600
-    early, late = _slope(y[: count // 2]), _slope(y[count // 2 :])
+    early, late = theil_sen(y[: count // 2]), theil_sen(y[count // 2 :])
     grew = (
         growth >= max(GROWN_NOISE * noise, GROWN_SHARE * abs(end), criteria.min_growth_bytes)
         and per_hour >= criteria.min_rate_bytes_per_hour
         and slope >= criteria.min_z * error
-        and late >= criteria.min_late_ratio * early - 0.3 * min(noise, 1.5 * _jitter(y))
+        and late >= criteria.min_late_ratio * early - 0.3 * min(noise, 1.5 * bend_noise(y))
     )
     half = real[len(real) // 2 :]
     quarter = max(1, len(half) // 4)
@@ -82,27 +83,12 @@ def summarise(
     return RunSummary(name, ended_ms, len(lows) * base_s / unit_s, grew, per_hour, end, settled)
 
 
-def _slope(y: Sequence[float]) -> float:
-    slopes = [(y[j] - y[i]) / (j - i) for i in range(len(y)) for j in range(i + 1, len(y))]
-    return median(slopes) if slopes else 0.0
-
-
-def _jitter(y: Sequence[float]) -> float:
-    """Return the noise by second differences: a bend, which the residuals of a line hold, is not in it."""
-    bends = [a - 2 * b + c for a, b, c in zip(y, y[1:], y[2:], strict=False)]
-    return _MAD * median(abs(bend) for bend in bends) / 6**0.5
-
-
 def _line(y: Sequence[float]) -> tuple[float, float, float]:
     """Return slope, noise and standard error of a robust line."""
-    slope = _slope(y)
-    residuals = [value - slope * i for i, value in enumerate(y)]
-    middle = median(residuals)
-    residuals = [value - middle for value in residuals]
-    noise = _MAD * median(abs(value) for value in residuals)
-    n = len(y)
+    slope, n = theil_sen(y), len(y)
+    residuals = residuals_of(y, slope)
     error = (sum(value * value for value in residuals) / max(1, n - 2)) ** 0.5 / (n * (n * n - 1) / 12) ** 0.5
-    return slope, noise, error
+    return slope, mad_sigma(residuals), error
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ import numpy as np
 
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS
 from leakwatch.analysis.windows.block_table import Level, mean, medians_at, nanmedian
-from leakwatch.analysis.windows.features import row_medians
+from leakwatch.analysis.windows.robust_rows import row_medians
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from leakwatch.analysis.time_plan import Span, TimePlan
     from leakwatch.analysis.windows.block_table import Ints, Table
-    from leakwatch.analysis.windows.trend import Floats
+    from leakwatch.analysis.windows.robust_rows import Floats
 
 SETTLING_UNITS = 2.0
 """Of a life, whose range says nothing of what follows: everything starts from nothing."""

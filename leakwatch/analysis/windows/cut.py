@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leakwatch.analysis.time_plan import Span
     from leakwatch.analysis.windows.block_table import Bools, Ints, Table
-    from leakwatch.analysis.windows.trend import Floats
+    from leakwatch.analysis.windows.robust_rows import Floats
 
 MEDIAN_FROM_UNITS = 12.0
 """From here on windows are cut from medians too: a worker replaced every few hours leaves a dip in any trough, and no

@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch.analysis.time_plan import BLOCKS
+from leakwatch.analysis.windows.robust_rows import (
+    bend_noise,
+    lag1,
+    mad_sigma,
+    residuals_of,
+    row_medians,
+    step_noise,
+    theil_sen,
+    widening,
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.windows.trend import Floats
+    from leakwatch.analysis.windows.robust_rows import Floats
 
 _AT = np.arange(BLOCKS, dtype=np.float64)
-_I, _J = np.triu_indices(BLOCKS, 1)
-_STEP = _AT[_J] - _AT[_I]
 _HALF = BLOCKS // 2
-_HI, _HJ = np.triu_indices(_HALF, 1)
-_HALF_STEP = (_HJ - _HI).astype(np.float64)
 _SPREAD = float(((_AT - _AT.mean()) ** 2).sum())
-_MAD = 1.4826
-"""A normal distribution's standard deviation over its median absolute deviation."""
-_MAX_CORRELATION = 0.9
-"""Beyond it a dozen blocks tell nothing of the slope anyway, and the correction would divide by almost nothing."""
+_BIAS = 2 / BLOCKS
+"""See ``WindowFeatures.doubt``."""
 
 
 def _cubic() -> Floats:
@@ -85,29 +89,27 @@ class WindowFeatures:
 
 def measure(y: Floats) -> WindowFeatures:
     """Return the shapes of the rows of ``y``."""
-    slope = _theil_sen(y)
-    residuals = y - slope[:, None] * _AT
-    residuals -= row_medians(residuals)[:, None]
+    slope = theil_sen(y)
+    residuals = residuals_of(y, slope)
     rms = np.sqrt((residuals * residuals).sum(axis=1) / (BLOCKS - 2))
-    steps = np.diff(y, axis=1)
     step_share, rises = rises_of(y)
     middle_rise, last_rise = thirds_of(y)
-    raw = _correlation(residuals)
+    raw = lag1(residuals)
     error = np.maximum(rms, 1.0) / _SPREAD**0.5
     return WindowFeatures(
         slope=slope,
-        error=error * _deflation(raw),
-        doubt=error * _deflation((raw + _BIAS) / (1 - 2 * _BIAS)),
+        error=error * widening(raw),
+        doubt=error * widening((raw + _BIAS) / (1 - 2 * _BIAS)),
         growth=slope * (BLOCKS - 1),
-        noise=np.maximum(_mad(residuals), _mad(steps - row_medians(steps)[:, None]) / 2**0.5),
-        jitter=_mad(np.diff(y, 2, axis=1)) / 6**0.5,
+        noise=np.maximum(mad_sigma(residuals), step_noise(y)),
+        jitter=bend_noise(y),
         residual=rms,
-        early=_half_slope(y[:, :_HALF]) * (BLOCKS - 1),
-        late=_half_slope(y[:, _HALF:]) * (BLOCKS - 1),
+        early=theil_sen(y[:, :_HALF]) * (BLOCKS - 1),
+        late=theil_sen(y[:, _HALF:]) * (BLOCKS - 1),
         middle_rise=middle_rise,
         last_rise=last_rise,
         tail=y[:, -2:].mean(axis=1) - y[:, -5:-3].mean(axis=1),
-        last_step=steps[:, -1],
+        last_step=y[:, -1] - y[:, -2],
         step_share=step_share,
         rises=rises,
         level=np.maximum(row_medians(y), 1.0),
@@ -130,58 +132,6 @@ def thirds_of(y: Floats) -> tuple[Floats, Floats]:
     """Return ``middle_rise`` and ``last_rise`` of the rows."""
     thirds = y.reshape(len(y), 3, BLOCKS // 3).mean(axis=2)
     return thirds[:, 1] - thirds[:, 0], thirds[:, 2] - thirds[:, 1]
-
-
-ROWS = 2048
-"""Rows whose 66 slopes are taken at a time: a megabyte, which a core's own cache holds."""
-
-
-def _theil_sen(y: Floats) -> Floats:
-    out = np.empty(len(y))
-    for at in range(0, len(y), ROWS):
-        part = y[at : at + ROWS]
-        slopes = np.take(part, _J, axis=1)
-        slopes -= np.take(part, _I, axis=1)
-        slopes /= _STEP
-        out[at : at + ROWS] = row_medians(slopes)
-    return out
-
-
-def row_medians(x: Floats) -> Floats:
-    """Return the medians of the rows of ``x``, finite: in a sixth of the time of np.median, which minds NaN."""
-    middle = x.shape[1] // 2
-    parted = np.partition(x, middle, axis=1)
-    if x.shape[1] % 2:
-        return parted[:, middle]
-    out: Floats = (parted[:, :middle].max(axis=1) + parted[:, middle]) / 2
-    return out
-
-
-def _mad(x: Floats) -> Floats:
-    return row_medians(np.abs(x)) * _MAD
-
-
-def _half_slope(y: Floats) -> Floats:
-    return row_medians((y[:, _HJ] - y[:, _HI]) / _HALF_STEP)
-
-
-_BIAS = 2 / BLOCKS
-"""See ``WindowFeatures.doubt``."""
-
-
-def _deflation(r: Floats) -> Floats:
-    """Return by what a standard error grows; only positive r counts: alternation is no reason for confidence."""
-    r = np.clip(r, 0.0, _MAX_CORRELATION)
-    out: Floats = np.sqrt((1 + r) / (1 - r))
-    return out
-
-
-def _correlation(residuals: Floats) -> Floats:
-    """Lag-1 autocorrelation."""
-    centred = residuals - residuals.mean(axis=1)[:, None]
-    power = np.maximum((centred * centred).sum(axis=1), 1e-9)
-    out: Floats = (centred[:, 1:] * centred[:, :-1]).sum(axis=1) / power
-    return out
 
 
 def filled(y: Floats) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]:

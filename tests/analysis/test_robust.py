@@ -1,4 +1,4 @@
-"""The robust line, against scipy's and against chance."""
+"""Robust statistics: plain Python against numpy, the line against scipy's and against chance."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from leakwatch.analysis.windows.trend import (
+from leakwatch.analysis.windows import robust, robust_rows
+from leakwatch.analysis.windows.robust_rows import (
     MAX_AUTOCORRELATION,
-    _autocorrelation,
     _sen_interval,
     fit_line,
     pairwise_slopes,
@@ -19,6 +19,39 @@ from leakwatch.analysis.windows.trend import (
 
 LEVELS = hnp.arrays(np.float64, st.integers(8, 24), elements=st.integers(0, 10**9).map(float), unique=True)
 POINTS = 12
+
+
+ROWS = hnp.arrays(
+    np.float64, st.tuples(st.integers(1, 5), st.integers(3, 24)), elements=st.integers(0, 10**9).map(float)
+)
+
+
+@given(ROWS)
+def test_rows_are_measured_as_in_plain_python(y: np.ndarray) -> None:
+    slope = robust_rows.theil_sen(y)
+    rest = robust_rows.residuals_of(y, slope)
+    for at, row in enumerate(y.tolist()):
+        assert slope[at] == robust.theil_sen(row)
+        assert rest[at] == pytest.approx(robust.residuals_of(row, slope[at]), abs=1e-6)
+        for name in ("mad_sigma", "step_noise", "bend_noise"):
+            assert getattr(robust_rows, name)(y)[at] == pytest.approx(getattr(robust, name)(row), rel=1e-12), name
+
+
+def test_sigma_is_that_of_normal_noise() -> None:
+    y = np.random.default_rng(7).normal(0, 3.0, (1, 20_000))
+    for name in ("mad_sigma", "step_noise", "bend_noise"):
+        assert getattr(robust_rows, name)(y)[0] == pytest.approx(3.0, rel=0.05), name
+    assert robust_rows.mad_sigma(y)[0] == pytest.approx(stats.median_abs_deviation(y[0], scale="normal"), rel=0.01)
+
+
+def test_the_autocorrelation_is_that_of_numpy() -> None:
+    x = np.cumsum(np.random.default_rng(3).normal(size=(4, 50)), axis=1)
+    for at, row in enumerate(x):
+        centred = row - row.mean()
+        assert robust_rows.lag1(x)[at] == pytest.approx(
+            np.correlate(centred[1:], centred[:-1])[0] / centred.dot(centred)
+        )
+    assert robust_rows.lag1(np.ones((1, 12)))[0] == 0
 
 
 def hours(n: int) -> np.ndarray:
@@ -85,7 +118,7 @@ def test_other_units_scale_it(y: np.ndarray, factor: float) -> None:
 @given(LEVELS, st.integers(-(2**40), 2**40))
 def test_a_higher_level_moves_the_intercept_alone(y: np.ndarray, shift: int) -> None:
     one, other = fit_line(hours(len(y)), y), fit_line(hours(len(y)), y + shift)
-    assume(_autocorrelation(y - one.slope * hours(len(y))) < MAX_AUTOCORRELATION - 0.01)
+    assume(robust_rows.lag1((y - one.slope * hours(len(y)))[None, :])[0] < MAX_AUTOCORRELATION - 0.01)
     assert other.slope == pytest.approx(one.slope, rel=1e-6, abs=1)
     assert other.intercept - one.intercept == pytest.approx(shift, rel=1e-6, abs=1)
 
