@@ -14,8 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from leakwatch.analysis.rules.verdict import Observed, brought_up, screened, settled
-from leakwatch.analysis.series.blocks import FINE, Trail
-from leakwatch.analysis.series.segments import TOOTH_UNITS, is_fall
+from leakwatch.analysis.series.blocks import FINE, TOOTH_UNITS, Trail, is_fall
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.tracking import alarm_transitions
 from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values

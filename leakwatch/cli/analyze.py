@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from leakwatch.analysis.replay.prepare import Settings
+    from leakwatch.analysis.replay.capture import Settings
     from leakwatch.model.verdict import Verdict
     from leakwatch.report.captures import JudgedCapture
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the verdicts; return 0 or, with ``--exit-code``, what they come to."""
     import gc
 
-    from leakwatch.analysis.replay.from_config import settings_of
+    from leakwatch.analysis.replay.capture import settings_of
     from leakwatch.cli.arguments import verdicts
     from leakwatch.cli.concluding import concluded
     from leakwatch.config import load_config

@@ -131,7 +131,7 @@ def _replayed(
     captures: Sequence[Capture], file: str | None, configs: dict[str | None, Config], args: argparse.Namespace
 ) -> Iterator[list[Replayed]]:
     """Yield what each configuration makes of one source's series."""
-    from leakwatch.analysis.replay.from_config import settings_of
+    from leakwatch.analysis.replay.capture import settings_of
     from leakwatch.analysis.replay.replay import replay
     from leakwatch.cli.arguments import duration
     from leakwatch.report.alarms import Replayed

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _captured(args: argparse.Namespace) -> Case:
-    from leakwatch.analysis.replay.from_config import settings_of
+    from leakwatch.analysis.replay.capture import settings_of
     from leakwatch.cli.arguments import captured
     from leakwatch.config import load_config
     from leakwatch.explain.captured import case_of

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.replay.prepare import prepared
+from leakwatch.analysis.replay.capture import prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.replay.short_capture import look_briefly
@@ -18,8 +18,7 @@ from leakwatch.text.escape import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.replay.prepare import Settings
+    from leakwatch.analysis.replay.capture import Capture, Settings
 
 MOST_NAMED = 10
 _PID = re.compile(r"\[([0-9]{1,10})\]")

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from leakwatch.analysis.findings.reclaimable import array_of
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.capture import Capture, settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.config import Config
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.replay.outcome import ReplayOutcome
+    from leakwatch.analysis.replay.capture import ReplayOutcome
 
 MIB = 1 << 20
 HOURS = np.arange(30 * 60) / 60.0

@@ -18,8 +18,7 @@ from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, 
 from leakwatch.analysis.tracking.past_runs import NO_LIVES
 from leakwatch.analysis.window_request import BlockSnapshot
 from leakwatch.analysis.windows.block_table import Blocks, Table
-from leakwatch.analysis.windows.context import Track
-from leakwatch.analysis.windows.cut import WindowRows
+from leakwatch.analysis.windows.cut import Track, WindowRows
 from leakwatch.analysis.windows.cut import cut as cut_windows
 from leakwatch.model.verdict import Verdict
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.capture import Capture, settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.config import Config

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.analysis.online import SeriesState
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings
+from leakwatch.analysis.replay.capture import Capture, Settings
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.rules.tests import T95
@@ -23,7 +22,7 @@ from leakwatch.analysis.windows.features import measure
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.replay.outcome import ReplayOutcome
+    from leakwatch.analysis.replay.capture import ReplayOutcome
     from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.model.verdict import Assessment
 

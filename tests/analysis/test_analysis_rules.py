@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.analysis.online import SeriesState, course_of, noise_of
-from leakwatch.analysis.series.blocks import COARSE, FINE
-from leakwatch.analysis.series.segments import RESET_FLOOR_BYTES, is_fall
+from leakwatch.analysis.series.blocks import COARSE, FINE, RESET_FLOOR_BYTES, is_fall
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values
 from leakwatch.analysis.tracking.alarm_transitions import step

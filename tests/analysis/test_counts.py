@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from leakwatch import metrics
 from leakwatch.analysis.findings.count_findings import Sorts, count_target
 from leakwatch.analysis.findings.count_screen import CountScreen, counted
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings, prepared
+from leakwatch.analysis.replay.capture import Capture, Settings, prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.settings import criteria_of

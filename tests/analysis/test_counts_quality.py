@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings
+from leakwatch.analysis.replay.capture import Capture, Settings
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.settings import criteria_of

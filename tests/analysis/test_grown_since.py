@@ -9,8 +9,7 @@ import pytest
 from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, settle
 
 from leakwatch.analysis.online import SeriesState
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings, interval_s
+from leakwatch.analysis.replay.capture import Capture, Settings, interval_s
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.time_plan import plan_of

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
 
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings
+from leakwatch.analysis.replay.capture import Capture, Settings
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.cli.main import main

@@ -13,17 +13,15 @@ from hypothesis import strategies as st
 
 from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.replay.block_grid import all_checkpoints, all_segments
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings, interval_s
+from leakwatch.analysis.replay.capture import Capture, Settings, interval_s, is_sparse
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
-from leakwatch.analysis.replay.slow_series import is_sparse
 from leakwatch.analysis.rules.evaluate import answer
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.replay.outcome import ReplayOutcome
+    from leakwatch.analysis.replay.capture import ReplayOutcome
     from leakwatch.model.verdict import Assessment
 
 Alerts = list[tuple[int, "int | None"]]

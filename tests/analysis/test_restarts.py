@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
 
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings, prepared
+from leakwatch.analysis.replay.capture import Capture, Settings, prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.restarts import past_runs_of
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from leakwatch.analysis.replay.outcome import ReplayOutcome
+    from leakwatch.analysis.replay.capture import ReplayOutcome
 
 QUARTER = 900
 SETTINGS = Settings(DEFAULT, lambda _: CRITERIA)

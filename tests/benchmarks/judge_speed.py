@@ -31,8 +31,7 @@ from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.replay import checkpoint_walk
 from leakwatch.analysis.replay import replay as replaying
 from leakwatch.analysis.replay.block_grid import all_segments
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.capture import Capture, settings_of
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.rules.evaluate import answer, answers_at
 from leakwatch.analysis.time_plan import plan_of

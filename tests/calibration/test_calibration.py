@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from calibration_families import HEALTHY, LEAKS, LIVES, ONSET
 
-from leakwatch.analysis.replay.capture import Capture
-from leakwatch.analysis.replay.prepare import Settings
+from leakwatch.analysis.replay.capture import Capture, Settings
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.thresholds import LeakCriteria
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from calibration_families import Family
 
-    from leakwatch.analysis.replay.outcome import ReplayOutcome
+    from leakwatch.analysis.replay.capture import ReplayOutcome
 
 GOLDEN = Path(__file__).parent / "golden" / "families.txt"
 HOUR, DAY = 3600, 86400

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from leakwatch import metrics
-from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.capture import settings_of
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.settings import SENSITIVITY, criteria_of
 from leakwatch.analysis.thresholds import LeakCriteria

@@ -19,7 +19,7 @@ import pytest
 from labelled import read_labels, trace_files
 from score import aggregate, corpus_spans, outcome
 
-from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.capture import settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.config import load_config
 from leakwatch.importers.tidy import read_captures

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch import metrics
-from leakwatch.analysis.replay.from_config import settings_of
+from leakwatch.analysis.replay.capture import settings_of
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.config.schema import Override

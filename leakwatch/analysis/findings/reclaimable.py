@@ -78,7 +78,12 @@ def array_of(objects: int, object_bytes: int) -> tuple[int, float]:
 def _goes_along(judged: AssessedSeries, arrays: Mapping[int, float]) -> bool:
     size = class_named(judged.target.key)
     slope = judged.assessment.slope_bytes_per_hour or 0.0
-    return size is not None and arrays.get(size, 0.0) >= PART_OF_TOTAL * slope > 0
+    return size is not None and is_explained(slope, arrays.get(size, 0.0))
+
+
+def is_explained(grown: float, along: float) -> bool:
+    """Return whether growth is that of the arrays which grow beside it, both in bytes or in bytes an hour."""
+    return along >= PART_OF_TOTAL * grown > 0
 
 
 def class_named(cache: str) -> int | None:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch.analysis.findings.count_screen import RISEN_SHARE, counted
+from leakwatch.analysis.findings.reclaimable import class_named, is_explained
 from leakwatch.analysis.online import risen
 from leakwatch.analysis.replay.block_grid import all_checkpoints, all_segments
+from leakwatch.analysis.replay.capture import PreparedSeries, ReplayOutcome, Settings, prepared
 from leakwatch.analysis.replay.checkpoint_walk import Series, walk
-from leakwatch.analysis.replay.outcome import ReplayOutcome
-from leakwatch.analysis.replay.prepare import PreparedSeries, Settings, prepared
-from leakwatch.analysis.replay.reclaim import by_class, without_alarms_along
 from leakwatch.analysis.replay.restarts import past_runs_of, summary
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.replay.slow_series import replay_sparse
@@ -30,7 +29,7 @@ from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary
 from leakwatch.model.verdict import Assessment, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from leakwatch.analysis.replay.block_grid import Segment
     from leakwatch.analysis.replay.capture import Capture
@@ -76,7 +75,7 @@ def _replayed(
 ) -> list[ReplayOutcome]:
     """Return the outcome of every life; with each the number of the capture it is a part of."""
     host = [part for _, part in parts]
-    past_runs, of_class = _past_runs(host, settings), by_class(captures)
+    past_runs, of_class = _past_runs(host, settings), _by_class(captures)
     outcomes: dict[int, ReplayOutcome] = {}
     for chunk in _chunks([part.capture for part in host]):
         plans: dict[int, tuple[TimePlan, list[int]]] = {}
@@ -96,7 +95,7 @@ def _replayed(
         for at in chunk:
             milder = _milder(outcomes[at], host[at])
             unit_s = plan_of(settings.windows_s, host[at].interval_s).unit_s
-            along = without_alarms_along(milder, captures[parts[at][0]], of_class, unit_s)
+            along = _without_alarms_along(milder, captures[parts[at][0]], of_class, unit_s)
             outcomes[at] = _in_units(along, host[at])
     return [outcomes[at] for at in range(len(host))]
 
@@ -222,3 +221,49 @@ def _noticed(outcome: ReplayOutcome, capture: Capture, step_s: float | None) -> 
     if assessment.verdict is Verdict.LEAK and not still:
         assessment = replace(assessment, verdict=Verdict.WATCH, reason=f"{assessment.reason}; not yet evaluated")
     return replace(outcome, assessment=assessment, alerts=tuple(seen))
+
+
+ALONG_UNITS = 12
+"""A first ``leak`` comes after 6 to 8 units of growth (hours, at the default windows): twice that has the growth it is
+about, and little from before."""
+
+
+def _by_class(captures: Iterable[Capture]) -> dict[int, list[Capture]]:
+    """Return the caches with objects that have an array of a kmalloc class, by the size of the class."""
+    found: dict[int, list[Capture]] = {}
+    for one in captures:
+        if one.array is not None:
+            found.setdefault(one.array[0], []).append(one)
+    return found
+
+
+def _without_alarms_along(
+    outcome: ReplayOutcome, capture: Capture, of_class: Mapping[int, Sequence[Capture]], unit_s: float
+) -> ReplayOutcome:
+    """Return the outcome without the alarms about what goes along with reclaimable caches, see ``reclaimable``.
+
+    The daemon compares slopes at each evaluation; here an alarm is held against what has grown shortly before it.
+    ``of_class`` is what ``_by_class`` returns of the host's series. ``unit_s`` is the plan's: lengths follow the
+    configured windows.
+    """
+    size = class_named(capture.subject.field) if outcome.alerts else None
+    caches = of_class.get(size) if size is not None else None
+    if not caches:
+        return outcome
+    span_ms = round(ALONG_UNITS * unit_s * 1000)
+    alerts = tuple(alert for alert in outcome.alerts if not _goes_along(capture, caches, alert[0], span_ms))
+    goes_on = bool(alerts) and alerts[-1][1] is None
+    return replace(outcome, alerts=alerts, assessment=outcome.assessment if goes_on else capped(outcome.assessment))
+
+
+def _goes_along(capture: Capture, caches: Sequence[Capture], alarmed_ms: int, span_ms: int) -> bool:
+    grown = _grown(capture, alarmed_ms, span_ms)
+    along = sum(max(0.0, _grown(one, alarmed_ms, span_ms)) * one.array[1] for one in caches if one.array is not None)
+    return is_explained(grown, along)
+
+
+def _grown(capture: Capture, until_ms: int, span_ms: int) -> float:
+    """Return by how much it has grown over the span before a time, or as much of it as there is."""
+    newest = np.maximum.accumulate(capture.times_ms)  # in order also where the clock was set back
+    first, last = np.searchsorted(newest, [until_ms - span_ms, until_ms], side="right") - 1
+    return float(capture.values[last] - capture.values[max(0, first)]) if last >= 0 else 0.0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from leakwatch.analysis.replay.block_grid import Segment
-    from leakwatch.analysis.replay.prepare import PreparedSeries
+    from leakwatch.analysis.replay.capture import PreparedSeries
     from leakwatch.analysis.time_plan import TimePlan
 
 LEAST_UNITS = 12.0

@@ -1,4 +1,9 @@
-"""What a captured series is, read off its name: the forms every capture, export and test of leakwatch writes."""
+"""What a captured series is, read off its name: as leakwatch writes it, as meminfo does, or as others export it.
+
+node_exporter, telegraf, collectd, netdata, Zabbix, Datadog, OpenTelemetry, SNMP, sar, psutil, cAdvisor, Windows and the
+JVM export the same few quantities under names of their own. One table has the fields of meminfo with their roles, one
+the names that stand for a field; what is left is told by its words.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from leakwatch import metrics
-from leakwatch.analysis.series.field_names import Role, field_of, may_be_known, role_by_words, role_of
 from leakwatch.kernel.slab_names import gives_back
 from leakwatch.model.identity import TargetKind
 
@@ -115,3 +119,144 @@ def _of_role(kind: SubjectKind, service: str, lifetime: int, field: str, role: R
     reclaimable = True if role is Role.GIVEN_BACK else False if field == "SUnreclaim" else None
     grows = role in (Role.USE, Role.GIVEN_BACK)
     return Subject(kind, service, lifetime, field, reclaimable=reclaimable, grows=grows)
+
+
+class Role(StrEnum):
+    """What a rise means."""
+
+    USE = "use"
+    """Memory is taken."""
+    GIVEN_BACK = "given back"
+    """Memory is taken that the kernel takes back when it needs it (Documentation/filesystems/proc.rst)."""
+    FREE = "free"
+    """More is left: no growth of use. What matters is its fall."""
+    NO_USE = "no use"
+    """A total, a limit, a count or a way of mapping: it takes nothing."""
+
+
+def _each(role: Role, names: str) -> dict[str, Role]:
+    return dict.fromkeys(names.split(), role)
+
+
+ROLES = {
+    **dict.fromkeys(metrics.MEMINFO, Role.USE),
+    **_each(
+        Role.USE, "Active(anon) Inactive(anon) Committed_AS AnonHugePages ShmemHugePages NFS_Unstable Dirty Writeback"
+    ),
+    **_each(Role.USE, "ShadowCallStack Zswapped FileHugePages"),
+    **_each(Role.GIVEN_BACK, "Active(file) Inactive(file) Buffers Cached KReclaimable SReclaimable SwapCached"),
+    **_each(Role.FREE, "MemAvailable MemFree SwapFree CmaFree HighFree LowFree HugePages_Free VmallocChunk"),
+    **_each(Role.FREE, "free_on_cpu_lists Unaccepted"),
+    **_each(Role.NO_USE, "MemTotal SwapTotal CmaTotal HighTotal LowTotal VmallocTotal CommitLimit Hugepagesize"),
+    **_each(
+        Role.NO_USE, "HugePages_Total HugePages_Rsvd HugePages_Surp DirectMap4k DirectMap4M DirectMap2M DirectMap1G"
+    ),
+    **_each(Role.NO_USE, "dying_cgroups sockets unaccounted_uncertainty"),
+}
+"""By the names of meminfo, and of what leakwatch makes of several of them."""
+_DIRECT_MAP = "DirectMap"
+"""How the kernel maps all of RAM for itself: DirectMap4k grows as huge mappings are split, and takes no memory."""
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+_FIELDS = {_key(field): field for field in ROLES} | {
+    "available": "MemAvailable", "avail": "MemAvailable", "usable": "MemAvailable", "memusable": "MemAvailable",
+    "memavail": "MemAvailable", "free": "MemFree", "cached": "Cached", "cache": "Cached", "pagecache": "Cached",
+    "buffered": "Buffers", "buff": "Buffers", "slabrecl": "SReclaimable", "slabreclaimable": "SReclaimable",
+    "slabunrecl": "SUnreclaim", "slabunreclaimable": "SUnreclaim", "total": "MemTotal", "shared": "Shmem",
+    "committed": "Committed_AS", "pagetables": "PageTables", "kernelstack": "KernelStack",
+}  # fmt: skip
+"""By the name without case and punctuation; the second half as telegraf, collectd, Datadog and psutil shorten them."""
+_OF_MEMORY = re.compile(
+    r"^(?:node_memory|node_mem|proc_meminfo|meminfo|system[._]mem(?:ory)?|memory|mem|ram)[_./: |-]+", re.IGNORECASE
+)
+"""Before the name of a field: behind it even ``free`` and ``cached`` are the machine's."""
+_UNIT = re.compile(
+    r"[_. ]*[(\[]?(?<![a-z])(?:bytes|b|[kmg]i?b|kilobytes|megabytes|pages|percent|pct|average)[)\]]?$", re.IGNORECASE
+)
+_LABELS = re.compile(r"\{(?P<inside>[^}]*)\}")
+_STATE = re.compile(r"(?:state|dimension|type|kind)=\"?(?P<value>[^\",}]+)")
+
+_FREE = frozenset({"free", "available", "avail", "usable", "freeable", "unused", "headroom", "pavailable", "pfree"})
+_ALONE = frozenset({"cached", "buffers", "buffered", "buff"})
+"""What is the kernel's even without a further word, as vmstat, free and psutil call it."""
+_BACK = frozenset({"cached", "cache", "buffers", "buffered", "buff", "buffer", "reclaimable", "standby"})
+_MEMORY = frozenset({
+    "mem", "memory", "ram", "swap", "swp", "heap", "real", "physical", "page", "pages", "virtual", "vm", "phys", "slab",
+})  # fmt: skip
+_AROUND = frozenset({
+    "node", "system", "sys", "os", "host", "kernel", "linux", "windows", "win", "jvm", "java", "runtime", "netdata",
+    "telegraf", "collectd", "container", "cgroup", "size", "usage", "bytes", "byte", "kb", "kib", "mb", "mib",
+    "gb", "gib",
+    "percent", "pct", "ratio", "total", "low", "high", "m", "current", "average", "amount", "list", "zero",
+})  # fmt: skip
+"""Words that say where and in what unit, and name nothing of its own."""
+_NOT = frozenset({"not", "non", "un"})
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_TOGETHER = {
+    f"{a}{b}": (a, b) for memory in _MEMORY for free in _FREE for a, b in ((memory, free), (free, memory))
+} | {"pagecache": ("page", "cache"), "kbavail": ("avail",), "kbmemfree": ("free",), "kbcached": ("mem", "cached"),
+     "kbbuffers": ("mem", "buffers"), "kbswpfree": ("free",)}  # fmt: skip
+
+
+_HINT = re.compile(
+    r"mem|free|avail|usable|unused|headroom|cache|buff|recl|standby|swap|slab|huge|direct|commit|activ|percpu|table|anon"
+    r"|mapped|locked|evict|dirty|write|bounce|nfs|corrupt|cma|kernel|unaccepted|total|low|high|balloon|vmalloc"
+)  # fmt: skip
+
+
+def may_be_known(name: str) -> bool:
+    """Return quickly whether there is anything in a name to look at: most are of processes and services."""
+    return _HINT.search(name.lower()) is not None
+
+
+def role_of(field: str) -> Role:
+    """Return the role of a field of meminfo; of one that is unknown it is use."""
+    return Role.NO_USE if field.startswith(_DIRECT_MAP) else ROLES.get(field, Role.USE)
+
+
+def field_of(name: str) -> str:
+    """Return the field of meminfo that a name of another program stands for, empty where it is none."""
+    labels = _LABELS.search(name)
+    bare = _UNIT.sub("", name[: labels.start()] if labels else name)
+    bare = re.split(r"[/:]", bare)[-1] if not _OF_MEMORY.match(bare) else bare
+    rest = _OF_MEMORY.sub("", bare)
+    return _FIELDS.get(_key(rest), "") if rest != bare or _is_telling(bare) else ""
+
+
+def role_by_words(name: str) -> Role:
+    """Return the role of what is no field of meminfo, by the words of its name."""
+    words = _words(name)
+    free = [at for at, word in enumerate(words) if word in _FREE and not (at and words[at - 1] in _NOT)]
+    known = _FREE | _BACK | _MEMORY | _AROUND
+    told = [word for word in words if word not in _AROUND]
+    if any(_next_to_memory(words, at) or told[-1] == words[at] for at in free):
+        return Role.FREE
+    if all(word in known for word in words) and _BACK.intersection(words) and (len(told) > 1 or told[0] in _ALONE):
+        return Role.GIVEN_BACK
+    return Role.USE
+
+
+def _next_to_memory(words: list[str], at: int) -> bool:
+    return bool(_MEMORY.intersection(words[max(0, at - 1) : at + 2]))
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name in lower case; of its labels only those that say which part of memory it is."""
+    labels = _LABELS.search(name)
+    text = _LABELS.sub("", name)
+    if labels:
+        text += "".join(f" {found['value']}" for found in _STATE.finditer(labels["inside"]))
+    out: list[str] = []
+    for word in _WORD.findall(text):
+        out += _TOGETHER.get(word.lower(), (word.lower(),))
+    return out
+
+
+def _is_telling(bare: str) -> bool:
+    """Return whether a name without a family is meminfo's: written as there, or of a shape that nothing else has."""
+    field = _FIELDS.get(_key(bare), "")
+    return bool(field) and (bare == field or (_key(bare) == _key(field) and len(_WORD.findall(field)) > 1))

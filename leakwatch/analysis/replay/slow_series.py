@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.replay.outcome import ReplayOutcome
+from leakwatch.analysis.replay.capture import SPARSE_UNITS, ReplayOutcome
 from leakwatch.analysis.rules.verdict import Observed, unjudged
-from leakwatch.analysis.time_plan import BLOCKS, plan_of
+from leakwatch.analysis.time_plan import BLOCKS
 from leakwatch.analysis.windows.onset import climb_onset
 from leakwatch.analysis.windows.robust_rows import fit_line, mad_sigma, slope_of
 from leakwatch.model.verdict import Assessment, Criterion, Verdict
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.analysis.windows.robust_rows import Floats
 
-SPARSE_UNITS = 2.0
-"""From this interval on samples are judged as they are: windows of half a day would hold six."""
 LEAST = 8
 WINDOWS = (8, 10, 12)
 """Samples in a window; above 24 the whole life in twelve minima as well."""
@@ -78,11 +76,6 @@ class _Hit:
     t: Floats
     y: Floats
     tests: tuple[Criterion, ...]
-
-
-def is_sparse(interval_s: float, windows_s: tuple[int, ...]) -> bool:
-    """Return whether samples are too far apart for blocks."""
-    return interval_s > SPARSE_UNITS * plan_of(windows_s, 1.0).unit_s
 
 
 def replay_sparse(capture: Capture, criteria: LeakCriteria, unit_s: float) -> ReplayOutcome:

@@ -12,8 +12,7 @@ from leakwatch.analysis.rules.tests import TestResults, evidence, judge
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.window_request import WindowHit, WindowResult
 from leakwatch.analysis.windows.block_table import Blocks, Table
-from leakwatch.analysis.windows.context import Track
-from leakwatch.analysis.windows.cut import cut
+from leakwatch.analysis.windows.cut import Track, cut
 from leakwatch.analysis.windows.onset import climb_began
 from leakwatch.model.verdict import Trend, Verdict
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.windows.context import Track
+from leakwatch.analysis.windows.cut import Track
 from leakwatch.analysis.windows.features import measure, rises_of, thirds_of
 from leakwatch.model.verdict import Criterion
 
