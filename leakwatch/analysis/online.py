@@ -1,7 +1,7 @@
-"""One series under watch: its blocks, its segment, its climb. Fed sample by sample, live or from history alike.
+"""One series under watch: its blocks, its segment, its alarm. Fed sample by sample, live or from history alike.
 
-A *look* is taken at fixed times, a quarter of a unit apart and the same for every series, of the blocks complete by
-then. What is said at a time thus depends on the samples until then alone, not on when somebody asked.
+A *checkpoint* is taken at fixed times, a quarter of a rule hour apart and the same for every series, of the blocks that
+are complete by then. A verdict thus depends on the samples until then alone, not on when it was asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from leakwatch.analysis.rules.verdict import Observed, brought_up, screened, settled
-from leakwatch.analysis.series.blocks import FINE, TOOTH_UNITS, Trail, is_fall
+from leakwatch.analysis.series.blocks import FINE, TOOTH_HOURS, Trail, is_fall
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.tracking import alarm_transitions
 from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 MOST_PENDING = 200
 """Looks that may wait for somebody to judge them: two days of them, should judging fail for as long."""
-TROUGH_UNITS = 0.5
-RECENT_UNITS = 2.0
+TROUGH_HOURS = 0.5
+RECENT_HOURS = 2.0
 COURSE_PARTS = 12
 """Of a climb, to see whether it levels off."""
 
 
 @dataclass(slots=True)
 class Pending:
-    """A look that was taken and not yet judged."""
+    """A checkpoint that was taken and not yet judged."""
 
     checkpoint: Checkpoint
-    ground: LevelHistory
+    history: LevelHistory
     question: WindowRequest | None
 
 
@@ -64,7 +64,7 @@ class SeriesState:
         "alarm_state",
         "assessment",
         "criteria",
-        "ground",
+        "history",
         "past_runs",
         "previous",
         "segment_ms",
@@ -84,13 +84,13 @@ class SeriesState:
         self.previous: tuple[int, float] | None = None
         """Time and value of the newest sample."""
         self.segment_ms = 0
-        self.ground = LevelHistory()
+        self.history = LevelHistory()
         self.alarm_state = AlarmState()
         self.past_runs: PastRuns = NO_LIVES
         """The other lives of the same service."""
         self.assessment: Assessment | None = None
         self.settled_ms = 0
-        """End of the newest look that was settled."""
+        """End of the newest checkpoint that was settled."""
 
     def feed(self, ts_ms: int, value: float, *, same_members: bool = True) -> list[tuple[int, Block]]:
         """Take a sample; return the blocks it completed, as (index of the level, block).
@@ -106,7 +106,7 @@ class SeriesState:
         elif not same_members and is_fall(self.previous, value):
             apart_s = (ts_ms - self._fall_ms) / 1000
             self._fall_ms = ts_ms
-            if apart_s >= self._plan.seconds(TOOTH_UNITS):
+            if apart_s >= self._plan.seconds(TOOTH_HOURS):
                 self.end_segment(ts_ms, remember=False)
         if self.previous is None:
             self._first = value
@@ -117,7 +117,7 @@ class SeriesState:
         return sealed
 
     def _note_checkpoints(self, now: int) -> None:
-        """Take the look that became due, when the fine block ``now`` has begun."""
+        """Take the checkpoint that became due, when the fine block ``now`` has begun."""
         every = self._plan.checkpoint_blocks
         newest = self._trail.fine.end
         due = -(-(newest + 1) // every) * every - 1
@@ -129,22 +129,22 @@ class SeriesState:
 
     def _take_checkpoint(self, end: int) -> None:
         checkpoint = self._look(end)
-        self.ground = follow(self.ground, checkpoint, self.criteria)
+        self.history = follow(self.history, checkpoint, self.criteria)
         question = None
-        if worth_judging(self.ground, checkpoint, self.past_runs, self.criteria):
+        if worth_judging(self.history, checkpoint, self.past_runs, self.criteria):
             question = WindowRequest(self._plan, self._held(), self.criteria, end)
-        self._pending.append(Pending(checkpoint, self.ground, question))
+        self._pending.append(Pending(checkpoint, self.history, question))
         del self._pending[:-MOST_PENDING]
 
     def _look(self, end: int) -> Checkpoint:
-        """Return the look that ends with a fine block that is held."""
+        """Return the checkpoint that ends with a fine block that is held."""
         plan, ring = self._plan, self._trail.fine
         newest = end - ring.start + 1
-        lows = ring.lows[max(0, newest - plan.blocks_of(RECENT_UNITS) - BLOCKS) : newest]
-        age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
-        half = plan.blocks_of(TROUGH_UNITS)
+        lows = ring.lows[max(0, newest - plan.blocks_of(RECENT_HOURS) - BLOCKS) : newest]
+        age = (end - self._trail.first + 1) * plan.base_s / plan.rule_hour_s
+        half = plan.blocks_of(TROUGH_HOURS)
         trough = min((x for x in lows[-half:] if isfinite(x)), default=nan) if len(lows) >= half else nan
-        recent = max((x for x in lows[-plan.blocks_of(RECENT_UNITS) :] if isfinite(x)), default=nan)
+        recent = max((x for x in lows[-plan.blocks_of(RECENT_HOURS) :] if isfinite(x)), default=nan)
         return Checkpoint((end + 1) * plan.base_s * 1000, age, trough, recent, noise_of(lows, plan))
 
     def _held(self) -> BlockSnapshot:
@@ -159,30 +159,30 @@ class SeriesState:
         self._trail.end_segment(remember=remember)
         self.segment_ms = self._fall_ms = ts_ms
         self.previous = None
-        self.ground, self.alarm_state = LevelHistory(), AlarmState()
+        self.history, self.alarm_state = LevelHistory(), AlarmState()
         self.assessment = None  # of what is over
         self._pending.clear()
         self._due = -1
 
     def questions(self) -> list[WindowRequest]:
-        """Return what has to be judged of the looks taken since the last ``settle``, oldest first."""
+        """Return what has to be judged of the checkpoints taken since the last ``settle``, oldest first."""
         return [pending.question for pending in self._pending if pending.question is not None]
 
     def settle(self, answers: Mapping[WindowRequest, WindowResult], headroom_bytes: float | None = None) -> None:
         """Take the answers to ``questions``; ``headroom_bytes`` is what is left to grow into, if known.
 
-        Each is of the very question that was asked: a look that was dropped or a life that ended meanwhile leaves its
-        answer unused, and a look taken meanwhile waits for the next time.
+        Each is of the very question that was asked: a checkpoint that was dropped or a life that ended meanwhile leaves
+        its answer unused, and a checkpoint taken meanwhile waits for the next time.
 
-        Afterwards ``assessment`` is the verdict as of the newest look.
+        Afterwards ``assessment`` is the verdict as of the newest checkpoint.
         """
         last: WindowResult | None = None
         settled_now = self._pending[: self._reach(answers)]
         for pending in settled_now:
             last = answers[pending.question] if pending.question is not None else None
             alarm_transitions.step(
-                self.alarm_state, pending.checkpoint, pending.ground, last.marks if last else (), self.past_runs,
-                self.criteria, unit_s=self._plan.unit_s, course=partial(self._course, pending.checkpoint),
+                self.alarm_state, pending.checkpoint, pending.history, last.marks if last else (), self.past_runs,
+                self.criteria, rule_hour_s=self._plan.rule_hour_s, course=partial(self._course, pending.checkpoint),
                 onset=partial(self._onset, pending.checkpoint), headroom_bytes=headroom_bytes,
             )  # fmt: skip
             self.settled_ms = pending.checkpoint.end_ms
@@ -196,7 +196,7 @@ class SeriesState:
         del self._pending[: len(settled_now)]
 
     def _reach(self, answers: Mapping[WindowRequest, WindowResult]) -> int:
-        """Return how many pending looks are settled by these: up to the first whose question is not among them."""
+        """Return how many pending checkpoints these settle: those before the first with a question not among them."""
         for at, pending in enumerate(self._pending):
             if pending.question is not None and pending.question not in answers:
                 return at
@@ -207,7 +207,7 @@ class SeriesState:
         if answer is None:
             return screened(
                 self.alarm_state,
-                self.ground,
+                self.history,
                 covered,
                 self._risen(),
                 self._plan,
@@ -223,30 +223,30 @@ class SeriesState:
     def _risen(self) -> float:
         return risen([low for low in self._trail.fine.lows if isfinite(low)])
 
-    def _course(self, checkpoint: Checkpoint, units: float) -> tuple[float, ...]:
-        """Return the medians of twelve equal parts of so many units before a look."""
-        length = self._plan.blocks_of(units)
+    def _course(self, checkpoint: Checkpoint, hours: float) -> tuple[float, ...]:
+        """Return the medians of twelve equal parts of so many rule hours before a checkpoint."""
+        length = self._plan.blocks_of(hours)
         end = checkpoint.end_ms // (self._plan.base_s * 1000)
         ring = self._trail.fine
         if length > FINE_KEPT:
             ring, length, end = self._trail.coarse, length // COARSE_OF, end // COARSE_OF
         return course_of(ring.medians, end - ring.start, length)
 
-    def _onset(self, checkpoint: Checkpoint, units: float) -> tuple[int, float]:
-        """Return when a climb of which so many units were seen before a look began, and the level there."""
+    def _onset(self, checkpoint: Checkpoint, hours: float) -> tuple[int, float]:
+        """Return when a climb of which so many rule hours were seen before a checkpoint began, and the level there."""
         trail, plan = self._trail, self._plan
         end = checkpoint.end_ms // (plan.base_s * 1000)
         fine = trail.fine.start, trail.fine.lows[: max(0, end - trail.fine.start)]
         coarse = trail.coarse.start, trail.coarse.lows[: max(0, end // COARSE_OF - trail.coarse.start)]
-        began_ms, level = climb_began(fine, coarse, trail.first, plan.blocks_of(units), plan)
+        began_ms, level = climb_began(fine, coarse, trail.first, plan.blocks_of(hours), plan)
         return max(began_ms, self.segment_ms), level
 
     def life(self, name: str, ended_ms: int) -> RunSummary | None:
         """Return what this life teaches others, now that it has ended."""
         trail, plan = self._trail, self._plan
         if trail.first < trail.fine.start:
-            return summarise(name, trail.coarse.lows, ended_ms, plan.coarse_s, plan.unit_s, self.criteria)
-        return summarise(name, trail.fine.lows, ended_ms, plan.base_s, plan.unit_s, self.criteria)
+            return summarise(name, trail.coarse.lows, ended_ms, plan.coarse_s, plan.rule_hour_s, self.criteria)
+        return summarise(name, trail.fine.lows, ended_ms, plan.base_s, plan.rule_hour_s, self.criteria)
 
     @property
     def is_suspected(self) -> bool:
@@ -258,30 +258,30 @@ class SeriesState:
         alarm_state = self.alarm_state
         if alarm_state.alarm is None and alarm_state.suspicion is None and alarm_state.past is None:
             return None
-        values = {"ground": self.ground._asdict(), "climb": to_values(alarm_state), "settled_ms": self.settled_ms}
+        values = {"ground": self.history._asdict(), "climb": to_values(alarm_state), "settled_ms": self.settled_ms}
         return json.dumps(values)
 
     def recollect(self, payload: str | None) -> None:
         """Take what ``to_json`` gave after the blocks were restored, or come to the same from the blocks.
 
-        A look that was taken and not settled before is taken again. What an earlier detector wrote is left out.
+        A checkpoint that was taken and not settled before is taken again. What an earlier detector wrote is left out.
         """
         dues = self._dues()
         values = json.loads(payload) if payload is not None else {}
         if "settled_ms" in values:
-            self.ground, self.alarm_state = LevelHistory(**values["ground"]), from_values(values["climb"])
+            self.history, self.alarm_state = LevelHistory(**values["ground"]), from_values(values["climb"])
             self.settled_ms = values["settled_ms"]
         else:
             self._follow_coarse()
         missed = [due for due in dues if (due + 1) * self._plan.base_s * 1000 > self.settled_ms]
         for due in missed[:-1]:
-            self.ground = follow(self.ground, self._look(due), self.criteria)
+            self.history = follow(self.history, self._look(due), self.criteria)
         if missed:
             self._take_checkpoint(missed[-1])
         self._due = dues[-1] if dues else -1
 
     def _dues(self) -> list[int]:
-        """Return the fine block of each look the blocks held have had, oldest first."""
+        """Return the fine block of each checkpoint the blocks held have had, oldest first."""
         every, ring = self._plan.checkpoint_blocks, self._trail.fine
         seen = {-(-(ring.start + at + 1) // every) * every - 1 for at, low in enumerate(ring.lows) if isfinite(low)}
         return sorted(due for due in seen if due <= ring.end)
@@ -292,8 +292,8 @@ class SeriesState:
         for at, low in enumerate(ring.lows):
             end = (ring.start + at + 1) * COARSE_OF - 1
             if end < self._trail.fine.start:
-                age = (end - self._trail.first + 1) * plan.base_s / plan.unit_s
-                self.ground = follow(self.ground, Checkpoint(0, age, low, low, nan), self.criteria)
+                age = (end - self._trail.first + 1) * plan.base_s / plan.rule_hour_s
+                self.history = follow(self.history, Checkpoint(0, age, low, low, nan), self.criteria)
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""
@@ -311,8 +311,8 @@ class SeriesState:
 
 
 def noise_of(lows: array[float] | Sequence[float], plan: TimePlan) -> float:
-    """Return the noise of a sixth of a unit's troughs over the newest two units, NaN where they are not all held."""
-    q = max(1, round(plan.blocks_of(RECENT_UNITS) / 12))
+    """Return the noise of troughs a sixth of a rule hour long over the newest two, NaN where they are not all held."""
+    q = max(1, round(plan.blocks_of(RECENT_HOURS) / 12))
     if len(lows) < 12 * q:
         return nan
     newest = lows[-12 * q :]

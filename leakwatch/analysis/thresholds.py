@@ -1,7 +1,7 @@
 """Every threshold of the detector: its name, its unit, its reason, and what was measured when it was chosen.
 
-"hour" means a unit of ``spans.Plan``: an hour with the default windows. "FA" are false alarms per 1000 series-hours on
-four seeds of the synthetic families (19,000 healthy hours) beside the values tried; more is in docs/detector.md.
+"hour" means a rule hour of ``time_plan``: an hour with the default windows. "FA" are false alarms per 1000 series-hours
+on four seeds of the synthetic families (19,000 healthy hours) beside the values tried; more is in docs/detector.md.
 """
 
 from __future__ import annotations

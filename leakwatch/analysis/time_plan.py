@@ -1,7 +1,9 @@
-"""How time is cut: blocks, looks and windows, all scaled to the windows that are configured.
+"""How time is cut: blocks, checkpoints and windows, all scaled to the windows that are configured.
 
-Rules are written in hours of the default windows (1 h to 10 d). Other windows stretch or shrink that hour (the *unit*),
-so that minute-long windows give verdicts in minutes by the same rules.
+Rules are written in hours of the default windows (1 h to 10 d). Other windows stretch or shrink that hour, which is the
+*rule hour* (``TimePlan.rule_hour_s``), so that minute-long windows give verdicts in minutes by the same rules. It is an
+hour where the windows are the default ones. Ages, lengths of windows and thresholds called ``..._hours`` are in it;
+rates and slopes are always in bytes per real hour.
 """
 
 from __future__ import annotations
@@ -11,23 +13,23 @@ from functools import lru_cache
 
 BLOCKS = 12
 """Blocks a window is judged by: twelve points carry a robust line; more only cost."""
-UNITS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 36, 48, 60, 96, 132, 192, 240)
-"""Lengths judged, in units: dyadic with steps between, since half an octave too long is hours of delay."""
-FINE_UNITS = 24
+SPAN_HOURS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 36, 48, 60, 96, 132, 192, 240)
+"""Lengths judged, in rule hours: dyadic with steps between, since half an octave too long is hours of delay."""
+FINE_HOURS = 24
 """Windows up to this long are cut from fine blocks, longer ones from coarse blocks."""
 FINE_KEPT = 28 * BLOCKS
-"""Fine blocks held: 28 units at 12 a unit, the same time yesterday with two hours around it."""
+"""Fine blocks held: 28 rule hours at 12 a rule hour, the same time yesterday with two hours around it."""
 COARSE_OF = 12
 """Fine blocks in a coarse one."""
-ALL_UNITS = 240.0
+ALL_HOURS = 240.0
 """The longest default window in the shortest: a ladder of windows this long is the default, scaled."""
-SHORTEST_UNIT = 0.2
+SHORTEST_HOUR = 0.2
 """Of the shortest window. Where only minutes are configured (1 m, 2 m) the rules' five hours of patience are one
 window: who asks for minutes is not served by a rule about the rhythm of days."""
-LEAST_UNITS = 6
-"""In the longest window: growth is asked to go on for six units, and with fewer there it could not be seen doing so."""
+LEAST_HOURS = 6
+"""In the longest window: growth has to go on for six rule hours, and a shorter window could not show it."""
 HUMAN_S = 1800
-"""From windows of half an hour on, a unit is never less than the shortest window or an hour: there are days in it."""
+"""From windows of half an hour on, a rule hour is no less than the shortest window or an hour: days pass in it."""
 HOUR_S = 3600
 
 
@@ -38,7 +40,7 @@ class Span:
     q: int
     coarse: bool
     seconds: int
-    units: float
+    rule_hours: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,12 @@ class TimePlan:
     windows_s: tuple[int, ...]
     base_s: int
     """Of a fine block."""
-    unit_s: float
-    """What the rules call an hour."""
+    rule_hour_s: float
+    """Seconds of a rule hour: what the rules call an hour."""
     spans: tuple[Span, ...]
     """Shortest first."""
     checkpoint_blocks: int
-    """Fine blocks from one look to the next: a quarter of a unit."""
+    """Fine blocks from one checkpoint to the next: a quarter of a rule hour."""
     coarse_kept: int
 
     @property
@@ -66,13 +68,13 @@ class TimePlan:
         """The two spans blocks are stored at, in seconds."""
         return self.base_s, self.coarse_s
 
-    def blocks_of(self, units: float) -> int:
-        """Return how many fine blocks make up so many units, at least 1."""
-        return max(1, round(units * self.unit_s / self.base_s))
+    def blocks_of(self, hours: float) -> int:
+        """Return how many fine blocks make up so many rule hours, at least 1."""
+        return max(1, round(hours * self.rule_hour_s / self.base_s))
 
-    def seconds(self, units: float) -> float:
-        """Return units in seconds."""
-        return units * self.unit_s
+    def seconds(self, hours: float) -> float:
+        """Return rule hours in seconds."""
+        return hours * self.rule_hour_s
 
 
 def plan_of(windows_s: tuple[int, ...], interval_s: float) -> TimePlan:
@@ -84,22 +86,22 @@ def plan_of(windows_s: tuple[int, ...], interval_s: float) -> TimePlan:
 def _plan_of(ordered: tuple[int, ...], whole_s: int) -> TimePlan:
     shortest, longest = ordered[0], ordered[-1]
     base = max(1, round(shortest / BLOCKS), whole_s)
-    unit = min(shortest, max(SHORTEST_UNIT * shortest, longest / ALL_UNITS))
+    hour = min(shortest, max(SHORTEST_HOUR * shortest, longest / ALL_HOURS))
     if shortest >= HUMAN_S:
-        unit = max(unit, min(shortest, HOUR_S))
-    unit = min(unit, longest / LEAST_UNITS)
-    spans = _spans(base, float(unit), longest)
+        hour = max(hour, min(shortest, HOUR_S))
+    hour = min(hour, longest / LEAST_HOURS)
+    spans = _spans(base, float(hour), longest)
     coarse_kept = max(2 * BLOCKS, 2 * max((s.q * BLOCKS for s in spans if s.coarse), default=0))
-    return TimePlan(ordered, base, float(unit), spans, max(1, round(unit / base / 4)), coarse_kept)
+    return TimePlan(ordered, base, float(hour), spans, max(1, round(hour / base / 4)), coarse_kept)
 
 
-def _spans(base: int, unit: float, longest: int) -> tuple[Span, ...]:
+def _spans(base: int, hour: float, longest: int) -> tuple[Span, ...]:
     found: dict[int, Span] = {}
-    for units in UNITS:
-        blocks = units * unit / base
-        coarse = units > FINE_UNITS
+    for hours in SPAN_HOURS:
+        blocks = hours * hour / base
+        coarse = hours > FINE_HOURS
         q = max(1, round(blocks / BLOCKS / (COARSE_OF if coarse else 1)))
         seconds = q * BLOCKS * base * (COARSE_OF if coarse else 1)
         if (coarse or q * BLOCKS <= FINE_KEPT - BLOCKS) and (seconds <= longest or not found):
-            found.setdefault(seconds, Span(q, coarse, seconds, seconds / unit))
+            found.setdefault(seconds, Span(q, coarse, seconds, seconds / hour))
     return tuple(found[seconds] for seconds in sorted(found))

@@ -1,6 +1,6 @@
-"""What is asked about one look, and what is answered: plain values that can be sent to another process.
+"""What is asked about one checkpoint, and what is answered: plain values that can be sent to another process.
 
-The daemon holds the blocks and does the cheap look; numpy answers, where the daemon can afford it in a process that
+The daemon holds the blocks and does the cheap test; numpy answers, where the daemon can afford it in a process that
 ends (see ``leakwatch.monitoring.judge_pool``).
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class WindowHit(NamedTuple):
     """What one window showed at one checkpoint; a replay makes millions."""
 
-    units: float
+    rule_hours: float
     seconds: int
     hit: bool
     strong: bool
@@ -37,7 +37,7 @@ class WindowHit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockSnapshot:
-    """The blocks of one series as they were at a look; copies, so that sampling may go on meanwhile."""
+    """The blocks of one series as they were at a checkpoint; copies, so that sampling may go on meanwhile."""
 
     first: int
     fine_end: int
@@ -51,7 +51,7 @@ class BlockSnapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowRequest:
-    """One look to be judged."""
+    """One checkpoint to be judged."""
 
     plan: TimePlan
     held: BlockSnapshot

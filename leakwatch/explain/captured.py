@@ -52,7 +52,7 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
         field=subject.count or subject.field,
         pid=int(pid[1]) if pid else None,
         alarm_state=outcome.alarm_state,
-        ground=outcome.ground,
+        history=outcome.history,
         sparse=one.is_sparse,
         interval_s=one.interval_s,
         at_most_watch=one.at_most_watch,

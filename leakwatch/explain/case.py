@@ -49,7 +49,7 @@ class Case:
     """The cache, the caller or the metric, for ``What`` of the kernel."""
     pid: int | None = None
     alarm_state: AlarmState | None = None
-    ground: LevelHistory | None = None
+    history: LevelHistory | None = None
     """None where nothing is remembered: it is not suspect and never was, or it is sampled too seldom."""
     sparse: bool = False
     """Sampled so seldom that samples are judged one by one."""

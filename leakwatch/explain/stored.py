@@ -88,7 +88,7 @@ def case_of(
     """Return the case of a stored finding; ``host`` tells the windows and the interval the daemon judges with."""
     finding = row.finding
     windows_s = host.windows_s or config.analysis.windows_s
-    alarm_state, ground = _remembered(finding, suspicions, processes)
+    alarm_state, history = _remembered(finding, suspicions, processes)
     return Case(
         name=finding.name,
         what=what_of(finding),
@@ -99,7 +99,7 @@ def case_of(
         field=field_of(finding),
         pid=finding.pid,
         alarm_state=alarm_state,
-        ground=ground,
+        history=history,
         at_most_watch=finding.note.startswith("reclaimable"),
         every_s=every_s,
         offset_ms=offset_ms,

@@ -57,8 +57,8 @@ def answer_at(held: Blocks, end: int) -> WindowResult:
 
 def window(judged: TestResults, hours: float) -> int:
     """Return the row of the troughs of so many hours."""
-    units = np.array([PLAN.spans[int(at)].units for at in judged.rows.span])
-    return int(np.flatnonzero((units == hours) & (judged.rows.track == Track.LOWS))[0])
+    rule_hours = np.array([PLAN.spans[int(at)].rule_hours for at in judged.rows.span])
+    return int(np.flatnonzero((rule_hours == hours) & (judged.rows.track == Track.LOWS))[0])
 
 
 def failed(judged: TestResults, row: int) -> set[str]:
@@ -227,8 +227,8 @@ def test_what_the_cheap_look_passes_over_the_close_one_would_not_flag(seed: int,
     lows = 5 * MIB + size * MIB * np.abs(y[kind])
     record, lowest = float(lows.max()), float(lows.min())
     trough = float(lows[-6:].min())
-    ground = LevelHistory(record=record, lowest=lowest, record_age=12.0)
-    if not worth_judging(ground, Checkpoint(0, 12.0, trough, trough, 0.0), NO_LIVES, CRITERIA):
+    history = LevelHistory(record=record, lowest=lowest, record_age=12.0)
+    if not worth_judging(history, Checkpoint(0, 12.0, trough, trough, 0.0), NO_LIVES, CRITERIA):
         judged = judged_of(blocks(lows))
         near = trough >= record - CRITERIA.below_record * (record - lowest)
         assert not (near and judged.hit.any())

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakwatch.analysis.series.blocks import COARSE, FINE, HELD_AS, MEDIAN_OF, OpenBlock, Ring, Trail
-from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS, plan_of
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_HOURS, FINE_KEPT, plan_of
 from leakwatch.model.sample import Block
 
 PLAN = plan_of((60, 240, 960), 1.0)
@@ -202,12 +202,12 @@ def test_the_block_a_segment_ends_in_is_not_joined_with_what_comes() -> None:
 def test_every_plan_is_cut_in_whole_blocks_that_are_held(windows_s: list[int], interval_s: float) -> None:
     plan = plan_of(tuple(windows_s), interval_s)
     assert plan.base_s >= interval_s
-    assert plan.unit_s <= min(windows_s)
+    assert plan.rule_hour_s <= min(windows_s)
     assert [span.seconds for span in plan.spans] == sorted({span.seconds for span in plan.spans})
     for span in plan.spans:
         block_s = plan.coarse_s if span.coarse else plan.base_s
         assert span.seconds == BLOCKS * span.q * block_s
-        assert span.units == pytest.approx(span.seconds / plan.unit_s)
+        assert span.rule_hours == pytest.approx(span.seconds / plan.rule_hour_s)
         assert span.seconds <= max(windows_s) or span is plan.spans[0]
         assert span.q * BLOCKS <= (plan.coarse_kept if span.coarse else FINE_KEPT)
     assert plan == plan_of(tuple(reversed(windows_s)), interval_s), "the order in which they are named means nothing"
@@ -215,8 +215,8 @@ def test_every_plan_is_cut_in_whole_blocks_that_are_held(windows_s: list[int], i
 
 def test_the_default_plan_is_hours() -> None:
     plan = plan_of(DEFAULT, 60.0)
-    assert (plan.base_s, plan.unit_s, plan.checkpoint_blocks, plan.levels) == (300, 3600.0, 3, (300, 3600))
+    assert (plan.base_s, plan.rule_hour_s, plan.checkpoint_blocks, plan.levels) == (300, 3600.0, 3, (300, 3600))
     assert plan.spans[0].seconds == 3600
     assert plan.spans[-1].seconds == 10 * 86400
-    assert {span.coarse for span in plan.spans if span.units <= FINE_UNITS} == {False}
+    assert {span.coarse for span in plan.spans if span.rule_hours <= FINE_HOURS} == {False}
     assert plan.blocks_of(1) == COARSE_OF

@@ -128,7 +128,7 @@ def test_a_series_taken_up_again_from_its_blocks_says_what_it_would_have_said(st
         straight.feed(START_MS + at * 60_000, values[at])
         other.feed(START_MS + at * 60_000, values[at])
         theirs, ours = settle(straight), settle(other)
-        assert straight.ground == other.ground, at
+        assert straight.history == other.history, at
         assert (ours.verdict, straight.alarm_state.alarm) == (theirs.verdict, other.alarm_state.alarm), at
     assert straight.alarm_state.alarm is not None
 
@@ -164,42 +164,42 @@ def checkpoint(age: float, trough: float, *, top: float | None = None, noise: fl
     return Checkpoint(round(START_MS + age * HOUR * 1000), age, trough, trough if top is None else top, noise)
 
 
-def ground_of(*troughs: float, noise: float = 0.0) -> LevelHistory:
+def history_of(*troughs: float, noise: float = 0.0) -> LevelHistory:
     """Follow troughs a unit apart."""
-    ground = LevelHistory()
+    history = LevelHistory()
     for age, trough in enumerate(troughs):
-        ground = follow(ground, checkpoint(age, trough, noise=noise), CRITERIA)
-    return ground
+        history = follow(history, checkpoint(age, trough, noise=noise), CRITERIA)
+    return history
 
 
 def test_a_record_is_a_level_never_reached_before_by_more_than_noise() -> None:
-    assert ground_of(100, 200, 150).record == 200
-    assert ground_of(100, 200, 201).record == 200, "two percent of the rise is no new record"
-    assert ground_of(100, 200, 203).record == 203
-    assert ground_of(100, 200, 203, noise=5).record == 200
+    assert history_of(100, 200, 150).record == 200
+    assert history_of(100, 200, 201).record == 200, "two percent of the rise is no new record"
+    assert history_of(100, 200, 203).record == 203
+    assert history_of(100, 200, 203, noise=5).record == 200
 
 
 def test_the_longest_pause_is_that_between_two_records() -> None:
-    ground = ground_of(100, 200, 200, 200, 200, 300, 300)
-    assert (ground.longest_pause, ground.record_age) == (4, 5)
+    history = history_of(100, 200, 200, 200, 200, 300, 300)
+    assert (history.longest_pause, history.record_age) == (4, 5)
 
 
 def test_a_release_is_a_fall_by_two_fifths_of_what_was_gained_and_counts_once() -> None:
-    falling = ground_of(100, 200, 159, 150)
+    falling = history_of(100, 200, 159, 150)
     assert (falling.falls, falling.falling, falling.peak, falling.depth) == (1, True, 200, 50)
-    assert ground_of(100, 200, 161).falls == 0
-    assert not ground_of(100, 200, 150, 190).falling
-    assert ground_of(100, 200, 150, 190, 110).falls == 2
+    assert history_of(100, 200, 161).falls == 0
+    assert not history_of(100, 200, 150, 190).falling
+    assert history_of(100, 200, 150, 190, 110).falls == 2
 
 
 def test_a_look_without_data_changes_no_ground() -> None:
-    ground = ground_of(100, 200)
-    assert follow(ground, checkpoint(9, nan, noise=nan), CRITERIA) == ground
+    history = history_of(100, 200)
+    assert follow(history, checkpoint(9, nan, noise=nan), CRITERIA) == history
 
 
 def test_only_what_is_near_its_record_and_moved_by_enough_is_worth_a_closer_look() -> None:
     def worth(trough: float, *before: float) -> bool:
-        return worth_judging(ground_of(*before), checkpoint(9, trough), NO_LIVES, CRITERIA)
+        return worth_judging(history_of(*before), checkpoint(9, trough), NO_LIVES, CRITERIA)
 
     assert worth(52 * MIB, 50 * MIB, 52 * MIB)
     assert not worth(50.4 * MIB, 50 * MIB, 50.4 * MIB), "it has moved by less than half a MiB"
@@ -232,17 +232,17 @@ def climbed(
     marks: list[WindowHit] | None = None,
     *,
     trough: float | None = None,
-    ground: LevelHistory | None = None,
+    history: LevelHistory | None = None,
     headroom: float | None = None,
     past_runs: PastRuns = NO_LIVES,
     course: tuple[float, ...] = (),
 ) -> AlarmState:
     """Take one look of the straight climb of ten MiB an hour from 100 MiB on, or of what is said otherwise."""
     level = 100 * MIB + age * 10 * MIB if trough is None else trough
-    ground = ground or LevelHistory(record=level, lowest=100 * MIB, record_age=age)
+    history = history or LevelHistory(record=level, lowest=100 * MIB, record_age=age)
     step(
-        alarm_state, checkpoint(age, level), ground, [hit_at(age)] if marks is None else marks, past_runs, CRITERIA,
-        unit_s=HOUR, course=lambda _: course, onset=lambda _: ONSET, headroom_bytes=headroom,
+        alarm_state, checkpoint(age, level), history, [hit_at(age)] if marks is None else marks, past_runs, CRITERIA,
+        rule_hour_s=HOUR, course=lambda _: course, onset=lambda _: ONSET, headroom_bytes=headroom,
     )  # fmt: skip
     return alarm_state
 
@@ -310,46 +310,46 @@ def test_a_leak_that_would_fill_memory_sooner_is_not_waited_for() -> None:
 
 
 def test_a_longer_window_that_levels_off_takes_a_shorter_one_s_word_back() -> None:
-    for units, taken_back in ((12.0, False), (24.0, True), (48.0, True), (49.0, False)):
-        veto = MARK._replace(units=units, hit=False, veto=True)
+    for hours, taken_back in ((12.0, False), (24.0, True), (48.0, True), (49.0, False)):
+        veto = MARK._replace(rule_hours=hours, hit=False, veto=True)
         alarm_state = climbed(AlarmState(), 12, [MARK, veto])
-        assert (alarm_state.suspicion is None) is taken_back, units
+        assert (alarm_state.suspicion is None) is taken_back, hours
 
 
 def test_a_level_below_its_record_or_its_last_peak_is_no_suspicion() -> None:
     low = LevelHistory(record=400 * MIB, lowest=100 * MIB, record_age=12)
-    alarm_state = climbed(AlarmState(), 12, ground=low)
+    alarm_state = climbed(AlarmState(), 12, history=low)
     assert alarm_state.suspicion is None
     assert [c.criterion for c in alarm_state.why if not c.passed] == ["near its highest level"]
     released = LevelHistory(record=220 * MIB, lowest=100 * MIB, record_age=12, falls=1, peak=219 * MIB, depth=50 * MIB)
-    alarm_state = climbed(AlarmState(), 12, ground=released)
+    alarm_state = climbed(AlarmState(), 12, history=released)
     assert alarm_state.suspicion is None
     assert [c.criterion for c in alarm_state.why if not c.passed] == ["beyond the peak before the last release"]
-    assert climbed(AlarmState(), 12, ground=released._replace(falls=3)).suspicion is not None, "a saw's troughs tell"
+    assert climbed(AlarmState(), 12, history=released._replace(falls=3)).suspicion is not None, "a saw's troughs tell"
 
 
 def test_a_pause_longer_than_any_before_is_no_suspicion() -> None:
     paused = LevelHistory(record=220 * MIB, lowest=100 * MIB, record_age=10.5)
-    assert climbed(AlarmState(), 12, ground=paused).suspicion is None
-    assert climbed(AlarmState(), 12, ground=paused._replace(longest_pause=2)).suspicion is not None
+    assert climbed(AlarmState(), 12, history=paused).suspicion is None
+    assert climbed(AlarmState(), 12, history=paused._replace(longest_pause=2)).suspicion is not None
 
 
 def test_an_alarm_ends_when_the_memory_is_given_back() -> None:
-    alarm_state = climbed(alarmed(), 16, [], trough=110 * MIB, ground=LevelHistory(250 * MIB, 100 * MIB, 15.0))
+    alarm_state = climbed(alarmed(), 16, [], trough=110 * MIB, history=LevelHistory(250 * MIB, 100 * MIB, 15.0))
     assert (alarm_state.alarm, alarm_state.past) == (None, None)
     assert alarm_state.ended == "the memory was given back"
 
 
 def test_an_alarm_ends_when_growth_has_stopped_and_reopens_when_it_goes_on() -> None:
     held = LevelHistory(250 * MIB, 100 * MIB, 15.0)
-    alarm_state = climbed(alarmed(), 18.7, [], trough=250 * MIB, ground=held)
+    alarm_state = climbed(alarmed(), 18.7, [], trough=250 * MIB, history=held)
     assert alarm_state.alarm is not None, "a quarter of fifteen hours has not passed"
-    climbed(alarm_state, 18.8, [], trough=250 * MIB, ground=held)
+    climbed(alarm_state, 18.8, [], trough=250 * MIB, history=held)
     assert alarm_state.alarm is None
     assert alarm_state.ended == "the growth has stopped"
     assert alarm_state.past is not None
     # WHEN growth goes on, on ground never reached before
-    going_on = MARK._replace(units=3.0, hit=False)
+    going_on = MARK._replace(rule_hours=3.0, hit=False)
     climbed(alarm_state, 25, [going_on], trough=259 * MIB)
     assert alarm_state.alarm is not None
     assert (alarm_state.alarm.by, alarm_state.alarm.since_age) == ("reopened", 0)
@@ -365,7 +365,7 @@ def test_an_alarm_ends_when_the_climb_levels_off() -> None:
 
 def test_thirds_of_a_climb_that_has_paused_prove_nothing() -> None:
     paused = LevelHistory(250 * MIB, 100 * MIB, 16.0, longest_pause=5.0)
-    assert climbed(alarmed(), 16, course=LEVEL, ground=paused).alarm is not None
+    assert climbed(alarmed(), 16, course=LEVEL, history=paused).alarm is not None
 
 
 LEVEL = (*map(float, range(8)), 6.0, 6.0, 6.0, 6.0)
@@ -377,23 +377,37 @@ def test_a_restart_is_no_levelling_off() -> None:
     alarm_state = alarmed()
     step(
         alarm_state, fallen, LevelHistory(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA,
-        unit_s=HOUR, course=lambda *_: LEVEL, onset=lambda _: ONSET,
+        rule_hour_s=HOUR, course=lambda *_: LEVEL, onset=lambda _: ONSET,
     )  # fmt: skip
     assert alarm_state.ended == "the memory was given back"
 
 
 def test_an_alarm_takes_the_slope_of_the_longest_window_that_hits() -> None:
-    longer = hit_at(16)._replace(units=16.0, slope=11.0 * MIB)
+    longer = hit_at(16)._replace(rule_hours=16.0, slope=11.0 * MIB)
     alarm_state = climbed(alarmed(), 16, [hit_at(16), longer])
     assert alarm_state.alarm is not None
-    assert (alarm_state.alarm.slope, alarm_state.alarm.units) == (11 * MIB, 16)
+    assert (alarm_state.alarm.slope, alarm_state.alarm.rule_hours) == (11 * MIB, 16)
 
 
 def test_a_climb_is_stored_and_read_back() -> None:
-    stopped = climbed(alarmed(), 30, [], trough=250 * MIB, ground=LevelHistory(250 * MIB, 100 * MIB, 15.0))
+    stopped = climbed(alarmed(), 30, [], trough=250 * MIB, history=LevelHistory(250 * MIB, 100 * MIB, 15.0))
     for alarm_state in (AlarmState(), climbed(AlarmState(), 12), alarmed(), stopped):
         again = from_values(json.loads(json.dumps(to_values(alarm_state))))
         assert again == replace(alarm_state, why=())
+
+
+def test_what_is_stored_has_the_keys_that_earlier_versions_wrote() -> None:
+    suspect, alarm = to_values(climbed(AlarmState(), 12))["suspicion"], to_values(alarmed())["alarm"]
+    assert list(suspect) == ["age", "units", "level", "slope", "last_age", "checkpoints", "hits"]
+    assert list(alarm) == [
+        "since_age", "base", "slope", "half_width", "units", "seconds", "started_ms", "by", "onset_ms", "onset_level",
+    ]  # fmt: skip
+    older = {name: value for name, value in alarm.items() if not name.startswith("onset")}
+    again = from_values({"suspicion": suspect, "alarm": older, "past": None, "growing": True, "ended": ""})
+    assert again.suspicion is not None
+    assert again.alarm is not None
+    assert (again.suspicion.rule_hours, again.alarm.rule_hours) == (suspect["units"], alarm["units"])
+    assert again.alarm.onset_ms is None
 
 
 def test_a_course_is_twelve_medians_up_to_its_end_and_nothing_where_some_are_not_held() -> None:
@@ -440,19 +454,19 @@ def test_a_life_counts_from_its_end_on() -> None:
 
 
 def test_lives_that_grew_at_this_slope_need_no_fresh_data() -> None:
-    mark = MARK._replace(units=2.0, hit=False)
+    mark = MARK._replace(rule_hours=2.0, hit=False)
     one, two, three = (life(at, grew=True, age=2) for at in (1, 2, 3))
     assert climbed(AlarmState(), 12, [mark], past_runs=PastRuns((one, two))).alarm is None, (
         "two short lives are no habit"
     )
-    longer = PastRuns((replace(one, age_units=3.5), replace(two, age_units=3.5)))
+    longer = PastRuns((replace(one, age_hours=3.5), replace(two, age_hours=3.5)))
     assert climbed(AlarmState(), 12, [mark], past_runs=longer).alarm is not None, (
         "two in which a window could be judged are"
     )
     alarm_state = climbed(AlarmState(), 12, [mark], past_runs=PastRuns((one, two, three)))
     assert alarm_state.alarm is not None
     assert alarm_state.alarm.by == "past lives"
-    assert climbed(AlarmState(), 12, [mark], past_runs=PastRuns((replace(one, age_units=6),))).alarm is not None
+    assert climbed(AlarmState(), 12, [mark], past_runs=PastRuns((replace(one, age_hours=6),))).alarm is not None
     other = PastRuns(tuple(replace(each, slope=100.0 * MIB) for each in (one, two, three)))
     assert climbed(AlarmState(), 12, [mark], past_runs=other).alarm is None
 
@@ -465,13 +479,13 @@ def test_a_life_is_summarised_by_how_it_went() -> None:
     t = np.arange(96.0)  # eight hours
     grown = _summary(100 * MIB + t * MIB)
     assert grown is not None
-    assert (grown.grew, grown.age_units) == (True, 8)
+    assert (grown.grew, grown.age_hours) == (True, 8)
     assert grown.slope == pytest.approx(12 * MIB, rel=0.01)
     settled = _summary(100 * MIB * (1 - np.exp(-t / 6)))
     assert settled is not None
     assert not settled.grew
     assert settled.level == pytest.approx(100 * MIB, rel=0.01)
-    assert settled.settled_units == pytest.approx(1.5, abs=0.1)
+    assert settled.settled_hours == pytest.approx(1.5, abs=0.1)
     assert _summary(100 * MIB + t[:11] * MIB) is None, "too short to teach"
     assert _summary(100 * MIB * (1 - np.exp(-t / 30))) is None, "bent for all of its life: neither straight nor settled"
     assert _summary(np.where(t < 80, 100.0 * MIB, 150.0 * MIB)) is None, "neither straight nor settled"

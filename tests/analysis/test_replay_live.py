@@ -136,7 +136,7 @@ def made(shape: str, when: str, kind: Kind, seed: int) -> Capture:
     rng = np.random.default_rng(seed)
     windows_s, every_s, count, _ = kind
     t = TIMES[when](np.arange(count) * every_s, rng)
-    hours = np.arange(len(t)) * every_s / plan_of(windows_s, every_s).unit_s
+    hours = np.arange(len(t)) * every_s / plan_of(windows_s, every_s).rule_hour_s
     return captured(f"{shape}-{when}", t, SHAPES[shape](hours, rng))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from leakwatch.model.verdict import Assessment, Criterion
 
 RISEN_SHARE = 0.5
-"""Of the growth worth telling; the detector's own first look asks for as much (``ground.RANGE_SHARE``)."""
+"""Of the growth worth telling; the detector's own first look asks for as much (``level_history.RANGE_SHARE``)."""
 
 
 class CountScreen:

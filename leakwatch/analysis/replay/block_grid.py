@@ -1,4 +1,4 @@
-"""Whole series to blocks and looks at once, exactly as ``state.SeriesState`` comes to them sample by sample."""
+"""Whole series to blocks and checkpoints at once, exactly as ``online.SeriesState`` comes to them sample by sample."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.online import RECENT_UNITS, TROUGH_UNITS
+from leakwatch.analysis.online import RECENT_HOURS, TROUGH_HOURS
 from leakwatch.analysis.rules.verdict import Observed
 from leakwatch.analysis.series.blocks import HELD_AS
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """The blocks of one segment and the looks it has."""
+    """The blocks of one segment and the checkpoints it has."""
 
     start_ms: int
     blocks: Blocks
     ends: Ints
-    """The fine block each look ends with."""
+    """The fine block each checkpoint ends with."""
     observed: Observed
 
 
@@ -70,7 +70,7 @@ def _stretches(times: Ints, values: Floats, plan: TimePlan) -> Iterator[tuple[In
 
 
 def _segments(stretches: Sequence[tuple[Ints, Floats]], plan: TimePlan) -> Iterator[Segment]:
-    """Yield the blocks and looks of stretches of samples."""
+    """Yield the blocks and checkpoints of stretches of samples."""
     if not stretches:
         return
     counts = np.array([len(times) for times, _ in stretches])
@@ -110,7 +110,7 @@ def _as_held(x: Floats) -> Floats:
 
 
 def _due(at: Ints, of: Ints, now: Ints, plan: TimePlan) -> tuple[Ints, list[int]]:
-    """Return the fine block each look ends with, and which of them are of which segment."""
+    """Return the fine block each checkpoint ends with, and which of them are of which segment."""
     every = plan.checkpoint_blocks
     due = -(-(at + 1) // every) * every - 1
     taken = due < now[of]
@@ -143,7 +143,7 @@ def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[list[Ch
     """Return the checkpoints of each segment, oldest first."""
     if not any(len(segment.ends) for segment in segments):
         return [[] for _ in segments]
-    half, recent = plan.blocks_of(TROUGH_UNITS), plan.blocks_of(RECENT_UNITS)
+    half, recent = plan.blocks_of(TROUGH_HOURS), plan.blocks_of(RECENT_HOURS)
     sixth = max(1, round(recent / BLOCKS))
     space = np.full(
         max(half, recent, sixth * BLOCKS), np.nan
@@ -162,7 +162,7 @@ def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[list[Ch
     noise[at + 1 < BLOCKS * sixth] = np.nan
     columns = (
         (ends + 1) * plan.base_s * 1000,
-        (at + 1) * plan.base_s / plan.unit_s,
+        (at + 1) * plan.base_s / plan.rule_hour_s,
         np.where(np.isinf(trough), np.nan, trough),
         np.where(np.isinf(top), np.nan, top),
         noise,
@@ -173,7 +173,7 @@ def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[list[Ch
 
 
 def _noise(lowest: Floats, where: Ints, sixth: int) -> Floats:
-    """See ``online.noise_of``; ``lowest`` of each block and those before it in a sixth of a unit."""
+    """See ``online.noise_of``; ``lowest`` of each block and those before it in a sixth of a rule hour."""
     y = lowest[where[:, None] - sixth * np.arange(BLOCKS - 1, -1, -1)]
     whole = np.isfinite(y).all(axis=1)
     y[~whole] = 0.0

@@ -90,7 +90,7 @@ def in_elapsed_time(times_ms: NDArray[np.int64]) -> NDArray[np.int64]:
 
 _FIRST = 9
 """Samples by which a series' interval is known: no later one is looked at."""
-SPARSE_UNITS = 2.0
+SPARSE_HOURS = 2.0
 """From this interval on samples are judged as they are: windows of half a day would hold six."""
 USUAL_S = 60.0
 """The interval of a series of one sample."""
@@ -141,7 +141,7 @@ def _is_of_machine(one: Capture) -> bool:
 
 def is_sparse(interval_s: float, windows_s: tuple[int, ...]) -> bool:
     """Return whether samples are too far apart for blocks."""
-    return interval_s > SPARSE_UNITS * plan_of(windows_s, 1.0).unit_s
+    return interval_s > SPARSE_HOURS * plan_of(windows_s, 1.0).rule_hour_s
 
 
 def interval_s(capture: Capture) -> float:
@@ -211,5 +211,5 @@ class ReplayOutcome:
     alerts: tuple[tuple[int, int | None], ...]
     """Times with verdict leak, in UTC milliseconds; the last is open (None) when it still holds at the end."""
     alarm_state: AlarmState | None = None
-    ground: LevelHistory | None = None
+    history: LevelHistory | None = None
     """What is remembered at the end, None of a sparse series: what a later verdict would start from."""

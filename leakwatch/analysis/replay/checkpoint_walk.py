@@ -124,7 +124,7 @@ def _go(stretch: _Stretch, marks: dict[int, tuple[WindowHit, ...]], answer: Wind
             continue
         alarm_transitions.step(
             alarm_state, checkpoint, stretch.histories[at], of_one, series.past_runs, series.criteria,
-            unit_s=series.plan.unit_s, course=partial(climbs.course, checkpoint),
+            rule_hour_s=series.plan.rule_hour_s, course=partial(climbs.course, checkpoint),
             onset=partial(climbs.onset, checkpoint),
         )  # fmt: skip
         _note_alert(series, checkpoint.end_ms)
@@ -148,9 +148,9 @@ class _Climbs:
         self.segment, self.plan = segment, plan
         self._medians: list[float] | None = None
 
-    def course(self, checkpoint: Checkpoint, units: float) -> tuple[float, ...]:
-        """Return the medians of twelve equal parts of so many units before a checkpoint."""
-        length, b = self.plan.blocks_of(units), self.segment.blocks
+    def course(self, checkpoint: Checkpoint, hours: float) -> tuple[float, ...]:
+        """Return the medians of twelve equal parts of so many rule hours before a checkpoint."""
+        length, b = self.plan.blocks_of(hours), self.segment.blocks
         end = checkpoint.end_ms // (self.plan.base_s * 1000)
         if length > FINE_KEPT:
             start = max(b.coarse_start, end // COARSE_OF - self.plan.coarse_kept)
@@ -160,11 +160,11 @@ class _Climbs:
             self._medians = b.medians.tolist()
         return course_of(self._medians, end - b.start, length)
 
-    def onset(self, checkpoint: Checkpoint, units: float) -> tuple[int, float]:
-        """Return when a climb of which so many units were seen before a checkpoint began, and the level there."""
+    def onset(self, checkpoint: Checkpoint, hours: float) -> tuple[int, float]:
+        """Return when a climb of which so many rule hours were seen before a checkpoint began, and the level there."""
         plan = self.plan
         end = checkpoint.end_ms // (plan.base_s * 1000) - 1
-        began_ms, level = onset_of(self.segment.blocks, plan.blocks_of(units), end, plan)
+        began_ms, level = onset_of(self.segment.blocks, plan.blocks_of(hours), end, plan)
         return max(began_ms, self.segment.start_ms), level
 
 
@@ -191,7 +191,7 @@ class Windows:
     def _telling(self, whose: Ints, ends: Ints) -> list[tuple[WindowHit, ...]]:
         """Return the windows that hit or resemble past lives, and those that contradict the ones that hit."""
         k = self.criteria[0]
-        least = min(least_units(k), k.memory_hours, k.reopen_hours)
+        least = min(least_hours(k), k.memory_hours, k.reopen_hours)
         judged = self._judged(whose, ends, least, lambda y: may_hit(y, k))
         marks = self._marks(judged, judged.hit | judged.memory, len(ends))
         some = np.unique(judged.rows.checkpoint[judged.hit])
@@ -228,7 +228,7 @@ class Windows:
         return out
 
 
-def least_units(criteria: LeakCriteria) -> float:
+def least_hours(criteria: LeakCriteria) -> float:
     """Return the shortest window that can hit: no growth is called a leak that has not gone on for so long."""
     c = criteria
     return min(c.strong_hours, c.plain_hours, c.bent_hours, c.curved_hours, c.grown_hours)

@@ -1,7 +1,7 @@
-"""Replays captures through the detector as it would have happened: no look ahead, the daemon's own looks and rules.
+"""Replays captures through the detector as it would have happened: no look ahead, the daemon's checkpoints and rules.
 
-What a live ``SeriesState`` does sample by sample is done here for whole series at once; a test holds the two together.
-Windows of many series and looks are judged in one go, which is what makes it fast.
+Blocks are cut for whole series at once, which a live ``SeriesState`` does sample by sample; a test holds the two
+together. From there on both go through the same code, see ``checkpoint_walk``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LIVES_BEFORE = 100
 def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None = None) -> list[ReplayOutcome]:
     """Return the outcome of every series of one host, in the order given.
 
-    ``step_s`` is the time between two evaluations; every look by default. What is said between two evaluations is
+    ``step_s`` is the time between two evaluations; every checkpoint by default. What is said between two evaluations is
     not noticed.
     """
     host = prepared(captures, settings)
@@ -84,7 +84,7 @@ def _replayed(
             if len(whole.values) and not len(one.capture.values):
                 outcomes[at] = _not_risen(whole)
             elif one.is_sparse:
-                outcomes[at] = replay_sparse(one.capture, one.criteria, plan_of(settings.windows_s, 1.0).unit_s)
+                outcomes[at] = replay_sparse(one.capture, one.criteria, plan_of(settings.windows_s, 1.0).rule_hour_s)
             else:
                 plan = plan_of(settings.windows_s, one.interval_s)
                 plans.setdefault(plan.base_s, (plan, []))[1].append(at)
@@ -94,8 +94,8 @@ def _replayed(
             outcomes |= {at: _outcome(host[at].capture, one) for at, one in zip(those, series, strict=True)}
         for at in chunk:
             milder = _milder(outcomes[at], host[at])
-            unit_s = plan_of(settings.windows_s, host[at].interval_s).unit_s
-            along = _without_alarms_along(milder, captures[parts[at][0]], of_class, unit_s)
+            rule_hour_s = plan_of(settings.windows_s, host[at].interval_s).rule_hour_s
+            along = _without_alarms_along(milder, captures[parts[at][0]], of_class, rule_hour_s)
             outcomes[at] = _in_units(along, host[at])
     return [outcomes[at] for at in range(len(host))]
 
@@ -171,7 +171,7 @@ def _ended(host: Sequence[PreparedSeries], members: Sequence[int], settings: Set
 
 
 def series_of(host: Sequence[PreparedSeries], past_runs: Sequence[PastRuns], plan: TimePlan) -> list[Series]:
-    """Return these series cut into blocks and looks."""
+    """Return these series cut into blocks and checkpoints."""
     segments = all_segments([one.capture for one in host], plan)
     facts = iter(all_checkpoints([segment for of_one in segments for segment in of_one], plan))
     return [
@@ -194,7 +194,7 @@ def _outcome(capture: Capture, series: Series) -> ReplayOutcome:
 
 
 def _data_of(segment: Segment) -> tuple[int, float]:
-    """Return how many blocks the newest look had, all there are before the first, and the rise from old to new."""
+    """Return how many blocks the newest checkpoint had, or all before the first, and the rise from old to new."""
     newest = segment.blocks.lows[-FINE_KEPT:]
     covered = int(segment.ends[-1]) - segment.blocks.first + 1 if len(segment.ends) else len(newest)
     return min(covered, FINE_KEPT), risen(newest[np.isfinite(newest)].tolist())
@@ -223,7 +223,7 @@ def _noticed(outcome: ReplayOutcome, capture: Capture, step_s: float | None) -> 
     return replace(outcome, assessment=assessment, alerts=tuple(seen))
 
 
-ALONG_UNITS = 12
+ALONG_HOURS = 12
 """A first ``leak`` comes after 6 to 8 units of growth (hours, at the default windows): twice that has the growth it is
 about, and little from before."""
 
@@ -238,7 +238,7 @@ def _by_class(captures: Iterable[Capture]) -> dict[int, list[Capture]]:
 
 
 def _without_alarms_along(
-    outcome: ReplayOutcome, capture: Capture, of_class: Mapping[int, Sequence[Capture]], unit_s: float
+    outcome: ReplayOutcome, capture: Capture, of_class: Mapping[int, Sequence[Capture]], rule_hour_s: float
 ) -> ReplayOutcome:
     """Return the outcome without the alarms about what goes along with reclaimable caches, see ``reclaimable``.
 
@@ -250,7 +250,7 @@ def _without_alarms_along(
     caches = of_class.get(size) if size is not None else None
     if not caches:
         return outcome
-    span_ms = round(ALONG_UNITS * unit_s * 1000)
+    span_ms = round(ALONG_HOURS * rule_hour_s * 1000)
     alerts = tuple(alert for alert in outcome.alerts if not _goes_along(capture, caches, alert[0], span_ms))
     goes_on = bool(alerts) and alerts[-1][1] is None
     return replace(outcome, alerts=alerts, assessment=outcome.assessment if goes_on else capped(outcome.assessment))

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import PreparedSeries
     from leakwatch.analysis.time_plan import TimePlan
 
-LEAST_UNITS = 12.0
+LEAST_HOURS = 12.0
 """A shorter climb is a tooth: saws of garbage collection, batches and logs that are rotated fall back each few hours,
 and all of it is one shape."""
-RHYTHM_UNITS = 30.0
+RHYTHM_HOURS = 30.0
 SAME_LENGTH = 0.2
 """Two climbs of up to a day and a quarter that last as long but for a fifth are a rhythm, as of a nightly job. Not of
 what the kernel does not give back when asked: that falls at once to where it began when the machine starts anew."""
@@ -68,15 +68,15 @@ def _begins(one: PreparedSeries, plan: TimePlan) -> Iterator[int]:
     """Yield the samples with which a life begins that follows one which grew; no later sample is looked at."""
     subject, times = one.capture.subject, one.capture.times_ms
     kept = subject.kind in (SubjectKind.SLAB, SubjectKind.KERNEL) and not subject.reclaimable
-    begin, checked, rhythm, hour_ms = 0, 0, list[float](), plan.unit_s * 1000
+    begin, checked, rhythm, hour_ms = 0, 0, list[float](), plan.rule_hour_s * 1000
     due = _restarts(one, begin)
     while due:
         at = due.pop(0)
         hours = (int(times[at - 1]) - int(times[begin])) / hour_ms
-        if hours < LEAST_UNITS or times[at] - times[checked] < hour_ms:
+        if hours < LEAST_HOURS or times[at] - times[checked] < hour_ms:
             continue
         checked = at
-        if not kept and hours < RHYTHM_UNITS and any(abs(hours - other) <= SAME_LENGTH * other for other in rhythm):
+        if not kept and hours < RHYTHM_HOURS and any(abs(hours - other) <= SAME_LENGTH * other for other in rhythm):
             continue
         part = _part(one, begin, at)
         life = summary(part, all_segments([part.capture], plan)[0], plan)
@@ -116,5 +116,5 @@ def summary(one: PreparedSeries, segments: Sequence[Segment], plan: TimePlan) ->
     ended_ms = int(capture.times_ms[-1]) + round(ENDED_INTERVALS * one.interval_s * 1000)
     if len(blocks.lows) > FINE_KEPT:
         lows = blocks.coarse_lows[-plan.coarse_kept :].tolist()
-        return summarise(capture.name, lows, ended_ms, plan.coarse_s, plan.unit_s, one.criteria)
-    return summarise(capture.name, blocks.lows.tolist(), ended_ms, plan.base_s, plan.unit_s, one.criteria)
+        return summarise(capture.name, lows, ended_ms, plan.coarse_s, plan.rule_hour_s, one.criteria)
+    return summarise(capture.name, blocks.lows.tolist(), ended_ms, plan.base_s, plan.rule_hour_s, one.criteria)

@@ -1,4 +1,4 @@
-"""A look at a recording too short for the configured windows: what can be said of it is at most `watch`.
+"""What can be said of a recording too short for the configured windows: at most `watch`.
 
 Its own twelve blocks are cut from what there is, so that a capture of some minutes tells its slope. Nothing so short is
 called a leak: it could be a start, a request, a morning.

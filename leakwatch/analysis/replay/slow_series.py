@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.replay.capture import SPARSE_UNITS, ReplayOutcome
+from leakwatch.analysis.replay.capture import SPARSE_HOURS, ReplayOutcome
 from leakwatch.analysis.rules.verdict import Observed, unjudged
 from leakwatch.analysis.time_plan import BLOCKS
 from leakwatch.analysis.windows.onset import climb_onset
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LEAST = 8
 WINDOWS = (8, 10, 12)
 """Samples in a window; above 24 the whole life in twelve minima as well."""
-LEAST_UNITS = BLOCKS * SPARSE_UNITS
+LEAST_HOURS = BLOCKS * SPARSE_HOURS
 """What grows must have been seen for a day, as windows of blocks at the longest interval take: which of the two rules
 judges a series must not decide how soon."""
 MIN_GROWTH = 0.08
@@ -78,11 +78,11 @@ class _Hit:
     tests: tuple[Criterion, ...]
 
 
-def replay_sparse(capture: Capture, criteria: LeakCriteria, unit_s: float) -> ReplayOutcome:
-    """Return the outcome of a sparse series: one look a sample."""
+def replay_sparse(capture: Capture, criteria: LeakCriteria, rule_hour_s: float) -> ReplayOutcome:
+    """Return the outcome of a sparse series: one checkpoint a sample."""
     forward = np.concatenate([[True], capture.times_ms[1:] > np.maximum.accumulate(capture.times_ms)[:-1]])
     times, values = capture.times_ms[forward], capture.values[forward]
-    run = _Run((times - times[0]) / _MS_PER_HOUR, values, criteria, LEAST_UNITS * unit_s)
+    run = _Run((times - times[0]) / _MS_PER_HOUR, values, criteria, LEAST_HOURS * rule_hour_s)
     alerts: list[tuple[int, int | None]] = []
     for at in range(len(times)):
         was = run.alarm is not None
@@ -301,8 +301,8 @@ def tests_of(t: Floats, y: Floats, past_t: Floats, past_y: Floats, c: LeakCriter
     below = (float(y.max()) - float(y[-1])) / growth if growth > 0 else 1.0
     tests.append(Criterion("not coming down", below, GONE, below <= GONE, "ratio", window_s))
     if len(past_y):
-        ground = float(min(y[-2:]) - past_y.max())
-        tests.append(at_least("new ground", ground, 0.0, "bytes"))
+        above = float(min(y[-2:]) - past_y.max())
+        tests.append(at_least("new ground", above, 0.0, "bytes"))
     return tuple(tests)
 
 

@@ -1,4 +1,4 @@
-"""Questions in, answers out: all windows of all looks asked about, measured and judged at once."""
+"""Questions in, answers out: all windows of all checkpoints asked about, measured and judged at once."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def marks_of(judged: TestResults, rows: Sequence[int] | Ints, plan: TimePlan) ->
     part = np.array(rows, dtype=np.int64)
     spans = judged.rows.span[part]
     columns = (
-        np.array([span.units for span in plan.spans])[spans], np.array([span.seconds for span in plan.spans])[spans],
+        np.array([span.rule_hours for span in plan.spans])[spans],
+        np.array([span.seconds for span in plan.spans])[spans],
         *(column[part] for column in (
             judged.hit, judged.strong, judged.memory, judged.veto, judged.growing, judged.slope, judged.half_width,
             judged.shapes.first, judged.shapes.now,
@@ -118,8 +119,8 @@ def _answer(
 def _scores_of(judged: TestResults, plan: TimePlan) -> Floats:
     """Return how much each row says: the longest that hits most, else what came closest: tests passed, growth first."""
     passed = np.sum([test.passed * (3 if test.grows else 1) for test in judged.tests], axis=0)
-    units = np.array([span.units for span in plan.spans])[judged.rows.span]
-    scores: Floats = judged.hit * 1e6 + passed + units / 1e3 - judged.rows.track * 1e-4
+    hours = np.array([span.rule_hours for span in plan.spans])[judged.rows.span]
+    scores: Floats = judged.hit * 1e6 + passed + hours / 1e3 - judged.rows.track * 1e-4
     return scores
 
 

@@ -70,7 +70,7 @@ def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], wh
     """Return the judgement of every row; row ``i`` belongs to the series with ``criteria[whose[i]]``."""
     s = measure(rows.y)
     seconds = np.array([span.seconds for span in plan.spans], dtype=np.float64)[rows.span]
-    units = np.array([span.units for span in plan.spans])[rows.span]
+    hours = np.array([span.rule_hours for span in plan.spans])[rows.span]
     per_hour = s.slope * len(_TWELFTHS) * HOUR_S / seconds
     c = _Thresholds(criteria, whose)
     k = criteria[0]  # everything but the configured four is the same for all
@@ -78,10 +78,10 @@ def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], wh
     slack = k.slack * np.minimum(noise, 1.5 * s.jitter)
     straight = (s.growth >= k.strong_noise_ratio * noise) & (s.growth >= k.strong_growth_ratio * s.level)
     strong = straight & (s.residual <= k.strong_residual * s.growth)
-    grows = _growth(s, per_hour, units, noise, c, k)
+    grows = _growth(s, per_hour, hours, noise, c, k)
     lasts = _lasting(s, rows, plan, seconds, slack, strong, k)
     shape = _shape(s, rows, noise, k)
-    patience = _patience(s, rows, seconds, units, strong, c, k)
+    patience = _patience(s, rows, seconds, hours, strong, c, k)
     tests = (*grows, *lasts, *shape, *patience)
     growing = np.logical_and.reduce([test.passed for test in grows])
     return TestResults(
@@ -93,7 +93,7 @@ def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], wh
         growing=growing,
         hit=growing & np.logical_and.reduce([test.passed for test in (*lasts, *shape, *patience)]),
         strong=strong,
-        memory=_memory(s, rows, per_hour, units, noise, slack, c, k),
+        memory=_memory(s, rows, per_hour, hours, noise, slack, c, k),
         veto=_veto(s, noise, k),
     )
 
@@ -112,21 +112,21 @@ class _Thresholds:
 
 
 def _growth(
-    s: WindowFeatures, per_hour: Floats, units: Floats, noise: Floats, c: _Thresholds, k: LeakCriteria
+    s: WindowFeatures, per_hour: Floats, hours: Floats, noise: Floats, c: _Thresholds, k: LeakCriteria
 ) -> tuple[Test, ...]:
     """Return whether it grows, by enough to matter and by more than its noise."""
     z = s.slope / s.error
-    is_long = units >= k.long_hours
+    is_long = hours >= k.long_hours
     ratio = np.where(is_long, c.ratio, np.maximum(c.ratio, k.min_growth_ratio_short * (c.ratio > 0)))
     in_noise = s.growth / np.maximum(noise, 1.0)
-    sure = is_long & (z >= k.min_z_long * c.sensitivity)
+    confident = is_long & (z >= k.min_z_long * c.sensitivity)
     return (
         _at_least("growth is significant", z, np.full_like(z, k.min_z) * c.sensitivity, "", grows=True),
         _at_least("rate is worth waking for", per_hour, c.rate, "bytes/h", grows=True),
         _at_least("growth in the window", s.growth, c.growth, "bytes", grows=True),
         _at_least("growth relative to the level", s.growth / s.level, ratio, "ratio", grows=True),
         _at_least(
-            "growth against noise", in_noise, np.where(sure, k.min_noise_ratio_long, k.min_noise_ratio), "ratio",
+            "growth against noise", in_noise, np.where(confident, k.min_noise_ratio_long, k.min_noise_ratio), "ratio",
             grows=True,
         ),
     )  # fmt: skip
@@ -159,20 +159,20 @@ def _lasting(
 def _shape(s: WindowFeatures, rows: WindowRows, noise: Floats, k: LeakCriteria) -> tuple[Test, ...]:
     """Return whether it is a ramp or a staircase on new ground."""
     share = np.full_like(s.growth, k.max_step_share)
-    ground = np.where(np.isfinite(rows.known), s.now - rows.known, s.growth)
+    above = np.where(np.isfinite(rows.known), s.now - rows.known, s.growth)
     below = (s.top - s.now) / np.maximum(noise, 1.0)
     most = np.full_like(below, k.max_below_top)
     return (
         Test("not one step", s.step_share, share, s.step_share <= share, "ratio"),
         _at_least("separate rises", s.rises, np.full_like(s.rises, k.min_rises), ""),
-        Test("new ground", ground, np.zeros_like(ground), ground > 0, "bytes"),
+        Test("new ground", above, np.zeros_like(above), above > 0, "bytes"),
         Test("not coming down", below, most, s.now >= s.top - k.max_below_top * noise, "ratio"),
         _at_least("more than it has moved before", s.growth, k.min_prior_ratio * rows.prior, "bytes"),
     )
 
 
 def _patience(
-    s: WindowFeatures, rows: WindowRows, seconds: Floats, units: Floats, strong: Bools, c: _Thresholds, k: LeakCriteria
+    s: WindowFeatures, rows: WindowRows, seconds: Floats, hours: Floats, strong: Bools, c: _Thresholds, k: LeakCriteria
 ) -> tuple[Test, ...]:
     """Return whether it has gone on for long enough, and is above yesterday."""
     curved = (s.residual > k.curved_noise * s.jitter) & (s.residual > k.curved_growth * s.growth)
@@ -180,13 +180,13 @@ def _patience(
     bent = np.where(s.bend > -k.s_shaped * s.growth, k.bent_hours, morning)
     patience = np.where(curved, bent, np.where(strong, k.strong_hours, k.plain_hours))
     needed = np.where(rows.age < k.young_hours, patience, k.grown_hours)
-    unit_s = seconds / units
+    rule_hour_s = seconds / hours
     day = np.isfinite(rows.day_rise)
-    per_unit = s.slope * len(_TWELFTHS) / units
-    yesterday = np.maximum(k.day_ratio * per_unit * np.minimum(units, 24.0), c.growth / 2)
+    per_hour_grown = s.slope * len(_TWELFTHS) / hours
+    yesterday = np.maximum(k.day_ratio * per_hour_grown * np.minimum(hours, 24.0), c.growth / 2)
     above = _at_least("above the same time yesterday", np.where(day, rows.day_rise, 0.0), yesterday, "bytes")
     return (
-        _at_least("has gone on for long enough", seconds, needed * unit_s, "s"),
+        _at_least("has gone on for long enough", seconds, needed * rule_hour_s, "s"),
         _unless(above, ~day),
     )
 
@@ -195,7 +195,7 @@ def _memory(
     s: WindowFeatures,
     rows: WindowRows,
     per_hour: Floats,
-    units: Floats,
+    hours: Floats,
     noise: Floats,
     slack: Floats,
     c: _Thresholds,
@@ -203,7 +203,7 @@ def _memory(
 ) -> Bools:
     enough: Bools = (
         (rows.track == Track.LOWS)
-        & (units >= k.memory_hours)
+        & (hours >= k.memory_hours)
         & (s.slope / s.error >= k.min_z)
         & (s.growth >= np.maximum(c.growth, c.ratio * s.level))
         & (s.growth >= 8 * noise)

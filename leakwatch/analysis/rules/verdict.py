@@ -77,7 +77,7 @@ _BY = {
 
 def screened(
     alarm_state: AlarmState,
-    ground: LevelHistory,
+    history: LevelHistory,
     covered_blocks: int,
     rise: float,
     plan: TimePlan,
@@ -100,7 +100,7 @@ def screened(
         return Assessment(Verdict.WATCH, current_bytes, alarm_state.why, slope_bytes_per_hour=slope, reason=reason)
     if have < plan.windows_s[0] and rise >= criteria.min_growth_bytes:
         return learning(observed, plan, current_bytes, plan.windows_s[0])  # it rises: too early to say for how long
-    reach = max(0.0, ground.record - ground.lowest) if isfinite(ground.record) else 0.0
+    reach = max(0.0, history.record - history.lowest) if isfinite(history.record) else 0.0
     floor = criteria.min_growth_bytes
     window_s = min(have, plan.windows_s[-1])
     evidence = (Criterion("growth in the window", reach, floor, reach >= floor, "bytes", window_s),)
@@ -245,5 +245,5 @@ def _confidence(alarm_state: AlarmState, answer: WindowResult | None) -> float:
     marks = answer.marks if answer else ()
     growing = [mark for mark in marks if mark.growing]
     agree = sum(mark.hit for mark in growing) / len(growing) if growing else 0.5
-    sure = 1.0 if alarm_state.alarm else 0.5 if alarm_state.suspicion else 0.0
-    return round((narrow + agree + sure) / 3, 2)
+    confirmed = 1.0 if alarm_state.alarm else 0.5 if alarm_state.suspicion else 0.0
+    return round((narrow + agree + confirmed) / 3, 2)

@@ -223,7 +223,7 @@ RESET_RATIO = 0.5
 """A fall below half of the sample before is a restart, a flush or a freed cache (coroot and others split there too)."""
 RESET_FLOOR_BYTES = 4 << 20
 """Below this level a halving is everyday noise: 60 kB instead of 130 kB is no restart."""
-TOOTH_UNITS = 2
+TOOTH_HOURS = 2
 """Falls closer together than this are the teeth of a saw, a part of the shape and no new beginning: cutting there would
 leave nothing long enough to judge."""
 

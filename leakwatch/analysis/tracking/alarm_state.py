@@ -1,4 +1,6 @@
-"""What is remembered of one series between looks: a suspicion, a confirmed leak, one that ended; see ``climbing``.
+"""What is remembered of one series between checkpoints: a suspicion, a confirmed leak, one that ended.
+
+Only ``alarm_transitions`` changes it.
 
 All times here are in units of the life's age, so that the same rules hold for hours and for minutes.
 """
@@ -6,7 +8,7 @@ All times here are in units of the life's age, so that the same rules hold for h
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from leakwatch.model.verdict import Criterion
@@ -17,7 +19,7 @@ class Suspicion:
     """A forecast frozen when growth was first seen."""
 
     age: float
-    units: float
+    rule_hours: float
     level: float
     slope: float
     """Bytes an hour."""
@@ -36,15 +38,16 @@ class Alarm:
     """The level it began at, in bytes."""
     slope: float
     half_width: float
-    units: float
+    rule_hours: float
     seconds: int
     started_ms: int
     by: str
     """``fresh data``, ``past past_runs``, ``reopened`` or ``exhaustion``."""
     onset_ms: int | None = None
     onset_level: float = 0.0
-    """When the growth began and the level there, as ``shape.climb_began`` saw it when the alarm was raised: later on
-    the blocks of that time are held no more. None of an alarm that an earlier version stored, until the next look."""
+    """When the growth began and the level there, as ``onset.climb_began`` found it when the alarm was raised: later on
+    the blocks of that time are held no more. None of an alarm that an earlier version stored, until the next
+    checkpoint."""
 
 
 @dataclass(slots=True)
@@ -63,15 +66,15 @@ class EndedAlarm:
 
 @dataclass(slots=True)
 class AlarmState:
-    """What is remembered of one series between looks."""
+    """What is remembered of one series between checkpoints."""
 
     suspicion: Suspicion | None = None
     alarm: Alarm | None = None
     past: EndedAlarm | None = None
     growing: bool = False
-    """Some window grew at the newest look."""
+    """Some window grew at the newest checkpoint."""
     why: tuple[Criterion, ...] = field(default=())
-    """What the last look held against the suspicion, beyond the windows' own tests."""
+    """What the last checkpoint held against the suspicion, beyond the windows' own tests."""
     ended: str = ""
     """Why the last alarm ended."""
 
@@ -81,23 +84,39 @@ class AlarmState:
         return self.alarm is None and self.suspicion is None and not self.growing and not self.why
 
 
+_Part = TypeVar("_Part", Suspicion, Alarm, EndedAlarm)
+
+
 def to_values(alarm_state: AlarmState) -> dict[str, Any]:
     """Return what the store keeps."""
     return {
-        "suspicion": alarm_state.suspicion and asdict(alarm_state.suspicion),
-        "alarm": alarm_state.alarm and asdict(alarm_state.alarm),
-        "past": alarm_state.past and asdict(alarm_state.past),
+        "suspicion": _stored(alarm_state.suspicion),
+        "alarm": _stored(alarm_state.alarm),
+        "past": _stored(alarm_state.past),
         "growing": alarm_state.growing,
         "ended": alarm_state.ended,
     }
 
 
 def from_values(values: dict[str, Any]) -> AlarmState:
-    """Return the climb ``to_values`` wrote."""
+    """Return the state that ``to_values`` wrote."""
     return AlarmState(
-        suspicion=Suspicion(**values["suspicion"]) if values["suspicion"] else None,
-        alarm=Alarm(**values["alarm"]) if values["alarm"] else None,
-        past=EndedAlarm(**values["past"]) if values["past"] else None,
+        suspicion=_restored(Suspicion, values["suspicion"]),
+        alarm=_restored(Alarm, values["alarm"]),
+        past=_restored(EndedAlarm, values["past"]),
         growing=values["growing"],
         ended=values["ended"],
     )
+
+
+_STORED = {"rule_hours": "units"}
+"""Fields that the store knows by an earlier name."""
+
+
+def _stored(part: Suspicion | Alarm | EndedAlarm | None) -> dict[str, Any] | None:
+    return None if part is None else {_STORED.get(name, name): value for name, value in asdict(part).items()}
+
+
+def _restored(kind: type[_Part], values: dict[str, Any] | None) -> _Part | None:
+    names = {known: name for name, known in _STORED.items()}
+    return kind(**{names.get(name, name): value for name, value in values.items()}) if values else None

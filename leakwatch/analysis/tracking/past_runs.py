@@ -38,18 +38,18 @@ class RunSummary:
     name: str
     ended_ms: int
     """From when on it is known."""
-    age_units: float
+    age_hours: float
     grew: bool
     slope: float
     """Bytes an hour over the last two thirds."""
     level: float
     """At the end, in bytes."""
-    settled_units: float
+    settled_hours: float
     """Time it took to reach that level, 0 for a life that grew."""
 
 
 def summarise(
-    name: str, lows: Sequence[float], ended_ms: int, base_s: int, unit_s: float, criteria: LeakCriteria
+    name: str, lows: Sequence[float], ended_ms: int, base_s: int, rule_hour_s: float, criteria: LeakCriteria
 ) -> RunSummary | None:
     """Return the summary of a life from its block lows (NaN where no sample fell), None where it teaches nothing."""
     real = [low for low in lows if isfinite(low)]
@@ -79,8 +79,8 @@ def summarise(
         return None
     settled = 0.0
     if not grew:
-        settled = next((i for i, low in enumerate(lows) if low >= SETTLED_AT * end), len(lows)) * base_s / unit_s
-    return RunSummary(name, ended_ms, len(lows) * base_s / unit_s, grew, per_hour, end, settled)
+        settled = next((i for i, low in enumerate(lows) if low >= SETTLED_AT * end), len(lows)) * base_s / rule_hour_s
+    return RunSummary(name, ended_ms, len(lows) * base_s / rule_hour_s, grew, per_hour, end, settled)
 
 
 def _line(y: Sequence[float]) -> tuple[float, float, float]:
@@ -96,7 +96,7 @@ class Plateau:
     """Where past lives settled, and how long the slowest took."""
 
     level: float
-    settled_units: float
+    settled_hours: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class PastRuns:
         if not settled or len(settled) < len(grew):
             return None
         last = settled[-c.lives_kept :]
-        return Plateau(max(life.level for life in last), max(life.settled_units for life in last))
+        return Plateau(max(life.level for life in last), max(life.settled_hours for life in last))
 
     def same_slope(self, marks: Sequence[WindowHit], now_ms: int, c: LeakCriteria) -> WindowHit | None:
         """Return the longest window that grows at the slope of past lives, where enough of them grew."""
@@ -135,12 +135,12 @@ class PastRuns:
         slope = median(life.slope for life in grew[-c.lives_kept :])
         low, high = c.memory_low * slope, c.memory_high * slope
         same = [mark for mark in marks if mark.memory and low <= mark.slope <= high]
-        return max(same, key=lambda mark: mark.units, default=None)
+        return max(same, key=lambda mark: mark.rule_hours, default=None)
 
 
 def _tell(grew: Sequence[RunSummary], c: LeakCriteria) -> bool:
     """Return whether lives that grew are enough to know a leak by: one long one, two that could be judged, or three."""
-    ages = [life.age_units for life in grew]
+    ages = [life.age_hours for life in grew]
     judged = sum(age >= c.memory_hours for age in ages)
     return max(ages) >= c.one_life_hours or judged >= c.judged_lives or len(ages) >= c.short_lives
 

@@ -93,7 +93,7 @@ class Level:
 class Table:
     """The blocks of many segments, one after another: windows of all of them can be cut at once.
 
-    Segment ``i`` is the ``i``-th of those given; a look is a segment (``whose``) and the fine block it ends with.
+    Segment ``i`` is the ``i``-th of those given; a checkpoint is a segment (``whose``) and the fine block it ends with.
     """
 
     def __init__(self, parts: Sequence[Blocks], plan: TimePlan) -> None:

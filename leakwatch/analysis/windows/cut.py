@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT, FINE_UNITS
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_HOURS, FINE_KEPT
 from leakwatch.analysis.windows.block_table import Level, mean, medians_at, nanmedian
 from leakwatch.analysis.windows.features import filled
 from leakwatch.analysis.windows.robust_rows import row_medians
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.windows.block_table import Bools, Ints, Table
     from leakwatch.analysis.windows.robust_rows import Floats
 
-SETTLING_UNITS = 2.0
+SETTLING_HOURS = 2.0
 """Of a life, whose range says nothing of what follows: everything starts from nothing."""
 
 
@@ -48,13 +48,13 @@ real series; 0.4: four leaks in 72 fewer found."""
 
 
 class Context:
-    """What all windows of some looks share."""
+    """What all windows of some checkpoints share."""
 
     def __init__(self, table: Table, whose: Ints, ends: Ints) -> None:
         self.table, self.whose, self.ends = table, whose, ends
         self.plan: TimePlan = table.plan
         self.first = table.first[whose]
-        self.age = (ends - self.first + 1) * self.plan.base_s / self.plan.unit_s
+        self.age = (ends - self.first + 1) * self.plan.base_s / self.plan.rule_hour_s
         self.day_rise = self._day_rise()
         self.newest, self.usual = self._newest()
 
@@ -62,19 +62,19 @@ class Context:
         return self.table.coarse if coarse else self.table.fine
 
     def _last(self, *, coarse: bool) -> Ints:
-        """Return the newest block of each look."""
+        """Return the newest block of each checkpoint."""
         return (self.ends + 1) // COARSE_OF - 1 if coarse else self.ends
 
     def _first(self, *, coarse: bool) -> Ints:
         return -(-self.first // COARSE_OF) if coarse else self.first
 
     def _at(self, level: Level, block: Ints, checkpoints: Ints | slice = slice(None)) -> Ints:
-        """Return where in a level's arrays a block of each look is."""
+        """Return where in a level's arrays a block of each checkpoint is."""
         whose = self.whose[checkpoints]
         return block - level.start[whose] + level.offset[whose]
 
     def windows(self, span: Span, track: Track) -> tuple[Floats, Ints]:
-        """Return the windows of every look that has one, and the looks."""
+        """Return the windows of every checkpoint that has one, and the checkpoints."""
         reach = CYCLE_BLOCKS if track is Track.CYCLES else 1
         level = self._level(coarse=span.coarse)
         last = self._last(coarse=span.coarse)
@@ -159,7 +159,7 @@ class Context:
     def _settled(self, otherwise: float) -> Floats:
         """Return the lows after the first two units of a life, ``otherwise`` before."""
         coarse = self.table.coarse
-        settled = self.table.first + self.plan.blocks_of(SETTLING_UNITS)
+        settled = self.table.first + self.plan.blocks_of(SETTLING_HOURS)
         begins = (np.repeat(coarse.start, coarse.count) + coarse.inside()) * COARSE_OF
         held = np.isfinite(coarse.lows) & (begins >= np.repeat(settled, coarse.count))
         return np.where(held, coarse.lows, otherwise)
@@ -185,7 +185,7 @@ class Context:
 
     def _day_rise(self) -> Floats:
         plan, fine = self.plan, self.table.fine
-        hour, day = plan.blocks_of(1), plan.blocks_of(FINE_UNITS)
+        hour, day = plan.blocks_of(1), plan.blocks_of(FINE_HOURS)
         out = np.full(len(self.ends), np.nan)
         oldest = self.ends - day - 2 * hour + 1
         has = (oldest >= self.first) & (oldest >= fine.start[self.whose]) & (day + 2 * hour <= FINE_KEPT)
@@ -216,10 +216,10 @@ def _nanmean(x: Floats) -> Floats:
     return out
 
 
-MEDIAN_FROM_UNITS = 12.0
+MEDIAN_FROM_HOURS = 12.0
 """From here on windows are cut from medians too: a worker replaced every few hours leaves a dip in any trough, and no
 trace in a median of an hour."""
-CYCLE_FROM_UNITS = 8.0
+CYCLE_FROM_HOURS = 8.0
 """From here on windows are cut from the troughs of cycles too: load that comes in waves of two hours hides a leak from
 any block of one. 5: FA 0.1 higher, one more in 156 healthy recordings; 12: as from 8."""
 
@@ -231,7 +231,7 @@ class WindowRows:
     y: Floats
     """(rows, 12) bytes, finite."""
     checkpoint: Ints
-    """Which of the looks asked for."""
+    """Which of the checkpoints asked for."""
     span: Ints
     """Index in ``plan.spans``."""
     track: Ints
@@ -245,11 +245,11 @@ class WindowRows:
     day_rise: Floats
     """Level now over that at the same time yesterday, NaN without a day of data."""
     age: Floats
-    """Of the segment, in units."""
+    """Of the segment, in rule hours."""
     newest: Floats
-    """Rise of the fine blocks since the look before, NaN where one of the two has no data."""
+    """Rise of the fine blocks since the checkpoint before, NaN where one of the two has no data."""
     usual: Floats
-    """Median of that rise over the last dozen looks, NaN where these are not all held."""
+    """Median of that rise over the last dozen checkpoints, NaN where these are not all held."""
 
 
 Screen: TypeAlias = "Callable[[Floats], Bools]"
@@ -258,10 +258,10 @@ Screen: TypeAlias = "Callable[[Floats], Bools]"
 def tracks_of(span: Span) -> tuple[Track, ...]:
     """Return what a window of this length is cut from."""
     tracks = [Track.LOWS]
-    if span.units >= MEDIAN_FROM_UNITS:
+    if span.rule_hours >= MEDIAN_FROM_HOURS:
         tracks.append(Track.MEDIANS)
     held = span.coarse or span.q * (BLOCKS + CYCLE_BLOCKS - 1) <= FINE_KEPT
-    if span.units >= CYCLE_FROM_UNITS and held:
+    if span.rule_hours >= CYCLE_FROM_HOURS and held:
         tracks.append(Track.CYCLES)
     return tuple(tracks)
 
@@ -271,15 +271,15 @@ def join(parts: Sequence[WindowRows]) -> WindowRows:
     return WindowRows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(WindowRows)))
 
 
-def cut(table: Table, whose: Ints, ends: Ints, shortest_units: float = 0.0, screen: Screen | None = None) -> WindowRows:
-    """Return the windows of these looks, of at least ``shortest_units``.
+def cut(table: Table, whose: Ints, ends: Ints, shortest_hours: float = 0.0, screen: Screen | None = None) -> WindowRows:
+    """Return the windows of these checkpoints, of at least ``shortest_hours``.
 
     ``screen`` tells of windows (rows, 12) which of them matter; no others are returned.
     """
     context = Context(table, whose, ends)
     parts = []
     for at, span in enumerate(table.plan.spans):
-        if span.units < shortest_units:
+        if span.rule_hours < shortest_hours:
             continue
         for track in tracks_of(span):
             rows = _rows(context, at, span, screen, track)

@@ -17,8 +17,8 @@ SURE = 4.0
 EARLY = 6
 """A rise that began within the oldest sixth of what was looked at may have begun before: more is looked at."""
 MARGIN = 4 * BLOCKS
-"""Blocks of each level that are left out, the oldest: a look that is settled late must see what one settled at once
-saw."""
+"""Blocks of each level that are left out, the oldest: a checkpoint that is settled late must see what one that was
+settled at once saw."""
 _EXACT = 1e-9
 
 
@@ -76,8 +76,8 @@ def climb_began(
 ) -> tuple[int, float]:
     """Return when a climb began, in UTC milliseconds, and the level there.
 
-    ``fine`` and ``coarse`` are the index of the oldest block held and the lows up to a look, ``window`` the fine blocks
-    in which growth was seen at it, ``first`` the fine block the life began with.
+    ``fine`` and ``coarse`` are the index of the oldest block held and the lows up to a checkpoint, ``window`` the fine
+    blocks in which growth was seen at it, ``first`` the fine block the life began with.
     """
     start, lows = _newest(*fine, FINE_KEPT - MARGIN)
     found: tuple[int, float] | None = None
