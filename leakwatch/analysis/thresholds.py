@@ -156,7 +156,7 @@ class LeakCriteria:
     """Within twice the climb's length after its end, growth on new ground (5 % of the climb) in a window of 3 h, at 0.4
     of its slope at least, is the same leak going on."""
 
-    # --- memory of past past_runs and siblings ------------------------------------------------------------------------
+    # --- memory of past lives and siblings ------------------------------------------------------------------------
     plateau_margin: float = 1.15
     """Below 1.15 times the level past lives settled at, growth is warm-up."""
     plateau_age: float = 1.5

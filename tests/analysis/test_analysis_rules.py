@@ -398,7 +398,7 @@ def test_a_climb_is_stored_and_read_back() -> None:
 
 def test_what_is_stored_has_the_keys_that_earlier_versions_wrote() -> None:
     suspect, alarm = to_values(climbed(AlarmState(), 12))["suspicion"], to_values(alarmed())["alarm"]
-    assert list(suspect) == ["age", "units", "level", "slope", "last_age", "checkpoints", "hits"]
+    assert list(suspect) == ["age", "units", "level", "slope", "last_age", "looks", "hits"]
     assert list(alarm) == [
         "since_age", "base", "slope", "half_width", "units", "seconds", "started_ms", "by", "onset_ms", "onset_level",
     ]  # fmt: skip
@@ -406,6 +406,7 @@ def test_what_is_stored_has_the_keys_that_earlier_versions_wrote() -> None:
     again = from_values({"suspicion": suspect, "alarm": older, "past": None, "growing": True, "ended": ""})
     assert again.suspicion is not None
     assert again.alarm is not None
+    assert again.suspicion.checkpoints == suspect["looks"]
     assert (again.suspicion.rule_hours, again.alarm.rule_hours) == (suspect["units"], alarm["units"])
     assert again.alarm.onset_ms is None
 

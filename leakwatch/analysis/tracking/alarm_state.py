@@ -42,7 +42,7 @@ class Alarm:
     seconds: int
     started_ms: int
     by: str
-    """``fresh data``, ``past past_runs``, ``reopened`` or ``exhaustion``."""
+    """``fresh data``, ``past lives``, ``reopened`` or ``exhaustion``."""
     onset_ms: int | None = None
     onset_level: float = 0.0
     """When the growth began and the level there, as ``onset.climb_began`` found it when the alarm was raised: later on
@@ -109,7 +109,7 @@ def from_values(values: dict[str, Any]) -> AlarmState:
     )
 
 
-_STORED = {"rule_hours": "units"}
+_STORED = {"rule_hours": "units", "checkpoints": "looks"}
 """Fields that the store knows by an earlier name."""
 
 
