@@ -21,8 +21,7 @@ from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_
 from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
 from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest
-from leakwatch.analysis.windows.onset import climb_began
-from leakwatch.analysis.windows.robust import step_noise
+from leakwatch.analysis.windows.robust import climb_began, step_noise
 
 if TYPE_CHECKING:
     from array import array

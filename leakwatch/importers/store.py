@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.kernel_facts import KernelFacts
+from leakwatch.analysis.findings.kernel_facts import KernelFacts, array_of
 from leakwatch.analysis.findings.process_table import ProcessTable
-from leakwatch.analysis.findings.reclaimable import array_of
 from leakwatch.analysis.replay.capture import Capture, in_elapsed_time
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.series.derived import judged_values

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.count_findings import Sorts, count_finding, count_target, without_stacks
-from leakwatch.analysis.findings.count_screen import CountScreen
+from leakwatch.analysis.findings.counts import CountScreen, Sorts, count_finding, count_target, without_stacks
 from leakwatch.analysis.findings.process_table import owner_of
 from leakwatch.analysis.findings.services_and_kernel import Member, finding_id
 from leakwatch.model.identity import HOST, Target, TargetKind
@@ -15,8 +14,8 @@ from leakwatch.model.identity import HOST, Target, TargetKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from leakwatch.analysis.findings.assessed import AssessedSeries
     from leakwatch.analysis.findings.process_table import ProcessTable
+    from leakwatch.analysis.findings.services_and_kernel import AssessedSeries
     from leakwatch.analysis.series.derived import Key
     from leakwatch.model.identity import Service
     from leakwatch.model.verdict import Finding

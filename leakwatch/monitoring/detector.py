@@ -9,11 +9,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.assessed import AssessedSeries
-from leakwatch.analysis.findings.count_screen import counted
+from leakwatch.analysis.findings.counts import counted
 from leakwatch.analysis.findings.kernel_facts import KernelFacts, no_aliases
 from leakwatch.analysis.findings.process_table import ProcessTable, UserNames
-from leakwatch.analysis.findings.services_and_kernel import finding_id
+from leakwatch.analysis.findings.services_and_kernel import AssessedSeries, finding_id
 from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.series.derived import Key, judged_values, unread
 from leakwatch.analysis.settings import criteria_for

@@ -9,17 +9,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.orphans import attach_orphans
-from leakwatch.analysis.findings.services_and_kernel import kernel_findings
+from leakwatch.analysis.findings.services_and_kernel import attach_orphans, kernel_findings
 from leakwatch.config import matches
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leakwatch.analysis.findings.assessed import AssessedSeries
     from leakwatch.analysis.findings.kernel_facts import KernelFacts
     from leakwatch.analysis.findings.process_table import UserNames
+    from leakwatch.analysis.findings.services_and_kernel import AssessedSeries
     from leakwatch.config import IgnoreConfig
     from leakwatch.model.verdict import Finding
     from leakwatch.monitoring.capacity import Capacity, Growers

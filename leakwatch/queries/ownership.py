@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.findings.count_findings import count_target
+from leakwatch.analysis.findings.counts import count_target
 from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.metrics import METRICS, PROCESS_COUNTS
 from leakwatch.model.identity import TargetKind

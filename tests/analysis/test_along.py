@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from leakwatch.analysis.findings.reclaimable import array_of
+from leakwatch.analysis.findings.kernel_facts import array_of
 from leakwatch.analysis.replay.capture import Capture, settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of

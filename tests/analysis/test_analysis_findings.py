@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.assessed import AssessedSeries
-from leakwatch.analysis.findings.services_and_kernel import Member, service_finding
+from leakwatch.analysis.findings.services_and_kernel import AssessedSeries, Member, service_finding
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.verdict import Assessment, FindingKind, Verdict
 

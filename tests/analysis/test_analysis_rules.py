@@ -20,7 +20,7 @@ from leakwatch.analysis.tracking.alarm_transitions import step
 from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
 from leakwatch.analysis.window_request import WindowHit
-from leakwatch.analysis.windows.onset import onset
+from leakwatch.analysis.windows.robust import onset
 from leakwatch.model.verdict import Verdict
 
 PLAN = plan_of(MINUTES, 1.0)

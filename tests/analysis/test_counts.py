@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.count_findings import Sorts, count_target
-from leakwatch.analysis.findings.count_screen import CountScreen, counted
+from leakwatch.analysis.findings.counts import CountScreen, Sorts, count_target, counted
 from leakwatch.analysis.replay.capture import Capture, Settings, prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of

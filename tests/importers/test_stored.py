@@ -10,8 +10,8 @@ import pytest
 from tidy_files import Series, series
 
 from leakwatch import metrics
+from leakwatch.analysis.findings.kernel_facts import array_of
 from leakwatch.analysis.findings.process_table import ProcessTable
-from leakwatch.analysis.findings.reclaimable import array_of
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.series.derived import judged_values
 from leakwatch.config import IgnoreConfig

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.assessed import AssessedSeries
 from leakwatch.analysis.findings.kernel_facts import KernelFacts
-from leakwatch.analysis.findings.services_and_kernel import kernel_findings
+from leakwatch.analysis.findings.services_and_kernel import AssessedSeries, kernel_findings
 from leakwatch.analysis.series.derived import judged_values
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import Assessment, Finding, Verdict

@@ -7,20 +7,28 @@ from hashlib import blake2s
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.reclaimable import PART_OF_TOTAL, SUSPECT, with_reclaim
+from leakwatch.analysis.findings.kernel_facts import SUSPECT, is_explained, with_reclaim
 from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.model.identity import ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import SEVERITY, Assessment, Finding, FindingKind, Verdict
 from leakwatch.units import format_bytes, format_growth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from leakwatch.analysis.findings.assessed import AssessedSeries
     from leakwatch.analysis.findings.kernel_facts import KernelFacts
-
+    from leakwatch.model.verdict import Assessment
 
 _UNDECIDED = frozenset({Verdict.OK, Verdict.LEARNING})
+
+
+@dataclass(frozen=True, slots=True)
+class AssessedSeries:
+    """One series with its assessment: what findings are made of."""
+
+    metric: str
+    target: Target
+    assessment: Assessment
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,7 @@ def kernel_findings(
 
     ``unavailable`` is the assessment of MemTotal - MemAvailable.
     """
-    hidden = {metric for metric in metrics.TOLD_BY_OTHERS if _explained(judged, metric, facts)}
+    hidden = {metric for metric in metrics.TOLD_BY_OTHERS if _is_told_by_others(judged, metric, facts)}
     milder = with_reclaim(judged, facts, unavailable)
     return [
         _kernel_finding(after, facts, along=after is not before)
@@ -161,17 +169,18 @@ def _kernel_finding(judged: AssessedSeries, facts: KernelFacts, *, along: bool) 
     )
 
 
-def _explained(judged: Sequence[AssessedSeries], total_metric: str, facts: KernelFacts) -> bool:
+def _is_told_by_others(judged: Sequence[AssessedSeries], total_metric: str, facts: KernelFacts) -> bool:
     """Return whether what says more about a total grows by half as much: then only that is reported."""
     total = next((one.assessment for one in judged if one.metric == total_metric), None)
+    return _explained(total, (one.assessment for one in judged if _tells_of(one, total_metric, facts)))
+
+
+def _explained(total: Assessment | None, parts: Iterable[Assessment]) -> bool:
+    """Return whether parts make up half of a total's growth, and grow as surely."""
     if total is None or SEVERITY[total.verdict] < SUSPECT:
         return False
-    growing = [
-        one.assessment.slope_bytes_per_hour or 0.0
-        for one in judged
-        if _tells_of(one, total_metric, facts) and SEVERITY[one.assessment.verdict] >= SEVERITY[total.verdict]
-    ]
-    return sum(growing) >= PART_OF_TOTAL * (total.slope_bytes_per_hour or 0.0) > 0
+    sure = [part for part in parts if SEVERITY[part.verdict] >= SEVERITY[total.verdict]]
+    return is_explained(total.slope_bytes_per_hour or 0.0, sum(part.slope_bytes_per_hour or 0.0 for part in sure))
 
 
 def _tells_of(one: AssessedSeries, total_metric: str, facts: KernelFacts) -> bool:
@@ -182,3 +191,27 @@ def _tells_of(one: AssessedSeries, total_metric: str, facts: KernelFacts) -> boo
         return one.target.kind is TargetKind.VMALLOC and one.target.key in STACK_CALLERS
     of_kind = one.target.kind is metrics.PARTS_OF_TOTAL[total_metric]
     return of_kind and not facts.reclaimable.get(one.target.key)  # those are in another total
+
+
+def attach_orphans(findings: Sequence[Finding], largest: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Return the kernel's findings with orphaned memory named, and without the totals that it explains.
+
+    ``largest`` are the largest orphans in words, by metric.
+    """
+    known = {finding.metric: finding for finding in findings}
+    said = {metric: finding.assessment for metric, finding in known.items()}
+    hidden = {
+        total
+        for total, parts in metrics.ORPHANS_OF_TOTAL.items()
+        if _explained(said.get(total), (said[part] for part in parts if part in said))
+    }
+    return [_named(finding, known, largest) for finding in findings if finding.metric not in hidden]
+
+
+def _named(finding: Finding, known: Mapping[str, Finding], largest: Mapping[str, Sequence[str]]) -> Finding:
+    memory = known.get(metrics.HELD_BY.get(finding.metric, ""))
+    if memory is not None and SEVERITY[memory.assessment.verdict] >= SUSPECT:
+        return replace(finding, note=f"their memory grows, too: {memory.id}")
+    if largest.get(finding.metric):
+        return replace(finding, note=f"largest: {', '.join(largest[finding.metric])}")
+    return finding

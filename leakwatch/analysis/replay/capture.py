@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.count_screen import RISEN_SHARE
+from leakwatch.analysis.findings.counts import RISEN_SHARE
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.settings import criteria_for
 from leakwatch.analysis.thresholds import COUNT_RATIO

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.findings.count_screen import RISEN_SHARE, counted
-from leakwatch.analysis.findings.reclaimable import class_named, is_explained
+from leakwatch.analysis.findings.counts import RISEN_SHARE, counted
+from leakwatch.analysis.findings.kernel_facts import class_named, is_explained
 from leakwatch.analysis.online import risen
 from leakwatch.analysis.replay.block_grid import all_checkpoints, all_segments
 from leakwatch.analysis.replay.capture import PreparedSeries, ReplayOutcome, Settings, prepared

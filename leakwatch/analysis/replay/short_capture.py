@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.findings.count_screen import counted
+from leakwatch.analysis.findings.counts import counted
 from leakwatch.analysis.rules.tests import T95
 from leakwatch.analysis.time_plan import BLOCKS
 from leakwatch.analysis.windows.features import measure
-from leakwatch.analysis.windows.onset import onset
+from leakwatch.analysis.windows.robust import onset
 from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
 

@@ -15,7 +15,7 @@ import numpy as np
 from leakwatch.analysis.replay.capture import SPARSE_HOURS, ReplayOutcome
 from leakwatch.analysis.rules.verdict import Observed, unjudged
 from leakwatch.analysis.time_plan import BLOCKS
-from leakwatch.analysis.windows.onset import climb_onset
+from leakwatch.analysis.windows.robust import climb_onset
 from leakwatch.analysis.windows.robust_rows import fit_line, mad_sigma, slope_of
 from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration

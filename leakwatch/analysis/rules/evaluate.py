@@ -13,7 +13,7 @@ from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
 from leakwatch.analysis.window_request import WindowHit, WindowResult
 from leakwatch.analysis.windows.block_table import Blocks, Table
 from leakwatch.analysis.windows.cut import Track, cut
-from leakwatch.analysis.windows.onset import climb_began
+from leakwatch.analysis.windows.robust import climb_began
 from leakwatch.model.verdict import Trend, Verdict
 
 if TYPE_CHECKING:
