@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from math import inf, isfinite, nan
-from statistics import median
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from leakwatch.analysis.rules.verdict import Observed, brought_up, screened, settled
@@ -21,10 +20,9 @@ from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_
 from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
 from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest
-from leakwatch.analysis.windows.robust import climb_began, step_noise
+from leakwatch.analysis.windows.robust import RECENT_HOURS, climb_began, course_of, noise_of
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Mapping, Sequence
 
     from leakwatch.analysis.thresholds import LeakCriteria
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
 MOST_PENDING = 200
 """Looks that may wait for somebody to judge them: two days of them, should judging fail for as long."""
 TROUGH_HOURS = 0.5
-RECENT_HOURS = 2.0
-COURSE_PARTS = 12
-"""Of a climb, to see whether it levels off."""
 
 
 @dataclass(slots=True)
@@ -309,26 +304,6 @@ class SeriesState:
         self._trail.remember(low)
 
 
-def noise_of(lows: array[float] | Sequence[float], plan: TimePlan) -> float:
-    """Return the noise of troughs a sixth of a rule hour long over the newest two, NaN where they are not all held."""
-    q = max(1, round(plan.blocks_of(RECENT_HOURS) / 12))
-    if len(lows) < 12 * q:
-        return nan
-    newest = lows[-12 * q :]
-    y = [min((x for x in newest[i : i + q] if isfinite(x)), default=inf) for i in range(0, 12 * q, q)]
-    return nan if inf in y else step_noise(y)
-
-
 def risen(lows: Sequence[float]) -> float:
     """Return by how much the newest two lows lie above the oldest two, with all that is between them."""
     return min(lows[-2:]) - max(lows[:2]) if lows else 0.0
-
-
-def course_of(medians: Sequence[float], end: int, length: int) -> tuple[float, ...]:
-    """Return the medians of twelve equal parts of the ``length`` blocks before ``end``, nothing where one is empty."""
-    size = length // COURSE_PARTS
-    first = end - size * COURSE_PARTS
-    if size < 1 or first < 0:
-        return ()
-    parts = [[x for x in medians[i : i + size] if isfinite(x)] for i in range(first, end, size)]
-    return tuple(median(part) for part in parts) if all(parts) else ()

@@ -12,7 +12,7 @@ from analysis_shapes import BASE, CRITERIA, HOUR, MIB, MINUTES, START_MS, settle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.analysis.online import SeriesState, course_of, noise_of
+from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.series.blocks import COARSE, FINE, RESET_FLOOR_BYTES, is_fall
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values
@@ -20,7 +20,7 @@ from leakwatch.analysis.tracking.alarm_transitions import step
 from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
 from leakwatch.analysis.window_request import WindowHit
-from leakwatch.analysis.windows.robust import onset
+from leakwatch.analysis.windows.robust import course_of, noise_of, onset
 from leakwatch.model.verdict import Verdict
 
 PLAN = plan_of(MINUTES, 1.0)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.online import RECENT_HOURS, TROUGH_HOURS
+from leakwatch.analysis.online import TROUGH_HOURS
 from leakwatch.analysis.rules.verdict import Observed
 from leakwatch.analysis.series.blocks import HELD_AS
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF
 from leakwatch.analysis.tracking.level_history import Checkpoint
 from leakwatch.analysis.windows.block_table import Blocks, rolling
+from leakwatch.analysis.windows.robust import RECENT_HOURS
 from leakwatch.analysis.windows.robust_rows import row_medians, step_noise
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def all_checkpoints(segments: Sequence[Segment], plan: TimePlan) -> list[list[Ch
 
 
 def _noise(lowest: Floats, where: Ints, sixth: int) -> Floats:
-    """See ``online.noise_of``; ``lowest`` of each block and those before it in a sixth of a rule hour."""
+    """See ``robust.noise_of``; ``lowest`` of each block and those before it in a sixth of a rule hour."""
     y = lowest[where[:, None] - sixth * np.arange(BLOCKS - 1, -1, -1)]
     whole = np.isfinite(y).all(axis=1)
     y[~whole] = 0.0

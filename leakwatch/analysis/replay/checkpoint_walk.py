@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.online import course_of
 from leakwatch.analysis.rules.evaluate import answers_at, marks_of, onset_of
 from leakwatch.analysis.rules.tests import judge, may_hit, may_veto
 from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT
@@ -21,6 +20,7 @@ from leakwatch.analysis.tracking.alarm_state import AlarmState
 from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
 from leakwatch.analysis.windows.block_table import Table
 from leakwatch.analysis.windows.cut import cut
+from leakwatch.analysis.windows.robust import course_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

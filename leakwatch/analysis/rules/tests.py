@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.thresholds import LeakCriteria
     from leakwatch.analysis.time_plan import TimePlan
     from leakwatch.analysis.windows.block_table import Bools, Ints
-    from leakwatch.analysis.windows.cut import WindowRows
-    from leakwatch.analysis.windows.features import WindowFeatures
+    from leakwatch.analysis.windows.features import WindowFeatures, WindowRows
     from leakwatch.analysis.windows.robust_rows import Floats
 
 HOUR_S = 3600

@@ -5,7 +5,6 @@ Nothing here reads a block after the one a checkpoint ends with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,11 +12,11 @@ import numpy as np
 
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_HOURS, FINE_KEPT
 from leakwatch.analysis.windows.block_table import Level, mean, medians_at, nanmedian
-from leakwatch.analysis.windows.features import filled
+from leakwatch.analysis.windows.features import WindowRows, filled, join
 from leakwatch.analysis.windows.robust_rows import row_medians
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from leakwatch.analysis.time_plan import Span, TimePlan
     from leakwatch.analysis.windows.block_table import Bools, Ints, Table
@@ -224,34 +223,6 @@ CYCLE_FROM_HOURS = 8.0
 any block of one. 5: FA 0.1 higher, one more in 156 healthy recordings; 12: as from 8."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WindowRows:
-    """Windows, one a row."""
-
-    y: Floats
-    """(rows, 12) bytes, finite."""
-    checkpoint: Ints
-    """Which of the checkpoints asked for."""
-    span: Ints
-    """Index in ``plan.spans``."""
-    track: Ints
-    """What its values are, a ``Track``."""
-    known: Floats
-    """Highest trough before the window, -inf where nothing is known."""
-    prior: Floats
-    """Range of the troughs before the window, without the first two units of the life, 0 where unknown."""
-    previous: Floats
-    """Growth over the preceding stretch of the same length, NaN where there is none."""
-    day_rise: Floats
-    """Level now over that at the same time yesterday, NaN without a day of data."""
-    age: Floats
-    """Of the segment, in rule hours."""
-    newest: Floats
-    """Rise of the fine blocks since the checkpoint before, NaN where one of the two has no data."""
-    usual: Floats
-    """Median of that rise over the last dozen checkpoints, NaN where these are not all held."""
-
-
 Screen: TypeAlias = "Callable[[Floats], Bools]"
 
 
@@ -264,11 +235,6 @@ def tracks_of(span: Span) -> tuple[Track, ...]:
     if span.rule_hours >= CYCLE_FROM_HOURS and held:
         tracks.append(Track.CYCLES)
     return tuple(tracks)
-
-
-def join(parts: Sequence[WindowRows]) -> WindowRows:
-    """Return all rows as one table."""
-    return WindowRows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(WindowRows)))
 
 
 def cut(table: Table, whose: Ints, ends: Ints, shortest_hours: float = 0.0, screen: Screen | None = None) -> WindowRows:
@@ -285,7 +251,7 @@ def cut(table: Table, whose: Ints, ends: Ints, shortest_hours: float = 0.0, scre
             rows = _rows(context, at, span, screen, track)
             if rows is not None:
                 parts.append(rows)
-    return join(parts) if parts else _NO_ROWS
+    return join(parts)
 
 
 def _rows(context: Context, at: int, span: Span, screen: Screen | None, track: Track) -> WindowRows | None:
@@ -314,11 +280,3 @@ def _rows(context: Context, at: int, span: Span, screen: Screen | None, track: T
         newest=context.newest[checkpoints],
         usual=context.usual[checkpoints],
     )
-
-
-def _no_rows() -> WindowRows:
-    none, numbers = np.empty(0), np.empty(0, dtype=np.int64)
-    return WindowRows(np.empty((0, BLOCKS)), numbers, numbers, numbers, *[none] * 7)
-
-
-_NO_ROWS = _no_rows()

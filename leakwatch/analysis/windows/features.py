@@ -5,7 +5,7 @@ Shapes: ``y`` is (rows, 12), bytes, oldest first, finite; every result is (rows,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,9 @@ from leakwatch.analysis.windows.robust_rows import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leakwatch.analysis.windows.block_table import Ints
     from leakwatch.analysis.windows.robust_rows import Floats
 
 _AT = np.arange(BLOCKS, dtype=np.float64)
@@ -30,6 +33,49 @@ _HALF = BLOCKS // 2
 _SPREAD = float(((_AT - _AT.mean()) ** 2).sum())
 _BIAS = 2 / BLOCKS
 """See ``WindowFeatures.doubt``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowRows:
+    """Windows, one a row."""
+
+    y: Floats
+    """(rows, 12) bytes, finite."""
+    checkpoint: Ints
+    """Which of the checkpoints asked for."""
+    span: Ints
+    """Index in ``plan.spans``."""
+    track: Ints
+    """What its values are, a ``Track``."""
+    known: Floats
+    """Highest trough before the window, -inf where nothing is known."""
+    prior: Floats
+    """Range of the troughs before the window, without the first two units of the life, 0 where unknown."""
+    previous: Floats
+    """Growth over the preceding stretch of the same length, NaN where there is none."""
+    day_rise: Floats
+    """Level now over that at the same time yesterday, NaN without a day of data."""
+    age: Floats
+    """Of the segment, in rule hours."""
+    newest: Floats
+    """Rise of the fine blocks since the checkpoint before, NaN where one of the two has no data."""
+    usual: Floats
+    """Median of that rise over the last dozen checkpoints, NaN where these are not all held."""
+
+
+def join(parts: Sequence[WindowRows]) -> WindowRows:
+    """Return all rows as one table."""
+    if not parts:
+        return _NO_ROWS
+    return WindowRows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(WindowRows)))
+
+
+def _no_rows() -> WindowRows:
+    none, numbers = np.empty(0), np.empty(0, dtype=np.int64)
+    return WindowRows(np.empty((0, BLOCKS)), numbers, numbers, numbers, *[none] * 7)
+
+
+_NO_ROWS = _no_rows()
 
 
 def _cubic() -> Floats:

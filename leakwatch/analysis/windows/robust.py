@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from math import isfinite
+from math import inf, isfinite, nan
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -133,3 +133,29 @@ def climb_began(
 def _newest(start: int, lows: Sequence[float], most: int) -> tuple[int, Sequence[float]]:
     left_out = max(0, len(lows) - most)
     return start + left_out, lows[left_out:]
+
+
+RECENT_HOURS = 2.0
+"""What a checkpoint sees of the newest blocks, in rule hours."""
+COURSE_PARTS = 12
+"""Of a climb, to see whether it levels off."""
+
+
+def noise_of(lows: Sequence[float], plan: TimePlan) -> float:
+    """Return the noise of troughs a sixth of a rule hour long over the newest two, NaN where they are not all held."""
+    q = max(1, round(plan.blocks_of(RECENT_HOURS) / 12))
+    if len(lows) < 12 * q:
+        return nan
+    newest = lows[-12 * q :]
+    y = [min((x for x in newest[i : i + q] if isfinite(x)), default=inf) for i in range(0, 12 * q, q)]
+    return nan if inf in y else step_noise(y)
+
+
+def course_of(medians: Sequence[float], end: int, length: int) -> tuple[float, ...]:
+    """Return the medians of twelve equal parts of the ``length`` blocks before ``end``, nothing where one is empty."""
+    size = length // COURSE_PARTS
+    first = end - size * COURSE_PARTS
+    if size < 1 or first < 0:
+        return ()
+    parts = [[x for x in medians[i : i + size] if isfinite(x)] for i in range(first, end, size)]
+    return tuple(median(part) for part in parts) if all(parts) else ()
