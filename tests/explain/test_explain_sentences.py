@@ -15,7 +15,7 @@ from leakwatch.explain.wordings import SENTENCES, Style
 from leakwatch.model.verdict import Criterion
 
 MIB = 1 << 20
-MAKERS = {"Criterion", "Test", "_at_least", "_ratio", "at_least"}
+MAKERS = {"Criterion", "Test", "_at_least", "_ratio", "at_least", "_note"}
 
 
 def emitted() -> set[str]:
@@ -23,7 +23,7 @@ def emitted() -> set[str]:
     names = {f"confirmed by {by}" for by in _BY}
     for file in Path(leakwatch.analysis.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS and node.args:
+            if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] in MAKERS:
                 first = node.args[0]
                 if isinstance(first, ast.Constant) and isinstance(first.value, str):
                     names.add(first.value)
