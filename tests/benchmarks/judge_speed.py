@@ -49,7 +49,7 @@ START_MS = 1_750_000_000_000
 HOURS = np.arange(SAMPLES) / 60
 PARTS = (
     (replaying, "all_segments", "blocks"),
-    (replaying, "all_checkpoints", "blocks"),
+    (checkpoint_walk, "all_checkpoints", "blocks"),
     (checkpoint_walk.Windows, "of", "windows"),
 )
 """Functions of the replay by what they are part of; everything else is the climb: looks, states, verdicts."""

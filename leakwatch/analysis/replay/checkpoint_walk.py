@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from leakwatch.analysis.replay.block_grid import all_checkpoints
 from leakwatch.analysis.rules.evaluate import answers_at, marks_of, onset_of
 from leakwatch.analysis.rules.tests import judge, may_hit, may_veto
 from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT
@@ -23,7 +24,7 @@ from leakwatch.analysis.windows.cut import cut
 from leakwatch.analysis.windows.robust import course_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from leakwatch.analysis.replay.block_grid import Segment
     from leakwatch.analysis.rules.tests import TestResults
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from leakwatch.analysis.windows.block_table import Bools, Ints
     from leakwatch.analysis.windows.cut import Screen
 
-AT_ONCE = 8192
-"""Checkpoints that are judged together: enough rows for numpy, and some 100 MB while they are measured."""
+Marks: TypeAlias = "dict[int, tuple[WindowHit, ...]]"
+AT_ONCE = 16_384
+"""Checkpoints taken together: enough for numpy, and some 100 MB while their windows are measured."""
 
 
 @dataclass(slots=True)
@@ -46,8 +48,6 @@ class Series:
     criteria: LeakCriteria
     past_runs: PastRuns
     segments: list[Segment]
-    checkpoints: list[list[Checkpoint]]
-    """Of each segment, oldest first."""
     alarm_state: AlarmState = field(default_factory=AlarmState)
     history: LevelHistory = field(default_factory=LevelHistory)
     last: WindowResult | None = None
@@ -59,57 +59,52 @@ class Series:
 class _Stretch:
     """The checkpoints of one segment, with what is known of each before any window is judged."""
 
+    number: int
+    """Of the segment, among all that are walked through."""
     series: Series
     segment: Segment
     checkpoints: list[Checkpoint]
     histories: list[LevelHistory]
     worth: list[int]
     """Which of them need windows."""
-    is_newest: bool
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether its newest checkpoint is the newest of the series, and worth judging."""
+        is_newest = self.segment is self.series.segments[-1]
+        return is_newest and bool(self.worth) and self.worth[-1] == len(self.checkpoints) - 1
 
 
 def walk(series: Sequence[Series], plan: TimePlan) -> None:
     """Take all these series through all their checkpoints; what they come to is left in them."""
-    stretches = [stretch for one in series for stretch in _stretches(one)]
-    if not stretches:
+    pairs = [(one, at) for one in series for at in range(len(one.segments))]
+    if not pairs:
         return
-    judging = Windows(plan, stretches)
-    for first, last in _portions(stretches):
-        marks, answers = judging.of(range(first, last))
-        for at in range(first, last):
-            _go(stretches[at], marks[at - first], answers[at - first])
+    judging = Windows(plan, [one.segments[at] for one, at in pairs], [one.criteria for one, _ in pairs])
+    first = taken = 0
+    for number, (one, at) in enumerate(pairs, 1):
+        taken += len(one.segments[at].ends)
+        if taken >= AT_ONCE or number == len(pairs):
+            checkpoints = all_checkpoints([one.segments[at] for one, at in pairs[first:number]], plan)
+            part = [_stretch(first + i, *pairs[first + i], found) for i, found in enumerate(checkpoints)]
+            for stretch, marks, answer in zip(part, *judging.of(part), strict=True):
+                _go(stretch, marks, answer)
+            first, taken = number, 0
 
 
-def _stretches(series: Series) -> Iterator[_Stretch]:
-    for segment, checkpoints in zip(series.segments, series.checkpoints, strict=True):
-        histories, worth = _histories(checkpoints, series.criteria, series.past_runs)
-        yield _Stretch(series, segment, checkpoints, histories, worth, segment is series.segments[-1])
-
-
-def _histories(
-    checkpoints: list[Checkpoint], criteria: LeakCriteria, past_runs: PastRuns
-) -> tuple[list[LevelHistory], list[int]]:
-    """Return the history after each checkpoint, and which of them are worth judging."""
-    histories, worth, history = [], [], LevelHistory()
-    for at, checkpoint in enumerate(checkpoints):
+def _stretch(number: int, series: Series, at: int, checkpoints: list[Checkpoint]) -> _Stretch:
+    """Return a segment's checkpoints with the history after each, and which of them are worth judging."""
+    criteria, history = series.criteria, LevelHistory()
+    histories, worth = [], []
+    for place, checkpoint in enumerate(checkpoints):
         history = follow(history, checkpoint, criteria)
         histories.append(history)
-        if worth_judging(history, checkpoint, past_runs, criteria):
-            worth.append(at)
-    return histories, worth
+        if worth_judging(history, checkpoint, series.past_runs, criteria):
+            worth.append(place)
+    return _Stretch(number, series, series.segments[at], checkpoints, histories, worth)
 
 
-def _portions(stretches: Sequence[_Stretch]) -> Iterator[tuple[int, int]]:
-    """Yield ranges of stretches that have about ``AT_ONCE`` checkpoints to judge."""
-    first = wanted = 0
-    for at, stretch in enumerate(stretches, 1):
-        wanted += len(stretch.worth)
-        if wanted >= AT_ONCE or at == len(stretches):
-            yield first, at
-            first, wanted = at, 0
-
-
-def _go(stretch: _Stretch, marks: dict[int, tuple[WindowHit, ...]], answer: WindowResult | None) -> None:
+def _go(stretch: _Stretch, marks: Marks, answer: WindowResult | None) -> None:
     """Take one segment's checkpoints; ``answer`` is the whole one of the newest, where there is one."""
     series, segment = stretch.series, stretch.segment
     alarm_state = series.alarm_state = AlarmState()
@@ -169,24 +164,20 @@ class _Climbs:
 
 
 class Windows:
-    """Cuts and judges the windows of stretches of one plan."""
+    """Cuts and judges the windows of segments of one plan."""
 
-    def __init__(self, plan: TimePlan, stretches: Sequence[_Stretch]) -> None:
-        self.plan, self.stretches = plan, stretches
-        self.criteria = [stretch.series.criteria for stretch in stretches]
-        self.blocks = [stretch.segment.blocks for stretch in stretches]
+    def __init__(self, plan: TimePlan, segments: Sequence[Segment], criteria: Sequence[LeakCriteria]) -> None:
+        self.plan, self.criteria = plan, criteria
+        self.blocks = [segment.blocks for segment in segments]
         self.table = Table(self.blocks, plan)
 
-    def of(self, part: range) -> tuple[list[dict[int, tuple[WindowHit, ...]]], list[WindowResult | None]]:
+    def of(self, stretches: Sequence[_Stretch]) -> tuple[list[Marks], list[WindowResult | None]]:
         """Return for each stretch the windows that tell something by checkpoint, and the newest one's whole result."""
-        whose = np.repeat(np.array(part), [len(self.stretches[at].worth) for at in part])
-        worth = [at for number in part for at in self.stretches[number].worth]
-        ends = np.concatenate([self.stretches[at].segment.ends[self.stretches[at].worth] for at in part])
-        marks: list[dict[int, tuple[WindowHit, ...]]] = [{} for _ in part]
-        for number, at, of_one in zip(whose.tolist(), worth, self._telling(whose, ends), strict=True):
-            if of_one:
-                marks[number - part.start][at] = of_one
-        return marks, self._whole(part)
+        whose = np.repeat([one.number for one in stretches], [len(one.worth) for one in stretches])
+        ends = np.concatenate([one.segment.ends[one.worth] for one in stretches])
+        telling = iter(self._telling(whose, ends))
+        marks = [{at: found for at, found in zip(one.worth, telling, strict=False) if found} for one in stretches]
+        return marks, self._whole(stretches)
 
     def _telling(self, whose: Ints, ends: Ints) -> list[tuple[WindowHit, ...]]:
         """Return the windows that hit or resemble past lives, and those that contradict the ones that hit."""
@@ -201,16 +192,15 @@ class Windows:
                 marks[at] += of_one
         return marks
 
-    def _whole(self, part: range) -> list[WindowResult | None]:
+    def _whole(self, stretches: Sequence[_Stretch]) -> list[WindowResult | None]:
         """Return all that is to be said of the newest checkpoint of each series, where it is worth it."""
-        newest = [at for at in part if self._needs_whole(self.stretches[at])]
-        ends = np.array([self.stretches[at].segment.ends[-1] for at in newest], dtype=np.int64)
-        answers = answers_at(self.table, self.blocks, self.criteria, np.array(newest), ends) if newest else []
-        by_stretch = dict(zip(newest, answers, strict=True))
-        return [by_stretch.get(at) for at in part]
-
-    def _needs_whole(self, stretch: _Stretch) -> bool:
-        return stretch.is_newest and bool(stretch.worth) and stretch.worth[-1] == len(stretch.checkpoints) - 1
+        newest = [one for one in stretches if one.needs_whole]
+        if not newest:
+            return [None] * len(stretches)
+        numbers = np.array([one.number for one in newest])
+        ends = np.array([one.segment.ends[-1] for one in newest], dtype=np.int64)
+        answers = iter(answers_at(self.table, self.blocks, self.criteria, numbers, ends))
+        return [next(answers) if one.needs_whole else None for one in stretches]
 
     def _judged(self, whose: Ints, ends: Ints, least: float, screen: Screen | None) -> TestResults:
         rows = cut(self.table, whose, ends, least, screen)

@@ -6,6 +6,7 @@ together. From there on both go through the same code, see ``checkpoint_walk``.
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_right
 from dataclasses import replace
 from math import nan
@@ -17,7 +18,7 @@ import numpy as np
 from leakwatch.analysis.findings.counts import RISEN_SHARE, counted
 from leakwatch.analysis.findings.kernel_facts import class_named, is_explained
 from leakwatch.analysis.online import risen
-from leakwatch.analysis.replay.block_grid import all_checkpoints, all_segments
+from leakwatch.analysis.replay.block_grid import all_segments
 from leakwatch.analysis.replay.capture import PreparedSeries, ReplayOutcome, Settings, prepared
 from leakwatch.analysis.replay.checkpoint_walk import Series, walk
 from leakwatch.analysis.replay.restarts import past_runs_of, summary
@@ -49,6 +50,16 @@ def replay(captures: Sequence[Capture], settings: Settings, step_s: float | None
     ``step_s`` is the time between two evaluations; every checkpoint by default. What is said between two evaluations is
     not noticed.
     """
+    collects = gc.isenabled()
+    gc.disable()  # a replay makes a million small tuples and no cycle: looking for some would take a fifth of the time
+    try:
+        return _replay(captures, settings, step_s)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _replay(captures: Sequence[Capture], settings: Settings, step_s: float | None) -> list[ReplayOutcome]:
     host = prepared(captures, settings)
     parts = [(at, part) for at, one in enumerate(host) for part in past_runs_of(one, settings.windows_s)]
     lived: list[list[tuple[PreparedSeries, ReplayOutcome]]] = [[] for _ in host]
@@ -89,7 +100,10 @@ def _replayed(
                 plan = plan_of(settings.windows_s, one.interval_s)
                 plans.setdefault(plan.base_s, (plan, []))[1].append(at)
         for plan, those in plans.values():
-            series = series_of([host[at] for at in those], [past_runs[at] for at in those], plan)
+            segments = all_segments([host[at].capture for at in those], plan)
+            series = [
+                Series(plan, host[at].criteria, past_runs[at], cut) for at, cut in zip(those, segments, strict=True)
+            ]
             walk(series, plan)
             outcomes |= {at: _outcome(host[at].capture, one) for at, one in zip(those, series, strict=True)}
         for at in chunk:
@@ -168,16 +182,6 @@ def _ended(host: Sequence[PreparedSeries], members: Sequence[int], settings: Set
             past_runs = [summary(host[those[at]], of_one, plan) for at, of_one in zip(chunk, segments, strict=True)]
             found |= {those[at]: life for at, life in zip(chunk, past_runs, strict=True) if life is not None}
     return found
-
-
-def series_of(host: Sequence[PreparedSeries], past_runs: Sequence[PastRuns], plan: TimePlan) -> list[Series]:
-    """Return these series cut into blocks and checkpoints."""
-    segments = all_segments([one.capture for one in host], plan)
-    facts = iter(all_checkpoints([segment for of_one in segments for segment in of_one], plan))
-    return [
-        Series(plan, one.criteria, known, of_one, [next(facts) for _ in of_one])
-        for one, known, of_one in zip(host, past_runs, segments, strict=True)
-    ]
 
 
 def _outcome(capture: Capture, series: Series) -> ReplayOutcome:
