@@ -95,7 +95,7 @@ class SeriesState:
             self.segment_ms = self._fall_ms = ts_ms
         elif ts_ms <= self.previous[0]:
             return []  # what is measured twice is left out once
-        elif ts_ms - self.previous[0] > self._plan.coarse_kept * self._plan.coarse_s * 1000:
+        elif ts_ms - self.previous[0] > self._plan.longest_gap_ms:
             self.end_segment(ts_ms, remember=True)  # longer than all that is held
         elif not same_members and is_fall(self.previous, value):
             apart_s = (ts_ms - self._fall_ms) / 1000
@@ -112,9 +112,7 @@ class SeriesState:
 
     def _note_checkpoints(self, now: int) -> None:
         """Take the checkpoint that became due, when the fine block ``now`` has begun."""
-        every = self._plan.checkpoint_blocks
-        newest = self._trail.fine.end
-        due = -(-(newest + 1) // every) * every - 1
+        due = self._plan.due(self._trail.fine.end)
         if now > due > self._due:
             self._trail.pad(due)
             self._due = due
@@ -276,8 +274,8 @@ class SeriesState:
 
     def _dues(self) -> list[int]:
         """Return the fine block of each checkpoint the blocks held have had, oldest first."""
-        every, ring = self._plan.checkpoint_blocks, self._trail.fine
-        seen = {-(-(ring.start + at + 1) // every) * every - 1 for at, low in enumerate(ring.lows) if isfinite(low)}
+        ring = self._trail.fine
+        seen = {self._plan.due(ring.start + at) for at, low in enumerate(ring.lows) if isfinite(low)}
         return sorted(due for due in seen if due <= ring.end)
 
     def _follow_coarse(self) -> None:

@@ -10,6 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_Blocks = TypeVar("_Blocks", int, "NDArray[np.int64]")
+"""A fine block, or many."""
 
 BLOCKS = 12
 """Blocks a window is judged by: twelve points carry a robust line; more only cost."""
@@ -67,6 +75,15 @@ class TimePlan:
     def levels(self) -> tuple[int, int]:
         """The two spans blocks are stored at, in seconds."""
         return self.base_s, self.coarse_s
+
+    @property
+    def longest_gap_ms(self) -> int:
+        """Milliseconds without a sample after which a segment ends: all that is held would be a gap."""
+        return self.coarse_kept * self.coarse_s * 1000
+
+    def due(self, block: _Blocks) -> _Blocks:
+        """Return the fine block that the first checkpoint at or after a fine block ends with."""
+        return -(-(block + 1) // self.checkpoint_blocks) * self.checkpoint_blocks - 1
 
     def blocks_of(self, hours: float) -> int:
         """Return how many fine blocks make up so many rule hours, at least 1."""

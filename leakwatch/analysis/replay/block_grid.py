@@ -58,14 +58,13 @@ def _stretches(times: Ints, values: Floats, plan: TimePlan) -> Iterator[tuple[In
     """Yield stretches of increasing times; what is measured twice is left out once."""
     if not len(times):
         return
-    longest = plan.coarse_kept * plan.coarse_s * 1000
     gaps = times[1:] - times[:-1]
-    if not len(gaps) or (gaps.min() > 0 and gaps.max() <= longest):
+    if not len(gaps) or (gaps.min() > 0 and gaps.max() <= plan.longest_gap_ms):
         yield times, values
         return
     forward = np.concatenate([[True], times[1:] > np.maximum.accumulate(times)[:-1]])
     times, values = times[forward], values[forward]
-    cuts = (np.flatnonzero(np.diff(times) > longest) + 1).tolist()
+    cuts = (np.flatnonzero(np.diff(times) > plan.longest_gap_ms) + 1).tolist()
     for begin, end in itertools.pairwise([0, *cuts, len(times)]):
         yield times[begin:end], values[begin:end]
 
@@ -112,8 +111,7 @@ def _as_held(x: Floats) -> Floats:
 
 def _due(at: Ints, of: Ints, now: Ints, plan: TimePlan) -> tuple[Ints, list[int]]:
     """Return the fine block each checkpoint ends with, and which of them are of which segment."""
-    every = plan.checkpoint_blocks
-    due = -(-(at + 1) // every) * every - 1
+    due = plan.due(at)
     taken = due < now[of]
     taken[1:] &= (np.diff(due) != 0) | (np.diff(of) != 0)
     return due[taken], np.searchsorted(of[taken], np.arange(len(now) + 1)).tolist()

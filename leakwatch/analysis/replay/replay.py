@@ -89,7 +89,7 @@ def _replayed(
     past_runs, of_class = _past_runs(host, settings), _by_class(captures)
     outcomes: dict[int, ReplayOutcome] = {}
     for chunk in _chunks([part.capture for part in host]):
-        plans: dict[int, tuple[TimePlan, list[int]]] = {}
+        by_blocks = []
         for at in chunk:
             one, whole = host[at], captures[parts[at][0]]
             if len(whole.values) and not len(one.capture.values):
@@ -97,9 +97,8 @@ def _replayed(
             elif one.is_sparse:
                 outcomes[at] = replay_sparse(one.capture, one.criteria, plan_of(settings.windows_s, 1.0).rule_hour_s)
             else:
-                plan = plan_of(settings.windows_s, one.interval_s)
-                plans.setdefault(plan.base_s, (plan, []))[1].append(at)
-        for plan, those in plans.values():
+                by_blocks.append(at)
+        for plan, those in _by_plan(host, by_blocks, settings):
             segments = all_segments([host[at].capture for at in those], plan)
             series = [
                 Series(plan, host[at].criteria, past_runs[at], cut) for at, cut in zip(those, segments, strict=True)
@@ -112,6 +111,17 @@ def _replayed(
             along = _without_alarms_along(milder, captures[parts[at][0]], of_class, rule_hour_s)
             outcomes[at] = _in_units(along, host[at])
     return [outcomes[at] for at in range(len(host))]
+
+
+def _by_plan(
+    host: Sequence[PreparedSeries], members: Sequence[int], settings: Settings
+) -> list[tuple[TimePlan, list[int]]]:
+    """Return which of these series are judged by which plan."""
+    plans: dict[int, tuple[TimePlan, list[int]]] = {}
+    for at in members:
+        plan = plan_of(settings.windows_s, host[at].interval_s)
+        plans.setdefault(plan.base_s, (plan, []))[1].append(at)
+    return list(plans.values())
 
 
 def _not_risen(capture: Capture) -> ReplayOutcome:
@@ -170,13 +180,9 @@ def _known_to(capture: Capture, at: int, known: Sequence[tuple[int, int, RunSumm
 
 def _ended(host: Sequence[PreparedSeries], members: Sequence[int], settings: Settings) -> dict[int, RunSummary]:
     """Return what these series' lives teach, of those that do."""
-    plans: dict[int, tuple[TimePlan, list[int]]] = {}
-    for at in members:
-        if not host[at].is_sparse and len(host[at].capture.times_ms):
-            plan = plan_of(settings.windows_s, host[at].interval_s)
-            plans.setdefault(plan.base_s, (plan, []))[1].append(at)
     found: dict[int, RunSummary] = {}
-    for plan, those in plans.values():
+    telling = [at for at in members if not host[at].is_sparse and len(host[at].capture.times_ms)]
+    for plan, those in _by_plan(host, telling, settings):
         for chunk in _chunks([host[at].capture for at in those]):
             segments = all_segments([host[those[at]].capture for at in chunk], plan)
             past_runs = [summary(host[those[at]], of_one, plan) for at, of_one in zip(chunk, segments, strict=True)]
@@ -228,8 +234,8 @@ def _noticed(outcome: ReplayOutcome, capture: Capture, step_s: float | None) -> 
 
 
 ALONG_HOURS = 12
-"""A first ``leak`` comes after 6 to 8 units of growth (hours, at the default windows): twice that has the growth it is
-about, and little from before."""
+"""A first ``leak`` comes after 6 to 8 rule hours of growth: twice that has the growth it is about, and little from
+before."""
 
 
 def _by_class(captures: Iterable[Capture]) -> dict[int, list[Capture]]:

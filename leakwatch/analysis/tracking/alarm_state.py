@@ -2,7 +2,7 @@
 
 Only ``alarm_transitions`` changes it.
 
-All times here are in units of the life's age, so that the same rules hold for hours and for minutes.
+All ages are in rule hours of the life, so that the same rules hold for hours and for minutes.
 """
 
 from __future__ import annotations

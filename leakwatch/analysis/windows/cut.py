@@ -156,7 +156,7 @@ class Context:
         return np.where(np.isfinite(low) & np.isfinite(high), high - low, 0.0)
 
     def _settled(self, otherwise: float) -> Floats:
-        """Return the lows after the first two units of a life, ``otherwise`` before."""
+        """Return the lows after the first two rule hours of a life, ``otherwise`` before."""
         coarse = self.table.coarse
         settled = self.table.first + self.plan.blocks_of(SETTLING_HOURS)
         begins = (np.repeat(coarse.start, coarse.count) + coarse.inside()) * COARSE_OF

@@ -50,7 +50,7 @@ class WindowRows:
     known: Floats
     """Highest trough before the window, -inf where nothing is known."""
     prior: Floats
-    """Range of the troughs before the window, without the first two units of the life, 0 where unknown."""
+    """Range of the troughs before the window, without the first two rule hours of the life, 0 where unknown."""
     previous: Floats
     """Growth over the preceding stretch of the same length, NaN where there is none."""
     day_rise: Floats
