@@ -8,13 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lifecycle_looks import LEAK, OK, START_MS, WATCH, finding
-
 from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.timings import IncidentTimings
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.alerting.lifecycle_looks import LEAK, OK, START_MS, WATCH, finding
 
 SECOND_MS = 1000
 PACE = IncidentTimings(4 * SECOND_MS, 8 * SECOND_MS)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from lifecycle_looks import EVERY_MS, HOUR_MS, LEARNING, MIB, OK, PACE, START_MS, WATCH, finding
 
 from leakwatch.alerting.announce import announce
 from leakwatch.alerting.incidents import Announcement, IncidentChanges, Incidents
@@ -15,6 +14,7 @@ from leakwatch.alerting.lifecycle import Message
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentState, Silence
 from leakwatch.model.timeline import Stamps
 from leakwatch.system import journal
+from tests.alerting.lifecycle_looks import EVERY_MS, HOUR_MS, LEARNING, MIB, OK, PACE, START_MS, WATCH, finding
 
 if TYPE_CHECKING:
     from leakwatch.model.verdict import Finding

@@ -7,7 +7,11 @@ import random
 from dataclasses import replace
 
 import pytest
-from lifecycle_looks import (
+
+from leakwatch.alerting.lifecycle import Message
+from leakwatch.model.incident import Acknowledgement, IncidentState, Resolution, Silence
+from leakwatch.model.verdict import FindingKind, Verdict
+from tests.alerting.lifecycle_looks import (
     BASE,
     HOUR_MS,
     LEAK,
@@ -20,10 +24,6 @@ from lifecycle_looks import (
     WATCH,
     Course,
 )
-
-from leakwatch.alerting.lifecycle import Message
-from leakwatch.model.incident import Acknowledgement, IncidentState, Resolution, Silence
-from leakwatch.model.verdict import FindingKind, Verdict
 
 FOUND, OVER, REOPENED, REMINDED = Message.FOUND, Message.OVER, Message.REOPENED, Message.REMINDED
 

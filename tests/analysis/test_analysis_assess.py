@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from analysis_shapes import BASE, CRITERIA, DEFAULT, HOUR, MIB, MINUTES, START_MS, checkpoints, first_leak, seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,18 @@ from leakwatch.analysis.windows.block_table import Blocks, Table
 from leakwatch.analysis.windows.cut import Track, WindowRows
 from leakwatch.analysis.windows.cut import cut as cut_windows
 from leakwatch.model.verdict import Verdict
+from tests.analysis.analysis_shapes import (
+    BASE,
+    CRITERIA,
+    DEFAULT,
+    HOUR,
+    MIB,
+    MINUTES,
+    START_MS,
+    checkpoints,
+    first_leak,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from leakwatch.analysis.rules.tests import TestResults

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS, settle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from leakwatch.analysis.rules.tests import T95
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, plan_of
 from leakwatch.analysis.windows.features import measure
 from leakwatch.model.verdict import Verdict
+from tests.analysis.analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS, settle
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import ReplayOutcome

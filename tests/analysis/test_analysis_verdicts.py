@@ -6,7 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from analysis_shapes import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.model.verdict import Verdict
+from tests.analysis.analysis_shapes import (
     BASE,
     DAY,
     DEFAULT,
@@ -23,11 +28,6 @@ from analysis_shapes import (
     seconds,
     verdicts,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from leakwatch.analysis.thresholds import LeakCriteria
-from leakwatch.model.verdict import Verdict
 
 FAST = (MINUTES, HALF_MINUTES, THREE_MINUTES)
 T = seconds(300)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.rules.evaluate import answer
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Verdict
+from tests.analysis.analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import ReplayOutcome

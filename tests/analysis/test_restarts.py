@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
 
 from leakwatch.analysis.replay.capture import Capture, Settings, prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.restarts import past_runs_of
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.model.verdict import Verdict
+from tests.analysis.analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import ReplayOutcome

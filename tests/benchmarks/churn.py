@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the daemon's memory, its store and what it writes do while containers come and go: days in minutes.
 
-usage: python tests/benchmarks/churn.py [--days 90] [--names 1000] [--interval 300]
+usage: python -m tests.benchmarks.churn [--days 90] [--names 1000] [--interval 300]
                                         [--keep-samples 7] [--keep-blocks 30]
 
 The daemon's own objects run on a clock made by hand, on scrapes made by hand: so many containers a day, each under a

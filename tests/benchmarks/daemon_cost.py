@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the daemon costs at rest: its USS and its CPU over a time, on a farm of processes, at the default configuration.
 
-usage: python tests/benchmarks/daemon_cost.py [--minutes 30 | --ticks 5000] [-n 200] [--interval 60]
+usage: python -m tests.benchmarks.daemon_cost [--minutes 30 | --ticks 5000] [-n 200] [--interval 60]
                                               [--directory DIR] [--json FILE]
 
 With --ticks the windows shrink with the interval: 5000 ticks of a tenth of a second are to the detector what three and

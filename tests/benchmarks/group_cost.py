@@ -1,6 +1,6 @@
 """What reading control groups costs: so many real groups with a process each, read as in a slow round. Needs root.
 
-usage: python tests/benchmarks/group_cost.py [--groups 100] [--json FILE]
+usage: python -m tests.benchmarks.group_cost [--groups 100] [--json FILE]
 
 Prints the CPU time of a slow round's groups, of a round in which nothing has to be read, and of one group.
 """

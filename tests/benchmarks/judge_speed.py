@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What judging costs: CPU seconds for many series of a day, over all windows, and for one live evaluation.
 
-usage: python tests/benchmarks/judge_speed.py [-n 10000] [--live 1000] [--seed 1] [--cprofile]
+usage: python -m tests.benchmarks.judge_speed [-n 10000] [--live 1000] [--seed 1] [--cprofile]
 
 Three quarters of the series are healthy, of several shapes; a quarter leaks. They are judged once, all windows at the
 newest look, and as `leakwatch analyze` judges a file: with suspicion and confirmation, which takes every look on the

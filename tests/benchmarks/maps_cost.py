@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What looking into the mappings of suspects costs a round of sampling, on a farm of processes.
 
-usage: python tests/benchmarks/maps_cost.py [-n 500] [--suspects 20] [--interval 5] [--rounds 40] [--look-every 25]
+usage: python -m tests.benchmarks.maps_cost [-n 500] [--suspects 20] [--interval 5] [--rounds 40] [--look-every 25]
                                             [--json FILE]
 
 Two collectors sample the same farm (procfarm.py) in the same rounds at the default budget; the same processes are

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What ``leakwatch ps`` costs beside ``smem``, whole commands with their start, on a farm of processes.
 
-usage: python tests/benchmarks/ps_cost.py [-n 200] [--cap-gib 1] [--rounds 9] [--json FILE]
+usage: python -m tests.benchmarks.ps_cost [-n 200] [--cap-gib 1] [--rounds 9] [--json FILE]
 
 Both read all processes of the machine, in turns; CPU is user + system of the command, the median of the rounds. Needs
 smem (apt-get install smem) and, to read everybody, root.
@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sampling_cost import farm
+from tests.benchmarks.sampling_cost import farm
 
 VIEWS = {"by process": [], "by user": ["-u"], "by mapping": ["-m"], "whole system": ["-w"]}
 LEAKWATCH = [sys.executable, "-m", "leakwatch", "ps"]

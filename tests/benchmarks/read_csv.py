@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What reading captured series costs: CPU time and memory a row.
 
-usage: python tests/benchmarks/read_csv.py [-n 10000] [--samples 1440] [--rfc3339] [--by-series]
+usage: python -m tests.benchmarks.read_csv [-n 10000] [--samples 1440] [--rfc3339] [--by-series]
 
 The file has a scrape a minute of that many processes, as a capture writes it, or with --by-series one series after
 another, as an export does. Memory is the largest resident set, less that before.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every figure that leakwatch promises of its cost, each beside its peers, as Markdown on standard output and as JSON.
 
-usage: python tests/benchmarks/run_all.py [--only sampling_cost,stall] [--directory DIR] [--json FILE]
+usage: python -m tests.benchmarks.run_all [--only sampling_cost,stall] [--directory DIR] [--json FILE]
 
 An hour in all, most of it waiting for a daemon at its default interval. Needs root, two cores and 10 GiB of memory for
 the process farm, and 2 GB in --directory, which must be on a disk: bytes written are not counted on a tmpfs. One after

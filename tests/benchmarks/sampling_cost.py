@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a round of sampling costs beside its peers, and how far its values are off, on a farm of processes.
 
-usage: python tests/benchmarks/sampling_cost.py [-n 500,1000] [--cap-gib 8] [--rounds 18] [--interval 5]
+usage: python -m tests.benchmarks.sampling_cost [-n 500,1000] [--cap-gib 8] [--rounds 18] [--interval 5]
                                                 [--tolerance 128KiB] [--no-peers] [--json FILE]
 
 Each farm (procfarm.py: a tenth active, a tenth in copy-on-write families) is read by leakwatch's process collector at

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """For how long a large process waits for its own memory lock while it is watched.
 
-usage: python tests/benchmarks/stall.py [--gib 4] [--seconds 20] [--every 1] [--json FILE]
+usage: python -m tests.benchmarks.stall [--gib 4] [--seconds 20] [--every 1] [--json FILE]
 
 A target with one mapping of so many GiB maps and unmaps a page every millisecond and notes how long each took. It does
 so alone; beside leakwatch's process collector at the default configuration, a round every second (the default is a

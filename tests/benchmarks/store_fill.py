@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fills a store with weeks of history in seconds, as a daemon would have left it: sealed days, and some newest hours.
 
-usage: python tests/benchmarks/store_fill.py STORE [-n 500] [--days 30] [--metrics 1] [--no-blocks]
+usage: python -m tests.benchmarks.store_fill STORE [-n 500] [--days 30] [--metrics 1] [--no-blocks]
 
 A quarter of the values differ from the one before, by up to 60 pages. Days are packed and stored by the store's own
 functions, only without having been rounds before; the last hours are written scrape by scrape.

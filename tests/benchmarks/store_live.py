@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a daemon writes to the disk a scrape, beside a farm of processes and a few new ones a minute.
 
-usage: python tests/benchmarks/store_live.py [-n 500] [--new 3] [--interval 60] [--minutes 15] [--json FILE]
+usage: python -m tests.benchmarks.store_live [-n 500] [--new 3] [--interval 60] [--minutes 15] [--json FILE]
 
 Bytes are those of /proc/PID/io of the daemon (write_bytes). With a shorter interval new processes come as much faster;
 what the kernel writes twice because it lay in the page cache for a minute is then counted once. The first third is left
@@ -20,8 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from daemon_cost import FARM, FARM_PYTHON
-from wal_pages import Log
+from tests.benchmarks.daemon_cost import FARM, FARM_PYTHON
+from tests.benchmarks.wal_pages import Log
 
 LIFE_INTERVALS = (1, 5)
 """How long a new process lives."""

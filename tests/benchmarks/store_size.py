@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What 30 days of 500 processes take on the disk, what writing and reading them costs; other stores in the same run.
 
-usage: python tests/benchmarks/store_size.py [-n 500] [--days 30] [--scrapes 480] [--directory DIR] [--json FILE]
+usage: python -m tests.benchmarks.store_size [-n 500] [--days 30] [--scrapes 480] [--directory DIR] [--json FILE]
 
 Of the values a quarter differ from the one before (``store_fill``). Bytes are pages of the file, indices included; the
 other stores get some days of the same values and are measured by the sample. Times are CPU time; the median of nine
@@ -22,11 +22,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import store_write
-from store_fill import fill, process
-
 from leakwatch.store.maintenance import inventory
 from leakwatch.store.read.reader import Reader
+from tests.benchmarks import store_write
+from tests.benchmarks.store_fill import fill, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

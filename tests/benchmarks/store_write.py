@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What storing a scrape costs: bytes written to the disk, bytes on it in the end, CPU time.
 
-usage: python tests/benchmarks/store_write.py [-n 500] [--scrapes 720] [--blocks 200000] [--pages] [--json FILE]
+usage: python -m tests.benchmarks.store_write [-n 500] [--scrapes 720] [--blocks 200000] [--pages] [--json FILE]
 
 Bytes written are those of /proc/self/io (write_bytes: what reached the page cache of a real file system, so not on a
 tmpfs; the log and the file, with every page as often as it was written), sealing and the fold of the log at the end
@@ -24,9 +24,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store_load import BASE_MS, BLOCK_SCRAPES, METRICS, Machine, at_ms
-from wal_pages import Log
-
 from leakwatch.alerting.findings_log import FindingsLog
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Block, SealedBlock
@@ -36,6 +33,8 @@ from leakwatch.store.maintenance.retention import RetentionLimits, purge, used_b
 from leakwatch.store.maintenance.sealing import SEALED_SCRAPES, seal
 from leakwatch.store.sql.database import FOLD_LOG
 from leakwatch.store.writer import Writer
+from tests.benchmarks.store_load import BASE_MS, BLOCK_SCRAPES, METRICS, Machine, at_ms
+from tests.benchmarks.wal_pages import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

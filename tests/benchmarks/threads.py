@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sampling and judging at once, for as long as one likes: what one thread does must not lose or break the other's.
 
-usage: python tests/benchmarks/threads.py SECONDS
+usage: python -m tests.benchmarks.threads SECONDS
 
 One thread feeds scrapes of processes, services and caches that come and go, as fast as it can; another judges and takes
 what is to be stored; a third asks for processes that the first is to read. At the end every one asked for was read, no
@@ -14,18 +14,14 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "scan"))
-
-from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
 
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
 from leakwatch.procfs.fs import ProcFS
+from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

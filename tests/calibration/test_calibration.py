@@ -14,20 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from calibration_families import HEALTHY, LEAKS, LIVES, ONSET
 
 from leakwatch.analysis.replay.capture import Capture, Settings
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.model.verdict import Verdict
+from tests.calibration.calibration_families import HEALTHY, LEAKS, LIVES, ONSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from calibration_families import Family
-
     from leakwatch.analysis.replay.capture import ReplayOutcome
+    from tests.calibration.calibration_families import Family
 
 GOLDEN = Path(__file__).parent / "golden" / "families.txt"
 HOUR, DAY = 3600, 86400

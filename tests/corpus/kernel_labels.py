@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from corpus_files import PER_HOUR, STRETCH, Label, Row
-from kernel_pools import CONTEXT_FIELDS, reclaimable
+
+from tests.corpus.corpus_files import PER_HOUR, STRETCH, Label, Row
+from tests.corpus.kernel_pools import CONTEXT_FIELDS, reclaimable
 
 if TYPE_CHECKING:
-    from kernel_plans import Part
+    from tests.corpus.kernel_plans import Part
 
 SURE_BYTES = 1_500_000
 """What leaked in a recording must reach this to be called a leak; from the half downwards it is nobody's business."""

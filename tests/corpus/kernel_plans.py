@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from shapes import (
+
+from tests.corpus.shapes import (
     Levels,
     accelerating,
     batch,

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from kernel_objects import Kind, kinds
+
+from tests.corpus.kernel_objects import Kind, kinds
 
 if TYPE_CHECKING:
-    from shapes import Levels
+    from tests.corpus.shapes import Levels
 
 DESCRIPTORS = 16000
 """So many objects kept by descriptor one process holds; then a child keeps them and the process starts afresh."""

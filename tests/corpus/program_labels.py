@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from corpus_files import PER_HOUR, STRETCH, Label
+
+from tests.corpus.corpus_files import PER_HOUR, STRETCH, Label
 
 if TYPE_CHECKING:
-    from programs import Life
-    from servers import Known
+    from tests.corpus.programs import Life
+    from tests.corpus.servers import Known
 
 SHORT_S = 4 * 60
 """A life shorter than four hours of the trace is not decided by itself."""

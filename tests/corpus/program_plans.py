@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from programs import Plan, Workload
-from servers import (
+
+from tests.corpus.programs import Plan, Workload
+from tests.corpus.servers import (
     Known,
     Memcached,
     Nginx,
@@ -24,7 +25,7 @@ from servers import (
     temporary_tables,
     writes,
 )
-from shapes import (
+from tests.corpus.shapes import (
     Levels,
     accelerating,
     batch,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from shapes import Levels
+    from tests.corpus.shapes import Levels
 
 SOURCES = Path(__file__).parent / "workloads"
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable

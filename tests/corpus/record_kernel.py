@@ -20,11 +20,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from corpus_files import Row, write_labels, write_trace
-from kernel_labels import label_all
-from kernel_objects import kinds
-from kernel_plans import PLANS, Part
-from kernel_pools import believable, cost_of, read_meminfo, read_slabs, start_pool
+
+from tests.corpus.corpus_files import Row, write_labels, write_trace
+from tests.corpus.kernel_labels import label_all
+from tests.corpus.kernel_objects import kinds
+from tests.corpus.kernel_plans import PLANS, Part
+from tests.corpus.kernel_pools import believable, cost_of, read_meminfo, read_slabs, start_pool
 
 SCRATCH = Path("/dev/shm/recorded-kernel-objects")
 

@@ -20,10 +20,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from corpus_files import Label, Row, write_labels, write_trace
-from program_labels import fewer, of_group, of_life, of_server, worth_keeping
-from program_plans import draw, other_servers, pools, redis_servers, restarting
-from programs import Life, Program, Workload, build, missing_packages
+
+from tests.corpus.corpus_files import Label, Row, write_labels, write_trace
+from tests.corpus.program_labels import fewer, of_group, of_life, of_server, worth_keeping
+from tests.corpus.program_plans import draw, other_servers, pools, redis_servers, restarting
+from tests.corpus.programs import Life, Program, Workload, build, missing_packages
 
 
 def main() -> int:

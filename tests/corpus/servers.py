@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from programs import free_port
+from tests.corpus.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
-    from shapes import Levels
+
+    from tests.corpus.shapes import Levels
 
 
 @dataclass(slots=True)

@@ -21,7 +21,8 @@ import math
 import sys
 
 import numpy as np
-from labelled import read_trace
+
+from tests.detection.labelled import read_trace
 
 MBYTE = 1e6
 STEP_H = 1 / 6

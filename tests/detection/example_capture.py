@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the capture.csv of the README: two days of one host, six series, two of them leaks and one on its way.
 
-usage: python tests/detection/example_capture.py > capture.csv
+usage: python -m tests.detection.example_capture > capture.csv
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ import argparse
 import math
 
 import numpy as np
-from labelled import Label, fresh_dir, write_labels, write_trace
+
+from tests.detection.labelled import Label, fresh_dir, write_labels, write_trace
 
 MB = 1e6
 PAGE = 4096

@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-import baselines
-from labelled import read_labels, read_trace, trace_files
-from score import evaluate, with_ci
+from tests.detection import baselines
+from tests.detection.labelled import read_labels, read_trace, trace_files
+from tests.detection.score import evaluate, with_ci
 
 
 def main():

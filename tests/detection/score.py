@@ -46,7 +46,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from labelled import read_labels, read_trace, trace_files
+
+from tests.detection.labelled import read_labels, read_trace, trace_files
 
 HOUR = 3600.0
 

@@ -14,16 +14,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import families
 import pytest
-from labelled import read_labels, trace_files
-from score import aggregate, corpus_spans, outcome
 
 from leakwatch.analysis.replay.capture import settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.config import load_config
 from leakwatch.importers.tidy import read_captures
 from leakwatch.report.alarms import Replayed, lines
+from tests.detection import families
+from tests.detection.labelled import read_labels, trace_files
+from tests.detection.score import aggregate, corpus_spans, outcome
 
 SEEDS = (11, 12)
 CORPUS = os.environ.get("LEAKWATCH_CORPUS")

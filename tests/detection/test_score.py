@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from labelled import Label, fresh_dir, write_labels, write_trace
+
+from tests.detection.labelled import Label, fresh_dir, write_labels, write_trace
 
 SCORE = Path(__file__).parent / "score.py"
 T0 = 1_700_000_000

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e_shared import SharedRun
-from e2e_tools import Child, Daemon, User, Workload, shares_a_service, start_workload
+
+from tests.e2e.e2e_shared import SharedRun
+from tests.e2e.e2e_tools import Child, Daemon, User, Workload, shares_a_service, start_workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

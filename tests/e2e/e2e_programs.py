@@ -7,7 +7,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from e2e_tools import PATIENCE_S, Child, dying_with_us
+from tests.e2e.e2e_tools import PATIENCE_S, Child, dying_with_us
 
 if TYPE_CHECKING:
     from pathlib import Path

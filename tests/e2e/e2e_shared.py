@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_programs import start_java, start_node, start_redis
-from e2e_tools import (
+
+from tests.e2e.e2e_programs import start_java, start_node, start_redis
+from tests.e2e.e2e_tools import (
     Child,
     Daemon,
     SlabHistory,
@@ -25,7 +26,7 @@ from e2e_tools import (
     start_workload,
     write_config,
 )
-from e2e_workloads import HOSTILE_NAMES
+from tests.e2e.e2e_workloads import HOSTILE_NAMES
 
 DURATION_S = 150
 WINDOW_S = 60

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from e2e_tools import Child, Daemon, Workload, by_pid, report, run_command, wait_for, write_config
 
 from leakwatch.model.memory_class import title
+from tests.e2e.e2e_tools import Child, Daemon, Workload, by_pid, report, run_command, wait_for, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

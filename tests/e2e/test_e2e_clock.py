@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e_tools import by_pid, report, wait_for, write_config
 
 from leakwatch.importers.moments import parse_time
+from tests.e2e.e2e_tools import by_pid, report, wait_for, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e_tools import Daemon, Workload
+    from tests.e2e.e2e_tools import Daemon, Workload
 
 CONFIG = """\
 [sampling]

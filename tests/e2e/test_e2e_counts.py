@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from e2e_tools import HERE, OURSELVES, Child, Daemon, dying_with_us, run_command, shares_a_service, write_config
+
+from tests.e2e.e2e_tools import (
+    HERE,
+    OURSELVES,
+    Child,
+    Daemon,
+    dying_with_us,
+    run_command,
+    shares_a_service,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

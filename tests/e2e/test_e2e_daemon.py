@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e_tools import FAST, SLOW, Daemon, Workload, by_pid, report, run_command, wait_for, write_config
+
+from tests.e2e.e2e_tools import FAST, SLOW, Daemon, Workload, by_pid, report, run_command, wait_for, write_config
 
 PROC_TREES = sorted(tree.name for tree in (Path(__file__).parents[1] / "data" / "proc").glob("linux-*"))
 START_S = 10

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e_tools import PATIENCE_S, Child, User, alone_in_cgroup, become, kernel_is_ours, processes_with, wait_for
+
+from tests.e2e.e2e_tools import (
+    PATIENCE_S,
+    Child,
+    User,
+    alone_in_cgroup,
+    become,
+    kernel_is_ours,
+    processes_with,
+    wait_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from e2e_tools import OURSELVES, Daemon, User, Workload, by_pid, report, run_command, wait_for, write_config
+
+from tests.e2e.e2e_tools import OURSELVES, Daemon, User, Workload, by_pid, report, run_command, wait_for, write_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_shared import KERNEL, WINDOW_S, SharedRun
-from e2e_tools import ms_of, slab_bytes, wait_for
 
 from leakwatch.procfs.fs import ProcFS
+from tests.e2e.e2e_shared import KERNEL, WINDOW_S, SharedRun
+from tests.e2e.e2e_tools import ms_of, slab_bytes, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 

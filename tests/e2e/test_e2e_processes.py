@@ -8,9 +8,10 @@ import json
 from typing import Any
 
 import pytest
-from e2e_shared import BOUNDED, WINDOW_S, SharedRun
-from e2e_tools import by_pid, ms_of, report, run_command, wait_for
-from e2e_workloads import HOSTILE_NAMES
+
+from tests.e2e.e2e_shared import BOUNDED, WINDOW_S, SharedRun
+from tests.e2e.e2e_tools import by_pid, ms_of, report, run_command, wait_for
+from tests.e2e.e2e_workloads import HOSTILE_NAMES
 
 pytestmark = pytest.mark.slow
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e_tools import by_pid
+
+from tests.e2e.e2e_tools import by_pid
 
 if TYPE_CHECKING:
-    from e2e_shared import SharedRun
+    from tests.e2e.e2e_shared import SharedRun
 
 pytestmark = pytest.mark.slow
 

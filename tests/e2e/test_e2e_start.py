@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e_tools import Daemon, report, run_command, wait_for
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import store_fill
+from tests.benchmarks import store_fill
+from tests.e2e.e2e_tools import Daemon, report, run_command, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e_tools import Daemon, User, Workload, by_pid, report, run_command, wait_for, write_config
 
 from leakwatch.queries.doctor import held_capabilities
+from tests.e2e.e2e_tools import Daemon, User, Workload, by_pid, report, run_command, wait_for, write_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ import venv
 from pathlib import Path
 
 import pytest
-from e2e_tools import PATIENCE_S, write_config
+
+from tests.e2e.e2e_tools import PATIENCE_S, write_config
 
 pytestmark = pytest.mark.slow
 

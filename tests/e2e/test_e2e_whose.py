@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from e2e_tools import report, run_command, wait_for, write_config
+
+from tests.e2e.e2e_tools import report, run_command, wait_for, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from e2e_tools import Daemon
+    from tests.e2e.e2e_tools import Daemon
 
 # after the long run: its daemon would take ours for its own service, and what we leak for what leaks there
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.usefixtures("quiet_kernel")]

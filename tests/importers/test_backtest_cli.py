@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from test_analyze_cli import HOUR, MIB, START, rows, write
 
 from leakwatch.cli.arguments import moment
 from leakwatch.cli.main import main
@@ -14,6 +13,7 @@ from leakwatch.errors import UsageError
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.store.files.open import open_writer
+from tests.importers.test_analyze_cli import HOUR, MIB, START, rows, write
 
 if TYPE_CHECKING:
     from pathlib import Path

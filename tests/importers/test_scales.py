@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tidy_files import captures, read, series
 
 from leakwatch.cli.main import main
 from leakwatch.errors import EXIT_UNDECIDED, CaptureError
 from leakwatch.importers.scales import doubt_of, factor_of
+from tests.importers.tidy_files import captures, read, series
 
 CAPTURES = Path(__file__).parents[1] / "data/captures"
 KIB = 1024

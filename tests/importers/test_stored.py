@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tidy_files import Series, series
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.kernel_facts import array_of
@@ -20,6 +19,7 @@ from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
+from tests.importers.tidy_files import Series, series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

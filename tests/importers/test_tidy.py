@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tidy_files import HEADER, captures, read
 
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.errors import CaptureError, CaptureNotFoundError, PermissionNeededError
 from leakwatch.importers.tidy import read_captures
+from tests.importers.tidy_files import HEADER, captures, read
 
 CAPTURES = Path(__file__).parents[1] / "data/captures"
 SAMPLES = b"1750000000.775,proc/a[1],4096\n1750000000.775,slab/dentry,8192.5\n1750000060,proc/a[1],4097\n"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tidy_files import HEADER, Series, read
 
 from leakwatch.errors import CaptureError
 from leakwatch.importers.layout import Layout
 from leakwatch.importers.names import Names
 from leakwatch.importers.plain import cut, numbers
 from leakwatch.importers.rows import sample, text_rows
+from tests.importers.tidy_files import HEADER, Series, read
 
 LAYOUT = Layout(3, 0, 1, 2)
 LINE_BREAK = b"\n"

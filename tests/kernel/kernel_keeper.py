@@ -9,9 +9,9 @@ import socket
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from kernel_objects import CLONE_NEWIPC, LIBC, Kind, checked, fds, kinds
+from tests.corpus.kernel_objects import CLONE_NEWIPC, LIBC, Kind, checked, fds, kinds
 
 UNREAD = 1 << 20
 """What a connection is sent at most."""

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kernel_course import INTERVAL_S, STEPS, Keeper, Said, course
 
 from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.units import format_rate
+from tests.kernel.kernel_course import INTERVAL_S, STEPS, Keeper, Said, course
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kernel_course import Keeper
-from kernel_room import MIB, WITHIN, Seen, Taker, raises, seen_by, view
 
 from leakwatch.procfs.fs import ProcFS
+from tests.kernel.kernel_course import Keeper
+from tests.kernel.kernel_room import MIB, WITHIN, Seen, Taker, raises, seen_by, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,11 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from leakers import PYTHON_BODIES, Obedient, compiled, java_leaker, node_leaker, python_leaker
 
 from leakwatch.collectors.processes.mapping_classes import classified, summed
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.fs import ProcFS
+from tests.maps.leakers import PYTHON_BODIES, Obedient, compiled, java_leaker, node_leaker, python_leaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

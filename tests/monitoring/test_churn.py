@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-from churn import DAY_S, Simulation
 
 from leakwatch.analysis.tracking.past_runs import RunSummary
 from leakwatch.config import StoreConfig
 from leakwatch.monitoring.run_history import LIVES_KEPT, PROGRAMS_KEPT, RunHistory
+from tests.benchmarks.churn import DAY_S, Simulation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
 NAMES_A_DAY = 120

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scan_scrapes import MIB, MINUTES, START_MS, Machine, leak, only, process, unit
 
 from leakwatch.cli.report import read_report
 from leakwatch.clock import Instant
@@ -21,6 +20,7 @@ from leakwatch.monitoring.judge_pool import in_process
 from leakwatch.report.build import Filters
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.read.reader import Reader
+from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, leak, only, process, unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from scan_scrapes import KIB, MIB, START_MS, Machine, NoLimits, process
 
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.verdict import Verdict
@@ -15,6 +14,7 @@ from leakwatch.monitoring.restore import recall
 from leakwatch.monitoring.resume import resume
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
+from tests.monitoring.scan_scrapes import KIB, MIB, START_MS, Machine, NoLimits, process
 
 if TYPE_CHECKING:
     from pathlib import Path

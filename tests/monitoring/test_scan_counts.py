@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, leak, process, unit
 
 from leakwatch import metrics
 from leakwatch.config import IgnoreConfig
@@ -14,6 +13,7 @@ from leakwatch.model.identity import HOST, ProcessInfo
 from leakwatch.model.sample import Sample
 from leakwatch.model.verdict import CountLimit, FindingKind, Rooms, Sort, Verdict
 from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
+from tests.monitoring.scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, leak, process, unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

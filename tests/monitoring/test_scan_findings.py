@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from scan_scrapes import (
+
+from leakwatch import metrics
+from leakwatch.config import IgnoreConfig, Override, Thresholds
+from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
+from leakwatch.model.verdict import Finding, FindingKind, Room, Rooms, Verdict
+from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
+from tests.monitoring.scan_scrapes import (
     GIB,
     KIB,
     MIB,
@@ -20,12 +26,6 @@ from scan_scrapes import (
     watch,
     with_,
 )
-
-from leakwatch import metrics
-from leakwatch.config import IgnoreConfig, Override, Thresholds
-from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
-from leakwatch.model.verdict import Finding, FindingKind, Room, Rooms, Verdict
-from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
 
 
 def test_a_leaking_unit_is_one_finding_that_names_the_process() -> None:

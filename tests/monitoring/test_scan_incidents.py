@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit
-
 from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.timings import IncidentTimings
 from leakwatch.monitoring.detector import Detector
+from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit
 
 if TYPE_CHECKING:
     from leakwatch.model.incident import Incident, IncidentEvent

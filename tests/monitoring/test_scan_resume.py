@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
-from scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, NoLimits, by_key, leak, only, process, unit
 
 from leakwatch.config import AnalysisConfig, Config
 from leakwatch.model.verdict import Verdict
@@ -16,6 +15,19 @@ from leakwatch.monitoring.restore import recall
 from leakwatch.monitoring.resume import Intake, resume
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
+from tests.monitoring.scan_scrapes import (
+    KIB,
+    MIB,
+    MINUTES,
+    START_MS,
+    Machine,
+    NoLimits,
+    by_key,
+    leak,
+    only,
+    process,
+    unit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

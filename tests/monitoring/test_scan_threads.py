@@ -7,7 +7,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit, watch
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.process_table import ProcessTable, UserNames
@@ -18,6 +17,7 @@ from leakwatch.model.verdict import Rooms, Verdict
 from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.judge_pool import in_process
 from leakwatch.procfs.fs import ProcFS
+from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit, watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from leakwatch.analysis.window_request import WindowRequest, WindowResult
 
 STRESS_S = 3.0
-"""By hand for ten minutes: ``python tests/benchmarks/threads.py 600``."""
+"""By hand for ten minutes: ``python -m tests.benchmarks.threads 600``."""
 
 
 def test_sampling_and_judging_at_once_with_processes_that_come_and_go() -> None:

@@ -1,4 +1,4 @@
-"""Records what tells the runtime of a running process: python tests/next/record_runtimes.py NAME PID.
+"""Records what tells the runtime of a running process: python -m tests.nextsteps.record_runtimes NAME PID.
 
 Kept are maps, cmdline and status, and the links exe and cwd as ``exe.link`` and ``cwd.link``; no environment.
 """

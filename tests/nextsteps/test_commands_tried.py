@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from next_tools import PROGRAMS, compiled, need, patient, running, step, tried
 
 from leakwatch.nextsteps import kernel_tools
 from leakwatch.nextsteps.kernel_hints import facts_here
 from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.step import Risk
+from tests.nextsteps.next_tools import PROGRAMS, compiled, need, patient, running, step, tried
 
 if TYPE_CHECKING:
     from pathlib import Path

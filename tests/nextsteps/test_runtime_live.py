@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from next_tools import PROGRAMS, compiled, need, patient, running
 
 from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.nextsteps.runtime import Libc, RuntimeKind, detect
 from leakwatch.procfs.fs import ProcFS
+from tests.nextsteps.next_tools import PROGRAMS, compiled, need, patient, running
 
 QUICK = 0.1
 

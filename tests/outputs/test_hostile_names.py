@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from hostile_store import NAMES, PLAIN, decoded, make_store, make_tree
 
 import leakwatch
 from leakwatch.cli.main import main
 from leakwatch.evidence import bundle
 from leakwatch.evidence.entry import BundleEntry
+from tests.outputs.hostile_store import NAMES, PLAIN, decoded, make_store, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

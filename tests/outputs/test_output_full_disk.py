@@ -6,9 +6,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from hostile_store import PLAIN, make_store, make_tree
 
 from leakwatch.cli.main import main
+from tests.outputs.hostile_store import PLAIN, make_store, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hostile_store import PLAIN, make_store, make_tree
+
+from tests.outputs.hostile_store import PLAIN, make_store, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from report_findings import NOW_MS, ROWS, report
-
 from leakwatch.model.memory_class import ClassTrend, ClassUse, Growth
 from leakwatch.report import growth_words, json_report, maps, markdown, terminal
+from tests.report.report_findings import NOW_MS, ROWS, report
 
 MIB, HOUR_MS = 1 << 20, 3_600_000
 

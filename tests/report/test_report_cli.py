@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from report_findings import finding
 
 from leakwatch.cli.main import main
 from leakwatch.clock import SystemClock
@@ -21,6 +20,7 @@ from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service
 from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.model.verdict import Verdict
 from leakwatch.store.files.open import open_writer
+from tests.report.report_findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from report_findings import ALL, HOST, HOUR_MS, NOW_MS, finding, report
 
 from leakwatch.model.incident import Incident, IncidentState, Resolution
 from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.report import summary, terminal
 from leakwatch.report.build import Filters, Own, Report, ReportRow, build
 from leakwatch.report.conclusion import Outcome, Tally, conclude, tally
+from tests.report.report_findings import ALL, HOST, HOUR_MS, NOW_MS, finding, report
 
 OK, LEARNING, LEAK, WATCH = Verdict.OK, Verdict.LEARNING, Verdict.LEAK, Verdict.WATCH
 DAY_MS = 24 * HOUR_MS

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_findings import ALL, HOST, HOUR_MS, MIB, NOW_MS, ROWS, finding, of_one, report
 
 from leakwatch.clock import rfc3339
 from leakwatch.errors import UsageError
@@ -23,6 +22,7 @@ from leakwatch.report.build import Filters, Own, Report, ReportRow
 from leakwatch.report.conclusion import Outcome
 from leakwatch.report.incident_words import minute
 from leakwatch.text.escape import printable
+from tests.report.report_findings import ALL, HOST, HOUR_MS, MIB, NOW_MS, ROWS, finding, of_one, report
 
 HOSTILE = [
     "two\nlines", "two\r\nlines", "\x1b[2J\x1b]0;title\x07", "<script>alert(1)</script>", "<img src=x onerror=a()>",

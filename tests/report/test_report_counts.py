@@ -9,8 +9,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from report_findings import ALL, GIB, HOST, NOW_MS, finding
-
 from leakwatch import metrics
 from leakwatch.alerting.announce import announce
 from leakwatch.alerting.incidents import Announcement
@@ -26,6 +24,7 @@ from leakwatch.nextsteps import counts
 from leakwatch.report import csv_report, incidents, json_report, markdown, terminal
 from leakwatch.report.build import Report, ReportRow, build
 from leakwatch.store.encoding.codec import decode_finding, encode_finding
+from tests.report.report_findings import ALL, GIB, HOST, NOW_MS, finding
 
 if TYPE_CHECKING:
     import pytest

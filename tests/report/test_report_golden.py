@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from report_findings import HOST, INCIDENTS, NOW_MS, ROWS, WITH_INCIDENTS, report
 
 from leakwatch.model.incident import EventKind, IncidentEvent
 from leakwatch.report import csv_report, incidents, json_report, markdown, terminal
 from leakwatch.report.build import Filters, Host, Report
+from tests.report.report_findings import HOST, INCIDENTS, NOW_MS, ROWS, WITH_INCIDENTS, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable

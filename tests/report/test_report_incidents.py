@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from report_findings import INCIDENTS, NOW_MS, finding, report
-from test_report_cli import EVALUATION, make_store
 
 from leakwatch.cli.main import main
 from leakwatch.clock import SystemClock
@@ -24,6 +22,8 @@ from leakwatch.report import incidents, terminal
 from leakwatch.report.build import Filters, ReportRow
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.incident.rows import ChangedIncidents
+from tests.report.report_findings import INCIDENTS, NOW_MS, finding, report
+from tests.report.test_report_cli import EVALUATION, make_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

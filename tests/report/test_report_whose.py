@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from report_findings import HOUR_MS, NOW_MS, ROWS, report
 
 from leakwatch import metrics
 from leakwatch.model.identity import Owner
 from leakwatch.report import json_report, ownership, summary, terminal
 from leakwatch.report.ownership import Kills, Ownership
+from tests.report.report_findings import HOUR_MS, NOW_MS, ROWS, report
 
 MIB = 1 << 20
 ID = "3f1c0a9be57d44d2a8d16b0c7e2f9a518b6d0e4c2a7f13905d8e6b4c1f2a3d70"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import NOBODY
 
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store.storetools import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, nameless, process, rows, scrape
 
 from leakwatch import metrics
 from leakwatch.model.memory_class import class_target
@@ -19,6 +18,7 @@ from leakwatch.store.maintenance.retention import RetentionLimits, purge
 from leakwatch.store.maintenance.sealing import seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store.storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, nameless, process, rows, scrape
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import storetools
-from storetools import BASE_MS, NOBODY, Child, as_user, beside, overwrite, process, rows, scrape
 
 from leakwatch.errors import StoreCorruptError, StoreWriteError
 from leakwatch.store.files import open as opening
@@ -22,6 +20,8 @@ from leakwatch.store.files.quarantine import set_aside
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store import storetools
+from tests.store.storetools import BASE_MS, NOBODY, Child, as_user, beside, overwrite, process, rows, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from storetools import BASE_MS, USS, beside, block, change, process, rows, scrape
 
 from leakwatch.cli.main import main
 from leakwatch.clock import Instant
@@ -23,6 +22,7 @@ from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.maintenance.integrity import _sample_rounds, check
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store.storetools import BASE_MS, USS, beside, block, change, process, rows, scrape
 
 
 class Stopped:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, MINUTE_MS, RSS, USS, Child, all_samples, block, change, overwrite, process, rows, scrape
 
 from leakwatch.cli.main import main
 from leakwatch.model.identity import HOST
@@ -27,6 +26,20 @@ from leakwatch.store.maintenance.retention import RetentionLimits
 from leakwatch.store.maintenance.sealing import seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store.storetools import (
+    BASE_MS,
+    MINUTE_MS,
+    RSS,
+    USS,
+    Child,
+    all_samples,
+    block,
+    change,
+    overwrite,
+    process,
+    rows,
+    scrape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from storetools import rows
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-from store_fill import BASE_MS, INTERVAL_MS, METRICS, fill, process
 
 from leakwatch.cli.report import read_report
 from leakwatch.report.build import Filters
@@ -18,6 +13,11 @@ from leakwatch.store.maintenance.merging import merge
 from leakwatch.store.maintenance.sealing import seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.benchmarks.store_fill import BASE_MS, INTERVAL_MS, METRICS, fill, process
+from tests.store.storetools import rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROCESSES, DAYS, NEWEST = 20, 3, 140
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, NOBODY, Child, all_samples, as_user, beside, block, rows, scrape
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreWriteError
@@ -22,6 +21,7 @@ from leakwatch.store.maintenance import sealing
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store.storetools import BASE_MS, NOBODY, Child, all_samples, as_user, beside, block, rows, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, DAY_MS, NOBODY, Child, all_blocks, all_samples, as_user, change, rows, scrape, until
 
 from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.timings import IncidentTimings
@@ -51,6 +50,19 @@ from leakwatch.store.maintenance.retention import RetentionLimits, purge
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.sql import findings
 from leakwatch.store.writer import Writer
+from tests.store.storetools import (
+    BASE_MS,
+    DAY_MS,
+    NOBODY,
+    Child,
+    all_blocks,
+    all_samples,
+    as_user,
+    change,
+    rows,
+    scrape,
+    until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, rows, scrape
 
 from leakwatch.clock import Instant
 from leakwatch.config import StoreConfig
@@ -14,6 +13,7 @@ from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.maintenance import merging, sealing
 from leakwatch.store.maintenance.job import Failure, MaintenanceTask, tend
 from leakwatch.system.worker import OneChild
+from tests.store.storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, rows, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,13 +10,24 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-import storetools
-from storetools import BASE_MS, MINUTE_MS, Child, all_blocks, all_samples, beside, nameless, process, rows, scrape
 
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.files.revision import REVISION
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.read.reader import Reader
+from tests.store import storetools
+from tests.store.storetools import (
+    BASE_MS,
+    MINUTE_MS,
+    Child,
+    all_blocks,
+    all_samples,
+    beside,
+    nameless,
+    process,
+    rows,
+    scrape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

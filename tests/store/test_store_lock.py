@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import Child, rows
 
 from leakwatch.errors import StoreBusyError
 from leakwatch.store.files.location import writer_path
 from leakwatch.store.files.lock import StoreLock
+from tests.store.storetools import Child, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, Child, beside, rows, scrape
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreBusyError, StoreForeignError, StoreTooNewError, StoreWriteError
 from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.files.lock import StoreLock
 from leakwatch.store.writer import Writer
+from tests.store.storetools import BASE_MS, Child, beside, rows, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

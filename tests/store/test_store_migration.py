@@ -14,7 +14,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from storetools import BASE_MS, USS, all_blocks, all_samples, block, change, process, rows, scrape
 
 import leakwatch
 from leakwatch.errors import StoreCorruptError, StoreTooNewError, StoreWriteError
@@ -25,6 +24,7 @@ from leakwatch.store.files.revision import REVISION
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store.storetools import BASE_MS, USS, all_blocks, all_samples, block, change, process, rows, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

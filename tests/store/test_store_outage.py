@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, all_samples, block, rows, scrape
 
 from leakwatch.clock import Instant
 from leakwatch.errors import StoreBusyError
 from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.backlog import Backlog
+from tests.store.storetools import BASE_MS, all_samples, block, rows, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import storetools
-from storetools import BASE_MS, NOBODY, USS, as_user, change, process, rows, scrape
 
 from leakwatch.errors import PermissionNeededError, StoreCorruptError, StoreNotFoundError
 from leakwatch.store.files.driver import LOG_BYTES
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store import storetools
+from tests.store.storetools import BASE_MS, NOBODY, USS, as_user, change, process, rows, scrape
 
 MEGABYTE = "0123456789abcdef" * 65536
 

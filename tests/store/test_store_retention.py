@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, all_blocks, all_samples, block, nameless, process, rows, scrape
 
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Sample
@@ -17,6 +16,19 @@ from leakwatch.store.maintenance import merging, retention, sealing
 from leakwatch.store.maintenance.retention import Purged, RetentionLimits, purge, used_bytes
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store.storetools import (
+    BASE_MS,
+    DAY_MS,
+    MINUTE_MS,
+    USS,
+    all_blocks,
+    all_samples,
+    block,
+    nameless,
+    process,
+    rows,
+    scrape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, MINUTE_MS, RSS, SERVICE, USS, block, change, process, rows, scrape
 
 from leakwatch.errors import StoreWriteError
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import AbsenceReason, Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
 from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
+from tests.store.storetools import BASE_MS, MINUTE_MS, RSS, SERVICE, USS, block, change, process, rows, scrape
 
 if TYPE_CHECKING:
     from pathlib import Path

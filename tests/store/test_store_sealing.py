@@ -11,8 +11,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-import storetools
-from storetools import BASE_MS, MINUTE_MS, RSS, USS, all_blocks, all_samples, block, change, process, rows, scrape
 
 from leakwatch.errors import StoreWriteError
 from leakwatch.model.identity import HOST, Target, TargetKind
@@ -22,6 +20,20 @@ from leakwatch.store.maintenance.merging import merge
 from leakwatch.store.maintenance.sealing import seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
+from tests.store import storetools
+from tests.store.storetools import (
+    BASE_MS,
+    MINUTE_MS,
+    RSS,
+    USS,
+    all_blocks,
+    all_samples,
+    block,
+    change,
+    process,
+    rows,
+    scrape,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, MINUTE_MS, USS, block, nameless, process, rows, scrape
 
 from leakwatch.errors import StoreWriteError
 from leakwatch.store.writer import Writer
+from tests.store.storetools import BASE_MS, MINUTE_MS, USS, block, nameless, process, rows, scrape
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,6 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from storetools import BASE_MS, MINUTE_MS, USS, all_blocks, all_samples, beside, rows
 
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Sample, Scrape, Tick
@@ -20,6 +19,7 @@ from leakwatch.store.maintenance import migrate
 from leakwatch.store.maintenance.merging import merge
 from leakwatch.store.maintenance.sealing import seal
 from leakwatch.store.read.reader import Reader
+from tests.store.storetools import BASE_MS, MINUTE_MS, USS, all_blocks, all_samples, beside, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
