@@ -15,6 +15,8 @@ import pytest
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.read.reader import Reader
 
+pytestmark = pytest.mark.live
+
 ROUNDS = 8
 CHILD = Path(__file__).with_name("incident_child.py")
 STATE_AFTER = {"opened": "open", "confirmed": "confirmed", "reopened": "confirmed", "resolved": "resolved"}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Counts = NDArray[np.float64]
 
+pytestmark = pytest.mark.quality
+
 STEP_S, DAYS = 300, 4
 HOURS = np.arange(DAYS * 86_400 // STEP_S) * STEP_S / 3600.0
 START_MS = 1_700_000_000_000

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+CHECKOUT = Path(__file__).parents[2]
 BENCHMARKS: dict[str, tuple[str, list[str]]] = {
     "sampling_cost": ("One round of sampling, and how far its values are off", []),
     "maps_cost": ("What looking into the mappings of suspects costs a round", []),
@@ -40,8 +40,8 @@ def run(command: str, options: list[str], directory: Path) -> tuple[str, Any, st
     for option in options:
         own += [option, str(directory)] if option == "--directory" else [option]
     with tempfile.NamedTemporaryFile(dir=directory, suffix=".json") as file:
-        argv = [sys.executable, str(HERE / f"{name}.py"), *own, "--json", file.name]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        argv = [sys.executable, "-m", f"tests.benchmarks.{name}", *own, "--json", file.name]
+        done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
         figures = json.loads(Path(file.name).read_text() or "null")
     trouble = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
     return done.stdout, figures, trouble

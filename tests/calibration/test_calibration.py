@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import ReplayOutcome
     from tests.calibration.calibration_families import Family
 
+pytestmark = pytest.mark.quality
+
 GOLDEN = Path(__file__).parent / "golden" / "families.txt"
 HOUR, DAY = 3600, 86400
 MIB = 1 << 20

@@ -20,6 +20,8 @@ from leakwatch.procfs.fs import ProcFS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.live
+
 MIB = 1 << 20
 GROWING = """
 import ctypes, mmap, sys

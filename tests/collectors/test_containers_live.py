@@ -21,7 +21,7 @@ from leakwatch.procfs.fs import ProcFS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.live, pytest.mark.root, pytest.mark.slow]
 
 MIB = 1 << 20
 SECONDS = "86399"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.live
+
 PID, OTHERS = 18675, {18674, 18676, 18677, 18678}
 
 

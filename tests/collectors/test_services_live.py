@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from leakwatch.model.identity import Service
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.live, pytest.mark.root, pytest.mark.slow]
 
 CONFIG = Config(sampling=SamplingConfig(interval_s=1.0), analysis=AnalysisConfig(windows_s=(60, 120)))
 SECONDS = 30.0

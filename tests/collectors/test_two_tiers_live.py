@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from leakwatch.model.identity import Target
 
+pytestmark = pytest.mark.live
+
 KIB, MIB = 1 << 10, 1 << 20
 CHILD = Path(__file__).with_name("two_tier_child.py")
 LONG_S = 86_400.0

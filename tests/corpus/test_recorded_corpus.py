@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.quality
+
 RECORDED = Path(__file__).parent / "recorded"
 CORPORA = ["programs", "kernel"]
 

@@ -25,6 +25,8 @@ from tests.detection import families
 from tests.detection.labelled import read_labels, trace_files
 from tests.detection.score import aggregate, corpus_spans, outcome
 
+pytestmark = pytest.mark.quality
+
 SEEDS = (11, 12)
 CORPUS = os.environ.get("LEAKWATCH_CORPUS")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # after the long run: its daemon would take ours for its own service, and what we leak for what leaks there
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet_kernel")]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.usefixtures("quiet_kernel")]
 
 SOURCE = Path(__file__).parents[1] / "maps" / "class_leaker.c"
 FAST = """\

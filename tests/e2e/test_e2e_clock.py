@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.e2e_tools import Daemon, Workload
 
+pytestmark = pytest.mark.live
+
 CONFIG = """\
 [sampling]
 interval = "1s"

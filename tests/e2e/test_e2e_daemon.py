@@ -13,6 +13,8 @@ import pytest
 
 from tests.e2e.e2e_tools import FAST, SLOW, Daemon, Workload, by_pid, report, run_command, wait_for, write_config
 
+pytestmark = pytest.mark.live
+
 PROC_TREES = sorted(tree.name for tree in (Path(__file__).parents[1] / "data" / "proc").glob("linux-*"))
 START_S = 10
 STOP_S = 5

@@ -28,7 +28,7 @@ from tests.e2e.e2e_tools import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 DEMO_S = 180
 
 

@@ -15,7 +15,7 @@ from tests.e2e.e2e_tools import OURSELVES, Daemon, User, Workload, by_pid, repor
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 SECONDS = """\
 [sampling]

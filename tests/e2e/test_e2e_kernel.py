@@ -11,7 +11,7 @@ from leakwatch.procfs.fs import ProcFS
 from tests.e2e.e2e_shared import KERNEL, WINDOW_S, SharedRun
 from tests.e2e.e2e_tools import ms_of, slab_bytes, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.root]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.root]
 
 MESSAGE_CACHES = ("msg_msg-4k", "kmalloc-cg-4k", "kmalloc-4k", "kmalloc-4096")
 KEY_CACHES = ("key_jar",)

@@ -7,6 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.live
+
 
 def test_the_daemon_loads_nothing_heavy(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"

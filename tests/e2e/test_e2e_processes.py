@@ -13,7 +13,7 @@ from tests.e2e.e2e_shared import BOUNDED, WINDOW_S, SharedRun
 from tests.e2e.e2e_tools import by_pid, ms_of, report, run_command, wait_for
 from tests.e2e.e2e_workloads import HOSTILE_NAMES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 
 def by_service(found: dict[str, Any], end: str) -> dict[str, Any]:

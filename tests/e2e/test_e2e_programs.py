@@ -11,7 +11,7 @@ from tests.e2e.e2e_tools import by_pid
 if TYPE_CHECKING:
     from tests.e2e.e2e_shared import SharedRun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("name", ["redis", "node", "java"])

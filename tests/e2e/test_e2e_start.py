@@ -18,6 +18,8 @@ from tests.e2e.e2e_tools import Daemon, report, run_command, wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.live
+
 PROCESSES = 150
 DAY_MS = 86_400_000
 INCIDENT = "i0000abcd"

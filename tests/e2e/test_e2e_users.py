@@ -14,6 +14,8 @@ from tests.e2e.e2e_tools import Daemon, User, Workload, by_pid, report, run_comm
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.live
+
 Start = Callable[..., Daemon]
 StartWorkload = Callable[..., Workload]
 

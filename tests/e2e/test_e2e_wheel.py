@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.e2e_tools import PATIENCE_S, write_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 CHECKOUT = Path(__file__).parents[2]
 INSTALL_S = 240

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.e2e.e2e_tools import Daemon
 
 # after the long run: its daemon would take ours for its own service, and what we leak for what leaks there
-pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.usefixtures("quiet_kernel")]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.root, pytest.mark.usefixtures("quiet_kernel")]
 
 MIB = 1 << 20
 LIMIT, HELD = 96 * MIB, 40 * MIB

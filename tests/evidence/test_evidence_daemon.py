@@ -21,7 +21,7 @@ from leakwatch.store.read.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 SECRET = "hunter2secret"
 FILES = {

@@ -39,7 +39,7 @@ def _lacks() -> str:
     return "" if found else "needs libfuse3-dev"
 
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.skipif(bool(_lacks()), reason=_lacks())]
+pytestmark = [pytest.mark.live, pytest.mark.root, pytest.mark.slow, pytest.mark.skipif(bool(_lacks()), reason=_lacks())]
 
 
 @contextmanager

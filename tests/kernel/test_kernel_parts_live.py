@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = [
+    pytest.mark.live,
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: slabinfo, IPC namespaces and BPF maps"),
 ]

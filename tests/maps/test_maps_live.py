@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from leakwatch.model.memory_class import ClassUse
 
+pytestmark = pytest.mark.live
+
 MIB = 1 << 20
 LEAKED_KIB = 8 * 1024
 C_CLASSES = {

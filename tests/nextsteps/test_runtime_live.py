@@ -15,6 +15,8 @@ from leakwatch.nextsteps.runtime import Libc, RuntimeKind, detect
 from leakwatch.procfs.fs import ProcFS
 from tests.nextsteps.next_tools import PROGRAMS, compiled, need, patient, running
 
+pytestmark = pytest.mark.live
+
 QUICK = 0.1
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.live, pytest.mark.root]
 MANY = tuple(b"name%d" % number for number in range(300))
 
 

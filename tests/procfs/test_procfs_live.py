@@ -20,7 +20,7 @@ from leakwatch.procfs.pid.stat import PidStat
 from leakwatch.procfs.pid.statm import PidStatm
 from leakwatch.procfs.pid.status import PidStatus
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+pytestmark = [pytest.mark.live, pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")]
 
 MIB = 1 << 20
 PR_SET_NAME = 15

@@ -16,7 +16,10 @@ from leakwatch.cli.main import main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="there is no /proc/self/smaps")
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="there is no /proc/self/smaps"),
+]
 
 MIB = 1 << 20
 Capture = pytest.CaptureFixture[str]

@@ -21,7 +21,10 @@ import pytest
 
 from leakwatch.cli.main import main
 
-pytestmark = pytest.mark.skipif(shutil.which("smem") is None, reason="smem is not installed (apt-get install smem)")
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(shutil.which("smem") is None, reason="smem is not installed (apt-get install smem)"),
+]
 
 Trees = Callable[[str], Path]
 Capture = pytest.CaptureFixture[str]

@@ -26,7 +26,7 @@ from tests.store.storetools import BASE_MS, NOBODY, Child, all_samples, as_user,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.live, pytest.mark.root]
 FULL = "the disk is full; free space there or lower max_size under [store]"
 
 

@@ -24,7 +24,7 @@ from leakwatch.system.journal import LEAK_FOUND
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = [pytest.mark.systemd, pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.live, pytest.mark.systemd, pytest.mark.root, pytest.mark.slow]
 
 TOOL = Path(__file__).parents[1] / "systemd-box"
 CHECKOUT = Path(__file__).parents[2]

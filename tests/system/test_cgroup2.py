@@ -18,7 +18,7 @@ import pytest
 
 from leakwatch.system.journal import OOM_KILLED
 
-pytestmark = [pytest.mark.systemd, pytest.mark.root, pytest.mark.slow, pytest.mark.whole]
+pytestmark = [pytest.mark.live, pytest.mark.systemd, pytest.mark.root, pytest.mark.slow, pytest.mark.whole]
 
 TESTS = Path(__file__).parents[1]
 CHECKOUT = TESTS.parent
