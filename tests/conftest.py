@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, Any, pytest.TestReport]:
-    """Let hostile names that a test has logged reach the process that runs the workers: as UTF-8, which has no surrogates."""
+    """Let hostile names that a test has logged pass from a worker: as UTF-8, which has no surrogates."""
     report: pytest.TestReport = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report

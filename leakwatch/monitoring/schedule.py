@@ -71,6 +71,7 @@ class Schedule:
             times = [at for at in (self._timetable.next_ms(), end_ms) if at is not None]
             self._bell.wait((min(times) - now_ms) / 1000 if times else LONGEST_WAIT_S)
             now_ms = self._clock.now().monotonic_ms
+        scheduler.remove_all_jobs()  # waits for a turn that is being handed out, whose job its thread would miss
         scheduler.shutdown(wait=False)
 
     def _scheduler(self) -> BackgroundScheduler:

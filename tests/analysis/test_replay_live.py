@@ -205,6 +205,7 @@ def test_the_shapes_are_of_both_kinds() -> None:
     assert sum(1 for count in alerts if not count) >= len(alerts) / 8
 
 
+@pytest.mark.quality
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(sorted(SHAPES)),
@@ -258,6 +259,7 @@ def test_looks_are_those_of_a_live_series(when: str) -> None:
 # Series sampled too seldom for blocks
 
 
+@pytest.mark.quality
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(sorted(SHAPES)),

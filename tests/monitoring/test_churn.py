@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from leakwatch.analysis.tracking.past_runs import RunSummary
 from leakwatch.config import StoreConfig
 from leakwatch.monitoring.run_history import LIVES_KEPT, PROGRAMS_KEPT, RunHistory
@@ -13,11 +15,11 @@ from tests.benchmarks.churn import DAY_S, Simulation
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
 NAMES_A_DAY = 120
 
 
+@pytest.mark.quality
 def test_nothing_grows_with_the_names_that_were_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a daemon that keeps samples for half a day, blocks for a day and forty programs in mind
     monkeypatch.setattr("leakwatch.monitoring.run_history.PROGRAMS_KEPT", 40)

@@ -197,17 +197,20 @@ def test_verdicts_and_alarms_are_those_without_a_step(start: Start, straight: Ru
     assert_alike(start().go(300, steps), straight)
 
 
+@pytest.mark.quality
 def test_restarts_around_steps_change_nothing(start: Start, straight: Run) -> None:
     steps = {60: -HOUR_S, 140: DAY_S, 141: 0.7, 200: -AHEAD_S}
     disturbed = start().go(300, steps, restarts=frozenset({61, 140, 141, 230}))
     assert_alike(disturbed, straight)
 
 
+@pytest.mark.quality
 def test_sleep_is_a_gap_with_or_without_a_step_on_waking(start: Start) -> None:
     disturbed = start().go(360, {150: 7.0, 200: -HOUR_S}, sleeps={149: 45})
     assert_alike(disturbed, start().go(360, {}, sleeps={149: 45}))
 
 
+@pytest.mark.quality
 @pytest.mark.parametrize("began_ms", [20_000, 946_684_800_000], ids=["1970", "2000"])
 def test_a_board_that_is_set_after_a_minute_shows_its_first_minute_before_that(start: Start, began_ms: int) -> None:
     # GIVEN a board that boots years ago by its clock, and is set after a minute
@@ -250,6 +253,7 @@ def test_explain_foresees_the_looks_of_the_timeline(start: Start) -> None:
 DAYS = Config(sampling=SamplingConfig(interval_s=60.0), analysis=AnalysisConfig(windows_s=(3600, 14_400, 57_600)))
 
 
+@pytest.mark.quality
 @pytest.mark.slow
 def test_three_days_of_a_board_with_a_bad_clock(start: Start) -> None:
     hourly = dict.fromkeys(range(0, 4320, 60), -4.0)

@@ -16,6 +16,8 @@ from tests.outputs.hostile_store import PLAIN, make_store, make_tree
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.live
+
 COMMAND = [sys.executable, "-m", "leakwatch"]
 
 

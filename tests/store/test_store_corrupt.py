@@ -198,6 +198,7 @@ def test_what_cannot_be_set_aside_is_said(shared: Path) -> None:
     assert "cannot be set aside" in done.stderr
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_a_store_damaged_while_the_daemon_runs_is_replaced(
     store: Path, tmp_path: Path, proc_tree: Callable[[str], Path]

@@ -266,6 +266,7 @@ def test_as_root_the_files_stay_the_owner_s(shared: Path, empty_store: Path) -> 
     assert {file.stat().st_uid for file in shared.iterdir()} == {NOBODY}
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_root_notes_beside_the_daemon_of_another_user(
     shared: Path, empty_store: Path, proc_tree: Callable[[str], Path]

@@ -42,6 +42,7 @@ def test_a_link_is_the_same_store(tmp_path: Path) -> None:
     assert writer_path(f"sqlite:///{store}") == store
 
 
+@pytest.mark.live
 def test_a_second_daemon_names_the_first_and_a_killed_one_is_no_obstacle(
     store: Path, tmp_path: Path, proc_tree: Callable[[str], Path]
 ) -> None:

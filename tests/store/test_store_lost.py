@@ -191,6 +191,7 @@ def test_a_log_removed_under_the_daemon_costs_nothing(store: Path, supervisor: S
     assert rows(store, "PRAGMA integrity_check") == [("ok",)]
 
 
+@pytest.mark.live
 def test_neither_another_name_nor_a_removed_lock_lets_a_second_daemon_in(
     store: Path, tmp_path: Path, proc_tree: Callable[[str], Path]
 ) -> None:

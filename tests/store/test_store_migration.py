@@ -190,6 +190,7 @@ def test_the_child_does_not_import_from_where_root_happens_to_be(
     migrate.ensure_schema(tmp_path / "leakwatch.db")
 
 
+@pytest.mark.live
 def test_alembic_by_hand_makes_the_same_store(tmp_path: Path) -> None:
     # GIVEN a checkout, WHEN a developer runs what the documentation says
     path = tmp_path / "by_hand.db"

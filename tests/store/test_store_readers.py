@@ -138,6 +138,7 @@ def test_what_is_no_store_is_named(tmp_path: Path, store: Path) -> None:
             Reader(tmp_path / name)
 
 
+@pytest.mark.live
 @pytest.mark.root
 def test_a_store_of_another_user_asks_for_sudo(shared: Path, empty_store: Path) -> None:
     store = Path(shutil.copy(empty_store, shared / "leakwatch.db"))
@@ -182,6 +183,7 @@ def test_a_log_one_may_not_read_is_not_passed_over(shared: Path, empty_store: Pa
     writer.close()
 
 
+@pytest.mark.live
 @pytest.mark.root
 @pytest.mark.parametrize("after", ["stop", "kill"])
 def test_root_reading_does_not_lock_the_daemon_s_user_out(shared: Path, empty_store: Path, after: str) -> None:
@@ -206,6 +208,7 @@ def test_root_reading_does_not_lock_the_daemon_s_user_out(shared: Path, empty_st
         child.kill()
 
 
+@pytest.mark.live
 def test_the_owner_opens_a_store_that_root_opens_at_the_same_moment(shared: Path, empty_store: Path) -> None:
     # Root makes the log's index as its own and then gives it away: one in 25 times the owner was refused in between.
     store = shared / "leakwatch.db"

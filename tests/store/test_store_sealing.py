@@ -237,6 +237,7 @@ def test_a_reader_sees_each_sample_once_while_it_is_sealed_and_merged(writer: Wr
     assert all(a <= b for a, b in pairwise(lengths))
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_killed_while_it_seals_nothing_is_lost_and_nothing_there_twice(store: Path) -> None:
     rng = random.Random(4)

@@ -143,6 +143,7 @@ def test_a_store_of_no_samples_is_migrated_too(tmp_path: Path) -> None:
     assert (all_samples(path), all_blocks(path)) == ([], [])
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_killed_while_it_migrates_it_is_as_it_was_or_done(second: Path, tmp_path: Path) -> None:
     samples, blocks = rows(second, "SELECT * FROM sample ORDER BY 1, 2"), rows(second, "SELECT * FROM block")
