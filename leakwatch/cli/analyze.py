@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+import gc
 from typing import TYPE_CHECKING
 
-from leakwatch.cli.concluding import FILES_RULE, HELP
+from leakwatch.analysis.replay.capture import settings_of
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.analysis.replay.short_capture import look_briefly
+from leakwatch.cli.arguments import EXIT_CODE_HELP, verdicts
+from leakwatch.cli.captures import FILES_RULE, add_unit, captured, concluded
+from leakwatch.cli.output import emit, shows_colours
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_OK
+from leakwatch.model.verdict import Verdict
+from leakwatch.report import captures as judged
+from leakwatch.report.build import DEFAULT_VERDICTS
+from leakwatch.report.captures import JudgedCapture, tally_of
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
     from leakwatch.analysis.replay.capture import Settings
-    from leakwatch.model.verdict import Verdict
-    from leakwatch.report.captures import JudgedCapture
 
 FORMATS = ("table", "json", "jsonl")
 
@@ -37,16 +47,14 @@ examples:
 """ + FILES_RULE.format(leaks="leaks")
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
-    from leakwatch.cli.arguments import add_unit
-
     parser = verbs.add_parser(
         "analyze",
         parents=[common],
-        help="verdicts on captured series: CSV files",
+        help=text,
         description="Judges captured series as the daemon judges live ones, with the same code and thresholds. "
         "Each file is one host.",
         epilog=EPILOG,
@@ -60,23 +68,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
         metavar="LIST",
         help="ok, learning, watch, leak or all (default: leak,watch in the table, all elsewhere)",
     )
-    parser.add_argument("--exit-code", action="store_true", help=HELP)
+    parser.add_argument("--exit-code", action="store_true", help=EXIT_CODE_HELP)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdicts; return 0 or, with ``--exit-code``, what they come to."""
-    import gc
-
-    from leakwatch.analysis.replay.capture import settings_of
-    from leakwatch.cli.arguments import verdicts
-    from leakwatch.cli.concluding import concluded
-    from leakwatch.config import load_config
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.model.verdict import Verdict
-    from leakwatch.report.build import DEFAULT_VERDICTS
-    from leakwatch.report.captures import tally_of
-
     gc.disable()  # there is nothing for it among hundreds of thousands of series, and looking takes half the time
     default = DEFAULT_VERDICTS if args.format == "table" else frozenset(Verdict)
     shown = verdicts(args.verdict) if args.verdict else default
@@ -88,11 +85,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[list[JudgedCapture]]:
     """Yield the verdicts on each file's series; nothing of a file that is wrong somewhere."""
-    from leakwatch.analysis.replay.replay import replay
-    from leakwatch.analysis.replay.short_capture import look_briefly
-    from leakwatch.cli.arguments import captured
-    from leakwatch.report.captures import JudgedCapture
-
     for path in paths:
         file = path if len(paths) > 1 else None
         captures, doubt = captured(path, unit)
@@ -110,9 +102,6 @@ def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[
 
 def _print(files: Iterator[list[JudgedCapture]], form: str, shown: frozenset[Verdict]) -> list[JudgedCapture]:
     """Print all files' series, as each is judged where lines can be, and return them."""
-    from leakwatch.cli.output import emit, shows_colours
-    from leakwatch.report import captures as judged
-
     rows: list[JudgedCapture] = []
     for found in files:
         if form == "jsonl":

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
-from leakwatch.cli.concluding import ALARM_HELP, FILES_RULE
+from leakwatch.analysis.replay.capture import settings_of
+from leakwatch.analysis.replay.replay import replay
+from leakwatch.cli.arguments import duration, moment
+from leakwatch.cli.captures import FILES_RULE, add_unit, captured, concluded
+from leakwatch.cli.output import emit
+from leakwatch.clock import SystemClock
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_OK, StoreNotFoundError, UsageError
+from leakwatch.importers.store import stored_captures
+from leakwatch.queries.report import open_store
+from leakwatch.report import alarms
+from leakwatch.report.alarms import Replayed
+from leakwatch.report.conclusion import tally
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Sequence
 
     from leakwatch.analysis.replay.capture import Capture
     from leakwatch.config import Config
-    from leakwatch.report.alarms import Replayed
 
+ALARM_HELP = "end with 1 when something would have been alarmed, 3 when nothing is decided"
 FORMATS = ("table", "jsonl")
 
 EPILOG = """\
@@ -32,16 +44,14 @@ Each line of jsonl is one series: series, verdict and slope_bytes_per_hour at it
 """ + FILES_RULE.format(leaks="would have been alarmed")
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
-    from leakwatch.cli.arguments import add_unit
-
     parser = verbs.add_parser(
         "backtest",
         parents=[common],
-        help="what would have been alarmed when, under this configuration or two",
+        help=text,
         description="Replays history through the code the daemon runs and lists what would have been alarmed when: "
         "how a threshold is chosen.",
         epilog=EPILOG,
@@ -60,10 +70,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print what would have been alarmed; return 0 or, with ``--exit-code``, what it comes to."""
-    from leakwatch.cli.concluding import concluded
-    from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.report.conclusion import tally
-
     if args.files and (args.since or args.until):
         raise UsageError("--since and --until are for stored history; leave them out, or the files")
     if args.unit is not None and not args.files:
@@ -88,9 +94,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _configs(args: argparse.Namespace) -> dict[str | None, Config]:
     """Return the configurations by how they are called, None where there is but one."""
-    from leakwatch.config import load_config
-    from leakwatch.errors import UsageError
-
     if not args.compare:
         return {None: load_config(args.config)}
     if args.compare[0] == args.compare[1]:
@@ -100,8 +103,6 @@ def _configs(args: argparse.Namespace) -> dict[str | None, Config]:
 
 def _captures(args: argparse.Namespace, config: Config) -> Iterator[tuple[str | None, Sequence[Capture]]]:
     """Yield each source's series, with the file's name where there are several."""
-    from leakwatch.cli.arguments import captured
-
     if not args.files:
         yield None, _history(args, config)
     for path in args.files:
@@ -109,12 +110,6 @@ def _captures(args: argparse.Namespace, config: Config) -> Iterator[tuple[str | 
 
 
 def _history(args: argparse.Namespace, config: Config) -> list[Capture]:
-    from leakwatch.cli.arguments import moment
-    from leakwatch.cli.report import open_store
-    from leakwatch.clock import SystemClock
-    from leakwatch.errors import StoreNotFoundError
-    from leakwatch.importers.store import stored_captures
-
     now_ms = SystemClock().now().wall_ms
     since_ms, until_ms = moment("--since", args.since, now_ms), moment("--until", args.until, now_ms)
     reader = open_store(config.store.url)
@@ -131,11 +126,6 @@ def _replayed(
     captures: Sequence[Capture], file: str | None, configs: dict[str | None, Config], args: argparse.Namespace
 ) -> Iterator[list[Replayed]]:
     """Yield what each configuration makes of one source's series."""
-    from leakwatch.analysis.replay.capture import settings_of
-    from leakwatch.analysis.replay.replay import replay
-    from leakwatch.cli.arguments import duration
-    from leakwatch.report.alarms import Replayed
-
     step_s = duration("--step", args.step)
     for name, config in configs.items():
         outcomes = replay(captures, settings_of(config), step_s)
@@ -155,14 +145,8 @@ def _replayed(
 
 
 def _print_lines(found: list[Replayed]) -> None:
-    from leakwatch.cli.output import emit
-    from leakwatch.report import alarms
-
     emit(alarms.lines(found))
 
 
 def _print_table(runs: list[list[Replayed]]) -> None:
-    from leakwatch.cli.output import emit
-    from leakwatch.report import alarms
-
     emit(alarms.table(runs[0]) if len(runs) == 1 else alarms.comparison(*runs))

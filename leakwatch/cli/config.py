@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from leakwatch.cli.output import emit
+from leakwatch.config import ETC, default_toml, load_config, render_config
+from leakwatch.text.escape import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -25,28 +29,26 @@ examples:
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+def add_parser(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser, text: str) -> None:
     """Add the verb and its actions to the command line's grammar."""
     parser = verbs.add_parser(
         "config",
         parents=[common],
-        help="check, show or start the configuration",
+        help=text,
         description=__doc__.partition(": ")[2].capitalize(),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, text in _ACTIONS.items():
-        action = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    for name, purpose in _ACTIONS.items():
+        action = actions.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
         # Not from ``common``: its default would overwrite a --config given before the action.
         action.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="the configuration to look at")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one action; a wrong configuration raises ConfigError, which the command reports with exit code 2."""
-    from leakwatch.cli.output import emit
-
     actions: dict[str, Callable[[argparse.Namespace], str]] = {"check": _check, "show": _show, "default": _default}
     emit(actions[args.action](args))
     return 0
@@ -57,28 +59,19 @@ def _check(args: argparse.Namespace) -> str:
 
 
 def _show(args: argparse.Namespace) -> str:
-    from leakwatch.config import render_config
-
     config = _load(args)
     return f"# The values in force.\n{_sources(config, '# ')}\n{render_config(config)}"
 
 
 def _default(_args: argparse.Namespace) -> str:
-    from leakwatch.config import default_toml
-
     return default_toml()
 
 
 def _load(args: argparse.Namespace) -> Config:
-    from leakwatch.config import load_config
-
     return load_config(args.config)
 
 
 def _sources(config: Config, indent: str) -> str:
-    from leakwatch.config import ETC
-    from leakwatch.text.escape import printable
-
     if not config.sources:
         return f"{indent}no file in {ETC}: all defaults\n"
     return "".join(f"{indent}read {printable(source)}\n" for source in config.sources)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+import gc
+import os
+import signal
+import sys
+import threading
 
-if TYPE_CHECKING:
-    import argparse
+from leakwatch.cli.arguments import duration
+from leakwatch.config import load_config
+from leakwatch.procfs.kept import raise_file_limit
+from leakwatch.store.files.location import writer_path
+from leakwatch.system.journal import setup_logging
+from leakwatch.system.lean import without_openssl
 
 EPILOG = """\
 examples:
@@ -19,14 +28,14 @@ SIGTERM and SIGINT end it in order.
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
     parser = verbs.add_parser(
         "daemon",
         parents=[common],
-        help="the service: sample, store, judge, until stopped",
+        help=text,
         description="Samples memory, stores it, judges it and logs new leaks, until stopped.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,25 +48,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon; return its exit code."""
-    from leakwatch.system.lean import without_openssl
-
     without_openssl()
-    from leakwatch.cli.arguments import duration
-    from leakwatch.config import load_config
+    from leakwatch.monitoring.daemon import Daemon, note_thread_end  # noqa: PLC0415 - it would load OpenSSL
 
     for_s = duration("--for", args.duration)
     config = load_config(args.config)
-
-    import gc
-    import os
-    import signal
-    import sys
-    import threading
-
-    from leakwatch.monitoring.daemon import Daemon, note_thread_end
-    from leakwatch.procfs.kept import raise_file_limit
-    from leakwatch.store.files.location import writer_path
-    from leakwatch.system.journal import setup_logging
 
     setup_logging(args.log_level)
     threading.excepthook = note_thread_end

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
+from leakwatch.cli.arguments import moment
+from leakwatch.cli.output import STDOUT, emit, remark, written
+from leakwatch.clock import SystemClock
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_DATA, EXIT_OK
+from leakwatch.queries import store_stats
+from leakwatch.queries.export import Choice, exported
+from leakwatch.queries.report import open_store
+from leakwatch.report import samples as export
+from leakwatch.store.maintenance import forecast, inventory
+from leakwatch.store.maintenance.backup import back_up, refuse_own_files, vacuum
+from leakwatch.store.maintenance.integrity import check
+from leakwatch.store.maintenance.retention import limits_of
+from leakwatch.text.escape import printable
+from leakwatch.units import format_bytes
 
+if TYPE_CHECKING:
     from leakwatch.store.read.reader import Reader
 
 EPILOG = """\
@@ -30,14 +46,14 @@ SHOWN = 20
 """Problems listed by ``check``: more are of the same kind."""
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb and its actions."""
-    import argparse
-
     parser = verbs.add_parser(
         "db",
         parents=[common],
-        help="the store: what is in it, check, backup, vacuum, export",
+        help=text,
         description="Looks after the store: what is in it and what takes the room, whether it is sound, a copy of it "
         "while the daemon runs, its samples for other programs.",
         epilog=EPILOG,
@@ -66,8 +82,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 def _add_action(
     actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, run: object
 ) -> argparse.ArgumentParser:
-    import argparse
-
     parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
     parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="as before the action")
     parser.set_defaults(run=run)
@@ -75,21 +89,11 @@ def _add_action(
 
 
 def _open(args: argparse.Namespace) -> Reader:
-    from leakwatch.cli.report import open_store
-    from leakwatch.config import load_config
-
     return open_store(load_config(args.config).store.url)
 
 
 def run_stats(args: argparse.Namespace) -> int:
     """Print what is in the store."""
-    from leakwatch.cli.output import emit
-    from leakwatch.config import load_config
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.queries import store_stats
-    from leakwatch.store.maintenance import forecast, inventory
-    from leakwatch.store.maintenance.retention import limits_of
-
     limits = limits_of(load_config(args.config).store)
     reader = _open(args)
     try:
@@ -103,11 +107,6 @@ def run_stats(args: argparse.Namespace) -> int:
 
 def run_check(args: argparse.Namespace) -> int:
     """Print whether the store is sound; return 65 where it is not."""
-    from leakwatch.cli.output import emit
-    from leakwatch.errors import EXIT_DATA, EXIT_OK
-    from leakwatch.store.maintenance.integrity import check
-    from leakwatch.text.escape import printable
-
     reader = _open(args)
     try:
         found = check(reader)
@@ -132,14 +131,6 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_backup(args: argparse.Namespace) -> int:
     """Copy the store."""
-    from pathlib import Path
-
-    from leakwatch.cli.output import emit
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.store.maintenance.backup import back_up
-    from leakwatch.text.escape import printable
-    from leakwatch.units import format_bytes
-
     reader = _open(args)
     try:
         size = back_up(reader, Path(args.file), force=args.force)
@@ -154,12 +145,6 @@ def run_backup(args: argparse.Namespace) -> int:
 
 def run_vacuum(args: argparse.Namespace) -> int:
     """Give room back."""
-    from leakwatch.cli.output import emit
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.store.maintenance.backup import vacuum
-    from leakwatch.text.escape import printable
-    from leakwatch.units import format_bytes
-
     reader = _open(args)
     reader.close()
     before, after = vacuum(reader.path)
@@ -169,16 +154,6 @@ def run_vacuum(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     """Write samples; return 65 where some could not be read."""
-    from pathlib import Path
-
-    from leakwatch.cli.arguments import moment
-    from leakwatch.cli.output import STDOUT, remark, written
-    from leakwatch.clock import SystemClock
-    from leakwatch.errors import EXIT_DATA, EXIT_OK
-    from leakwatch.queries.export import Choice, exported
-    from leakwatch.report import samples as export
-    from leakwatch.store.maintenance.backup import refuse_own_files
-
     now_ms = SystemClock().now().wall_ms
     choice = Choice(
         tuple(args.metric),

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from leakwatch.cli.output import emit, progress
+from leakwatch.clock import SystemClock
+from leakwatch.demo.workloads import LEAK_BYTES_PER_S, MESSAGES_PER_S, READY
+from leakwatch.errors import LeakwatchError
+from leakwatch.model.verdict import Verdict
+from leakwatch.queries.report import read_report, with_next_steps
+from leakwatch.report import terminal
+from leakwatch.report.build import Filters
+from leakwatch.store.read.reader import Reader
+from leakwatch.system.service_environment import command_path
+from leakwatch.text.escape import printable
+from leakwatch.units import format_rate
 
 if TYPE_CHECKING:
     import argparse
-    import subprocess
     from collections.abc import Iterator, Mapping
-    from contextlib import ExitStack
-    from pathlib import Path
 
     from leakwatch.model.verdict import Finding
     from leakwatch.report.build import Report
@@ -36,12 +54,14 @@ ON_DISK = "/var/tmp"  # noqa: S108 - a directory of its own is made in it
 reported, rightly, as growth of shared memory."""
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "demo",
         parents=[common],
-        help="see it find real leaks in a minute and a half",
+        help=text,
         description="Starts a process that leaks, two that do not and, as root, a leak in the kernel; watches them "
         f"for {SECONDS} seconds with a store of its own, prints the report and removes everything again.",
     )
@@ -50,13 +70,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Run the demonstration; return 0 when what leaks was found and what does not was not."""
-    import os
-    import signal
-    import sys
-    import tempfile
-    from contextlib import ExitStack
-    from pathlib import Path
-
     del args  # the demo brings its own configuration; --config is accepted as everywhere
     for number in (signal.SIGTERM, signal.SIGHUP):
         # As an exception, so that everything is removed on the way out, as it is after Ctrl-C.
@@ -67,8 +80,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_in(directory: Path, started: ExitStack) -> int:
-    from leakwatch.errors import LeakwatchError
-
     config = directory / "config.toml"
     store = directory / "demo.db"
     config.write_text(CONFIG.format(store=store))
@@ -88,18 +99,11 @@ def _run_in(directory: Path, started: ExitStack) -> int:
 
 
 def _say(text: str) -> None:
-    from leakwatch.cli.output import emit
-
     emit(f"{text}\n", ends=True)
 
 
 def _start(name: str, started: ExitStack, processes: dict[str, subprocess.Popen[bytes]]) -> str:
     """Start a workload; return why it cannot do its work, else nothing."""
-    import subprocess
-    import sys
-
-    from leakwatch.demo.workloads import READY
-
     argv = [sys.executable, "-m", "leakwatch.demo.workloads", name]
     with _ctrl_c_ignored():
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -117,9 +121,6 @@ def _ctrl_c_ignored() -> ExitStack:
 
     The terminal sends it to all of them, but only this process answers: it ends the others.
     """
-    import signal
-    from contextlib import ExitStack
-
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     stack = ExitStack()
     stack.callback(signal.signal, signal.SIGINT, before)
@@ -128,8 +129,6 @@ def _ctrl_c_ignored() -> ExitStack:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process and collect it, unless that has been done."""
-    import subprocess
-
     with _ctrl_c_ignored(), process:  # an impatient second Ctrl-C must not leave the rest behind
         process.terminate()
         try:
@@ -140,8 +139,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _start_kernel_leak(started: ExitStack, processes: dict[str, subprocess.Popen[bytes]]) -> str:
     """Have the kernel leak, where we may and would see it; return why not."""
-    from pathlib import Path
-
     try:
         Path("/proc/slabinfo").read_bytes()
     except PermissionError:
@@ -152,9 +149,6 @@ def _start_kernel_leak(started: ExitStack, processes: dict[str, subprocess.Popen
 
 
 def _introduce(processes: Processes, refused: str) -> None:
-    from leakwatch.demo.workloads import LEAK_BYTES_PER_S, MESSAGES_PER_S
-    from leakwatch.units import format_rate
-
     rate = format_rate(LEAK_BYTES_PER_S * 3600).removeprefix("+")
     _say(f"demo-leak (pid {processes['leak'].pid}) keeps {rate} that it never frees;")
     _say("demo-sawtooth fills and frees 20 MiB; demo-idle does nothing;")
@@ -167,12 +161,6 @@ def _introduce(processes: Processes, refused: str) -> None:
 
 def _watch(config: Path, started: ExitStack) -> int | None:
     """Run the daemon with a countdown; return its pid, None when it failed."""
-    import subprocess
-    import sys
-    import time
-
-    from leakwatch.text.escape import printable
-
     argv = [sys.executable, "-m", "leakwatch", "daemon", "--config", str(config), "--for", f"{SECONDS}s"]
     _say(f"\n$ leakwatch daemon --config {printable(str(config))} --for {SECONDS}s")
     with _ctrl_c_ignored():
@@ -187,18 +175,10 @@ def _watch(config: Path, started: ExitStack) -> int | None:
 
 
 def _count_down(left_s: float | None) -> None:
-    from leakwatch.cli.output import progress
-
     progress(" " * 12 if left_s is None else f"{max(0, left_s):3.0f} s left ")
 
 
 def _report(store: Path) -> Report:
-    from leakwatch.cli.report import read_report, with_next_steps
-    from leakwatch.clock import SystemClock
-    from leakwatch.report import terminal
-    from leakwatch.report.build import Filters
-    from leakwatch.store.read.reader import Reader
-
     reader = Reader(store)
     try:
         report = with_next_steps(read_report(reader, Filters(), SystemClock().now().wall_ms), reader)
@@ -223,9 +203,6 @@ def _remarks(report: Report, processes: Processes, daemon: int) -> Iterator[str]
 
 def _conclude(report: Report, processes: Processes) -> int:
     """Hold the report against what is known of the processes."""
-    from leakwatch.model.verdict import Verdict
-    from leakwatch.system.service_environment import command_path
-
     leaks = [row.finding for row in report.rows if row.finding.assessment.verdict is Verdict.LEAK]
     accused = {name for name in processes if any(_is_about(finding, name, processes[name].pid) for finding in leaks)}
     # Where our control group makes one service of all we start, its finding lists who grows in it.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable, Iterator
+from leakwatch.cli.output import emit
+from leakwatch.errors import EXIT_NO_PERMISSION, EXIT_OK
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.queries.doctor import DoctorLine, diagnose, held_capabilities
+from leakwatch.system.service_environment import command_path
+from leakwatch.text.escape import printable
 
-    from leakwatch.queries.doctor import DoctorLine
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 EPILOG = """\
 Run it as the user that is to sample. The service (leakwatch service install) has CAP_SYS_PTRACE and
@@ -20,14 +26,14 @@ exit codes:
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
     parser = verbs.add_parser(
         "doctor",
         parents=[common],
-        help="what can be read here, and which privilege what is missing needs",
+        help=text,
         description="Tries to read everything leakwatch reads and says what is missing, why, and what would help.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -38,10 +44,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return its exit code."""
-    from leakwatch.errors import EXIT_NO_PERMISSION, EXIT_OK
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.queries.doctor import diagnose, held_capabilities
-
     held = held_capabilities()
     lines = _print(diagnose(ProcFS(args.proc), args.config, held))
     lacking = frozenset().union(*(line.needs for line in lines)) - held
@@ -52,9 +54,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(lines: Iterable[DoctorLine]) -> list[DoctorLine]:
     """Print each line as it comes: reading thousands of processes takes seconds."""
-    from leakwatch.cli.output import emit
-    from leakwatch.text.escape import printable
-
     done = []
     for line in lines:
         emit(f"{line.state:<8} {printable(line.text)}".rstrip() + "\n")
@@ -63,9 +62,6 @@ def _print(lines: Iterable[DoctorLine]) -> list[DoctorLine]:
 
 
 def _conclusion(lines: Iterable[DoctorLine], lacking: frozenset[str]) -> Iterator[DoctorLine]:
-    from leakwatch.queries.doctor import DoctorLine
-    from leakwatch.system.service_environment import command_path
-
     states = {line.state for line in lines}
     yield DoctorLine("", "")
     if "wrong" in states:
@@ -83,6 +79,4 @@ def _conclusion(lines: Iterable[DoctorLine], lacking: frozenset[str]) -> Iterato
 
 
 def _systemd_runs() -> bool:
-    from pathlib import Path
-
     return Path("/run/systemd/system").is_dir()

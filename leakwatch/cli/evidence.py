@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
+from leakwatch.cli.output import complain, emit, remark
+from leakwatch.clock import SystemClock
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_OK, UsageError
+from leakwatch.evidence import bundle, gather
+from leakwatch.evidence.bundle_store import kept, shelf_of
+from leakwatch.explain.stored import find
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.queries.report import open_store
+from leakwatch.text.escape import printable
+from leakwatch.text.outfile import is_replaceable
+from leakwatch.units import format_bytes
 
+if TYPE_CHECKING:
     from leakwatch.config import PrivacyConfig
     from leakwatch.store.read.reader import Reader
 
@@ -29,14 +43,14 @@ exit codes:
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
     parser = verbs.add_parser(
         "evidence",
         parents=[common],
-        help="all that is known of one finding in one file, to hand on",
+        help=text,
         description="Writes a bundle of what the store and the machine tell of one finding.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,10 +65,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Write the bundle, or list those there are."""
-    from leakwatch.cli.report import open_store
-    from leakwatch.config import load_config
-    from leakwatch.errors import UsageError
-
     if args.list == (args.name is not None):
         raise UsageError("evidence: give the id or name of a finding, or --list alone")
     config = load_config(args.config)
@@ -66,12 +76,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(reader: Reader) -> int:
-    from leakwatch.cli.output import emit
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.evidence.bundle_store import kept, shelf_of
-    from leakwatch.text.escape import printable
-    from leakwatch.units import format_bytes
-
     shelf = shelf_of(reader.path)
     names = {incident.id: incident.name for incident in reader.incidents()}
     bundles = kept(shelf)
@@ -84,18 +88,6 @@ def _list(reader: Reader) -> int:
 
 
 def _write(reader: Reader, name: str, output: str | None, privacy: PrivacyConfig) -> int:
-    import os
-    from pathlib import Path
-
-    from leakwatch.cli.output import complain, emit, remark
-    from leakwatch.clock import SystemClock
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.evidence import bundle, gather
-    from leakwatch.explain.stored import find
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.text.escape import printable
-    from leakwatch.text.outfile import is_replaceable
-
     now_ms = SystemClock().now().wall_ms
     row = find(gather.rows_of(reader), name)
     path = Path(output or f"leakwatch-evidence-{gather.file_name(row.finding, '', now_ms)}")

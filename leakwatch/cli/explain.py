@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from leakwatch.analysis.replay.capture import settings_of
+from leakwatch.cli.captures import add_unit, captured
+from leakwatch.cli.output import emit, shows_colours
+from leakwatch.clock import SystemClock
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_OK, UsageError
+from leakwatch.explain import captured as captured_case
+from leakwatch.explain import json_text, next_text, text
+from leakwatch.explain.stored import case_of, find
+from leakwatch.model.verdict import FindingKind, Verdict
+from leakwatch.nextsteps.kernel_hints import facts_here
+from leakwatch.nextsteps.locate import patient_or_nobody
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.queries.report import open_store, read_report
+from leakwatch.report.build import Filters
+from leakwatch.report.summary import alarm
+
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from leakwatch.config import PrivacyConfig
@@ -27,16 +45,14 @@ or that of several findings, ends with exit code 67.
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
-    from leakwatch.cli.arguments import add_unit
-
     parser = verbs.add_parser(
         "explain",
         parents=[common],
-        help="why one of them is, or is not, called a leak",
+        help=text,
         description="Explains one verdict: every test with what was measured and what was asked for, which window "
         "decided, what confirmation waits for, what would change the verdict and when at the earliest, and where to "
         "look next.",
@@ -53,11 +69,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the explanation."""
-    from leakwatch.cli.output import emit, shows_colours
-    from leakwatch.clock import SystemClock
-    from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.explain import json_text, next_text, text
-
     if args.unit is not None and args.file is None:
         raise UsageError("--unit is for --file; stored history is in bytes")
     now_ms = SystemClock().now().wall_ms
@@ -72,24 +83,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _captured(args: argparse.Namespace) -> Case:
-    from leakwatch.analysis.replay.capture import settings_of
-    from leakwatch.cli.arguments import captured
-    from leakwatch.config import load_config
-    from leakwatch.explain.captured import case_of
-
     settings = settings_of(load_config(args.config))
-    return case_of(captured(args.file, args.unit)[0], args.name, settings)
+    return captured_case.case_of(captured(args.file, args.unit)[0], args.name, settings)
 
 
 def _stored(args: argparse.Namespace, now_ms: int) -> Case:
-    from leakwatch.cli.report import open_store, read_report
-    from leakwatch.config import load_config
-    from leakwatch.errors import UsageError
-    from leakwatch.explain.stored import case_of, find
-    from leakwatch.model.verdict import Verdict
-    from leakwatch.report.build import Filters
-    from leakwatch.report.summary import alarm
-
     if args.name is None:
         raise UsageError("explain: which one; give a finding's id or a name, as leakwatch report --verdict all lists")
     config = load_config(args.config)
@@ -114,13 +112,6 @@ def _stored(args: argparse.Namespace, now_ms: int) -> Case:
 
 def _looked_into(case: Case, row: ReportRow, processes: Sequence[ProcessInfo], privacy: PrivacyConfig) -> Case:
     """Return the case with what this machine tells about the process or the kernel, for the next steps."""
-    from dataclasses import replace
-
-    from leakwatch.model.verdict import FindingKind
-    from leakwatch.nextsteps.kernel_hints import facts_here
-    from leakwatch.nextsteps.locate import patient_or_nobody
-    from leakwatch.procfs.fs import ProcFS
-
     finding = row.finding
     if finding.kind is FindingKind.KERNEL:
         return replace(case, facts=facts_here(finding.name.partition("@")[0]))

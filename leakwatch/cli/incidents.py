@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import pwd
 from typing import TYPE_CHECKING
 
+from leakwatch.cli.arguments import duration
+from leakwatch.cli.output import emit
+from leakwatch.clock import SystemClock
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_OK, UsageError
+from leakwatch.model.incident import Acknowledgement, IncidentState, Silence
+from leakwatch.queries.report import open_store
+from leakwatch.report import incidents
+from leakwatch.report.incident_words import course, minute
+from leakwatch.report.incidents import entries, find
+from leakwatch.store.incident.marks import Marker
+from leakwatch.text.escape import as_text, printable
+from leakwatch.units import format_duration
+
 if TYPE_CHECKING:
-    import argparse
     from pathlib import Path
 
     from leakwatch.model.timeline import Stamps
@@ -32,14 +48,14 @@ stopped. An unknown ID ends with exit code 67.
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb and its actions."""
-    import argparse
-
     parser = verbs.add_parser(
         "incidents",
         parents=[common],
-        help="what was found over time; acknowledge or silence it",
+        help=text,
         description="Lists incidents: what is suspected or leaks, over restarts and pauses until it is resolved. "
         "Acknowledges and silences them.",
         epilog=EPILOG,
@@ -64,8 +80,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 def _add_action(
     actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, run: object
 ) -> argparse.ArgumentParser:
-    import argparse
-
     parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
     parser.add_argument("id", metavar="ID", help="an incident's or a finding's id, or a name only one of them has")
     parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="as before the action")
@@ -75,10 +89,6 @@ def _add_action(
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the list."""
-    from leakwatch.cli.output import emit
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.report import incidents
-
     reader, now_ms = _open(args), _now_ms()
     try:
         known = _entries(reader)
@@ -95,10 +105,6 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_show(args: argparse.Namespace) -> int:
     """Print one incident's history."""
-    from leakwatch.cli.output import emit
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.report import incidents
-
     reader = _open(args)
     try:
         entry = incidents.find(_entries(reader), args.id)
@@ -112,11 +118,6 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_ack(args: argparse.Namespace) -> int:
     """Note that somebody knows."""
-    from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.model.incident import Acknowledgement, IncidentState
-    from leakwatch.report.incident_words import course
-    from leakwatch.store.incident.marks import Marker
-
     reason = _reason(args)
     path, stamps, entry = _find(args)
     incident = entry.incident
@@ -134,13 +135,6 @@ def run_ack(args: argparse.Namespace) -> int:
 
 def run_silence(args: argparse.Namespace) -> int:
     """Note until when nothing is to be announced."""
-    from leakwatch.cli.arguments import duration
-    from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.model.incident import Silence
-    from leakwatch.report.incident_words import minute
-    from leakwatch.store.incident.marks import Marker
-    from leakwatch.units import format_duration
-
     seconds = duration("--for", args.duration) or 0.0
     if seconds > LONGEST_SILENCE_S:
         raise UsageError(
@@ -163,9 +157,6 @@ def run_silence(args: argparse.Namespace) -> int:
 
 def run_unsilence(args: argparse.Namespace) -> int:
     """Take a silence back; that there is none is no error."""
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.store.incident.marks import Marker
-
     path, stamps, entry = _find(args)
     now_ms = _now_ms()
     if entry.incident.silenced(now_ms) is None:
@@ -181,15 +172,10 @@ def run_unsilence(args: argparse.Namespace) -> int:
 
 
 def _open(args: argparse.Namespace) -> Reader:
-    from leakwatch.cli.report import open_store
-    from leakwatch.config import load_config
-
     return open_store(load_config(args.config).store.url)
 
 
 def _entries(reader: Reader) -> list[IncidentEntry]:
-    from leakwatch.report.incidents import entries
-
     findings = {stored.finding.id: stored.finding for stored in reader.findings()}
     return entries(reader.incidents(), findings)
 
@@ -199,8 +185,6 @@ def _find(args: argparse.Namespace) -> tuple[Path, Stamps, IncidentEntry]:
 
     The reader is closed, so that nothing of ours is waited for.
     """
-    from leakwatch.report.incidents import find
-
     reader = _open(args)
     try:
         return reader.path, reader.stamps, find(_entries(reader), args.id)
@@ -209,9 +193,6 @@ def _find(args: argparse.Namespace) -> tuple[Path, Stamps, IncidentEntry]:
 
 
 def _reason(args: argparse.Namespace) -> str:
-    from leakwatch.errors import UsageError
-    from leakwatch.text.escape import as_text
-
     reason = as_text(args.reason.strip())
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"--reason: {len(reason)} characters; write at most {LONGEST_REASON}")
@@ -219,30 +200,19 @@ def _reason(args: argparse.Namespace) -> str:
 
 
 def _say(line: str) -> None:
-    from leakwatch.cli.output import emit
-
     emit(f"{line}\n")
 
 
 def _title(entry: IncidentEntry) -> str:
-    from leakwatch.text.escape import printable
-
     return f"{entry.incident.id} ({printable(entry.incident.name)})"
 
 
 def _now_ms() -> int:
-    from leakwatch.clock import SystemClock
-
     return SystemClock().now().wall_ms
 
 
 def _user() -> str:
     """Return who does this: behind sudo, the one who called it."""
-    import os
-    import pwd
-
-    from leakwatch.text.escape import as_text
-
     if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
         return as_text(os.environ["SUDO_USER"])
     try:

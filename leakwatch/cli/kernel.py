@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
+from leakwatch.cli.arguments import moment
+from leakwatch.cli.output import complain, emit
+from leakwatch.clock import SystemClock
+from leakwatch.collectors.kernel.snapshot import kernel_now
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_OK, StoreNotFoundError, UsageError
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.queries.kernel_history import kernel_then
+from leakwatch.queries.report import open_store
+from leakwatch.report import kernel_json, kernel_text
 
+if TYPE_CHECKING:
     from leakwatch.config import Config
     from leakwatch.kernel.view import KernelView
 
@@ -22,14 +32,14 @@ Caches and callers need root (CAP_DAC_READ_SEARCH); the parts do not.
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
     parser = verbs.add_parser(
         "kernel",
         parents=[common],
-        help="where all RAM is, and what changed since a time",
+        help=text,
         description="Cuts all RAM into parts that add up: programs, files, slab by cache, vmalloc by caller, page "
         "tables and the rest, and what no counter names. Reads /proc now; what it was before comes from the store.",
         epilog=EPILOG,
@@ -50,15 +60,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the account."""
-    from leakwatch.cli.arguments import moment
-    from leakwatch.cli.output import emit
-    from leakwatch.clock import SystemClock
-    from leakwatch.collectors.kernel.snapshot import kernel_now
-    from leakwatch.config import load_config
-    from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.report import kernel_json, kernel_text
-
     if args.top < 0:
         raise UsageError(f"--top: {args.top} is no number of lines; write 0 or more")
     now_ms = SystemClock().now().wall_ms
@@ -75,11 +76,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _then(config: Config, since_ms: int) -> KernelView | None:
     """Return what the store knows of the time; without a store or with an empty one say so and return None."""
-    from leakwatch.cli.output import complain
-    from leakwatch.cli.report import open_store
-    from leakwatch.errors import StoreNotFoundError
-    from leakwatch.queries.kernel_history import kernel_then
-
     try:
         reader = open_store(config.store.url)
     except StoreNotFoundError as error:

@@ -1,7 +1,7 @@
 """The ``leakwatch`` command: finds the verb, runs it, turns errors into one line and an exit code.
 
-Each verb is a module of this package with ``add_parser(subparsers, common)`` and ``run(args) -> int``. The modules
-import nothing heavy at the top, so that ``--help`` and completion answer at once.
+Each verb is a row of ``VERBS`` and a module with ``add_parser(subparsers, common, text)`` and ``run(args) -> int``.
+Only the module of the verb that is asked for is imported, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -9,29 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from leakwatch import __version__
-from leakwatch.cli import (
-    analyze,
-    backtest,
-    config,
-    daemon,
-    db,
-    demo,
-    doctor,
-    ending,
-    evidence,
-    explain,
-    incidents,
-    kernel,
-    maps,
-    output,
-    ps,
-    report,
-    service,
-    stats,
-)
+from leakwatch.cli import ending, output
 from leakwatch.errors import EXIT_DATA, EXIT_NO_RESOURCES, EXIT_OK, EXIT_SOFTWARE, LeakwatchError
 from leakwatch.system.shortage import is_shortage
 from leakwatch.text.escape import printable
@@ -39,10 +21,25 @@ from leakwatch.text.escape import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (
-    daemon, report, explain, evidence, maps, incidents, ps, kernel, stats, analyze, backtest, demo, config, db, doctor,
-    service,
-)  # fmt: skip
+VERBS = {
+    "daemon": ("leakwatch.cli.daemon", "the service: sample, store, judge, until stopped"),
+    "report": ("leakwatch.cli.report", "suspected leakers: who, how fast, since when, why"),
+    "explain": ("leakwatch.cli.explain", "why one of them is, or is not, called a leak"),
+    "evidence": ("leakwatch.cli.evidence", "all that is known of one finding in one file, to hand on"),
+    "maps": ("leakwatch.cli.maps", "what one process's memory is made of, and which part grows"),
+    "incidents": ("leakwatch.cli.incidents", "what was found over time; acknowledge or silence it"),
+    "ps": ("leakwatch.cli.ps", "who holds memory now: PSS, USS, RSS, VSS and swap by process, user, mapping"),
+    "kernel": ("leakwatch.cli.kernel", "where all RAM is, and what changed since a time"),
+    "stats": ("leakwatch.cli.stats", "what watching costs: where the CPU time goes, who is estimated or skipped"),
+    "analyze": ("leakwatch.cli.analyze", "verdicts on captured series: CSV files"),
+    "backtest": ("leakwatch.cli.backtest", "what would have been alarmed when, under this configuration or two"),
+    "demo": ("leakwatch.cli.demo", "see it find real leaks in a minute and a half"),
+    "config": ("leakwatch.cli.config", "check, show or start the configuration"),
+    "db": ("leakwatch.cli.db", "the store: what is in it, check, backup, vacuum, export"),
+    "doctor": ("leakwatch.cli.doctor", "what can be read here, and which privilege what is missing needs"),
+    "service": ("leakwatch.cli.service", "have systemd run the daemon"),
+}
+"""Each verb's module and its line in the list of all."""
 
 EPILOG = """\
 examples:
@@ -81,8 +78,8 @@ def common_options() -> argparse.ArgumentParser:
     return common
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the whole command line's grammar."""
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the command line's grammar; of the verbs other than ``only``, where it is given, the names alone."""
     parser = _Parser(
         prog="leakwatch",
         description="Watches memory for days and tells which process, service or kernel cache leaks, how fast, "
@@ -93,8 +90,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"leakwatch {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     common = common_options()
-    for verb in VERBS:
-        verb.add_parser(verbs, common)
+    for name, (module, text) in VERBS.items():
+        if only in (None, name):
+            import_module(module).add_parser(verbs, common, text)
+        else:
+            verbs.add_parser(name, help=text)
     return parser
 
 
@@ -120,10 +120,12 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: one of the three places that catch what they do not know."""
     output.prepare()
+    words = sys.argv[1:] if argv is None else argv
+    verb = next((word for word in words if not word.startswith("-")), "")  # no option before it has a value
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a buffer for each costs more than all it is used for
     try:
         with ending.in_order():
-            args = build_parser().parse_args(argv)
+            args = build_parser(verb).parse_args(words)
             code: int = args.run(args)
     except LeakwatchError as error:
         for line in error.lines:
@@ -146,7 +148,7 @@ def _damage() -> str:
     path = reading.Reader.opened if reading else None
     if reading is None or path is None:
         return ""
-    from leakwatch.store.maintenance.integrity import check
+    from leakwatch.store.maintenance.integrity import check  # noqa: PLC0415 - --help loads no store
 
     try:
         reader = reading.Reader(path)

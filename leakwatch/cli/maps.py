@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import time
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
+from leakwatch.cli.arguments import duration
+from leakwatch.cli.output import emit
+from leakwatch.clock import SystemClock
+from leakwatch.collectors.processes.mapping_classes import classified, summed
+from leakwatch.errors import EXIT_OK, FindingNotFoundError, PermissionNeededError, ProcUnavailableError, UsageError
+from leakwatch.model.memory_class import ClassUse
+from leakwatch.model.sample import Absence, AbsenceReason
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.report import maps
+from leakwatch.report.maps import Looked, MapsLine
+from leakwatch.text.escape import printable
 
-    from leakwatch.procfs.fs import ProcFS
+if TYPE_CHECKING:
     from leakwatch.procfs.pid.mapping_reader import Mapped
-    from leakwatch.report.maps import Looked, MapsLine
 
 APART_S = 10.0
 
@@ -28,14 +38,14 @@ answer   77 it may not be looked into
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
     parser = verbs.add_parser(
         "maps",
         parents=[common],
-        help="what one process's memory is made of, and which part grows",
+        help=text,
         description="Takes two looks at the mappings of a process and tells by class what it holds and what changed: "
         "the heap, malloc arenas, thread stacks, anonymous and named memory, each file, memfds, shared memory.",
         epilog=EPILOG,
@@ -52,14 +62,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print what was seen."""
-    import time
-
-    from leakwatch.cli.arguments import duration
-    from leakwatch.cli.output import emit
-    from leakwatch.errors import EXIT_OK, UsageError
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.report import maps
-
     apart_s = duration("--apart", args.apart)
     if args.once and apart_s is not None:
         raise UsageError("maps: --once is one look; leave out --apart, or --once")
@@ -75,10 +77,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _look(procfs: ProcFS, pid: int) -> tuple[int, Mapped]:
     """Return when the process began, and its mappings. Raises the errors the exit codes are of."""
-    from leakwatch.errors import FindingNotFoundError, PermissionNeededError, ProcUnavailableError
-    from leakwatch.model.sample import Absence, AbsenceReason
-    from leakwatch.text.escape import printable
-
     procfs.pids()  # a tree that is none is told as such
     stat = procfs.stat(pid)
     if isinstance(stat, Absence):
@@ -101,13 +99,6 @@ def _look(procfs: ProcFS, pid: int) -> tuple[int, Mapped]:
 def _compared(
     procfs: ProcFS, pid: int, first: tuple[int, Mapped] | None, apart_s: float | None, *, every: bool
 ) -> Looked:
-    from leakwatch.clock import SystemClock
-    from leakwatch.collectors.processes.mapping_classes import classified, summed
-    from leakwatch.errors import FindingNotFoundError
-    from leakwatch.model.memory_class import ClassUse
-    from leakwatch.model.sample import Absence
-    from leakwatch.report.maps import Looked, MapsLine
-
     began, now = _look(procfs, pid)
     if first is not None and first[0] != began:
         raise FindingNotFoundError(f"maps: process {pid} has ended, and its number is another's by now")
@@ -130,10 +121,6 @@ def _compared(
 
 def _single(now: Mapped, keys: list[str], first: Mapped | None) -> list[MapsLine]:
     """Return a line for every mapping; it is the one of the first look that began or ended where it does."""
-    from leakwatch.collectors.processes.mapping_classes import summed
-    from leakwatch.model.memory_class import ClassUse
-    from leakwatch.report.maps import MapsLine
-
     known = {} if first is None else {("start", m.start): m for m in first.mappings}
     known |= {} if first is None else {("end", m.end): m for m in first.mappings}
     lines = []

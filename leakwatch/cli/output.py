@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
+import io
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leakwatch.errors import OutputWriteError, UsageError
+from leakwatch.text import outfile
 from leakwatch.text.escape import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO, TextIO
+
+    from leakwatch.report.renderers import Renderer
 
 STDOUT = "-"
 
@@ -51,6 +58,12 @@ def emit(text: str, *, colour: bool = False, ends: bool = False) -> None:
         sys.stdout.flush()
 
 
+def show(renderer: Renderer, *values: object) -> None:
+    """Write what a verb found in the format asked for, in colours where the format and the terminal have them."""
+    colour = renderer.coloured and shows_colours()
+    emit(renderer.render(*values, colour=colour) if renderer.coloured else renderer.render(*values), colour=colour)
+
+
 def shows_colours() -> bool:
     """Return whether standard output is a terminal whose user wants colours."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -83,9 +96,6 @@ def written(path: str, *, binary: bool, force: bool) -> Iterator[tuple[TextIO, B
     Packed by gzip where the name says so. Raises OutputExistsError where the file is there already and ``force`` is
     not given, UsageError for binary data on a terminal, OutputWriteError; BrokenPipeError where nobody reads any more.
     """
-    import gzip
-    import io
-
     with _raw(path, binary=binary, force=force) as raw:
         packed = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) if path.endswith(".gz") and not binary else raw
         text = io.TextIOWrapper(packed, encoding="utf-8", errors="backslashreplace", newline="")
@@ -104,11 +114,6 @@ def written(path: str, *, binary: bool, force: bool) -> Iterator[tuple[TextIO, B
 
 @contextlib.contextmanager
 def _raw(path: str, *, binary: bool, force: bool) -> Iterator[BinaryIO]:
-    from pathlib import Path
-
-    from leakwatch.errors import UsageError
-    from leakwatch.text import outfile
-
     if path == STDOUT:
         if binary and sys.stdout.isatty():
             raise UsageError("this format is not for a terminal; give a file with -o FILE")
@@ -123,8 +128,6 @@ def _raw(path: str, *, binary: bool, force: bool) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _standard_output() -> Iterator[None]:
     """Turn errors of standard output into ours and let nothing be written to it any more, at exit neither."""
-    from leakwatch.errors import OutputWriteError
-
     try:
         yield
     except BrokenPipeError:

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from leakwatch.cli.output import emit, remark, written
+from leakwatch.cli.ps_arguments import add_arguments
+from leakwatch.config import Config, load_config
+from leakwatch.errors import EXIT_OK, LeakwatchError, ProcUnavailableError, UsageError
+from leakwatch.model.sample import Absence
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.ps import bars, chart, figure, table, views
+from leakwatch.ps.figure import picture_format
+from leakwatch.ps.reading import Reading, ReadRequest, read
+from leakwatch.ps.remarks import remarks
+from leakwatch.ps.smemcap import captured
+from leakwatch.ps.table import Scale, TableStyle, chosen
+from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS, ViewKind
+from leakwatch.units import parse_size
 
 if TYPE_CHECKING:
     import argparse
-    import re
 
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.ps.reading import Reading, ReadRequest
-    from leakwatch.ps.table import Scale
     from leakwatch.ps.views import Row, View
     from leakwatch.text.redact import CommandLines
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    from leakwatch.cli.ps_arguments import add_arguments
-
-    add_arguments(verbs, common).set_defaults(run=run)
+    add_arguments(verbs, common, text).set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is held; return 0."""
-    from leakwatch.procfs.fs import ProcFS
-
     if args.source is None:
         return _run(args, ProcFS(args.proc, command_lines=_command_lines()))
-    from leakwatch.ps.smemcap import captured
 
     with captured(args.source) as root:
         return _run(args, ProcFS(root, command_lines=_command_lines()))
@@ -36,9 +49,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _command_lines() -> CommandLines:
     """Return what is configured; the default where the configuration cannot be read, which ps does without."""
-    from leakwatch.config import Config, load_config
-    from leakwatch.errors import LeakwatchError
-
     try:
         return load_config().privacy.command_lines
     except LeakwatchError:
@@ -46,9 +56,6 @@ def _command_lines() -> CommandLines:
 
 
 def _run(args: argparse.Namespace, procfs: ProcFS) -> int:
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.ps import table
-
     view, wanted = _view(args), _wanted(args, live=procfs.root == "/proc")
     named = table.chosen("-c", view, args.columns)
     drawn = _chart_label(args, view)
@@ -68,18 +75,12 @@ def _run(args: argparse.Namespace, procfs: ProcFS) -> int:
 
 
 def _view(args: argparse.Namespace) -> View:
-    from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS
-
     if args.users:
         return USERS
     return MAPPINGS if args.mappings else SYSTEM if args.system else PROCESSES
 
 
 def _wanted(args: argparse.Namespace, *, live: bool) -> ReadRequest:
-    import os
-
-    from leakwatch.ps.reading import ReadRequest
-
     return ReadRequest(
         pids=frozenset(args.pid),
         not_pid=os.getpid() if live and args.processfilter is not None else None,
@@ -91,16 +92,10 @@ def _wanted(args: argparse.Namespace, *, live: bool) -> ReadRequest:
 
 def _with_mappings(wanted: ReadRequest, args: argparse.Namespace, named: tuple[str, ...], sort: str) -> ReadRequest:
     """Return what to read: mapping by mapping only where something asked for needs it."""
-    from dataclasses import replace
-
     return replace(wanted, by_mapping=args.mappings or "maps" in (*named, sort))
 
 
 def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
-    import re
-
-    from leakwatch.errors import UsageError
-
     try:
         return None if text is None else re.compile(text)
     except re.error as error:
@@ -108,11 +103,6 @@ def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
 
 
 def _rows(args: argparse.Namespace, procfs: ProcFS, wanted: ReadRequest) -> tuple[list[Row], Reading]:
-    from leakwatch.errors import ProcUnavailableError
-    from leakwatch.model.sample import Absence
-    from leakwatch.ps import views
-    from leakwatch.ps.reading import Reading, read
-
     if args.system:
         meminfo = procfs.meminfo()
         if isinstance(meminfo, Absence):
@@ -127,9 +117,6 @@ def _rows(args: argparse.Namespace, procfs: ProcFS, wanted: ReadRequest) -> tupl
 
 
 def _installed(args: argparse.Namespace) -> int | None:
-    from leakwatch.errors import UsageError
-    from leakwatch.units import parse_size
-
     try:
         return None if args.realmem is None else parse_size(args.realmem)
     except ValueError as error:
@@ -137,9 +124,6 @@ def _installed(args: argparse.Namespace) -> int | None:
 
 
 def _scale(args: argparse.Namespace, procfs: ProcFS) -> Scale:
-    from leakwatch.model.sample import Absence
-    from leakwatch.ps.table import Scale, TableStyle
-
     style = TableStyle.SUFFIX if args.abbreviate else TableStyle.PERCENT if args.percent else TableStyle.KIB
     meminfo = procfs.meminfo()
     installed = _installed(args)
@@ -149,9 +133,6 @@ def _scale(args: argparse.Namespace, procfs: ProcFS) -> Scale:
 
 
 def _print(args: argparse.Namespace, view: View, rows: list[Row], named: tuple[str, ...], scale: Scale) -> None:
-    from leakwatch.cli.output import emit
-    from leakwatch.ps import table
-
     if args.format == "json":
         emit(table.as_json(view, rows, named or view.json))
         return
@@ -168,18 +149,11 @@ def _print(args: argparse.Namespace, view: View, rows: list[Row], named: tuple[s
 
 
 def _terminal_width() -> int | None:
-    import shutil
-    import sys
-
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _chart_label(args: argparse.Namespace, view: View) -> str:
     """Return the column that names what is drawn, empty where a table is wanted."""
-    from leakwatch.errors import UsageError
-    from leakwatch.ps.figure import picture_format
-    from leakwatch.ps.table import chosen
-
     option, text = ("--pie", args.pie) if args.pie is not None else ("--bar", args.bar)
     if text is None:
         if args.output:
@@ -196,13 +170,6 @@ def _draw(
     args: argparse.Namespace, view: View, rows: list[Row], label: str, what: tuple[tuple[str, ...], str], scale: Scale
 ) -> None:
     """Draw the sort column or, as bars, the numbers among the columns chosen."""
-    import sys
-
-    from leakwatch.cli.output import emit, written
-    from leakwatch.errors import UsageError
-    from leakwatch.ps import bars, chart, figure
-    from leakwatch.ps.views import ViewKind
-
     named, sort = what
     several = tuple(name for name in named if view.columns[name].kind is ViewKind.SIZE)
     if args.pie is not None:
@@ -231,11 +198,6 @@ def _shows_blocks(encoding: str | None) -> bool:
 
 def _remark(args: argparse.Namespace, wanted: ReadRequest, reading: Reading, found: bool) -> None:
     """Tell on standard error what is missing and, on a terminal, what the numbers are."""
-    import sys
-
-    from leakwatch.cli.output import remark
-    from leakwatch.ps.remarks import remarks
-
     if args.format == "table" and sys.stdout.isatty() and found and not (args.abbreviate or args.percent):
         chart = args.bar is not None or args.pie is not None
         if not chart:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
-if TYPE_CHECKING:
-    import argparse
+from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS
 
 EPILOG = """\
 examples:
@@ -27,27 +26,17 @@ standard error. Columns, for -c, -s, --bar and --pie:
 
 
 def add_arguments(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
 ) -> argparse.ArgumentParser:
     """Add the verb and return its parser."""
-    import argparse
-
-    class Help(argparse.RawDescriptionHelpFormatter):
-        """Names the columns when help is asked for: every command has this parser, and the views take 14 ms to load."""
-
-        def add_text(self, text: str | None) -> None:
-            if text and "{columns}" in text:
-                text = text.replace("{columns}", _columns())
-            super().add_text(text)
-
     parser = verbs.add_parser(
         "ps",
         parents=[common],
-        help="who holds memory now: PSS, USS, RSS, VSS and swap by process, user, mapping",
+        help=text,
         description="Shows who holds memory now, as smem does: by process, or by user (-u), mapping (-m), whole system "
         "(-w). Needs no daemon and no store.",
-        epilog=EPILOG,
-        formatter_class=Help,
+        epilog=EPILOG.format(columns=_columns()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     view = parser.add_mutually_exclusive_group()
     view.add_argument("-u", "--users", action="store_true", help="one line a user")
@@ -86,8 +75,6 @@ def add_arguments(
 
 
 def _columns() -> str:
-    from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS
-
     views = {"by process": PROCESSES, "-u": USERS, "-m": MAPPINGS, "-w": SYSTEM}
     lines = [f"  {name + ':':<12} {' '.join(view.columns)}\n" for name, view in views.items()]
     return "".join(lines)

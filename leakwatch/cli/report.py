@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
-from leakwatch.cli.concluding import HELP, REPORT_RULE
+from leakwatch.cli.arguments import EXIT_CODE_HELP, add_format, duration, moment, verdicts
+from leakwatch.cli.output import complain, show
+from leakwatch.clock import SystemClock
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_OK
+from leakwatch.queries.report import stored_report
+from leakwatch.report import summary
+from leakwatch.report.build import DEFAULT_VERDICTS, Filters
+from leakwatch.report.renderers import REPORT
 
-if TYPE_CHECKING:
-    import argparse
-    from typing import Any
-
-    from leakwatch.model.identity import ProcessInfo
-    from leakwatch.model.sample import AbsenceReason
-    from leakwatch.report.build import Filters, Host, Own, Report, ReportRow
-    from leakwatch.store.read.reader import Reader
-    from leakwatch.store.read.records import ScrapeHead
-    from leakwatch.text.redact import CommandLines
-
-DAY_MS = 86_400_000
-LOOKED_INTO = 50
-"""Rows whose process is looked into for the next step: a few milliseconds each."""
-FORMATS = ("table", "json", "csv", "markdown")
-
-EPILOG = (
-    """\
+EPILOG = """\
 examples:
   sudo leakwatch report                      what leaks, by urgency
   leakwatch report --unit 'redis*' --verdict all
@@ -31,25 +22,28 @@ examples:
 
 The store is that of --config, else the service's (/var/lib/leakwatch), else your own (~/.local/state/leakwatch).
 
+--exit-code ends with the first of these that holds:
+  1  something shown leaks, or leaked until it ended or was restarted, if that was since --since (a day)
+  4  there are no recent samples: nothing is measured
+  3  all processes, or all kernel caches, that the options ask about are still learning, or none matches
+  0  the rest. New processes are always learning, so name what you test: --unit shop.service --exit-code
 """
-    + REPORT_RULE
-)
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
     parser = verbs.add_parser(
         "report",
         parents=[common],
-        help="suspected leakers: who, how fast, since when, why",
+        help=text,
         description="Lists suspected leakers, processes, services and kernel caches in one list, the most urgent "
         "first. Works while the daemon runs and when it is stopped.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    add_format(parser, REPORT)
     parser.add_argument("--name", action="append", default=[], metavar="PATTERN", help="name, service or id")
     parser.add_argument(
         "--unit", action="append", default=[], metavar="PATTERN", help="service: unit, container, program"
@@ -58,29 +52,18 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
     parser.add_argument("--pid", type=int, help="process id")
     parser.add_argument("--verdict", metavar="LIST", help="ok, learning, watch, leak or all (default: leak,watch)")
     parser.add_argument("--window", metavar="DURATION", help="as this window alone sees it, like 4h")
-    parser.add_argument("--exit-code", action="store_true", help=HELP)
+    parser.add_argument("--exit-code", action="store_true", help=EXIT_CODE_HELP)
     parser.add_argument("--since", metavar="TIME", help="leaks that have ended count from then on (default: 1d)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; return 0 or, with ``--exit-code``, what it comes to."""
-    from leakwatch.cli.output import complain, emit, shows_colours
-    from leakwatch.clock import SystemClock
-    from leakwatch.config import load_config
-    from leakwatch.errors import EXIT_OK
-    from leakwatch.report import summary
-
     now_ms = SystemClock().now().wall_ms
     filters = _filters(args, now_ms)
     config = load_config(args.config)
-    reader = open_store(config.store.url)
-    try:
-        report = read_report(reader, filters, now_ms)
-        report = with_next_steps(report, reader, config.privacy.command_lines)
-    finally:
-        reader.close()
-    emit(_render(report, args.format), colour=args.format == "table" and shows_colours())
+    report = stored_report(config.store.url, filters, now_ms, config.privacy.command_lines)
+    show(REPORT[args.format], report)
     if not args.exit_code:
         return EXIT_OK
     if why := summary.reason(report):
@@ -89,9 +72,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _filters(args: argparse.Namespace, now_ms: int) -> Filters:
-    from leakwatch.cli.arguments import duration, moment, verdicts
-    from leakwatch.report.build import DEFAULT_VERDICTS, Filters
-
     window_s = duration("--window", args.window)
     return Filters(
         names=tuple(args.name),
@@ -102,175 +82,3 @@ def _filters(args: argparse.Namespace, now_ms: int) -> Filters:
         window_s=None if window_s is None else round(window_s),
         ended_since_ms=moment("--since", args.since, now_ms),
     )
-
-
-def open_store(url: str) -> Reader:
-    """Open the first store there is; one that may not be read is named if there is no other."""
-    from leakwatch.errors import PermissionNeededError, StoreNotFoundError
-    from leakwatch.store.files.location import reader_paths
-    from leakwatch.store.read.reader import Reader
-
-    paths = reader_paths(url)
-    refused: PermissionNeededError | None = None
-    for path in paths:
-        try:
-            return Reader(path)
-        except StoreNotFoundError:
-            continue
-        except PermissionNeededError as error:
-            refused = refused or error
-    if refused is not None:
-        raise refused
-    looked = " or ".join(str(path) for path in paths)
-    raise StoreNotFoundError(
-        f"no store with a scrape in it at {looked}; start the service (leakwatch service install) or leakwatch daemon"
-    )
-
-
-def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
-    """Return the report of what the store holds."""
-    from dataclasses import replace
-
-    from leakwatch.errors import StoreNotFoundError
-    from leakwatch.metrics import COUNTS
-    from leakwatch.queries.memory_growth import growths
-    from leakwatch.queries.ownership import read_kills, read_whose
-    from leakwatch.report.build import ReportRow, build
-
-    states, last = reader.states(), reader.last_scrape()
-    if last is None:
-        raise StoreNotFoundError(f"{reader.path} holds no scrape yet; the first comes seconds after the daemon's start")
-    newest = {incident.finding_id: incident for incident in reader.incidents()}
-    stats = states.get("stats", {})
-    estimated = reader.estimated_pids(last.id)
-    too_large = {one["pid"] for one in stats.get("over_stall", ())}
-    whose = read_whose(reader, states, last)
-    rows = []
-    for stored in reader.findings():
-        one = stored.finding
-        of_memory = one.metric not in COUNTS
-        row = ReportRow(
-            one,
-            stored.ended_ms,
-            newest.get(one.id),
-            estimated=of_memory and one.pid in estimated,
-            too_large=of_memory and one.pid in too_large,
-            whose=whose.get(one.id),
-        )
-        rows.append(row)
-    report = build(
-        rows,
-        _read_host(reader, last, states, now_ms),
-        reader.finding_counts(),
-        filters,
-        generated_ms=now_ms,
-        evaluated_ms=states.get("evaluation", {}).get("at_ms"),
-        kills=read_kills(states),
-        own=_own(rows, states.get("daemon", {}).get("pid"), stats),
-    )
-    grown = growths(reader, [row.finding for row in report.rows if row.finding.metric not in COUNTS])
-    return replace(report, rows=tuple(replace(row, growth=grown.get(row.finding.id)) for row in report.rows))
-
-
-def with_next_steps(report: Report, reader: Reader, command_lines: CommandLines = "redacted") -> Report:
-    """Return the report with what to do first about each that grows, of the most urgent ones."""
-    from dataclasses import replace
-
-    processes = reader.processes()
-    if not _anybody_to_help(report, processes):
-        return report  # a fifth of what a report costs is finding out what to do
-    from leakwatch.nextsteps.locate import brief
-    from leakwatch.procfs.fs import ProcFS
-
-    procfs = ProcFS(command_lines=command_lines)
-    rows = tuple(
-        replace(row, next_step=brief(procfs, row.finding, processes) if row.ended_ms is None else "")
-        for row in report.rows[:LOOKED_INTO]
-    )
-    return replace(report, rows=rows + report.rows[LOOKED_INTO:])
-
-
-def _anybody_to_help(report: Report, processes: list[ProcessInfo]) -> bool:
-    """Tell whether something grows that is still there: the kernel, or a process of this boot."""
-    from contextlib import suppress
-
-    from leakwatch.model.verdict import SUSPECT, FindingKind
-    from leakwatch.procfs.files import read_file
-
-    growing = [row.finding for row in report.rows if row.finding.assessment.verdict in SUSPECT]
-    if any(one.kind is FindingKind.KERNEL for one in growing):
-        return True
-    boot_id = ""
-    with suppress(OSError):
-        boot_id = read_file("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
-    here = {info.identity.pid for info in processes if info.identity.boot_id == boot_id or not boot_id}
-    return any(one.pid in here for one in growing)
-
-
-def _own(rows: list[ReportRow], pid: int | None, stats: dict[str, Any]) -> Own | None:
-    from leakwatch.report.build import Own
-    from leakwatch.report.stats import cpu_share
-
-    own = next((row.finding for row in rows if _is_own(row, pid)), None)
-    return None if own is None or pid is None else Own(own, cpu_share(stats))
-
-
-def _is_own(row: ReportRow, pid: int | None) -> bool:
-    from leakwatch.metrics import COUNTS
-
-    return row.finding.pid == pid and row.ended_ms is None and row.finding.metric not in COUNTS
-
-
-def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms: int) -> Host:
-    from collections import Counter
-
-    from leakwatch.monitoring.unseen import unseen_of
-    from leakwatch.report.build import Host
-    from leakwatch.store.read.records import STORE_NOTES
-
-    evaluation, unseen = states.get("evaluation", {}), unseen_of(states)
-    collectors = reader.collectors(last.id)
-    absences: Counter[AbsenceReason] = Counter()
-    for collector in collectors.values():
-        absences.update(collector.absences)
-    interval_s = evaluation.get("interval_s", 60.0)
-    # Twice the scrapes of a day at this interval, for one that was shorter earlier that day.
-    irregular = reader.irregularities(now_ms - DAY_MS, last.id - round(2 * DAY_MS / 1000 / interval_s))
-    return Host(
-        last_scrape_ms=last.ts_ms,
-        interval_s=interval_s,
-        values=reader.host_values(last.id),
-        targets_read={name: collector.targets_read for name, collector in collectors.items()},
-        absences=absences,
-        notes=last.notes,
-        scrapes=irregular.scrapes,
-        missed=irregular.missed,
-        suspended_ms=irregular.suspended_ms,
-        clock_stepped_ms=irregular.clock_stepped_ms,
-        horizon_s=evaluation.get("horizon_s", 0.0),
-        windows_s=tuple(evaluation.get("windows_s", ())),
-        store_notes=tuple(states.get(STORE_NOTES, ())),
-        every_s=evaluation.get("every_s", 0.0),
-        reading_since_ms=(states.get("reading") or {}).get("since_ms"),
-        hung=tuple((one.pid, one.name, one.since_ms) for one in unseen.hung),
-        hidepid=unseen.hidepid,
-    )
-
-
-def _render(report: Report, form: str) -> str:
-    if form == "table":
-        from leakwatch.cli.output import shows_colours
-        from leakwatch.report import terminal
-
-        return terminal.render(report, colour=shows_colours())
-    if form == "json":
-        from leakwatch.report import json_report
-
-        return json_report.render(report)
-    if form == "csv":
-        from leakwatch.report import csv_report
-
-        return csv_report.render(report)
-    from leakwatch.report import markdown
-
-    return markdown.render(report)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from leakwatch.cli.output import emit
+from leakwatch.config import load_config
 from leakwatch.errors import EXIT_OK, PermissionNeededError
-
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
+from leakwatch.system.service_environment import command_path, require_readable, this_environment
+from leakwatch.system.service_install import Layout, install, uninstall
+from leakwatch.system.systemctl import Systemctl
+from leakwatch.text.escape import printable
 
 EPILOG = """\
 examples:
@@ -25,13 +28,13 @@ belong into `systemctl edit leakwatch`, those to the thresholds into /etc/leakwa
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add ``service install`` and ``service uninstall``."""
-    import argparse
-
     parser = verbs.add_parser(
         "service",
-        help="have systemd run the daemon",
+        help=text,
         description="Installs leakwatch as a systemd service of least privilege, or removes it. Needs root.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -49,20 +52,14 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 def run(args: argparse.Namespace) -> int:
     """Install or uninstall."""
     _require_root(args.action)
-    from leakwatch.system.systemctl import Systemctl
 
     manager = Systemctl()
     if args.action == "install":
-        from leakwatch.system.service_environment import require_readable, this_environment
-        from leakwatch.system.service_install import Layout, install
-
         environment = this_environment()
         require_readable(environment)
         config = _checked(args.config)
         install(Layout(), manager, environment.command, start=not args.no_start, config=config, say=_say)
     else:
-        from leakwatch.system.service_install import Layout, uninstall
-
         uninstall(Layout(), manager, purge=args.purge, say=_say)
     return EXIT_OK
 
@@ -71,9 +68,6 @@ def _checked(config: str | None) -> Path | None:
     """Return the configuration to install. Raises ConfigError: a service that cannot start is not installed."""
     if config is None:
         return None
-    from pathlib import Path
-
-    from leakwatch.config import load_config
 
     if url := load_config(config).store.url:
         _say(
@@ -85,7 +79,6 @@ def _checked(config: str | None) -> Path | None:
 def _require_root(action: str) -> None:
     if os.geteuid() == 0:
         return
-    from leakwatch.system.service_environment import command_path
 
     # By its full path: sudo's own search path leaves out where virtual environments are.
     again = f"sudo {command_path()} {' '.join(sys.argv[1:])}"
@@ -93,7 +86,4 @@ def _require_root(action: str) -> None:
 
 
 def _say(line: str) -> None:
-    from leakwatch.cli.output import emit
-    from leakwatch.text.escape import printable
-
     emit(f"{printable(line)}\n")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
-if TYPE_CHECKING:
-    import argparse
+from leakwatch.cli.output import emit
+from leakwatch.config import load_config
+from leakwatch.errors import EXIT_OK, StoreNotFoundError
+from leakwatch.queries.report import open_store
+from leakwatch.report import stats
 
 EPILOG = """\
 examples:
@@ -18,14 +21,14 @@ that processes cost, from listing them to their samples. What storing a round co
 """
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+def add_parser(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser, text: str
+) -> None:
     """Add the verb."""
-    import argparse
-
     parser = verbs.add_parser(
         "stats",
         parents=[common],
-        help="what watching costs: where the CPU time goes, who is estimated or skipped",
+        help=text,
         description="Shows what the daemon has spent on sampling, storing and evaluating, and on whom.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -36,12 +39,6 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser], commo
 
 def run(args: argparse.Namespace) -> int:
     """Print the statistics the daemon stored with its newest scrape."""
-    from leakwatch.cli.output import emit
-    from leakwatch.cli.report import open_store
-    from leakwatch.config import load_config
-    from leakwatch.errors import EXIT_OK, StoreNotFoundError
-    from leakwatch.report import stats
-
     reader = open_store(load_config(args.config).store.url)
     try:
         stored = reader.states().get("stats")

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
+from leakwatch.store.unseen_state import UNSEEN, Hung
 from leakwatch.text.escape import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from leakwatch.model.sample import Scrape
 
-UNSEEN = "unseen"
-"""The key of the store's state that holds it."""
 NAMED = 5
 """Processes named in one line of the log."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Hung:
-    """A process that did not answer at the last scrape."""
-
-    pid: int
-    name: str
-    since_ms: int
-    """When it was first asked in vain."""
-
-
-_HUNG = {"pid": int, "name": str, "since_ms": int}
-
-
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """What the last scrape could not see."""
-
-    hung: tuple[Hung, ...] = ()
-    hidepid: str = ""
-    """How /proc is mounted where that hides other users' processes from the daemon: nobody knows how many."""
 
 
 class UnseenLog:
@@ -64,20 +41,6 @@ class UnseenLog:
         at_ms = scrape.tick.ts_ms
         hung = [asdict(Hung(one.pid, one.name, at_ms - round(one.for_s * 1000))) for one in scrape.unanswered]
         return {UNSEEN: {"hung": hung, "hidepid": scrape.hidepid} if hung or scrape.hidepid else None}
-
-
-def unseen_of(states: Mapping[str, Any]) -> Unseen:
-    """Return what a store's last scrape could not see."""
-    found = states.get(UNSEEN)
-    if not isinstance(found, dict):
-        return Unseen()
-    rows = found.get("hung")
-    hung = tuple(Hung(**row) for row in rows if _is_row(row)) if isinstance(rows, list) else ()
-    return Unseen(hung, str(found.get("hidepid") or ""))
-
-
-def _is_row(row: object) -> bool:
-    return isinstance(row, dict) and {name: type(value) for name, value in row.items()} == _HUNG
 
 
 def _some(texts: Iterable[str]) -> str:

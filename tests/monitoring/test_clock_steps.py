@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leakwatch.cli.report import read_report
 from leakwatch.clock import Instant
 from leakwatch.config import AnalysisConfig, Config, EvidenceConfig, SamplingConfig, StoreConfig
 from leakwatch.explain.stored import case_of, find
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.daemon import Daemon
 from leakwatch.monitoring.judge_pool import in_process
+from leakwatch.queries.report import read_report
 from leakwatch.report.build import Filters
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.read.reader import Reader

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.cli.report import read_report
+from leakwatch.queries.report import read_report
 from leakwatch.report.build import Filters
 from leakwatch.store.maintenance import integrity, inventory
 from leakwatch.store.maintenance.merging import merge

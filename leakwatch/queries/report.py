@@ -1,0 +1,165 @@
+"""The report of what a store holds: findings with their incidents, owners, growth and next steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from leakwatch.errors import PermissionNeededError, StoreNotFoundError
+from leakwatch.metrics import COUNTS
+from leakwatch.model.verdict import SUSPECT, FindingKind
+from leakwatch.nextsteps.locate import brief
+from leakwatch.procfs.files import read_file
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.queries.memory_growth import growths
+from leakwatch.queries.ownership import read_kills, read_whose
+from leakwatch.report.build import Filters, Host, Own, Report, ReportRow, build
+from leakwatch.report.stats import cpu_share
+from leakwatch.store.files.location import reader_paths
+from leakwatch.store.read.reader import Reader
+from leakwatch.store.read.records import STORE_NOTES
+from leakwatch.store.unseen_state import unseen_of
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from leakwatch.model.identity import ProcessInfo
+    from leakwatch.model.sample import AbsenceReason
+    from leakwatch.store.read.records import ScrapeHead
+    from leakwatch.text.redact import CommandLines
+
+DAY_MS = 86_400_000
+LOOKED_INTO = 50
+"""Rows whose process is looked into for the next step: a few milliseconds each."""
+
+
+def stored_report(url: str, filters: Filters, now_ms: int, command_lines: CommandLines) -> Report:
+    """Return the report of a store, with next steps, frozen: the store is closed by then.
+
+    Raises StoreNotFoundError, PermissionNeededError and what reading a damaged store raises.
+    """
+    with closing(open_store(url)) as reader:
+        return with_next_steps(read_report(reader, filters, now_ms), reader, command_lines)
+
+
+def open_store(url: str) -> Reader:
+    """Open the first store there is; one that may not be read is named if there is no other."""
+    paths = reader_paths(url)
+    refused: PermissionNeededError | None = None
+    for path in paths:
+        try:
+            return Reader(path)
+        except StoreNotFoundError:
+            continue
+        except PermissionNeededError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
+    looked = " or ".join(str(path) for path in paths)
+    raise StoreNotFoundError(
+        f"no store with a scrape in it at {looked}; start the service (leakwatch service install) or leakwatch daemon"
+    )
+
+
+def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
+    """Return the report of what the store holds."""
+    states, last = reader.states(), reader.last_scrape()
+    if last is None:
+        raise StoreNotFoundError(f"{reader.path} holds no scrape yet; the first comes seconds after the daemon's start")
+    newest = {incident.finding_id: incident for incident in reader.incidents()}
+    stats = states.get("stats", {})
+    estimated = reader.estimated_pids(last.id)
+    too_large = {one["pid"] for one in stats.get("over_stall", ())}
+    whose = read_whose(reader, states, last)
+    rows = []
+    for stored in reader.findings():
+        one = stored.finding
+        of_memory = one.metric not in COUNTS
+        row = ReportRow(
+            one,
+            stored.ended_ms,
+            newest.get(one.id),
+            estimated=of_memory and one.pid in estimated,
+            too_large=of_memory and one.pid in too_large,
+            whose=whose.get(one.id),
+        )
+        rows.append(row)
+    report = build(
+        rows,
+        _read_host(reader, last, states, now_ms),
+        reader.finding_counts(),
+        filters,
+        generated_ms=now_ms,
+        evaluated_ms=states.get("evaluation", {}).get("at_ms"),
+        kills=read_kills(states),
+        own=_own(rows, states.get("daemon", {}).get("pid"), stats),
+    )
+    grown = growths(reader, [row.finding for row in report.rows if row.finding.metric not in COUNTS])
+    return replace(report, rows=tuple(replace(row, growth=grown.get(row.finding.id)) for row in report.rows))
+
+
+def with_next_steps(report: Report, reader: Reader, command_lines: CommandLines = "redacted") -> Report:
+    """Return the report with what to do first about each that grows, of the most urgent ones."""
+    processes = reader.processes()
+    if not _anybody_to_help(report, processes):
+        return report  # a fifth of what a report costs is finding out what to do
+
+    procfs = ProcFS(command_lines=command_lines)
+    rows = tuple(
+        replace(row, next_step=brief(procfs, row.finding, processes) if row.ended_ms is None else "")
+        for row in report.rows[:LOOKED_INTO]
+    )
+    return replace(report, rows=rows + report.rows[LOOKED_INTO:])
+
+
+def _anybody_to_help(report: Report, processes: list[ProcessInfo]) -> bool:
+    """Tell whether something grows that is still there: the kernel, or a process of this boot."""
+    growing = [row.finding for row in report.rows if row.finding.assessment.verdict in SUSPECT]
+    if any(one.kind is FindingKind.KERNEL for one in growing):
+        return True
+    boot_id = ""
+    with suppress(OSError):
+        boot_id = read_file("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
+    here = {info.identity.pid for info in processes if info.identity.boot_id == boot_id or not boot_id}
+    return any(one.pid in here for one in growing)
+
+
+def _own(rows: list[ReportRow], pid: int | None, stats: dict[str, Any]) -> Own | None:
+    own = next((row.finding for row in rows if _is_own(row, pid)), None)
+    return None if own is None or pid is None else Own(own, cpu_share(stats))
+
+
+def _is_own(row: ReportRow, pid: int | None) -> bool:
+    return row.finding.pid == pid and row.ended_ms is None and row.finding.metric not in COUNTS
+
+
+def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms: int) -> Host:
+    evaluation, unseen = states.get("evaluation", {}), unseen_of(states)
+    collectors = reader.collectors(last.id)
+    absences: Counter[AbsenceReason] = Counter()
+    for collector in collectors.values():
+        absences.update(collector.absences)
+    interval_s = evaluation.get("interval_s", 60.0)
+    # Twice the scrapes of a day at this interval, for one that was shorter earlier that day.
+    irregular = reader.irregularities(now_ms - DAY_MS, last.id - round(2 * DAY_MS / 1000 / interval_s))
+    return Host(
+        last_scrape_ms=last.ts_ms,
+        interval_s=interval_s,
+        values=reader.host_values(last.id),
+        targets_read={name: collector.targets_read for name, collector in collectors.items()},
+        absences=absences,
+        notes=last.notes,
+        scrapes=irregular.scrapes,
+        missed=irregular.missed,
+        suspended_ms=irregular.suspended_ms,
+        clock_stepped_ms=irregular.clock_stepped_ms,
+        horizon_s=evaluation.get("horizon_s", 0.0),
+        windows_s=tuple(evaluation.get("windows_s", ())),
+        store_notes=tuple(states.get(STORE_NOTES, ())),
+        every_s=evaluation.get("every_s", 0.0),
+        reading_since_ms=(states.get("reading") or {}).get("since_ms"),
+        hung=tuple((one.pid, one.name, one.since_ms) for one in unseen.hung),
+        hidepid=unseen.hidepid,
+    )
