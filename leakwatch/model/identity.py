@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 
 class TargetKind(StrEnum):
@@ -19,12 +21,28 @@ class TargetKind(StrEnum):
     """A class of one process's mappings, see ``memclass``: it ends with its process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Whose a series is; ``key`` is unique within its kind and stable over restarts of leakwatch."""
+class Target(NamedTuple):
+    """Whose a series is; ``key`` is unique within its kind and stable over restarts of leakwatch.
+
+    A tuple, because thousands are hashed and compared in every scrape: those of a dataclass are Python calls.
+    """
 
     kind: TargetKind
     key: str
+
+
+TARGETS_KEPT = 4096
+"""Targets of processes and of services, each, that are made once and shared by all that name them."""
+
+
+@lru_cache(TARGETS_KEPT)
+def _process_target(boot_id: str, pid: int, start_ticks: int) -> Target:
+    return Target(TargetKind.PROCESS, f"{boot_id}/{pid}/{start_ticks}")
+
+
+@lru_cache(TARGETS_KEPT)
+def _service_target(kind: str, name: str) -> Target:
+    return Target(TargetKind.SERVICE, f"{kind}:{name}")
 
 
 HOST = Target(TargetKind.HOST, "host")
@@ -41,7 +59,7 @@ class ProcessIdentity:
     @property
     def target(self) -> Target:
         """The target of this process's series."""
-        return Target(TargetKind.PROCESS, f"{self.boot_id}/{self.pid}/{self.start_ticks}")
+        return _process_target(self.boot_id, self.pid, self.start_ticks)
 
 
 def identity_of(key: str) -> ProcessIdentity:
@@ -69,7 +87,7 @@ class Service:
     @property
     def target(self) -> Target:
         """The target of this service's summed series."""
-        return Target(TargetKind.SERVICE, f"{self.kind}:{self.name}")
+        return _service_target(self.kind, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,11 +146,12 @@ class Detector:
         return SealedBlock(*key, self.plan.levels[level], segment_ms, block)
 
     def _note(self, values: Mapping[Key, int]) -> None:
+        of_process, of_host = TargetKind.PROCESS, TargetKind.HOST
         for (metric, target), value in values.items():
-            if target.kind is TargetKind.PROCESS:
+            if target.kind is of_process:
                 continue  # most samples, and nothing of them is noted here
             self._facts.note(metric, target, value)
-            if target.kind is TargetKind.HOST:
+            if target.kind is of_host:
                 self._capacity.note(metric, value)
 
     def set_processes(self, processes: Iterable[ProcessInfo]) -> None:

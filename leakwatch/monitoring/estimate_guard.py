@@ -44,8 +44,9 @@ class EstimateGuard:
         """Take a scrape."""
         estimated: set[Target] = set()
         read: dict[Target, int] = {}
+        of_process = TargetKind.PROCESS
         for sample in scrape.samples:
-            if sample.metric in _OF_SIZE and sample.target.kind is TargetKind.PROCESS:
+            if sample.metric in _OF_SIZE and sample.target.kind is of_process:
                 if sample.estimated:
                     estimated.add(sample.target)
                     read[sample.target] = self._read_ms.get(sample.target, 0)

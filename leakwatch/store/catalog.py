@@ -51,7 +51,9 @@ class Catalog:
         target_id = self._targets.get(target)
         if target_id is None:
             target_id = self._adopt(connection, target, ts_ms)
-        known = self._series.setdefault(target_id, {})
+        known = self._series.get(target_id)
+        if known is None:
+            known = self._series[target_id] = {}
         number = known.get(metric)
         if number is None:
             number = known[metric] = self._next_series
@@ -105,7 +107,8 @@ class Catalog:
 
     def end_classes_of_all_but(self, connection: PlainConnection, alive: Collection[Target], ts_ms: int) -> None:
         """Note that the classes of memory of every other process have ended."""
-        classes = [target for target in self._targets if target.kind is TargetKind.MEMORY_CLASS]
+        of_class = TargetKind.MEMORY_CLASS
+        classes = [target for target in self._targets if target.kind is of_class]
         self._end([one for one in classes if process_and_class(one)[0] not in alive], connection, ts_ms)
 
     def _end(self, ended: Sequence[Target], connection: PlainConnection, ts_ms: int) -> None:

@@ -165,7 +165,8 @@ class Writer:
         ts_ms = scrape.tick.ts_ms
         alive = {info.identity.target: info for info in scrape.processes}
         services = {info.service.target for info in scrape.processes if info.service}
-        changed = [info for target, info in alive.items() if self._infos.get(target) != info]
+        before = self._infos
+        changed = [i for target, i in alive.items() if (old := before.get(target)) is not i and old != i]
         if changed:
             rows = [_process_row(catalog.target_id(connection, i.identity.target, ts_ms), i) for i in changed]
             connection.execute_many(texts.PUT_PROCESS, rows)

@@ -81,13 +81,15 @@ class ProcessTable:
     def __init__(self, ignore: IgnoreConfig, name_of: Callable[[int], str | None] | None = None) -> None:
         """``name_of`` tells a user's name; where it does not know one yet, its processes are not ignored by it."""
         self._ignore = ignore
+        self._ignores_any = bool(ignore.processes or ignore.services or ignore.users)
         self._name_of = name_of or UserNames().name
         self._processes: dict[Target, ProcessInfo] = {}
         self._members: dict[Target, frozenset[Target]] = {}
 
     def update(self, processes: Iterable[ProcessInfo]) -> None:
         """Take the processes there are now."""
-        self._processes = {info.identity.target: info for info in processes if not self._ignored(info)}
+        kept = (info for info in processes if not self._ignored(info)) if self._ignores_any else processes
+        self._processes = {info.identity.target: info for info in kept}
 
     def targets(self) -> Collection[Target]:
         """Return the processes there are."""

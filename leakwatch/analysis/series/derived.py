@@ -24,10 +24,11 @@ def judged_values(values: Mapping[Key, int], services: Iterable[tuple[Target, Se
     A process that is not read counts in its service's sum by what stands for it: the sum is then the least it can be,
     see ``unread``. It is left out where nothing at all is known of a process: half a sum would look like a fall.
     """
+    of_host = TargetKind.HOST
     out = {
-        (metric, target): value
-        for (metric, target), value in values.items()
-        if metric in _AS_SAMPLED or (target.kind is TargetKind.HOST and metrics.is_judged(metric))
+        key: value
+        for key, value in values.items()
+        if key[0] in _AS_SAMPLED or (key[1].kind is of_host and metrics.is_judged(key[0]))
     }
     total, available = (values.get((name, HOST)) for name in _UNJUDGED_BUT_NEEDED)
     if total is not None and available is not None:
@@ -51,10 +52,12 @@ def _processes(values: Mapping[Key, int], services: Iterable[tuple[Target, Servi
         elif anon is not None:
             out[metrics.PROCESS_ANON_SWAP, target] = anon + swap
         if service is not None:
-            known, held = sums.get(service.target, 0), _held(uss, anon, values.get((metrics.PROCESS_UNREAD, target)))
-            sums[service.target] = None if held is None or known is None else known + held + swap
-            processes[service.target] += 1
-            refused += [service.target] * (uss is None and anon is not None)
+            whole = service.target
+            known = sums.get(whole, 0)
+            held = uss if uss is not None else _held(anon, values.get((metrics.PROCESS_UNREAD, target)))
+            sums[whole] = None if held is None or known is None else known + held + swap
+            processes[whole] += 1
+            refused += [whole] * (uss is None and anon is not None)
     for service_target in refused:
         if processes[service_target] == 1:
             sums[service_target] = None  # it says of itself, by the right name, all that a sum of it would
@@ -62,8 +65,8 @@ def _processes(values: Mapping[Key, int], services: Iterable[tuple[Target, Servi
     return out
 
 
-def _held(uss: int | None, *stand_ins: int | None) -> int | None:
-    return next((value for value in (uss, *stand_ins) if value is not None), None)
+def _held(anon: int | None, unread: int | None) -> int | None:
+    return anon if anon is not None else unread
 
 
 def unread(values: Mapping[Key, int], services: Iterable[tuple[Target, Service | None]]) -> frozenset[Target]:
