@@ -64,7 +64,7 @@ def test_show_prints_the_values_in_force_as_toml(file: Path, capsys: pytest.Capt
 def test_without_files_show_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("leakwatch.config.ETC", tmp_path)
+    monkeypatch.setattr("leakwatch.cli.config.ETC", tmp_path)
     monkeypatch.setattr("leakwatch.config.load_config.__kwdefaults__", {"etc": tmp_path})
     assert run("show") == 0
     assert f"# no file in {tmp_path}: all defaults\n" in capsys.readouterr().out
