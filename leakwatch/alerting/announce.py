@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
+from leakwatch.alerting.incidents import Announcement
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.clock import rfc3339
+from leakwatch.model.incident import Incident
+from leakwatch.model.timeline import Stamps
+from leakwatch.model.verdict import Finding
 from leakwatch.system.journal import LEAK_FOUND, LEAK_OVER, LEAK_REMINDED, LEAK_REOPENED
 from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_growth
-
-if TYPE_CHECKING:
-    from leakwatch.alerting.incidents import Announcement
-    from leakwatch.model.incident import Incident
-    from leakwatch.model.timeline import Stamps
-    from leakwatch.model.verdict import Finding
 
 _MESSAGE_IDS = {
     Message.FOUND: LEAK_FOUND,

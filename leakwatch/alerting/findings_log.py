@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.model.verdict import SEVERITY, FindingKind, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
-
-    from leakwatch.model.verdict import Finding
+from leakwatch.model.verdict import SEVERITY, Finding, FindingKind, Verdict
 
 REFRESH_MS = 3_600_000
 """A finding that is no suspect and does not change is written again after this long: writing hundreds of them at every

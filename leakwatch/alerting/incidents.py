@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from leakwatch.alerting.lifecycle import Message, Observation, is_history, step
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from leakwatch.alerting.timings import IncidentTimings
-    from leakwatch.model.incident import Incident, IncidentEvent, Marks, Silence
-    from leakwatch.model.verdict import Finding
+from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.model.incident import Incident, IncidentEvent, Marks, Silence
+from leakwatch.model.verdict import Finding
 
 
 @dataclass(frozen=True, slots=True)

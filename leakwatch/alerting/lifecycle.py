@@ -15,16 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import blake2s
-from typing import TYPE_CHECKING
 
 from leakwatch.alerting.resolution import is_back, why_over
+from leakwatch.alerting.timings import IncidentTimings
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
-from leakwatch.model.verdict import FindingKind, Verdict
+from leakwatch.model.verdict import Finding, FindingKind, Verdict
 from leakwatch.units import format_duration, format_growth
-
-if TYPE_CHECKING:
-    from leakwatch.alerting.timings import IncidentTimings
-    from leakwatch.model.verdict import Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from leakwatch.model.oom import OomKill
 from leakwatch.system.journal import OOM_KILLED
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from leakwatch.model.oom import OomKill
 
 log = logging.getLogger(__name__)
 

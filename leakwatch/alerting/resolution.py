@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leakwatch import metrics
-from leakwatch.model.incident import IncidentState, Resolution
+from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.model.incident import Incident, IncidentState, Progress, Resolution
+from leakwatch.model.verdict import Finding
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from leakwatch.alerting.timings import IncidentTimings
-    from leakwatch.model.incident import Incident, Progress
-    from leakwatch.model.verdict import Finding
 
 BACK_WITHIN = 0.25
 """Of the growth: what has given back three quarters of it is in its old range. Allocators keep some, so not all."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from leakwatch.model.incident import Progress
+from leakwatch.model.incident import Progress
 
 
 @dataclass(frozen=True, slots=True)

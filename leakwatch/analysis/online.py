@@ -7,29 +7,23 @@ are complete by then. A verdict thus depends on the samples until then alone, no
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite, nan
-from typing import TYPE_CHECKING
 
 from leakwatch.analysis.rules.verdict import Observed, brought_up, screened, settled
 from leakwatch.analysis.series.blocks import FINE, TOOTH_HOURS, Trail, is_fall
-from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT, TimePlan
 from leakwatch.analysis.tracking import alarm_transitions
 from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values
 from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
-from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest
+from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest, WindowResult
 from leakwatch.analysis.windows.robust import RECENT_HOURS, climb_began, course_of, noise_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.window_request import WindowResult
-    from leakwatch.model.sample import Block
-    from leakwatch.model.verdict import Assessment
+from leakwatch.model.sample import Block
+from leakwatch.model.verdict import Assessment
 
 MOST_PENDING = 200
 """Looks that may wait for somebody to judge them: two days of them, should judging fail for as long."""

@@ -6,18 +6,13 @@ Few on purpose: how sensitive, the smallest rate worth waking for, what growth i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.analysis.thresholds import COUNT_RATIO, LeakCriteria
-from leakwatch.model.identity import TargetKind
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from leakwatch.config import Config, Sensitivity, Thresholds
-    from leakwatch.model.identity import Target
+from leakwatch.config import Config, Sensitivity, Thresholds
+from leakwatch.model.identity import Target, TargetKind
 
 SENSITIVITY: dict[Sensitivity, float] = {"low": 1.5, "normal": 1.0, "high": 0.75}
 """What growth must be relative to its noise, as a multiple of the detector's own threshold (6 times the noise, a slope

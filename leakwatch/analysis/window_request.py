@@ -6,15 +6,13 @@ ends (see ``leakwatch.monitoring.judge_pool``).
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from array import array
-
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.model.verdict import Criterion, Trend
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import TimePlan
+from leakwatch.model.verdict import Criterion, Trend
 
 
 class WindowHit(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import gc
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from leakwatch.analysis.replay.capture import settings_of
+from leakwatch.analysis.replay.capture import Settings, settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.short_capture import look_briefly
 from leakwatch.cli.arguments import EXIT_CODE_HELP, verdicts
@@ -18,11 +18,6 @@ from leakwatch.model.verdict import Verdict
 from leakwatch.report import captures as judged
 from leakwatch.report.build import DEFAULT_VERDICTS
 from leakwatch.report.captures import JudgedCapture, tally_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from leakwatch.analysis.replay.capture import Settings
 
 FORMATS = ("table", "json", "jsonl")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import END_S
@@ -12,7 +13,6 @@ from leakwatch.units import parse_duration
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
 
 EXIT_CODE_HELP = "end with 1 when something shown leaks, 3 when nothing is decided yet, 4 without recent samples"
 """Of ``--exit-code``."""

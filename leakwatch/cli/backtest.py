@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from leakwatch.analysis.replay.capture import settings_of
+from leakwatch.analysis.replay.capture import Capture, settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.cli.arguments import duration, moment
 from leakwatch.cli.captures import FILES_RULE, add_unit, captured, concluded
 from leakwatch.cli.output import emit
 from leakwatch.clock import SystemClock
-from leakwatch.config import load_config
+from leakwatch.config import Config, load_config
 from leakwatch.errors import EXIT_OK, StoreNotFoundError, UsageError
 from leakwatch.importers.store import stored_captures
 from leakwatch.queries.report import open_store
 from leakwatch.report import alarms
 from leakwatch.report.alarms import Replayed
 from leakwatch.report.conclusion import tally
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.config import Config
 
 ALARM_HELP = "end with 1 when something would have been alarmed, 3 when nothing is decided"
 FORMATS = ("table", "jsonl")

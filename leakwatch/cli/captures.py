@@ -5,15 +5,13 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING
 
+from leakwatch.analysis.replay.capture import Capture
 from leakwatch.cli.output import complain
 from leakwatch.errors import UsageError
-from leakwatch.report.conclusion import Outcome, conclude
+from leakwatch.report.conclusion import Outcome, Tally, conclude
 
 if TYPE_CHECKING:
     import argparse
-
-    from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.report.conclusion import Tally
 
 FILES_RULE = """\
 --exit-code ends with 1 when something shown {leaks}, else with 3 when nothing is decided in one of the files, too

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 from leakwatch.cli.output import emit
-from leakwatch.config import ETC, default_toml, load_config, render_config
+from leakwatch.config import ETC, Config, default_toml, load_config, render_config
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from leakwatch.config import Config
 
 _ACTIONS = {
     "check": "tell whether the configuration is valid, else everything that is wrong with it",

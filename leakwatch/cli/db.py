@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from leakwatch.cli.arguments import moment
 from leakwatch.cli.output import STDOUT, emit, remark, written
@@ -19,11 +18,9 @@ from leakwatch.store.maintenance import forecast, inventory
 from leakwatch.store.maintenance.backup import back_up, refuse_own_files, vacuum
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.maintenance.retention import limits_of
+from leakwatch.store.read.reader import Reader
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from leakwatch.store.read.reader import Reader
 
 EPILOG = """\
 All but vacuum work while the daemon writes to the store, which is that of --config, else the service's

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,10 @@ from leakwatch.cli.output import emit, progress
 from leakwatch.clock import SystemClock
 from leakwatch.demo.workloads import LEAK_BYTES_PER_S, MESSAGES_PER_S, READY
 from leakwatch.errors import LeakwatchError
-from leakwatch.model.verdict import Verdict
+from leakwatch.model.verdict import Finding, Verdict
 from leakwatch.queries.report import read_report, with_next_steps
 from leakwatch.report import terminal
-from leakwatch.report.build import Filters
+from leakwatch.report.build import Filters, Report
 from leakwatch.store.read.reader import Reader
 from leakwatch.system.service_environment import command_path
 from leakwatch.text.escape import printable
@@ -27,10 +28,6 @@ from leakwatch.units import format_rate
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
-
-    from leakwatch.model.verdict import Finding
-    from leakwatch.report.build import Report
 
     Processes = Mapping[str, subprocess.Popen[bytes]]
 

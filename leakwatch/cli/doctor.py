@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from leakwatch.cli.output import emit
 from leakwatch.errors import EXIT_NO_PERMISSION, EXIT_OK
@@ -12,9 +12,6 @@ from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.doctor import DoctorLine, diagnose, held_capabilities
 from leakwatch.system.service_environment import command_path
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 EPILOG = """\
 Run it as the user that is to sample. The service (leakwatch service install) has CAP_SYS_PTRACE and

@@ -6,10 +6,8 @@ import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
+from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 """Those that would end the process at once. Python makes a KeyboardInterrupt of SIGINT itself."""

@@ -5,24 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from leakwatch.cli.output import complain, emit, remark
 from leakwatch.clock import SystemClock
-from leakwatch.config import load_config
+from leakwatch.config import PrivacyConfig, load_config
 from leakwatch.errors import EXIT_OK, UsageError
 from leakwatch.evidence import bundle, gather
 from leakwatch.evidence.bundle_store import kept, shelf_of
 from leakwatch.explain.stored import find
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.report import open_store
+from leakwatch.store.read.reader import Reader
 from leakwatch.text.escape import printable
 from leakwatch.text.outfile import is_replaceable
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from leakwatch.config import PrivacyConfig
-    from leakwatch.store.read.reader import Reader
 
 EPILOG = """\
 In the bundle: the finding with its evidence, its series as CSV, the next steps, smaps, status and limits of the

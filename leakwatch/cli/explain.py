@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from leakwatch.analysis.replay.capture import settings_of
 from leakwatch.cli.captures import add_unit, captured
 from leakwatch.cli.output import emit, shows_colours
 from leakwatch.clock import SystemClock
-from leakwatch.config import load_config
+from leakwatch.config import PrivacyConfig, load_config
 from leakwatch.errors import EXIT_OK, UsageError
 from leakwatch.explain import captured as captured_case
 from leakwatch.explain import json_text, next_text, text
+from leakwatch.explain.case import Case
 from leakwatch.explain.stored import case_of, find
+from leakwatch.model.identity import ProcessInfo
 from leakwatch.model.verdict import FindingKind, Verdict
 from leakwatch.nextsteps.kernel_hints import facts_here
 from leakwatch.nextsteps.locate import patient_or_nobody
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.report import open_store, read_report
-from leakwatch.report.build import Filters
+from leakwatch.report.build import Filters, ReportRow
 from leakwatch.report.summary import alarm
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.config import PrivacyConfig
-    from leakwatch.explain.case import Case
-    from leakwatch.model.identity import ProcessInfo
-    from leakwatch.report.build import ReportRow
-    from leakwatch.store.read.reader import Reader
+from leakwatch.store.read.reader import Reader
 
 EPILOG = """\
 examples:

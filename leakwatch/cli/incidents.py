@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from leakwatch.cli.arguments import duration
 from leakwatch.cli.output import emit
@@ -13,20 +13,15 @@ from leakwatch.clock import SystemClock
 from leakwatch.config import load_config
 from leakwatch.errors import EXIT_OK, UsageError
 from leakwatch.model.incident import Acknowledgement, IncidentState, Silence
+from leakwatch.model.timeline import Stamps
 from leakwatch.queries.report import open_store
 from leakwatch.report import incidents
 from leakwatch.report.incident_words import course, minute
-from leakwatch.report.incidents import entries, find
+from leakwatch.report.incidents import IncidentEntry, entries, find
 from leakwatch.store.incident.marks import Marker
+from leakwatch.store.read.reader import Reader
 from leakwatch.text.escape import as_text, printable
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from leakwatch.model.timeline import Stamps
-    from leakwatch.report.incidents import IncidentEntry
-    from leakwatch.store.read.reader import Reader
 
 LONGEST_SILENCE_S = 366 * 86_400
 """A year: a silence is to end before nobody remembers it; what is never to be reported belongs below [ignore]."""

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from leakwatch.cli.arguments import moment
 from leakwatch.cli.output import complain, emit
 from leakwatch.clock import SystemClock
 from leakwatch.collectors.kernel.snapshot import kernel_now
-from leakwatch.config import load_config
+from leakwatch.config import Config, load_config
 from leakwatch.errors import EXIT_OK, StoreNotFoundError, UsageError
+from leakwatch.kernel.view import KernelView
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.kernel_history import kernel_then
 from leakwatch.queries.report import open_store
 from leakwatch.report import kernel_json, kernel_text
-
-if TYPE_CHECKING:
-    from leakwatch.config import Config
-    from leakwatch.kernel.view import KernelView
 
 EPILOG = """\
 examples:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from leakwatch import __version__
 from leakwatch.cli import ending, output
 from leakwatch.errors import EXIT_DATA, EXIT_NO_RESOURCES, EXIT_OK, EXIT_SOFTWARE, LeakwatchError
 from leakwatch.system.shortage import is_shortage
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 VERBS = {
     "daemon": ("leakwatch.cli.daemon", "the service: sample, store, judge, until stopped"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING
 
 from leakwatch.cli.arguments import duration
 from leakwatch.cli.output import emit
@@ -14,12 +13,10 @@ from leakwatch.errors import EXIT_OK, FindingNotFoundError, PermissionNeededErro
 from leakwatch.model.memory_class import ClassUse
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.mapping_reader import Mapped
 from leakwatch.report import maps
 from leakwatch.report.maps import Looked, MapsLine
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from leakwatch.procfs.pid.mapping_reader import Mapped
 
 APART_S = 10.0
 

@@ -12,18 +12,14 @@ import gzip
 import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO, TextIO
 
 from leakwatch.errors import OutputWriteError, UsageError
+from leakwatch.report.renderers import Renderer
 from leakwatch.text import outfile
 from leakwatch.text.escape import printable, printable_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO, TextIO
-
-    from leakwatch.report.renderers import Renderer
 
 STDOUT = "-"
 

@@ -21,14 +21,12 @@ from leakwatch.ps.reading import Reading, ReadRequest, read
 from leakwatch.ps.remarks import remarks
 from leakwatch.ps.smemcap import captured
 from leakwatch.ps.table import Scale, TableStyle, chosen
-from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS, ViewKind
+from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS, Row, View, ViewKind
+from leakwatch.text.redact import CommandLines
 from leakwatch.units import parse_size
 
 if TYPE_CHECKING:
     import argparse
-
-    from leakwatch.ps.views import Row, View
-    from leakwatch.text.redact import CommandLines
 
 
 def add_parser(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import Room, Rooms
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from leakwatch.procfs.cgroup.room import GroupLimit
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.pid.status import PidStatus
+from leakwatch.procfs.cgroup.room import GroupLimit
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.status import PidStatus
 
 ZRAM_WORTH = 0.5
 """Of free swap that lies in compressed memory: what goes there takes half as much memory again, or less."""

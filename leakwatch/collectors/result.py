@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.clock import elapsed_us
 from leakwatch.errors import LeakwatchError
-from leakwatch.model.identity import ProcessInfo, Target, TargetKind
-from leakwatch.model.sample import Absence, CollectorOutcome, Sample
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from leakwatch.model.identity import Owner
-    from leakwatch.model.oom import OomKill
-    from leakwatch.model.sample import AbsenceReason, Unanswered
+from leakwatch.model.identity import Owner, ProcessInfo, Target, TargetKind
+from leakwatch.model.oom import OomKill
+from leakwatch.model.sample import Absence, AbsenceReason, CollectorOutcome, Sample, Unanswered
 
 EXAMPLES = 3
 """Absences named in words, a reason: enough to know what it is about, whatever the number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 from leakwatch.clock import elapsed_us
 from leakwatch.collectors.kernel.collector import (
@@ -15,19 +15,14 @@ from leakwatch.collectors.kernel.collector import (
 from leakwatch.collectors.kernel.ipc import collect_ipc
 from leakwatch.collectors.kernel.tmpfs_orphans import Tmpfs
 from leakwatch.collectors.processes.collector import ProcessCollector
+from leakwatch.collectors.processes.cost_stats import SamplingCost
 from leakwatch.collectors.result import CollectorResult, outcome_samples, run_isolated
 from leakwatch.collectors.services.cgroups import GroupCollector
-from leakwatch.model.sample import Scrape
+from leakwatch.config import SamplingConfig
+from leakwatch.model.identity import Target
+from leakwatch.model.sample import Scrape, Tick
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host.hidepid import hides_from_us
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from leakwatch.collectors.processes.cost_stats import SamplingCost
-    from leakwatch.config import SamplingConfig
-    from leakwatch.model.identity import Target
-    from leakwatch.model.sample import Tick
-    from leakwatch.procfs.fs import ProcFS
 
 PROCESSES = "processes"
 MEMINFO = "meminfo"

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leakwatch.model.sample import Tick
-
-if TYPE_CHECKING:
-    from leakwatch.model.timeline import Moment
+from leakwatch.model.timeline import Moment
 
 LATE_TOLERANCE_MS = 100
 """A tick this late is on time: schedulers wake threads some milliseconds late."""

@@ -6,8 +6,9 @@ The bounds only stop what cannot be meant; what is merely unwise is the operator
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from leakwatch.config.notation import quoted
 from leakwatch.config.schema import DAY_S, GIB, KIB, MIB, OverrideKind, Sensitivity
@@ -26,9 +27,6 @@ from leakwatch.config.values import (
     windows,
 )
 from leakwatch.text.redact import CommandLines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 OVERRIDE_KINDS: tuple[str, ...] = get_args(OverrideKind)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,8 +27,6 @@ from leakwatch.text.escape import printable
 from leakwatch.text.infile import read_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     Settings = dict[tuple[str, ...], Setting]
 
 ETC = Path("/etc/leakwatch")

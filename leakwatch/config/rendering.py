@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import leakwatch
 from leakwatch.config.keys import SECTIONS
 from leakwatch.config.notation import exact_count_rate, exact_duration, exact_rate, exact_size, quoted
+from leakwatch.config.schema import Config
 from leakwatch.errors import LeakwatchError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from leakwatch.config.schema import Config
 
 
 def render_config(config: Config) -> str:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from leakwatch.config.key_lines import Path
 from leakwatch.config.notation import exact_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from leakwatch.config.key_lines import Path
-    from leakwatch.config.schema import Config
+from leakwatch.config.schema import Config
 
 BLOCKS_PER_WINDOW = 12
 """A window is cut in 12 blocks: fewer samples than that leave blocks empty, and no trend can be fitted."""

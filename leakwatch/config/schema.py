@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from leakwatch.text.redact import CommandLines
+from leakwatch.text.redact import CommandLines
 
 OverrideKind = Literal["service", "process", "kernel"]
 Sensitivity = Literal["low", "normal", "high"]

@@ -5,17 +5,13 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
 
+from leakwatch.evidence.entry import BundleEntry
 from leakwatch.text import outfile
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-    from typing import BinaryIO
-
-    from leakwatch.evidence.entry import BundleEntry
 
 PACKED = (".tar.gz", ".tgz")
 _ACTS = re.compile(rb"[^\t\n\x20-\x7e]")

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.evidence.entry import BundleEntry, bounded
 from leakwatch.evidence.mapping_table import summary
+from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.files import LARGE, read_file
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from leakwatch.model.identity import ProcessIdentity
-    from leakwatch.procfs.fs import ProcFS
 
 STALL_S_PER_GIB = 0.013
 """What a process that maps or frees memory waits while its own is walked, a GiB of 4 KiB pages (docs/sampling.md)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch import __version__
 from leakwatch.analysis.thresholds import LeakCriteria
@@ -16,20 +16,15 @@ from leakwatch.evidence.series import series
 from leakwatch.explain import next_text
 from leakwatch.explain.case import Case
 from leakwatch.explain.stored import field_of, what_of
-from leakwatch.model.verdict import FindingKind
+from leakwatch.model.identity import ProcessInfo
+from leakwatch.model.verdict import Finding, FindingKind
 from leakwatch.nextsteps.kernel_hints import facts_here
 from leakwatch.nextsteps.locate import identity_of, is_alive, patient_or_nobody
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.report import json_report, words
 from leakwatch.report.build import ReportRow
+from leakwatch.store.read.reader import Reader
 from leakwatch.text.escape import json_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from leakwatch.model.identity import ProcessInfo
-    from leakwatch.model.verdict import Finding
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.store.read.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)

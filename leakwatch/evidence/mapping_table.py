@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leakwatch.collectors.processes.mapping_classes import summed
 from leakwatch.procfs.pid import mappings
+from leakwatch.procfs.pid.mappings import Mapping
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from leakwatch.procfs.pid.mappings import Mapping
 
 COLUMNS = ("mapping", "count", "size_bytes", "rss_bytes", "pss_bytes", "private_bytes", "swap_bytes")
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from leakwatch.evidence.entry import BundleEntry
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 WIDTH = 100
 _SECRETS = (

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import glob
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from leakwatch.evidence.entry import BundleEntry, bounded
-from leakwatch.model.identity import Target, TargetKind
-from leakwatch.model.verdict import FindingKind
+from leakwatch.model.identity import ProcessInfo, Target, TargetKind
+from leakwatch.model.verdict import Finding, FindingKind
 from leakwatch.queries.export import Choice, exported
-from leakwatch.report.samples import write_csv
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from leakwatch.model.identity import ProcessInfo
-    from leakwatch.model.verdict import Finding
-    from leakwatch.report.samples import Exported
-    from leakwatch.store.read.reader import Reader
+from leakwatch.report.samples import Exported, write_csv
+from leakwatch.store.read.reader import Reader
 
 BEFORE_MS = 86_400_000
 """How much is shown of the time before it began to grow."""

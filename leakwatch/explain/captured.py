@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from leakwatch.analysis.replay.capture import prepared
+from leakwatch.analysis.replay.capture import Capture, Settings, prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.replay.short_capture import look_briefly
@@ -14,11 +14,6 @@ from leakwatch.analysis.time_plan import plan_of
 from leakwatch.errors import FindingNotFoundError, UsageError
 from leakwatch.explain.case import Case, What
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.analysis.replay.capture import Capture, Settings
 
 MOST_NAMED = 10
 _PID = re.compile(r"\[([0-9]{1,10})\]")

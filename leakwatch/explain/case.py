@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.model.verdict import Criterion, Verdict
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import TimePlan
+from leakwatch.analysis.tracking.alarm_state import AlarmState
+from leakwatch.analysis.tracking.level_history import LevelHistory
+from leakwatch.model.verdict import Assessment, Criterion, Verdict
+from leakwatch.nextsteps.kernel_tools import Facts
+from leakwatch.nextsteps.process_context import Patient
+from leakwatch.report.build import ReportRow
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.tracking.alarm_state import AlarmState
-    from leakwatch.analysis.tracking.level_history import LevelHistory
-    from leakwatch.model.verdict import Assessment
-    from leakwatch.nextsteps.kernel_tools import Facts
-    from leakwatch.nextsteps.process_context import Patient
-    from leakwatch.report.build import ReportRow
 
 
 class What(StrEnum):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.explain import sentences
+from leakwatch.explain.case import Case
 from leakwatch.explain.outlook import outlook
 from leakwatch.explain.steps import next_steps
+from leakwatch.model.verdict import Criterion
 from leakwatch.report import json_report
 from leakwatch.report.captures import JudgedCapture, as_object
 from leakwatch.report.json_values import criterion, time
 from leakwatch.text.escape import json_text
-
-if TYPE_CHECKING:
-    from leakwatch.explain.case import Case
-    from leakwatch.model.verdict import Criterion
 
 SCHEMA = 1
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.clock import rfc3339
+from leakwatch.explain.case import Case
 from leakwatch.explain.steps import next_steps
-from leakwatch.nextsteps.step import Risk
+from leakwatch.nextsteps.step import Risk, Step, Tool
 from leakwatch.text.escape import json_text, printable
-
-if TYPE_CHECKING:
-    from leakwatch.explain.case import Case
-    from leakwatch.nextsteps.step import Step, Tool
 
 SCHEMA = 1
 WIDTH = 120

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.explain import sentences
-from leakwatch.explain.case import What
-from leakwatch.model.verdict import Verdict
+from leakwatch.explain.case import Case, What
+from leakwatch.model.verdict import Criterion, Verdict
 from leakwatch.units import format_amount, format_duration, format_growth
-
-if TYPE_CHECKING:
-    from leakwatch.explain.case import Case
-    from leakwatch.model.verdict import Criterion
 
 HOUR_S = 3600
 PENDING = ("fresh data", "looks that see it", "fresh data follow the line")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING
 
-from leakwatch.explain.wordings import OF_COUNTS, SENTENCES, Style
+from leakwatch.explain.wordings import OF_COUNTS, SENTENCES, Sentence, Style
+from leakwatch.model.verdict import Criterion
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes, format_duration, format_growth, format_rate
-
-if TYPE_CHECKING:
-    from leakwatch.explain.wordings import Sentence
-    from leakwatch.model.verdict import Criterion
 
 FAR = 1000.0
 """A ratio from here on stands for any larger one, see ``analysis.rules``."""

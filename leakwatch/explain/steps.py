@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from leakwatch.explain.case import What
+from leakwatch.explain.case import Case, What
 from leakwatch.model.verdict import SUSPECT
 from leakwatch.nextsteps import counts, kernel_tools
 from leakwatch.nextsteps.process_context import nobody
 from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.step import Risk, Step
-
-if TYPE_CHECKING:
-    from leakwatch.explain.case import Case
 
 ENDED = "It has ended; after a restart it is watched anew."
 

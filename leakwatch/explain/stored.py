@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.analysis.settings import criteria_for
+from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values
 from leakwatch.analysis.tracking.level_history import LevelHistory
+from leakwatch.config import Config
 from leakwatch.errors import FindingNotFoundError
 from leakwatch.explain.case import Case, What
-from leakwatch.model.identity import HOST, Target, TargetKind
-from leakwatch.model.verdict import SEVERITY, FindingKind
+from leakwatch.model.identity import HOST, ProcessInfo, Target, TargetKind
+from leakwatch.model.verdict import SEVERITY, Finding, FindingKind
+from leakwatch.report.build import Host, ReportRow
 from leakwatch.report.words import what as titled
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.config import Config
-    from leakwatch.model.identity import ProcessInfo
-    from leakwatch.model.verdict import Finding
-    from leakwatch.report.build import Host, ReportRow
 
 Key = tuple[str, Target]
 MOST_NAMED = 10

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from leakwatch.clock import rfc3339
 from leakwatch.explain import sentences
-from leakwatch.explain.outlook import outlook
+from leakwatch.explain.case import Case
+from leakwatch.explain.outlook import Outlook, outlook
 from leakwatch.explain.steps import next_steps
 from leakwatch.model.verdict import Verdict
 from leakwatch.report import growth_words, words
 from leakwatch.report.columns import aligned, coloured
 from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from leakwatch.explain.case import Case
-    from leakwatch.explain.outlook import Outlook
 
 WIDTH = 120
 _HEADINGS = ("window", "rate (95 % interval)", "shape", "as it alone sees it")

@@ -19,13 +19,10 @@ counted once here:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.units import format_at_most, format_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 REQUIRED = ("MemTotal", "MemFree", "Buffers", "Cached", "AnonPages", "Slab", "PageTables")
 """In every kernel since 2.6.18."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from leakwatch.model.identity import Target
+from leakwatch.model.identity import Target
 
 
 @dataclass(frozen=True, slots=True)

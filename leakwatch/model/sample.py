@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.model.identity import Owner, ProcessInfo, Target
-    from leakwatch.model.oom import OomKill
+from leakwatch.model.identity import Owner, ProcessInfo, Target
+from leakwatch.model.oom import OomKill
 
 
 class AbsenceReason(StrEnum):

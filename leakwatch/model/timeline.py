@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from leakwatch.clock import Clock, Instant
+from leakwatch.clock import Clock, Instant
 
 CLOCK = "clock"
 """The key of the store's state that holds ``Stamps``."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from leakwatch.model.identity import Target
+
 
 class Verdict(StrEnum):
     """What leakwatch says of a series, mildest first."""
@@ -74,6 +76,15 @@ class Assessment:
     """One line in an operator's words."""
     unit: str = ""
     """What its numbers are: empty for bytes, or ``count``."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssessedSeries:
+    """One series with its assessment: what findings are made of."""
+
+    metric: str
+    target: Target
+    assessment: Assessment
 
 
 @dataclass(frozen=True, slots=True)

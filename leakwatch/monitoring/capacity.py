@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from leakwatch import metrics
-from leakwatch.model.verdict import SEVERITY, Room, Rooms, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from leakwatch.model.verdict import CountLimit, Finding
+from leakwatch.model.verdict import SEVERITY, CountLimit, Finding, Room, Rooms, Verdict
 
 FAR_FUTURE_MS = 253_402_300_799_000
 """The end of year 9999, the last RFC 3339 can name."""

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.counts import CountScreen, Sorts, count_finding, count_target, without_stacks
-from leakwatch.analysis.findings.process_table import owner_of
+from leakwatch.analysis.findings.process_table import ProcessTable, owner_of
 from leakwatch.analysis.findings.services_and_kernel import Member, finding_id
-from leakwatch.model.identity import HOST, Target, TargetKind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from leakwatch.analysis.findings.process_table import ProcessTable
-    from leakwatch.analysis.findings.services_and_kernel import AssessedSeries
-    from leakwatch.analysis.series.derived import Key
-    from leakwatch.model.identity import Service
-    from leakwatch.model.verdict import Finding
-
+from leakwatch.analysis.series.derived import Key
+from leakwatch.model.identity import HOST, Service, Target, TargetKind
+from leakwatch.model.verdict import AssessedSeries, Finding
 
 _OF_COUNTS = metrics.COUNTS | metrics.FDS_BY_SORT
 """Few of the samples of a scrape: picked out once."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from leakwatch import __version__
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.clock import SystemClock, cpu_with_children_s, thread_cpu_ns
+from leakwatch.clock import Clock, SystemClock, cpu_with_children_s, thread_cpu_ns
 from leakwatch.collectors.count_limits import ProcLimits
 from leakwatch.collectors.limits import slab_aliases_of
 from leakwatch.collectors.processes.cost_stats import STATS, Totals
 from leakwatch.collectors.scrape import PROCESSES, Scraper
 from leakwatch.collectors.ticks import TickClock
+from leakwatch.config import Config
 from leakwatch.errors import (
     EXIT_NO_RESOURCES,
     EXIT_NOT_SAMPLED,
@@ -31,9 +33,11 @@ from leakwatch.errors import (
     StoreCorruptError,
     StoreWriteError,
 )
+from leakwatch.model.sample import Scrape
 from leakwatch.model.timeline import CLOCK
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
+from leakwatch.monitoring.evaluation import Evaluation
 from leakwatch.monitoring.evaluation_job import EvaluationJob
 from leakwatch.monitoring.evidence_job import EvidenceJob
 from leakwatch.monitoring.judge_pool import in_child
@@ -47,15 +51,6 @@ from leakwatch.system import sdnotify
 from leakwatch.system.journal import DAEMON_FATAL
 from leakwatch.system.shortage import MemoryFor, is_shortage
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from leakwatch.clock import Clock
-    from leakwatch.config import Config
-    from leakwatch.model.sample import Scrape
-    from leakwatch.monitoring.evaluation import Evaluation
 
 FAILURES_ALLOWED = 5
 """Scrapes in a row that may fail to be read: after that the daemon ends, so that its supervisor and its operator see

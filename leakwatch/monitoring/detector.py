@@ -6,40 +6,32 @@ The daemon feeds it live; after a restart it is fed from the store, by the same 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.counts import counted
 from leakwatch.analysis.findings.kernel_facts import KernelFacts, no_aliases
 from leakwatch.analysis.findings.process_table import ProcessTable, UserNames
-from leakwatch.analysis.findings.services_and_kernel import AssessedSeries, finding_id
+from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.series.derived import Key, judged_values, unread
 from leakwatch.analysis.settings import criteria_for
-from leakwatch.analysis.time_plan import plan_of
-from leakwatch.model.identity import HOST, TargetKind
-from leakwatch.model.sample import SealedBlock
-from leakwatch.monitoring.capacity import Capacity, Growers
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import TimePlan, plan_of
+from leakwatch.config import Config
+from leakwatch.model.identity import HOST, ProcessInfo, Target, TargetKind
+from leakwatch.model.sample import Block, Scrape, SealedBlock
+from leakwatch.model.verdict import AssessedSeries, Assessment
+from leakwatch.monitoring.capacity import Capacity, CapacityLimits, Growers
 from leakwatch.monitoring.count_series import CountSeries
 from leakwatch.monitoring.estimate_guard import EstimateGuard
 from leakwatch.monitoring.evaluation import Evaluation
 from leakwatch.monitoring.found import Found, told
-from leakwatch.monitoring.judge_pool import in_process
+from leakwatch.monitoring.judge_pool import Judge, in_process
 from leakwatch.monitoring.run_history import OF_KERNEL, RunHistory
 from leakwatch.monitoring.suspects import by_growth, processes_of, service_findings, suspected_ids, suspects_of
 from leakwatch.monitoring.suspicions import Suspicions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.config import Config
-    from leakwatch.model.identity import ProcessInfo, Target
-    from leakwatch.model.sample import Block, Scrape
-    from leakwatch.model.verdict import Assessment
-    from leakwatch.monitoring.capacity import CapacityLimits
-    from leakwatch.monitoring.judge_pool import Judge
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""

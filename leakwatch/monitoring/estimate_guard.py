@@ -7,20 +7,14 @@ has. Whose newest value was read anyway need not wait; of who is too large ever 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from leakwatch.analysis.series.derived import Key
 from leakwatch.metrics import PROCESS_UNREAD, PROCESS_USS
-from leakwatch.model.identity import TargetKind
-from leakwatch.model.verdict import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from leakwatch.analysis.series.derived import Key
-    from leakwatch.model.identity import Target
-    from leakwatch.model.sample import Scrape
-    from leakwatch.model.verdict import Assessment
+from leakwatch.model.identity import Target, TargetKind
+from leakwatch.model.sample import Scrape
+from leakwatch.model.verdict import Assessment, Verdict
 
 _OF_SIZE = frozenset({PROCESS_USS, PROCESS_UNREAD})
 

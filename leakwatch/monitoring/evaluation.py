@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.analysis.series.derived import Key
-    from leakwatch.model.identity import Target
-    from leakwatch.model.verdict import Finding, Verdict
+from leakwatch.analysis.series.derived import Key
+from leakwatch.model.identity import Target
+from leakwatch.model.verdict import Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True)

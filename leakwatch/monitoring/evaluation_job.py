@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
 
 from leakwatch import __version__
 from leakwatch.alerting.announce import announce
-from leakwatch.alerting.findings_log import FindingsLog, LoggedFinding
-from leakwatch.alerting.incidents import Incidents
+from leakwatch.alerting.findings_log import Changes, FindingsLog, LoggedFinding
+from leakwatch.alerting.incidents import IncidentChanges, Incidents
 from leakwatch.alerting.timings import IncidentTimings
 from leakwatch.clock import cpu_with_children_s
-from leakwatch.model.incident import EventKind
+from leakwatch.config import Config
+from leakwatch.model.incident import EventKind, Incident, Marks
+from leakwatch.model.timeline import Stamps
+from leakwatch.monitoring.detector import Detector
+from leakwatch.monitoring.evaluation import Evaluation
+from leakwatch.monitoring.readback import ReadBack
+from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.incident.rows import ChangedIncidents
-
-if TYPE_CHECKING:
-    from leakwatch.alerting.findings_log import Changes
-    from leakwatch.alerting.incidents import IncidentChanges
-    from leakwatch.config import Config
-    from leakwatch.model.incident import Incident, Marks
-    from leakwatch.model.timeline import Stamps
-    from leakwatch.monitoring.detector import Detector
-    from leakwatch.monitoring.evaluation import Evaluation
-    from leakwatch.monitoring.readback import ReadBack
-    from leakwatch.monitoring.store_supervisor import StoreSupervisor
-    from leakwatch.store.writer import Writer
+from leakwatch.store.writer import Writer
 
 log = logging.getLogger(__name__)
 

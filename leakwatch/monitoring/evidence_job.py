@@ -6,19 +6,15 @@ The daemon imports this module: what the work itself needs, SQLAlchemy and numpy
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from leakwatch.config import Config, EvidenceConfig
 from leakwatch.errors import LeakwatchError
+from leakwatch.model.incident import Incident
 from leakwatch.system.worker import OneChild
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from leakwatch.config import Config, EvidenceConfig
-    from leakwatch.model.incident import Incident
-    from leakwatch.text.redact import CommandLines
+from leakwatch.text.redact import CommandLines
 
 TIMEOUT_S = 120
 """A bundle takes a second or two; a hang must not keep the evaluations waiting for long."""

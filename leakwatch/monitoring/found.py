@@ -5,24 +5,17 @@ Files and names are asked for here, by the evaluating thread alone: sampling nev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
+from leakwatch.analysis.findings.kernel_facts import KernelFacts
+from leakwatch.analysis.findings.process_table import UserNames
 from leakwatch.analysis.findings.services_and_kernel import attach_orphans, kernel_findings
-from leakwatch.config import matches
-from leakwatch.model.verdict import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.analysis.findings.kernel_facts import KernelFacts
-    from leakwatch.analysis.findings.process_table import UserNames
-    from leakwatch.analysis.findings.services_and_kernel import AssessedSeries
-    from leakwatch.config import IgnoreConfig
-    from leakwatch.model.verdict import Finding
-    from leakwatch.monitoring.capacity import Capacity, Growers
-    from leakwatch.monitoring.evaluation import Evaluation
+from leakwatch.config import IgnoreConfig, matches
+from leakwatch.model.verdict import AssessedSeries, Finding, Verdict
+from leakwatch.monitoring.capacity import Capacity, Growers
+from leakwatch.monitoring.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)

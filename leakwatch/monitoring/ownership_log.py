@@ -5,9 +5,13 @@ The state is written when it has changed only; what the groups hold from round t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from leakwatch.alerting import oom_log as words
+from leakwatch.model.identity import Owner, Target
+from leakwatch.model.oom import OomCounts
+from leakwatch.model.sample import Scrape
 from leakwatch.store.ownership_state import (
     KILLS,
     OLD_OWNERS,
@@ -20,13 +24,6 @@ from leakwatch.store.ownership_state import (
     owner_values,
     owners_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.model.identity import Owner, Target
-    from leakwatch.model.oom import OomCounts
-    from leakwatch.model.sample import Scrape
 
 KEPT = 200
 """Kills kept, the newest: enough for a service that is killed every hour for a week."""

@@ -8,25 +8,21 @@ twice nor written over.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 from leakwatch.collectors.processes.cost_stats import STATS
 from leakwatch.errors import LeakwatchError, StoreCorruptError
-from leakwatch.monitoring.restore import RestoreRequest, StoredState, recalling
+from leakwatch.model.sample import SealedBlock
+from leakwatch.monitoring.detector import Detector
+from leakwatch.monitoring.restore import Piece, RestoreRequest, StoredState, recalling
 from leakwatch.monitoring.resume import Intake, resume
+from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.ownership_state import KILLS, OLD_OWNERS, OWNER
+from leakwatch.store.read.records import Extent
 from leakwatch.system.shortage import MemoryFor
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from leakwatch.model.sample import SealedBlock
-    from leakwatch.monitoring.detector import Detector
-    from leakwatch.monitoring.restore import Piece
-    from leakwatch.monitoring.store_supervisor import StoreSupervisor
-    from leakwatch.store.read.records import Extent
 
 READING = "reading"
 """The key of the store's state that says since when history is being read back; empty when it is not."""

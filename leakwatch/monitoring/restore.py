@@ -5,25 +5,23 @@ Reading needs SQLAlchemy and holds blocks by the ten thousand, neither of which 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.analysis.time_plan import FINE_KEPT
+from leakwatch.analysis.series.derived import Key
+from leakwatch.analysis.time_plan import FINE_KEPT, TimePlan
+from leakwatch.model.identity import ProcessInfo
+from leakwatch.model.incident import Incident
+from leakwatch.model.sample import SealedBlock
 from leakwatch.monitoring.run_history import OF_KERNEL
+from leakwatch.store.read.records import Extent, ScrapeHead, StoredFinding
 from leakwatch.system.worker import OneChild
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from leakwatch.analysis.series.derived import Key
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.model.identity import ProcessInfo
-    from leakwatch.model.incident import Incident
-    from leakwatch.model.sample import SealedBlock
-    from leakwatch.store.read.reader import Reader
-    from leakwatch.store.read.records import Extent, ScrapeHead, StoredFinding
+    from leakwatch.store.read.reader import Reader  # it loads SQLAlchemy, which the daemon does without
 
 REBUILD_S = 86_400
 """How much history is read sample by sample where no blocks of the configured windows are stored, as after a change of

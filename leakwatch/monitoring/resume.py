@@ -10,21 +10,15 @@ import logging
 import threading
 from array import array
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from leakwatch.model.sample import Sample
+from leakwatch.analysis.series.derived import Key
+from leakwatch.model.sample import Sample, Scrape, SealedBlock
+from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.judge_pool import JudgingError
-from leakwatch.monitoring.restore import Alive, Sampled, StoredAlarms, StoredBlocks, StoredState
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from leakwatch.analysis.series.derived import Key
-    from leakwatch.model.sample import Scrape, SealedBlock
-    from leakwatch.monitoring.detector import Detector
-    from leakwatch.monitoring.restore import Piece
+from leakwatch.monitoring.restore import Alive, Piece, Sampled, StoredAlarms, StoredBlocks, StoredState
 
 STORED_AT_ONCE = 2000
 """Blocks that are stored in one transaction, for which a scrape may have to wait."""

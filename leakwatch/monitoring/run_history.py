@@ -5,18 +5,14 @@ What the kernel holds has a life a boot.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.series.derived import Key
 from leakwatch.analysis.tracking.past_runs import PastRuns, RunSummary
-from leakwatch.model.identity import TargetKind
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.analysis.online import SeriesState
-    from leakwatch.analysis.series.derived import Key
-    from leakwatch.model.identity import ProcessInfo
+from leakwatch.model.identity import ProcessInfo, TargetKind
 
 OF_KERNEL = (TargetKind.SLAB, TargetKind.VMALLOC, TargetKind.HOST)
 LIVES_KEPT = 10

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from leakwatch.clock import Clock
 from leakwatch.monitoring.timetable import Timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apscheduler.schedulers.background import BackgroundScheduler
-
-    from leakwatch.clock import Clock
 
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """Before any time the wall clock can show."""

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leakwatch.clock import Clock, Instant
+from leakwatch.config import StoreConfig
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreWriteError
+from leakwatch.model.sample import Scrape, SealedBlock
 from leakwatch.model.timeline import Timeline
 from leakwatch.store.backlog import Backlog
 from leakwatch.store.files.lock import StoreLock
@@ -19,18 +24,10 @@ from leakwatch.store.files.open import begin_anew, files_beside, open_writer, op
 from leakwatch.store.files.sqlite_errors import BUSY_TIMEOUT_S, may_need_reopening
 from leakwatch.store.maintenance.job import Failure, MaintenanceTask, tending
 from leakwatch.store.outage import Outage
-from leakwatch.store.read.records import STORE_NOTES
+from leakwatch.store.read.records import STORE_NOTES, Extent
 from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from leakwatch.clock import Clock, Instant
-    from leakwatch.config import StoreConfig
-    from leakwatch.model.sample import Scrape, SealedBlock
-    from leakwatch.store.read.records import Extent
-
     Waiting = Sequence[tuple[Scrape, Sequence[SealedBlock]]]
 
 BATCH = 20

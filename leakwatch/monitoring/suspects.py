@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.counts import count_target
-from leakwatch.analysis.findings.process_table import owner_of
+from leakwatch.analysis.findings.process_table import ProcessTable, owner_of
 from leakwatch.analysis.findings.services_and_kernel import Member, Partly, finding_id, service_finding
-from leakwatch.model.identity import Target, TargetKind
-from leakwatch.model.verdict import SUSPECT
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.series.derived import Key
+from leakwatch.model.identity import ProcessInfo, Service, Target, TargetKind
+from leakwatch.model.verdict import SUSPECT, AssessedSeries, Finding
 from leakwatch.monitoring.capacity import Growers
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-
-    from leakwatch.analysis.findings.process_table import ProcessTable
-    from leakwatch.analysis.findings.services_and_kernel import AssessedSeries
-    from leakwatch.analysis.online import SeriesState
-    from leakwatch.analysis.series.derived import Key
-    from leakwatch.model.identity import ProcessInfo, Service
-    from leakwatch.model.verdict import Finding
 
 _OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
 

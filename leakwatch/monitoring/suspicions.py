@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.analysis.online import SeriesState
-    from leakwatch.analysis.series.derived import Key
+from leakwatch.analysis.online import SeriesState
+from leakwatch.analysis.series.derived import Key
 
 
 class Suspicions:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from leakwatch.model.sample import Scrape
 from leakwatch.store.unseen_state import UNSEEN, Hung
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from leakwatch.model.sample import Scrape
 
 NAMED = 5
 """Processes named in one line of the log."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
+from leakwatch.model.verdict import Sort
 from leakwatch.nextsteps.step import Risk, Step, in_order, look
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.model.verdict import Sort
-
 
 STEPS: dict[str, tuple[Step, ...]] = {
     metrics.PROCESS_FDS: (

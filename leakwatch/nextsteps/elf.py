@@ -6,13 +6,12 @@ Format: elf(5); Go's build information: the package debug/buildinfo of Go.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakwatch.nextsteps.runtime_signs import Elf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     Read = Callable[[int, int], bytes]
     """Returns up to so many bytes (second) at an offset (first)."""
 

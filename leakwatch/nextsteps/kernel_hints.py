@@ -5,15 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import platform
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.kernel_tools import Facts
 from leakwatch.nextsteps.toolbox import sudo_of, tools_here, which
 from leakwatch.procfs.files import read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OPTIONS = ("SLUB_DEBUG", "DEBUG_KMEMLEAK", "PAGE_OWNER", "MEM_ALLOC_PROFILING", "BPF_EVENTS", "KPROBES")
 FILES = {

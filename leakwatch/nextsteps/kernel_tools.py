@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, in_order, look
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 FIELDS = {field: metric.name for field, metric in metrics.MEMINFO.items()}
 _KMALLOC = re.compile(

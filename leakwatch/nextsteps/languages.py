@@ -5,15 +5,11 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
+from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import RuntimeKind
 from leakwatch.nextsteps.step import Risk, Step, Tool
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from leakwatch.nextsteps.process_context import Patient
 
 SIGUSR1 = 10
 _NMT = re.compile(r"-XX:NativeMemoryTracking=(summary|detail)")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from leakwatch.errors import ProcUnavailableError
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo
 from leakwatch.model.sample import Absence
-from leakwatch.model.verdict import SUSPECT, FindingKind
+from leakwatch.model.verdict import SUSPECT, Finding, FindingKind
 from leakwatch.nextsteps import counts, kernel_tools
 from leakwatch.nextsteps.kernel_hints import facts_here
 from leakwatch.nextsteps.process_context import Patient, nobody
@@ -14,13 +15,7 @@ from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.step import Step, first
 from leakwatch.nextsteps.toolbox import patient_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.model.identity import ProcessIdentity, ProcessInfo
-    from leakwatch.model.verdict import Finding
-    from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 
 def identity_of(finding: Finding, processes: Sequence[ProcessInfo]) -> ProcessIdentity | None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import Libc, RuntimeKind
 from leakwatch.nextsteps.step import HEADERS, Risk, Step
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from leakwatch.nextsteps.process_context import Patient
 
 _STOPS = (
     "gdb stops it for about a second and runs a function inside it; should gdb happen to stop it within malloc, the "

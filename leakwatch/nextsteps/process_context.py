@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.runtime import Runtime, RuntimeKind, guess
 from leakwatch.nextsteps.runtime_signs import Traces
 from leakwatch.nextsteps.step import Tool
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 DEBIAN = {
     "gdb": "gdb", "heaptrack": "heaptrack", "valgrind": "valgrind", "slabtop": "procps",

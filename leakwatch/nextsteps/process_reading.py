@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Absence
 from leakwatch.nextsteps import elf
 from leakwatch.nextsteps.ports import listening
 from leakwatch.nextsteps.runtime_signs import ENVIRONMENT, Elf, Traces
 from leakwatch.procfs.files import link_target, read_file
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid import mapped_files
-
-if TYPE_CHECKING:
-    from leakwatch.procfs.fs import ProcFS
 
 MOST_MAPS = 8 << 20
 """Bytes of ``maps`` that are read: libraries come among the first hundred lines but for what is above the heap."""

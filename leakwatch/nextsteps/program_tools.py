@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leakwatch.nextsteps import languages, native
+from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import RuntimeKind
 from leakwatch.nextsteps.step import Step, in_order
-
-if TYPE_CHECKING:
-    from leakwatch.nextsteps.process_context import Patient
 
 _NATIVE_TOO = frozenset({RuntimeKind.CPYTHON, RuntimeKind.RUBY, RuntimeKind.PHP, RuntimeKind.PERL})
 """Runtimes whose own objects come from the C library's allocator, which may keep what was freed."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from leakwatch.nextsteps.runtime_signs import Traces
+from leakwatch.nextsteps.runtime_signs import Traces
 
 
 class RuntimeKind(StrEnum):

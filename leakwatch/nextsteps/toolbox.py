@@ -6,20 +6,16 @@ import os
 import platform
 import posixpath
 import shutil
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
 
 from leakwatch.nextsteps.languages import interpreter_of
 from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import Runtime, RuntimeKind, detect
+from leakwatch.nextsteps.runtime_signs import Traces
 from leakwatch.nextsteps.step import HEADERS
 from leakwatch.procfs.files import file_stat
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from leakwatch.nextsteps.runtime_signs import Traces
-    from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 HERE = (
     "gdb", "heaptrack", "memleak-bpfcc", "memleak", "bpftrace", "valgrind", "slabtop", "curl", "go", "rbtrace",

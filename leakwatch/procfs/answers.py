@@ -16,16 +16,14 @@ import _thread
 import threading
 import time
 import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import process
 from leakwatch.procfs.files import here, listed, read_file
 from leakwatch.text.escape import as_text, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 PATIENCE_S = 0.3
 """What may be waited in vain in one go: a third of an interval of 1 s, so that no scrape is late by a whole one."""

@@ -5,23 +5,19 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import process
+from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count, text
 from leakwatch.procfs.files import exists, listed, named_links, read_file
 from leakwatch.procfs.host import sysfs, sysvipc, tmpfs
+from leakwatch.procfs.pid import cgroup as pid_cgroup
 from leakwatch.procfs.pid import fd_links, mountinfo
 from leakwatch.procfs.pid import limits as pid_limits
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from leakwatch.procfs.answers import Answers
-    from leakwatch.procfs.pid import cgroup as pid_cgroup
 
 _NUMBER = re.compile(r"[0-9]+")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.errors import ProcUnavailableError
@@ -37,12 +38,7 @@ from leakwatch.procfs.pid import mappings as pid_mappings
 from leakwatch.procfs.pid import stat as pid_stat
 from leakwatch.procfs.pid import statm as pid_statm
 from leakwatch.procfs.pid import status as pid_status
-from leakwatch.text.redact import redacted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from leakwatch.text.redact import CommandLines
+from leakwatch.text.redact import CommandLines, redacted
 
 Record = TypeVar("Record")
 

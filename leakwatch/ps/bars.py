@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from leakwatch.ps.chart import Chart
 from leakwatch.report.columns import aligned, cut
-
-if TYPE_CHECKING:
-    from leakwatch.ps.chart import Chart
 
 LABEL_WIDTH = 32
 BAR_WIDTH = 40

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
-from leakwatch.ps.table import suffixed
-from leakwatch.ps.views import ViewKind
+from leakwatch.ps.table import Scale, suffixed
+from leakwatch.ps.views import Row, View, ViewKind
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.ps.table import Scale
-    from leakwatch.ps.views import Row, View
 
 SHOWN = 20
 """Bars: more than a screen of them is a list, which the table is better at."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 from leakwatch.errors import UsageError
+from leakwatch.ps.chart import Chart
 from leakwatch.report.columns import cut
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
-
-    from leakwatch.ps.chart import Chart
 
 FORMATS = ("png", "svg", "pdf")
 LABEL_WIDTH = 32

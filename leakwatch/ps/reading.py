@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import pwd
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Absence, AbsenceReason
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.smaps_names import NameUse
+from leakwatch.procfs.pid.stat import PidStat
 from leakwatch.ps.sums import HeldMemory, Sums, matching, of_names
 from leakwatch.text.escape import as_text
-
-if TYPE_CHECKING:
-    import re
-    from collections.abc import Mapping
-
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.pid.smaps_names import NameUse
-    from leakwatch.procfs.pid.stat import PidStat
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence, Sized
 
+from leakwatch.ps.reading import Reading
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence, Sized
-
-    from leakwatch.ps.reading import Reading
 
 NAMED = 3
 """Processes named as examples."""

@@ -16,15 +16,13 @@ import stat
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from leakwatch.errors import CaptureError, CaptureNotFoundError
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _DIRECTORY = re.compile(r"[1-9][0-9]{0,9}")
 _FILE = re.compile(r"meminfo|version|[1-9][0-9]{0,9}/(smaps|smaps_rollup|cmdline|stat|statm)")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import re
-    from collections.abc import Iterable, Mapping
-
-    from leakwatch.procfs.pid.smaps_names import NameUse
+from leakwatch.procfs.pid.smaps_names import NameUse
 
 
 @dataclass(frozen=True, slots=True)

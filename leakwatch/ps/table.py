@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from leakwatch.errors import UsageError
-from leakwatch.ps.views import ViewKind, total_row
+from leakwatch.ps.views import Row, Value, View, ViewKind, total_row
 from leakwatch.report.columns import GAP, aligned, cut, cut_front, width
 from leakwatch.text.escape import json_text, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.ps.views import Row, Value, View
 
 PIPED_WIDTH = 48
 """Characters of a command line or mapping where no terminal says how much room there is; JSON has all of it."""

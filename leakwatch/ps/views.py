@@ -6,18 +6,13 @@ could not be known.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from leakwatch.errors import ProcUnavailableError
-from leakwatch.ps.sums import added, by_mapping, by_user
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from leakwatch.procfs.host.meminfo import Meminfo
-    from leakwatch.ps.sums import HeldMemory, Sums
+from leakwatch.procfs.host.meminfo import Meminfo
+from leakwatch.ps.sums import HeldMemory, Sums, added, by_mapping, by_user
 
 Value = int | str | None
 Row = dict[str, Value]

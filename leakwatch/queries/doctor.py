@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from leakwatch.clock import rfc3339
 from leakwatch.config import Config, load_config
@@ -17,17 +19,12 @@ from leakwatch.errors import (
     StoreNotFoundError,
 )
 from leakwatch.model.sample import Absence, AbsenceReason
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host.hidepid import effective_capabilities, hidepid, proc_options
 from leakwatch.store.files.location import reader_paths, writer_path
 from leakwatch.store.read.reader import Reader
 from leakwatch.system.systemctl import UNIT, ServiceManagerError, Systemctl
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from leakwatch.procfs.fs import ProcFS
 
 READ = "CAP_DAC_READ_SEARCH"
 PTRACE = "CAP_SYS_PTRACE"

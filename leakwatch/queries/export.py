@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.config import matches
 from leakwatch.importers.series_names import series_name
+from leakwatch.model.identity import ProcessInfo, Target
 from leakwatch.model.memory_class import process_of
+from leakwatch.report.samples import Exported, Named
+from leakwatch.store.read.reader import Reader
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from leakwatch.model.identity import ProcessInfo, Target
-    from leakwatch.report.samples import Exported, Named
-    from leakwatch.store.read.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.kernel.account import REQUIRED, Readings, account_of, contradiction, stacks_are_among
 from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
-from leakwatch.model.identity import HOST, TargetKind
+from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.store.read.reader import Reader
+from leakwatch.store.read.records import ScrapeHead
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.model.identity import Target
-    from leakwatch.store.read.reader import Reader
-    from leakwatch.store.read.records import ScrapeHead
-
     Values = Mapping[tuple[str, Target], int]
 
 _FACTS = {

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from leakwatch import metrics
-from leakwatch.model.identity import identity_of
-from leakwatch.model.memory_class import process_and_class
-from leakwatch.model.verdict import SUSPECT, FindingKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from leakwatch.model.identity import ProcessInfo, Target
-    from leakwatch.model.memory_class import Growth
-    from leakwatch.model.verdict import Finding
-    from leakwatch.store.read.reader import Reader
+from leakwatch.model.identity import ProcessInfo, Target, identity_of
+from leakwatch.model.memory_class import Growth, process_and_class
+from leakwatch.model.verdict import SUSPECT, Finding, FindingKind
+from leakwatch.store.read.reader import Reader
 
 
 def growths(reader: Reader, findings: Sequence[Finding]) -> dict[str, Growth]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from leakwatch.analysis.findings.counts import count_target
 from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.metrics import METRICS, PROCESS_COUNTS
-from leakwatch.model.identity import TargetKind
+from leakwatch.model.identity import Target, TargetKind
 from leakwatch.report.ownership import Kills, Ownership
-from leakwatch.store.ownership_state import kills_of, owners_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any
-
-    from leakwatch.model.identity import Target
-    from leakwatch.store.ownership_state import PastKill
-    from leakwatch.store.read.reader import Reader
-    from leakwatch.store.read.records import ScrapeHead
+from leakwatch.store.ownership_state import PastKill, kills_of, owners_of
+from leakwatch.store.read.reader import Reader
+from leakwatch.store.read.records import ScrapeHead
 
 
 def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> dict[str, Ownership]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from leakwatch.errors import PermissionNeededError, StoreNotFoundError
 from leakwatch.metrics import COUNTS
+from leakwatch.model.identity import ProcessInfo
+from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import SUSPECT, FindingKind
 from leakwatch.nextsteps.locate import brief
 from leakwatch.procfs.files import read_file
@@ -19,16 +21,9 @@ from leakwatch.report.build import Filters, Host, Own, Report, ReportRow, build
 from leakwatch.report.stats import cpu_share
 from leakwatch.store.files.location import reader_paths
 from leakwatch.store.read.reader import Reader
-from leakwatch.store.read.records import STORE_NOTES
+from leakwatch.store.read.records import STORE_NOTES, ScrapeHead
 from leakwatch.store.unseen_state import unseen_of
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from leakwatch.model.identity import ProcessInfo
-    from leakwatch.model.sample import AbsenceReason
-    from leakwatch.store.read.records import ScrapeHead
-    from leakwatch.text.redact import CommandLines
+from leakwatch.text.redact import CommandLines
 
 DAY_MS = 86_400_000
 LOOKED_INTO = 50

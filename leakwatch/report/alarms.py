@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.model.verdict import Assessment, Verdict
 from leakwatch.report import incident_words, words
@@ -12,9 +13,6 @@ from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import growth
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 HOURS_A_RATE = 1000
 """Alarms are told per this many hours of one series, as detectors are compared: six weeks of one, a day of 42."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch import metrics
 from leakwatch.errors import UsageError
+from leakwatch.model.incident import Incident
+from leakwatch.model.memory_class import Growth
+from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import SEVERITY, SUSPECT, Finding, FindingKind, Verdict
 from leakwatch.report.conclusion import NOTHING, Outcome, Tally, conclude, tally
+from leakwatch.report.ownership import Kills, Ownership
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from leakwatch.model.incident import Incident
-    from leakwatch.model.memory_class import Growth
-    from leakwatch.model.sample import AbsenceReason
-    from leakwatch.report.ownership import Kills, Ownership
 
 STALE_INTERVALS = 3
 """A last scrape older than this many intervals means that nobody samples."""

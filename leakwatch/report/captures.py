@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.model.verdict import SEVERITY, Assessment, Verdict
 from leakwatch.report import words
@@ -13,9 +14,6 @@ from leakwatch.report.conclusion import Tally, conclude, tally
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 from leakwatch.text.escape import as_text, json_text, printable
 from leakwatch.units import format_amount
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
 
 SCHEMA = 1
 MOST_SEEN = 5

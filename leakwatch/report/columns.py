@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 from unicodedata import combining, east_asian_width
 
 from leakwatch.model.verdict import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 WIDEST = 48
 """Characters of a name in a table; the rest of a longer one is left out there, not in the other formats."""

@@ -7,15 +7,12 @@ has to have a verdict of its own; that some in a group are still learning is usu
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from leakwatch.errors import EXIT_LEAK, EXIT_NOT_SAMPLED, EXIT_OK, EXIT_UNDECIDED
 from leakwatch.model.verdict import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
 
 
 class Outcome(StrEnum):

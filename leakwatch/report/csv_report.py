@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.report import json_report
+from leakwatch.report.build import Report
 from leakwatch.text.escape import csv_cell
-
-if TYPE_CHECKING:
-    from leakwatch.report.build import Report
 
 COLUMNS = (
     "id", "kind", "name", "pid", "service", "user", "metric", "verdict", "slope_bytes_per_hour", "slope_low",

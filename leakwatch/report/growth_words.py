@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.model.memory_class import title
+from leakwatch.model.memory_class import ClassTrend, Growth, title
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import finite, integer
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes, format_duration, format_rate
-
-if TYPE_CHECKING:
-    from leakwatch.model.memory_class import ClassTrend, Growth
 
 NAMED_PART = 0.2
 """Of the growth, from which on a class is named beside the first one."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.model.incident import IncidentState
+from leakwatch.model.incident import Incident, IncidentState
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from leakwatch.model.incident import Incident
 
 
 def minute(ts_ms: int) -> str:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch import metrics
 from leakwatch.clock import rfc3339
 from leakwatch.errors import IncidentNotFoundError
-from leakwatch.model.incident import IncidentState
+from leakwatch.model.incident import Incident, IncidentEvent, IncidentState
+from leakwatch.model.verdict import Finding
 from leakwatch.report import incident_words
 from leakwatch.report.columns import aligned
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_growth
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from leakwatch.model.incident import Incident, IncidentEvent
-    from leakwatch.model.verdict import Finding
 
 SCHEMA = 1
 _HEADINGS = ("incident", "state", "what", "rate", "since")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
+from leakwatch.model.verdict import Finding
 from leakwatch.report import growth_words, incident_words, ownership, words
+from leakwatch.report.build import Report, ReportRow
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 from leakwatch.text.escape import json_text
-
-if TYPE_CHECKING:
-    from leakwatch.model.verdict import Finding
-    from leakwatch.report.build import Report, ReportRow
 
 SCHEMA = 1
 

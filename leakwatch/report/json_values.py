@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.clock import rfc3339
-
-if TYPE_CHECKING:
-    from leakwatch.model.verdict import Assessment, Criterion, Trend
+from leakwatch.model.verdict import Assessment, Criterion, Trend
 
 
 def growth(found: Assessment | Trend, unit: str) -> dict[str, Any]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from leakwatch.clock import rfc3339
-from leakwatch.kernel.view import part_changes, sizes
+from leakwatch.kernel.view import CacheUse, CallerUse, KernelView, part_changes, sizes
 from leakwatch.text.escape import json_text, printable
-
-if TYPE_CHECKING:
-    from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
 
 Use = TypeVar("Use", "CacheUse", "CallerUse")
 SCHEMA = 1

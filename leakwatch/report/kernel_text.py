@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from leakwatch.clock import rfc3339
 from leakwatch.kernel.account import SLAB_PARTS, TITLES
-from leakwatch.kernel.view import FACTS, part_changes, sizes
+from leakwatch.kernel.view import FACTS, CacheUse, CallerUse, KernelView, part_changes, sizes
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.words import count
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
 
 UNACCOUNTED = "unaccounted: no counter names it"
 ALIASES_SHOWN = 4

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.model.memory_class import ClassUse, title
@@ -12,9 +13,6 @@ from leakwatch.report.growth_words import in_json, short_title
 from leakwatch.report.words import count
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_bytes, format_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SCHEMA = 1
 NOTHING = "-"

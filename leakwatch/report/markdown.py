@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from leakwatch.report import summary, words
+from leakwatch.report.build import Report, ReportRow
 from leakwatch.text.escape import markdown
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.report.build import Report, ReportRow
 
 
 def render(report: Report) -> str:

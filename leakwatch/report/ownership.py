@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch import metrics
+from leakwatch.model.identity import Owner
 from leakwatch.report import incident_words
 from leakwatch.report.json_values import time
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.model.identity import Owner
 
 NEAR_LIMIT = 0.9
 """Of its limit, page cache left out: from here on the kernel is busy giving pages back before it kills."""

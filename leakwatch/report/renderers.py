@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from leakwatch.report import csv_report, json_report, markdown, terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 class Renderer(NamedTuple):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Any, BinaryIO, TextIO
 
 from leakwatch.errors import UsageError
 from leakwatch.text.escape import as_text, csv_cell, json_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any, BinaryIO, TextIO
 
 Named = tuple[str, str, str, str]
 """A series: its metric, the kind and key of its target, its name."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.words import count, short
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 SCHEMA = 1
 _PARTS = (

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Verdict
 from leakwatch.report import ownership
+from leakwatch.report.build import Host, Report, ReportRow
 from leakwatch.report.conclusion import Outcome
 from leakwatch.report.incident_words import minute
 from leakwatch.report.words import count
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes, format_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from leakwatch.report.build import Host, Report, ReportRow
 
 _DAY_MS = 86_400_000
 _LEFT_OUT = {AbsenceReason.NO_ADDRESS_SPACE, AbsenceReason.GONE, AbsenceReason.NO_ANSWER}

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from leakwatch.report import incident_words, summary, words
+from leakwatch.report.build import Report, ReportRow
 from leakwatch.report.columns import WIDEST, aligned, coloured
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.report.build import Report, ReportRow
 
 _HEADINGS = ("verdict", "what", "rate (95 % interval)", "per day", "grown", "lasts")
 

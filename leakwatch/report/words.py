@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leakwatch import metrics
 from leakwatch.model.incident import IncidentState
-from leakwatch.model.verdict import SUSPECT, FindingKind, Verdict
+from leakwatch.model.verdict import SUSPECT, Assessment, Finding, FindingKind, Trend, Verdict
 from leakwatch.report import growth_words, incident_words, ownership
+from leakwatch.report.build import ReportRow
 from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_duration, format_growth
-
-if TYPE_CHECKING:
-    from leakwatch.model.verdict import Assessment, Finding, Trend
-    from leakwatch.report.build import ReportRow
 
 DAY_H = 24
 NOW_MS = 1_800_000

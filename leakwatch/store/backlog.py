@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress, islice
 from typing import TYPE_CHECKING
 
+from leakwatch.model.identity import Target
 from leakwatch.model.sample import Block, Sample, Scrape, SealedBlock
 from leakwatch.store.encoding import rounds
+from leakwatch.store.encoding.rounds import BlockRow
 from leakwatch.store.writer import MAX_INTEGER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.model.identity import Target
-    from leakwatch.store.encoding.rounds import BlockRow
-
     Key = tuple[str, Target]
 
 KEPT_MS = 3_600_000

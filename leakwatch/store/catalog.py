@@ -6,20 +6,15 @@ the tables: the writer then loads another.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from leakwatch.model.identity import TargetKind
+from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.memory_class import process_and_class
 from leakwatch.store.encoding import codec
 from leakwatch.store.encoding.integers import PayloadError
+from leakwatch.store.files.connection import PlainConnection
 from leakwatch.store.sql import daemon as texts
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from leakwatch.model.identity import Target
-    from leakwatch.store.files.connection import PlainConnection
 
 Row = dict[str, object]
 

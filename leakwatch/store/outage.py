@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from leakwatch.clock import rfc3339
-from leakwatch.errors import StoreBusyError
+from leakwatch.clock import Instant, rfc3339
+from leakwatch.errors import LeakwatchError, StoreBusyError
 from leakwatch.store.backlog import KEPT_BYTES, KEPT_MS, Backlog
 from leakwatch.units import format_bytes, format_duration
-
-if TYPE_CHECKING:
-    from leakwatch.clock import Instant
-    from leakwatch.errors import LeakwatchError
 
 BUSY_FORGIVEN = 3
 """Scrapes in a row that find the store locked before it is told: another's short transaction is nothing to tell."""

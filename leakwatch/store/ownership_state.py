@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.model.identity import Owner, Target, TargetKind
 from leakwatch.model.oom import GroupCount, OomCounts, OomKill
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 OWNER = "owner/"
 """How the keys of the store's state begin that hold a service's owner: one each, or every container that comes or goes

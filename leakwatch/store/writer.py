@@ -6,13 +6,19 @@ import contextlib
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.errors import StoreCorruptError, StoreWriteError
-from leakwatch.model.identity import TargetKind
+from leakwatch.model.identity import ProcessInfo, Target, TargetKind
+from leakwatch.model.incident import Marks
+from leakwatch.model.sample import Scrape, SealedBlock
 from leakwatch.model.timeline import CLOCK
+from leakwatch.model.verdict import Finding
 from leakwatch.store.catalog import Catalog
 from leakwatch.store.encoding import codec, rounds
+from leakwatch.store.encoding.rounds import BlockRow
 from leakwatch.store.files.connection import PlainConnection
 from leakwatch.store.files.driver import connect_to_write
 from leakwatch.store.files.sqlite_errors import translated
@@ -22,16 +28,7 @@ from leakwatch.store.read.records import Extent
 from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from sqlalchemy import Connection
-
-    from leakwatch.model.identity import ProcessInfo, Target
-    from leakwatch.model.incident import Marks
-    from leakwatch.model.sample import Scrape, SealedBlock
-    from leakwatch.model.verdict import Finding
-    from leakwatch.store.encoding.rounds import BlockRow
 
 
 TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID)

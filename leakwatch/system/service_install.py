@@ -6,9 +6,9 @@ import itertools
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import leakwatch
 from leakwatch.config.loading import MOST_BYTES
@@ -17,9 +17,6 @@ from leakwatch.system.service_environment import command_path
 from leakwatch.system.systemctl import UNIT, Manager, ServiceManagerError
 from leakwatch.text import outfile
 from leakwatch.text.infile import read_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MARKER = "@LEAKWATCH@"
 """Stands for the command's path in the unit we ship."""

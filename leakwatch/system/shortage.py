@@ -9,12 +9,9 @@ memory begins only where there is room for it.
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 from leakwatch.errors import NoResourcesError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 ROOM_BYTES = 8 << 20
 """What must be left before work begins: the stack of one thread, and several times what a scrape adds."""

@@ -16,13 +16,11 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from leakwatch.errors import EXIT_NO_RESOURCES, LeakwatchError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 Given = TypeVar("Given")
 Told = TypeVar("Told")

@@ -5,10 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 SILENT_S = 10.0
 """A pipe or a terminal that gives nothing for so long has no writer."""

@@ -17,15 +17,12 @@ import os
 import re
 import shutil
 import stat
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 from leakwatch.errors import OutputExistsError, OutputWriteError
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from typing import BinaryIO
 
 OWNER_ONLY = 0o600
 ANOTHER_NAME = "give another name, or --force to replace it"

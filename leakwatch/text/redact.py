@@ -18,12 +18,10 @@ secret goes too: better one too many. The patterns are linear in the text, which
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from leakwatch.text import redact_rules as rules
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
 
 CommandLines = Literal["redacted", "none", "full"]
 """``[privacy] command_lines``."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.services_and_kernel import AssessedSeries, Member, service_finding
+from leakwatch.analysis.findings.services_and_kernel import Member, service_finding
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
-from leakwatch.model.verdict import Assessment, FindingKind, Verdict
+from leakwatch.model.verdict import AssessedSeries, Assessment, FindingKind, Verdict
 
 PROGRAM = Service(ServiceKind.PROGRAM, "python3 worker.py")
 

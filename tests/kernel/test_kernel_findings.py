@@ -6,10 +6,10 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.kernel_facts import KernelFacts
-from leakwatch.analysis.findings.services_and_kernel import AssessedSeries, kernel_findings
+from leakwatch.analysis.findings.services_and_kernel import kernel_findings
 from leakwatch.analysis.series.derived import judged_values
 from leakwatch.model.identity import HOST, Target, TargetKind
-from leakwatch.model.verdict import Assessment, Finding, Verdict
+from leakwatch.model.verdict import AssessedSeries, Assessment, Finding, Verdict
 
 KIB, MIB = 1 << 10, 1 << 20
 FALLING = Assessment(Verdict.LEAK, 0, slope_bytes_per_hour=100 * MIB)

@@ -6,23 +6,16 @@ only once a count has risen by half of what matters, which no leak can avoid.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.kernel_facts import SUSPECT
-from leakwatch.analysis.findings.services_and_kernel import finding_id, weight, workers
+from leakwatch.analysis.findings.services_and_kernel import Member, finding_id, weight, workers
+from leakwatch.analysis.series.derived import Key
 from leakwatch.analysis.thresholds import COUNT_RATIO
-from leakwatch.model.identity import ServiceKind, Target, TargetKind
-from leakwatch.model.verdict import SEVERITY, Finding, FindingKind, Sort
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-
-    from leakwatch.analysis.findings.services_and_kernel import Member
-    from leakwatch.analysis.series.derived import Key
-    from leakwatch.model.identity import Service
-    from leakwatch.model.verdict import Assessment, Criterion
+from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
+from leakwatch.model.verdict import SEVERITY, Assessment, Criterion, Finding, FindingKind, Sort
 
 RISEN_SHARE = 0.5
 """Of the growth worth telling; the detector's own first look asks for as much (``level_history.RANGE_SHARE``)."""

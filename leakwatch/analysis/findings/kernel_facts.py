@@ -11,20 +11,14 @@ Measured on 6.18: 332 KiB/h beside dentries of 6.63 MiB/h (318 by this rule), 18
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.model.identity import Target, TargetKind
-from leakwatch.model.verdict import SEVERITY, Verdict
+from leakwatch.model.verdict import SEVERITY, AssessedSeries, Assessment, Verdict
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from leakwatch.analysis.findings.services_and_kernel import AssessedSeries
-    from leakwatch.model.verdict import Assessment
 
 ALIASES_NAMED = 6
 """Of the caches merged into one, those a note names; the others are counted."""

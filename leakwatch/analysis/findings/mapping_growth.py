@@ -5,17 +5,12 @@ The classes are not judged: the verdict is the process's. They only tell what pa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from leakwatch.analysis.windows.robust_rows import FittedLine, fit_line, slope_of
+from leakwatch.analysis.windows.robust_rows import FittedLine, Floats, fit_line, slope_of
 from leakwatch.model.memory_class import ClassTrend, Growth
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from leakwatch.analysis.windows.robust_rows import Floats
 
 LOOKS_MOST = 96
 """A day of looks at the defaults: a line needs no more, and takes the square of their number."""

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pwd
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable
+from collections.abc import Set as AbstractSet
 
-from leakwatch.config import matches
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-    from collections.abc import Set as AbstractSet
-
-    from leakwatch.config import IgnoreConfig
-    from leakwatch.model.identity import ProcessInfo, Service, Target
-
+from leakwatch.config import IgnoreConfig, matches
+from leakwatch.model.identity import ProcessInfo, Service, Target
 
 ANSWER_S = 2.0
 """How long a user's name may take: NSS asks LDAP, which may never answer. Until then a user is a number."""

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2s
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.kernel_facts import SUSPECT, is_explained, with_reclaim
+from leakwatch.analysis.findings.kernel_facts import SUSPECT, KernelFacts, is_explained, with_reclaim
 from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.model.identity import ProcessInfo, Service, ServiceKind, Target, TargetKind
-from leakwatch.model.verdict import SEVERITY, Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import SEVERITY, AssessedSeries, Assessment, Finding, FindingKind, Verdict
 from leakwatch.units import format_bytes, format_growth
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from leakwatch.analysis.findings.kernel_facts import KernelFacts
-    from leakwatch.model.verdict import Assessment
-
 _UNDECIDED = frozenset({Verdict.OK, Verdict.LEARNING})
-
-
-@dataclass(frozen=True, slots=True)
-class AssessedSeries:
-    """One series with its assessment: what findings are made of."""
-
-    metric: str
-    target: Target
-    assessment: Assessment
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakwatch.analysis.online import TROUGH_HOURS
+from leakwatch.analysis.replay.capture import Capture
 from leakwatch.analysis.rules.verdict import Observed
 from leakwatch.analysis.series.blocks import HELD_AS
-from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, TimePlan
 from leakwatch.analysis.tracking.level_history import Checkpoint
-from leakwatch.analysis.windows.block_table import Blocks, rolling
+from leakwatch.analysis.windows.block_table import Blocks, Ints, rolling
 from leakwatch.analysis.windows.robust import RECENT_HOURS
-from leakwatch.analysis.windows.robust_rows import row_medians, step_noise
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.windows.block_table import Ints
-    from leakwatch.analysis.windows.robust_rows import Floats
+from leakwatch.analysis.windows.robust_rows import Floats, row_medians, step_noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ Some of that the series of one host say of each other: how often they are sample
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from statistics import median
@@ -15,23 +16,18 @@ import numpy as np
 
 from leakwatch import metrics
 from leakwatch.analysis.findings.counts import RISEN_SHARE
-from leakwatch.analysis.replay.series_name import SubjectKind
+from leakwatch.analysis.replay.series_name import Subject, SubjectKind
 from leakwatch.analysis.settings import criteria_for
-from leakwatch.analysis.thresholds import COUNT_RATIO
+from leakwatch.analysis.thresholds import COUNT_RATIO, LeakCriteria
 from leakwatch.analysis.time_plan import plan_of
+from leakwatch.analysis.tracking.alarm_state import AlarmState
+from leakwatch.analysis.tracking.level_history import LevelHistory
+from leakwatch.config import Config
 from leakwatch.model.identity import HOST, Target, TargetKind
+from leakwatch.model.verdict import Assessment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
-
-    from leakwatch.analysis.replay.series_name import Subject
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.tracking.alarm_state import AlarmState
-    from leakwatch.analysis.tracking.level_history import LevelHistory
-    from leakwatch.config import Config
-    from leakwatch.model.verdict import Assessment
 
 USUAL_GAPS = 5
 """A time that goes back by no more usual gaps is out of order or was measured twice: it is left out. More is a clock

@@ -6,34 +6,26 @@ makes a replay fast. The rules themselves are those of ``tracking`` and ``rules`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from leakwatch.analysis.replay.block_grid import all_checkpoints
+from leakwatch.analysis.replay.block_grid import Segment, all_checkpoints
 from leakwatch.analysis.rules.evaluate import answers_at, marks_of, onset_of
-from leakwatch.analysis.rules.tests import judge, may_hit, may_veto
-from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT
+from leakwatch.analysis.rules.tests import TestResults, judge, may_hit, may_veto
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT, TimePlan
 from leakwatch.analysis.tracking import alarm_transitions
 from leakwatch.analysis.tracking.alarm_state import AlarmState
 from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
-from leakwatch.analysis.windows.block_table import Table
-from leakwatch.analysis.windows.cut import cut
+from leakwatch.analysis.tracking.past_runs import PastRuns
+from leakwatch.analysis.window_request import WindowHit, WindowResult
+from leakwatch.analysis.windows.block_table import Bools, Ints, Table
+from leakwatch.analysis.windows.cut import Screen, cut
 from leakwatch.analysis.windows.robust import course_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.analysis.replay.block_grid import Segment
-    from leakwatch.analysis.rules.tests import TestResults
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.tracking.past_runs import PastRuns
-    from leakwatch.analysis.window_request import WindowHit, WindowResult
-    from leakwatch.analysis.windows.block_table import Bools, Ints
-    from leakwatch.analysis.windows.cut import Screen
 
 Marks: TypeAlias = "dict[int, tuple[WindowHit, ...]]"
 AT_ONCE = 16_384

@@ -8,33 +8,26 @@ from __future__ import annotations
 
 import gc
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import nan
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakwatch.analysis.findings.counts import RISEN_SHARE, counted
 from leakwatch.analysis.findings.kernel_facts import class_named, is_explained
 from leakwatch.analysis.online import risen
-from leakwatch.analysis.replay.block_grid import all_segments
-from leakwatch.analysis.replay.capture import PreparedSeries, ReplayOutcome, Settings, prepared
+from leakwatch.analysis.replay.block_grid import Segment, all_segments
+from leakwatch.analysis.replay.capture import Capture, PreparedSeries, ReplayOutcome, Settings, prepared
 from leakwatch.analysis.replay.checkpoint_walk import Series, walk
 from leakwatch.analysis.replay.restarts import past_runs_of, summary
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.analysis.replay.slow_series import replay_sparse
 from leakwatch.analysis.rules.verdict import Observed, capped, screened, settled, without_use
-from leakwatch.analysis.time_plan import FINE_KEPT, plan_of
+from leakwatch.analysis.time_plan import FINE_KEPT, TimePlan, plan_of
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary
 from leakwatch.model.verdict import Assessment, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from leakwatch.analysis.replay.block_grid import Segment
-    from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.time_plan import TimePlan
 
 CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""

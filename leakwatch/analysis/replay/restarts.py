@@ -8,22 +8,16 @@ leak. The life that ended teaches the next one instead, as numbered lives do.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.replay.block_grid import all_segments
+from leakwatch.analysis.replay.block_grid import Segment, all_segments
+from leakwatch.analysis.replay.capture import PreparedSeries
 from leakwatch.analysis.replay.series_name import SubjectKind
-from leakwatch.analysis.time_plan import BLOCKS, FINE_KEPT, plan_of
+from leakwatch.analysis.time_plan import BLOCKS, FINE_KEPT, TimePlan, plan_of
 from leakwatch.analysis.tracking.past_runs import RunSummary, summarise
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from leakwatch.analysis.replay.block_grid import Segment
-    from leakwatch.analysis.replay.capture import PreparedSeries
-    from leakwatch.analysis.time_plan import TimePlan
 
 LEAST_HOURS = 12.0
 """A shorter climb is a tooth: saws of garbage collection, batches and logs that are rotated fall back each few hours,

@@ -6,25 +6,21 @@ called a leak: it could be a start, a request, a morning.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakwatch.analysis.findings.counts import counted
+from leakwatch.analysis.replay.capture import Capture
+from leakwatch.analysis.replay.series_name import Subject
 from leakwatch.analysis.rules.tests import T95
+from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import BLOCKS
 from leakwatch.analysis.windows.features import measure
 from leakwatch.analysis.windows.robust import onset
 from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.replay.series_name import Subject
-    from leakwatch.analysis.thresholds import LeakCriteria
 
 LEAST_SAMPLES = 2 * BLOCKS
 """Two samples a block: a minimum of one is no trough."""

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, exp
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakwatch.analysis.replay.capture import SPARSE_HOURS, ReplayOutcome
+from leakwatch.analysis.replay.capture import SPARSE_HOURS, Capture, ReplayOutcome
 from leakwatch.analysis.rules.verdict import Observed, unjudged
+from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import BLOCKS
 from leakwatch.analysis.windows.robust import climb_onset
-from leakwatch.analysis.windows.robust_rows import fit_line, mad_sigma, slope_of
+from leakwatch.analysis.windows.robust_rows import Floats, fit_line, mad_sigma, slope_of
 from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from leakwatch.analysis.replay.capture import Capture
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.windows.robust_rows import Floats
 
 LEAST = 8
 WINDOWS = (8, 10, 12)

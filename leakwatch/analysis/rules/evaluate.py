@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakwatch.analysis.rules.tests import TestResults, evidence, judge
-from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
-from leakwatch.analysis.window_request import WindowHit, WindowResult
-from leakwatch.analysis.windows.block_table import Blocks, Table
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT, TimePlan
+from leakwatch.analysis.window_request import BlockSnapshot, WindowHit, WindowRequest, WindowResult
+from leakwatch.analysis.windows.block_table import Blocks, Ints, Table
 from leakwatch.analysis.windows.cut import Track, cut
 from leakwatch.analysis.windows.robust import climb_began
+from leakwatch.analysis.windows.robust_rows import Floats
 from leakwatch.model.verdict import Trend, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest
-    from leakwatch.analysis.windows.block_table import Ints
-    from leakwatch.analysis.windows.robust_rows import Floats
 
 NEAREST = 0.7
 """The longest span that fits a configured window stands for it from this share of it on: 60 hours for 64."""

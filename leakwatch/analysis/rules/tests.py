@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import TimePlan
+from leakwatch.analysis.windows.block_table import Bools, Ints
 from leakwatch.analysis.windows.cut import Track
-from leakwatch.analysis.windows.features import measure, rises_of, thirds_of
+from leakwatch.analysis.windows.features import WindowFeatures, WindowRows, measure, rises_of, thirds_of
+from leakwatch.analysis.windows.robust_rows import Floats
 from leakwatch.model.verdict import Criterion
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.windows.block_table import Bools, Ints
-    from leakwatch.analysis.windows.features import WindowFeatures, WindowRows
-    from leakwatch.analysis.windows.robust_rows import Floats
 
 HOUR_S = 3600
 STEEPER = 1000.0

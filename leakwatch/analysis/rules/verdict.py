@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isfinite
-from typing import TYPE_CHECKING
 
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.time_plan import TimePlan
+from leakwatch.analysis.tracking.alarm_state import AlarmState
+from leakwatch.analysis.tracking.level_history import LevelHistory
+from leakwatch.analysis.window_request import WindowResult
 from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.units import format_duration
-
-if TYPE_CHECKING:
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.tracking.alarm_state import AlarmState
-    from leakwatch.analysis.tracking.level_history import LevelHistory
-    from leakwatch.analysis.window_request import WindowResult
 
 MIN_FILL = 0.5
 """Of the shortest window must be seen before anything is said."""

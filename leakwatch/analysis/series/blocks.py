@@ -8,13 +8,10 @@ from __future__ import annotations
 from array import array
 from math import inf, isfinite, nan
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT
+from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT, TimePlan
 from leakwatch.model.sample import Block
-
-if TYPE_CHECKING:
-    from leakwatch.analysis.time_plan import TimePlan
 
 MEDIAN_OF = 64
 """Values held to take a block's median of; beyond it every second one is dropped and every second one taken, so that a

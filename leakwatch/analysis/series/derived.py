@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from leakwatch import metrics
 from leakwatch.model.identity import HOST, Service, Target, TargetKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 Key = tuple[str, Target]
 

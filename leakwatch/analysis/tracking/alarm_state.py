@@ -8,10 +8,9 @@ All ages are in rule hours of the life, so that the same rules hold for hours an
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from leakwatch.model.verdict import Criterion
+from leakwatch.model.verdict import Criterion
 
 
 @dataclass(slots=True)

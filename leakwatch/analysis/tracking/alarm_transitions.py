@@ -6,21 +6,16 @@ hours of the life, so that the same rules hold for hours and for minutes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import TYPE_CHECKING
 
+from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.tracking.alarm_state import Alarm, AlarmState, EndedAlarm, Suspicion
-from leakwatch.analysis.tracking.level_history import nearest_record
+from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, nearest_record
+from leakwatch.analysis.tracking.past_runs import PastRuns
+from leakwatch.analysis.window_request import WindowHit
 from leakwatch.model.verdict import Criterion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory
-    from leakwatch.analysis.tracking.past_runs import PastRuns
-    from leakwatch.analysis.window_request import WindowHit
 
 VETO_REACH = 4
 """How much longer a window may be to take a shorter one's word back."""

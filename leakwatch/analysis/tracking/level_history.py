@@ -7,11 +7,10 @@ a checkpoint, for live series and for replays.
 from __future__ import annotations
 
 from math import inf, isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.tracking.past_runs import PastRuns
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.tracking.past_runs import PastRuns
 
 
 class Checkpoint(NamedTuple):

@@ -5,18 +5,14 @@ A summary is made of a life's own blocks alone, when it has ended, and counts fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import median
-from typing import TYPE_CHECKING
 
+from leakwatch.analysis.thresholds import LeakCriteria
+from leakwatch.analysis.window_request import WindowHit
 from leakwatch.analysis.windows.robust import bend_noise, mad_sigma, residuals_of, theil_sen
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.analysis.thresholds import LeakCriteria
-    from leakwatch.analysis.window_request import WindowHit
 
 LEAST_BLOCKS = 12
 """A life shorter than this tells nothing."""

@@ -6,16 +6,14 @@ fine blocks ``12 c`` to ``12 c + 11``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.analysis.time_plan import TimePlan
-    from leakwatch.analysis.windows.robust_rows import Floats
+from leakwatch.analysis.time_plan import TimePlan
+from leakwatch.analysis.windows.robust_rows import Floats
 
 Ints: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Bools: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]

@@ -5,22 +5,16 @@ Nothing here reads a block after the one a checkpoint ends with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_HOURS, FINE_KEPT
-from leakwatch.analysis.windows.block_table import Level, mean, medians_at, nanmedian
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_HOURS, FINE_KEPT, Span, TimePlan
+from leakwatch.analysis.windows.block_table import Bools, Ints, Level, Table, mean, medians_at, nanmedian
 from leakwatch.analysis.windows.features import WindowRows, filled, join
-from leakwatch.analysis.windows.robust_rows import row_medians
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from leakwatch.analysis.time_plan import Span, TimePlan
-    from leakwatch.analysis.windows.block_table import Bools, Ints, Table
-    from leakwatch.analysis.windows.robust_rows import Floats
+from leakwatch.analysis.windows.robust_rows import Floats, row_medians
 
 SETTLING_HOURS = 2.0
 """Of a life, whose range says nothing of what follows: everything starts from nothing."""

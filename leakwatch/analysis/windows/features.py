@@ -5,13 +5,15 @@ Shapes: ``y`` is (rows, 12), bytes, oldest first, finite; every result is (rows,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakwatch.analysis.time_plan import BLOCKS
+from leakwatch.analysis.windows.block_table import Ints
 from leakwatch.analysis.windows.robust_rows import (
+    Floats,
     bend_noise,
     lag1,
     mad_sigma,
@@ -21,12 +23,6 @@ from leakwatch.analysis.windows.robust_rows import (
     theil_sen,
     widening,
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.analysis.windows.block_table import Ints
-    from leakwatch.analysis.windows.robust_rows import Floats
 
 _AT = np.arange(BLOCKS, dtype=np.float64)
 _HALF = BLOCKS // 2

@@ -6,16 +6,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Sequence
 from math import inf, isfinite, nan
 from statistics import median
-from typing import TYPE_CHECKING
 
-from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from leakwatch.analysis.time_plan import TimePlan
+from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT, TimePlan
 
 MAD_SIGMA = 1.4826
 """A normal distribution's standard deviation over its median absolute deviation."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from leakwatch.kernel.account import Readings, contradiction, stacks_are_among
 from leakwatch.model.sample import Absence
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host.meminfo import Meminfo
+from leakwatch.procfs.host.zoneinfo import Zoneinfo
 from leakwatch.text.escape import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.host.meminfo import Meminfo
-    from leakwatch.procfs.host.zoneinfo import Zoneinfo
-
 
 STEADY_BYTES = 1 << 20
 """Free memory that moves by less around a reading leaves it right enough."""

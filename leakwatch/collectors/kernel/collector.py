@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from leakwatch import metrics
 from leakwatch.collectors.kernel.account_inputs import counters, mixture, readings_of
-from leakwatch.kernel.account import account_of, hugetlb_bytes
+from leakwatch.collectors.result import CollectorResult
+from leakwatch.kernel.account import Readings, account_of, hugetlb_bytes
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from leakwatch.collectors.result import CollectorResult
-    from leakwatch.kernel.account import Readings
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.host.meminfo import Meminfo
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host.meminfo import Meminfo
 
 TRIES = 3
 NO_LOSS = frozenset({"HardwareCorrupted"})

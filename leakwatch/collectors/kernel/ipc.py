@@ -7,16 +7,13 @@ receiver have ended, stay until somebody removes them. Only the IPC namespace le
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.model.identity import HOST
 from leakwatch.model.sample import Absence, Sample
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from leakwatch.collectors.result import CollectorResult
-    from leakwatch.procfs.fs import ProcFS
 
 NAMED = 3
 """Of the largest: enough to see whose they are."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from leakwatch.collectors.kernel.account_inputs import counters, mixture, readings_of
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.kernel.account import PERCPU_CALLER, REQUIRED, account_of
 from leakwatch.kernel.view import CacheUse, CallerUse, KernelView
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.host.slabinfo import is_whole_of_slub
-
-if TYPE_CHECKING:
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.host.meminfo import Meminfo
-    from leakwatch.procfs.host.slabinfo import SlabCache
-    from leakwatch.procfs.host.vmallocinfo import VmallocCaller
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host.meminfo import Meminfo
+from leakwatch.procfs.host.slabinfo import SlabCache, is_whole_of_slub
+from leakwatch.procfs.host.vmallocinfo import VmallocCaller
 
 TRIES = 8
 

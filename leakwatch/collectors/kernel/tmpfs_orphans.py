@@ -7,23 +7,19 @@ looked for in what every process has open; both within a purse, and again only w
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.collectors.processes.budget import ASIDE, CpuBudget
+from leakwatch.collectors.result import CollectorResult
+from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import HOST
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host.tmpfs import TmpFile
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from leakwatch.collectors.result import CollectorResult
-    from leakwatch.config import SamplingConfig
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.host.tmpfs import TmpFile
 
 GROWN_BYTES = 1 << 20
 """What a tmpfs must have grown by before it is walked at all, as [thresholds] min_growth."""

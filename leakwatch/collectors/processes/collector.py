@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import queue
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 from leakwatch.clock import elapsed_us
 from leakwatch.collectors.processes.cost_stats import CostRound, SamplingCost
@@ -14,16 +14,12 @@ from leakwatch.collectors.processes.cow_tracking import CowTracker
 from leakwatch.collectors.processes.full_reads import LASTING, FullReads
 from leakwatch.collectors.processes.process_counts import CountReader
 from leakwatch.collectors.processes.statm_scan import StatmScanner
+from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
+from leakwatch.model.identity import Target
 from leakwatch.model.sample import Absence, AbsenceReason, Unanswered
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from leakwatch.collectors.processes.tracked_process import TrackedProcess
-    from leakwatch.collectors.result import CollectorResult
-    from leakwatch.model.identity import Target
-    from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.fs import ProcFS
 
 _SKIPPED = Absence(AbsenceReason.SKIPPED, "new processes: the CPU budget of this round was spent before their turn")
 

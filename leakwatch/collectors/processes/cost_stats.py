@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import heapq
 import queue
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.collectors.processes.tracked_process import TrackedProcess
 
 STATS = "stats"
 """The key of the store's state that holds this."""

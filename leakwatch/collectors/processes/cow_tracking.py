@@ -7,16 +7,12 @@ dies.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from leakwatch.collectors.processes.fork_families import ADOPTER, Parentage, families
+from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid.stat import minor_faults
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from leakwatch.collectors.processes.tracked_process import TrackedProcess
-    from leakwatch.procfs.fs import ProcFS
 
 
 class CowTracker:

@@ -8,10 +8,8 @@ not tell is here as a possible error, term by term; docs/sampling.md says the sa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from leakwatch.procfs.pid.smaps import MemoryUse
+from leakwatch.procfs.pid.smaps import MemoryUse
 
 VERIFIED_PART = 64
 """One part in this many of what an estimate has moved counts as possible error: what grew by 8 MiB is read anew at the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,17 @@ from leakwatch.collectors.processes.budget import (
     may_stall,
 )
 from leakwatch.collectors.processes.mapping_reads import MappingReads
+from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.config import SamplingConfig
+from leakwatch.model.identity import Target
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.answers import Question
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.kept import read_kept
 from leakwatch.procfs.pid import statm
+from leakwatch.procfs.pid.smaps import MemoryUse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
-    from leakwatch.collectors.processes.tracked_process import TrackedProcess
-    from leakwatch.config import SamplingConfig
-    from leakwatch.model.identity import Target
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.pid.smaps import MemoryUse
-
     Reading = tuple[MemoryUse | Absence, bytes, statm.PidStatm | None]
     """The memory, and ``statm`` just after: as bytes, and as a record where there is one."""
 

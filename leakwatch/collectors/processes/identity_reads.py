@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from leakwatch.collectors.services.container_names import ContainerNames
 from leakwatch.collectors.services.containers import container_among
 from leakwatch.collectors.services.naming import service_of
-from leakwatch.model.identity import ProcessInfo
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo
 from leakwatch.model.sample import Absence, AbsenceReason
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.cgroup import CgroupPaths
 from leakwatch.text.escape import as_text
-
-if TYPE_CHECKING:
-    from leakwatch.model.identity import ProcessIdentity
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 COMMAND_LENGTH = 512
 """Characters of a command line that are kept: enough to tell two workers apart."""

@@ -9,14 +9,10 @@ JVM do the same).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
 
 from leakwatch.model.memory_class import ClassKind, ClassUse, class_key, is_named, others_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
-    from leakwatch.procfs.pid.mappings import Mapping
+from leakwatch.procfs.pid.mappings import Mapping
 
 MIB = 1 << 20
 ARENA_BYTES = 64 * MIB

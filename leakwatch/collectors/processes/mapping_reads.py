@@ -5,22 +5,18 @@ A look takes the place of the process's full read in that round: one walk of ``s
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.collectors.processes.mapping_classes import bounded, classified, summed
+from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.model.identity import Target
 from leakwatch.model.memory_class import ClassKind, ClassUse, class_target
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from leakwatch.collectors.processes.tracked_process import TrackedProcess
-    from leakwatch.model.identity import Target
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.pid.smaps import MemoryUse
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid.smaps import MemoryUse
 
 LOOKS_A_ROUND = 4
 """So that no round has to bear those of all suspects: the others' turn is after the next evaluation."""

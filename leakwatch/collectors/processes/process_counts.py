@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
 
 from leakwatch import metrics
 from leakwatch.collectors.processes.budget import ASIDE, CpuBudget
-from leakwatch.model.identity import identity_of
+from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.collectors.result import CollectorResult
+from leakwatch.config import SamplingConfig
+from leakwatch.model.identity import Target, identity_of
 from leakwatch.model.sample import Absence, Sample
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.text.escape import as_text
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from leakwatch.collectors.processes.tracked_process import TrackedProcess
-    from leakwatch.collectors.result import CollectorResult
-    from leakwatch.config import SamplingConfig
-    from leakwatch.model.identity import Target
-    from leakwatch.procfs.fs import ProcFS
 
 REST = 300
 """Times its cost a process is left in peace after such a look: a three hundredth of its time at most."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leakwatch.collectors.processes.fork_families import Parentage
 from leakwatch.collectors.processes.identity_reads import SETTLE, IdentityReader, renew_every, renewal_due
 from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.kept import read_kept
 from leakwatch.procfs.pid import statm as pid_statm
-
-if TYPE_CHECKING:
-    from leakwatch.collectors.result import CollectorResult
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.pid.stat import PidStat
+from leakwatch.procfs.pid.stat import PidStat
 
 NO_MEMORY = b"0 0 0 0 0 0 0\n"
 """``statm`` of a kernel thread, a zombie and a process whose main thread has ended."""

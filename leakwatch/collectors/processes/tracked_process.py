@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
 from leakwatch.collectors.processes.budget import age_limit_us
@@ -18,15 +17,12 @@ from leakwatch.collectors.processes.estimate import (
     learnt_gap,
     possible_error,
 )
+from leakwatch.collectors.processes.fork_families import Parentage
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Target
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
-
-if TYPE_CHECKING:
-    from leakwatch.collectors.processes.fork_families import Parentage
-    from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Target
-    from leakwatch.procfs.pid.cgroup import CgroupPaths
-    from leakwatch.procfs.pid.smaps import MemoryUse
-    from leakwatch.procfs.pid.statm import PidStatm
-
+from leakwatch.procfs.pid.cgroup import CgroupPaths
+from leakwatch.procfs.pid.smaps import MemoryUse
+from leakwatch.procfs.pid.statm import PidStatm
 
 WITHOUT_READ = frozenset({AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED, AbsenceReason.NO_ANSWER})
 """Where ``statm`` is all there is."""

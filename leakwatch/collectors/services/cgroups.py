@@ -7,28 +7,22 @@ service's limit, page cache and its own memory included.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from leakwatch import metrics
+from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.collectors.result import CollectorResult
 from leakwatch.collectors.services.naming import group_within
 from leakwatch.collectors.services.oom import kills_between
 from leakwatch.collectors.services.owners import common_owner
-from leakwatch.model.identity import HOST, ServiceKind
-from leakwatch.model.oom import GroupCount, LimitedGroup, OomCounts
+from leakwatch.model.identity import HOST, Service, ServiceKind, Target
+from leakwatch.model.oom import GroupCount, LimitedGroup, OomCounts, OomKill
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from leakwatch.collectors.processes.tracked_process import TrackedProcess
-    from leakwatch.collectors.result import CollectorResult
-    from leakwatch.model.identity import Service, Target
-    from leakwatch.model.oom import OomKill
-    from leakwatch.procfs.cgroup.memory import Group, GroupMemory, Number
-    from leakwatch.procfs.fs import ProcFS
-    from leakwatch.procfs.host.sysfs import Limits
-    from leakwatch.procfs.pid.cgroup import CgroupPaths
+from leakwatch.procfs.cgroup.memory import Group, GroupMemory, Number
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host.sysfs import Limits
+from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 _METRICS: dict[Number, str] = {
     "current": metrics.GROUP_CURRENT,

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from leakwatch.collectors.services.containers import Container
 from leakwatch.procfs.files import listed, read_file
-
-if TYPE_CHECKING:
-    from leakwatch.collectors.services.containers import Container
 
 _LOG = re.compile(r"^(?P<pod>[^_]+)_(?P<namespace>[^_]+)_(?P<container>.+)-(?P<id>[0-9a-f]{64})\.log$")
 """The kubelet's links in /var/log/containers, whatever the engine."""

@@ -10,13 +10,10 @@ Both of runc's drivers: with cgroupfs a group is called by the id alone (``/dock
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.procfs.pid.cgroup import CgroupPaths
+from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 ID_SHOWN = 12
 """Digits of an id that docker, podman and crictl print, and take back."""

@@ -14,17 +14,12 @@ Pure functions of what /proc says. How units are keyed:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
-from leakwatch.collectors.services.containers import container_among, container_of
+from leakwatch.collectors.services.containers import Container, container_among, container_of
 from leakwatch.collectors.services.programs import program_of
 from leakwatch.model.identity import Service, ServiceKind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from leakwatch.collectors.services.containers import Container
-    from leakwatch.procfs.pid.cgroup import CgroupPaths
+from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 _TRANSIENT = re.compile(r"^run-(?:r[0-9a-f]{32}|u\d+|p\d+-i\d+|\d+)\.(?:service|scope)$")
 """What ``systemd-run`` calls a unit that was given no name: another one each time."""

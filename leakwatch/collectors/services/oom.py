@@ -7,12 +7,9 @@ more than what the groups that are still there account for, it was one of those 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from leakwatch.model.oom import GroupCount, OomCounts, OomKill
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def kills_between(before: OomCounts, now: OomCounts) -> tuple[list[OomKill], int]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from leakwatch.collectors.services.containers import container_among
 from leakwatch.model.identity import Owner
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from leakwatch.procfs.pid.cgroup import CgroupPaths
+from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 _USER_SLICE = re.compile(r"(?:^|/)(user-\d+\.slice)(?:/|$)")
 _SESSION = re.compile(r"(?:^|/)(session-[^/]+\.scope)(?:/|$)")

@@ -6,11 +6,8 @@ It is the same after a restart and for all workers: it has the script and the su
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _SUBCOMMAND = re.compile(r"^[a-z][a-z0-9_-]{1,23}$")
 _LONGEST = 120

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, exists, file_stat, link_target, read_file
 from leakwatch.procfs.pid import mountinfo
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FIRST_NAMESPACE = "cgroup:[4026531835]"
 """PROC_CGROUP_INIT_INO of include/linux/proc_ns.h: the namespace of who sees the whole tree."""

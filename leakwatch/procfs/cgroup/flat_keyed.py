@@ -6,13 +6,10 @@ without a reason; so what is not asked for is passed over, and what is asked for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def parse(data: bytes, wanted: Iterable[bytes]) -> dict[str, int]:

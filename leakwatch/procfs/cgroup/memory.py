@@ -10,19 +10,16 @@ names count the groups below; ``oom_kill`` (since 4.13, in both versions) counts
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.cgroup import flat_keyed
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, file_stat, read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from leakwatch.procfs.pid.cgroup import CgroupPaths
+from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 Record = TypeVar("Record")
 Number = Literal["current", "peak", "swap", "kernel", "anon", "file", "shmem", "slab_reclaimable", "oom_kills"]

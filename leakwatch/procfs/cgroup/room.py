@@ -8,14 +8,10 @@ itself, version 1 memory (``memory.limit_in_bytes``) and both together (``memory
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.cgroup.memory import read_memory
+from leakwatch.procfs.cgroup.memory import Group, GroupMemory, read_memory
 from leakwatch.procfs.host.sysfs import ancestors, limit_in
-
-if TYPE_CHECKING:
-    from leakwatch.procfs.cgroup.memory import Group, GroupMemory
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,12 @@ counters have a history that the metric registry, not this parser, knows (``Vmal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import KIB, LARGEST, text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)

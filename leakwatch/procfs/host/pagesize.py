@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.pid.auxv import PAGE_SIZES
-
-if TYPE_CHECKING:
-    from leakwatch.procfs.pid.statm import PidStatm
-    from leakwatch.procfs.pid.status import PidStatus
+from leakwatch.procfs.pid.statm import PidStatm
+from leakwatch.procfs.pid.status import PidStatus
 
 DEFAULT = 4096
 _TRIES = 64

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from leakwatch.procfs.files import link_target, listed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def slab_aliases(sys_root: str | None) -> Mapping[str, tuple[str, ...]]:

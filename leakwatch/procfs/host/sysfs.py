@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.kernel.slab_names import PINNED, RECLAIM_ACCOUNTED, WITH_INODES
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.cgroup.memory import group_of
+from leakwatch.procfs.cgroup.memory import Group, group_of
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
 from leakwatch.procfs.files import absence, read_file
-
-if TYPE_CHECKING:
-    from leakwatch.procfs.cgroup.memory import Group
-    from leakwatch.procfs.pid.cgroup import CgroupPaths
+from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 Limits = dict[str, "int | Absence | None"]
 """What limit files say, by path."""

@@ -6,14 +6,11 @@ with its size. What has no process that uses it stays until somebody removes it 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import count
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from leakwatch.model.sample import Absence
+from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.fields import text
 from leakwatch.procfs.files import named_links, read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    from leakwatch.procfs.answers import Answers
 
 BLOCK = 512
 """What st_blocks counts in, whatever the file system (stat(2))."""

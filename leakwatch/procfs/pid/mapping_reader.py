@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import process
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.pid import mappings as pid_mappings
 from leakwatch.procfs.pid import mountinfo, smaps
-
-if TYPE_CHECKING:
-    from leakwatch.procfs.pid.mappings import Mapping, MappingPart
-    from leakwatch.procfs.pid.smaps import MemoryUse
+from leakwatch.procfs.pid.mappings import Mapping, MappingPart
+from leakwatch.procfs.pid.smaps import MemoryUse
 
 READ, PIECE = 1 << 14, 1 << 17
 

@@ -7,14 +7,12 @@ with every kernel, and ``VmFlags`` (3.8). The text has 700 bytes a mapping, so i
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import KIB, text
 from leakwatch.procfs.pid.smaps import MemoryUse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _HEADER = re.compile(
     rb"\n([0-9a-f]{1,16})-([0-9a-f]{1,16}) ([-rwxsp]{4}) [0-9a-f]+ ([0-9a-f]{1,8}:[0-9a-f]{1,8}) (\d{1,20}) *([^\n]*)"

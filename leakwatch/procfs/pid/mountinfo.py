@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from leakwatch.procfs.errors import MalformedError
 from leakwatch.procfs.fields import text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _OF_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _SERVED = frozenset({

@@ -8,14 +8,12 @@ seal's and the series': no index has to be kept, and a seal's chunks lie side by
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from leakwatch.store.encoding import payload, rounds
 from leakwatch.store.encoding.integers import Bytes, PayloadError, column, plain_column, read_column, read_runs, runs
-
-if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Sequence
 
 SERIES_BITS = 32
 """Of a chunk's number; the seal's is above them."""

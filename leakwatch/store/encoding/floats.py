@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable, Iterable, Sequence
 from operator import add, sub
-from typing import TYPE_CHECKING
 
-from leakwatch.store.encoding.integers import PayloadError, column, read_column
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from leakwatch.store.encoding.integers import Bytes
+from leakwatch.store.encoding.integers import Bytes, PayloadError, column, read_column
 
 HALVES, BITS = 0, 1
 """How levels are written: as whole numbers of half bytes, or bit by bit as the integers that look the same."""

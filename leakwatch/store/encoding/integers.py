@@ -20,13 +20,10 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, repeat
 from operator import sub
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 WORD = 8
 STEADY = 9

@@ -6,7 +6,9 @@ SQLite writes each page twice. ``sealing`` turns rounds into chunks, one a serie
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from leakwatch.store.encoding import payload
 from leakwatch.store.encoding.floats import read_floats, write_floats
@@ -21,11 +23,6 @@ from leakwatch.store.encoding.integers import (
     runs,
     take_column,
 )
-
-if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Mapping, Sequence
-
 
 BlockRow = tuple[int, float, float, float, float, int]
 """n, minimum, median, maximum, last, segment_ms"""

@@ -9,14 +9,11 @@ import os
 import sqlite3
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 from leakwatch.errors import StoreWriteError
 from leakwatch.store.files.sqlite_errors import BUSY_TIMEOUT_S, result_codes, translated
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PAGE_BYTES = 2048
 """Of a new file. A scrape adds a little to some ten tables and indices, and SQLite writes the whole page of each: pages

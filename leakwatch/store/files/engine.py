@@ -6,6 +6,8 @@ import contextlib
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event
@@ -19,9 +21,6 @@ from leakwatch.store.files.sqlite_errors import translated
 from leakwatch.store.sql import database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from sqlalchemy import Connection, Engine
 
 

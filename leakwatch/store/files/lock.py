@@ -13,12 +13,9 @@ import re
 import stat
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from leakwatch.errors import StoreBusyError, StoreWriteError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _OURS = 1 << 62, 1
 """A byte that no file reaches and SQLite never locks."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from leakwatch.errors import StoreCorruptError, StoreForeignError
 from leakwatch.store.files.quarantine import set_aside, was_sqlite
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.maintenance.salvage import salvage
 from leakwatch.store.writer import Writer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 log = logging.getLogger(__name__)
 

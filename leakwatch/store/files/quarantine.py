@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from leakwatch.clock import rfc3339
 from leakwatch.errors import StoreWriteError
 from leakwatch.store.files.driver import PAGE_BYTES
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SUFFIXES = ("-wal", "-shm", "")
 """What SQLite appends to its files. The log comes first: stopped half way, we leave no old log beside a new store."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from leakwatch.errors import LeakwatchError, StoreCorruptError, StoreNotFoundError, StoreTooNewError
 from leakwatch.store.files.sqlite_errors import result_codes, translated
 from leakwatch.store.sql import daemon as texts
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 REVISION = "0004"
 """The newest migration. Known here so that a start need not load Alembic to see that nothing is to be done."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
 
 from leakwatch.errors import StoreBusyError, StoreCorruptError, StoreWriteError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 BUSY_TIMEOUT_S = 10
 """How long to wait for a lock: a reader's checkpoint or a backup takes seconds, a deadlock for ever."""

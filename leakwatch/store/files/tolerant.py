@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from leakwatch.store.files.sqlite_errors import driver_error, result_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Connection, Executable, Result
 
-    from leakwatch.store.read.samples import Damage
+
+log = logging.getLogger(__name__)
+
+
+class Damage:
+    """Counts what could not be read, and says each once: SQLite has no checksums, so only the payloads' own tell."""
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+
+    def note(self, what: str, error: Exception | str) -> None:
+        """Note one piece that is damaged."""
+        if what not in self.found:
+            self.found.add(what)
+            log.warning("%s is damaged (%s) and is left out; what else is damaged: leakwatch db check", what, error)
 
 
 class Tolerant:

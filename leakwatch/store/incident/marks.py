@@ -5,22 +5,17 @@ Each note is one short transaction that waits for the daemon's, and the daemon s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from leakwatch.errors import IncidentNotFoundError
-from leakwatch.model.incident import EventKind, IncidentEvent
+from leakwatch.model.incident import Acknowledgement, EventKind, IncidentEvent, Silence
+from leakwatch.model.timeline import Stamps
 from leakwatch.store.files import engine
 from leakwatch.store.files.sqlite_errors import translated
 from leakwatch.store.incident import rows
 from leakwatch.store.sql import incidents as statements
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from leakwatch.model.incident import Acknowledgement, Silence
-    from leakwatch.model.timeline import Stamps
 
 
 class Marker:

@@ -9,28 +9,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.model.incident import (
     Acknowledgement,
     Incident,
     IncidentEvent,
     IncidentState,
+    Marks,
     Progress,
     Resolution,
     Silence,
 )
+from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import FindingKind, Verdict
+from leakwatch.store.files.connection import PlainConnection
 from leakwatch.store.maintenance.column_checks import text, whole
 from leakwatch.store.sql import daemon as texts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from leakwatch.model.incident import Marks
-    from leakwatch.model.timeline import Stamps
-    from leakwatch.store.files.connection import PlainConnection
 
 log = logging.getLogger(__name__)
 

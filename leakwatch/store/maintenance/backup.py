@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from leakwatch.errors import OutputExistsError, StoreCorruptError
 from leakwatch.store.files import engine
@@ -16,10 +17,6 @@ from leakwatch.store.files.sqlite_errors import result_codes, translated
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.sql import database
 from leakwatch.text import outfile
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 OWN_SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
 """Behind the store's name: the files that belong to it."""

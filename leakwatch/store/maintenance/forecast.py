@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from leakwatch.store.maintenance.inventory import Inventory, PartKind
-    from leakwatch.store.maintenance.retention import RetentionLimits
+from leakwatch.store.maintenance.inventory import Inventory, PartKind
+from leakwatch.store.maintenance.retention import RetentionLimits
 
 DAY_S = 86_400
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,14 @@ from leakwatch.store.encoding import chunks, rounds
 from leakwatch.store.encoding.integers import PayloadError
 from leakwatch.store.maintenance.row_checks import damaged_rows
 from leakwatch.store.read.everything import ROUNDS_A_READ
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.read.samples import NEWEST
 from leakwatch.store.sql import database, expiry
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from sqlalchemy import Connection, Row
-
-    from leakwatch.store.read.reader import Reader
 
 SOUND = "ok"
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
 from leakwatch.store import tables as schema
+from leakwatch.store.read.reader import Reader
 from leakwatch.store.sql import database
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from sqlalchemy import Connection, Row
-
-    from leakwatch.store.read.reader import Reader
 
 DAY_MS = 86_400_000
 OTHERS = "everything else"

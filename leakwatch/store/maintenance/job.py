@@ -8,18 +8,14 @@ it has interrupted nothing: each step is one transaction, and the next run goes 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from leakwatch.config import StoreConfig
 from leakwatch.errors import LeakwatchError
+from leakwatch.store.writer import Writer
 from leakwatch.system.worker import OneChild
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from leakwatch.config import StoreConfig
-    from leakwatch.store.writer import Writer
 
 TIMEOUT_S = 3600
 """After a migration there may be gigabytes to seal; a hang must still end."""

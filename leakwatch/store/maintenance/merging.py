@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from array import array
 from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,13 +19,10 @@ from leakwatch.store.encoding import chunks
 from leakwatch.store.encoding.integers import PayloadError
 from leakwatch.store.maintenance.sealing import Packed, Sealed, chunk_rows
 from leakwatch.store.sql import seals as seal_sql
+from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from sqlalchemy import Row
-
-    from leakwatch.store.writer import Writer
 
 MERGED_SCRAPES = 1440
 """Scrapes in a merged seal: a day at the default interval."""

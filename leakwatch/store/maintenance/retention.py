@@ -9,23 +9,21 @@ before the timeline have, neither takes its neighbours along nor keeps them for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leakwatch.config import StoreConfig
 from leakwatch.model.timeline import CLOCK, Stamps
 from leakwatch.store.encoding import codec
 from leakwatch.store.sql import database, expiry
 from leakwatch.store.sql import findings as finding_sql
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
+from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy import Connection
-
-    from leakwatch.config import StoreConfig
-    from leakwatch.store.writer import Writer
 
 BATCH_SCRAPES = 1000
 """Scrapes a transaction, where they are not sealed: tens of milliseconds."""

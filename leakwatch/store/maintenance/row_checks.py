@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Integer
@@ -24,8 +25,6 @@ from leakwatch.store.incident import rows
 from leakwatch.store.sql import database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from sqlalchemy import Column, Connection, Row, Table
 
 _METRIC = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from leakwatch.store.files.connection import PlainConnection
 from leakwatch.store.files.driver import connect, connect_to_write, size
 from leakwatch.store.sql import salvage as texts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 UP_TO_BYTES = 64 << 20
 """A larger one is left as it is: sampling waits meanwhile, 0.1 s for each 2 MiB on a slow card."""

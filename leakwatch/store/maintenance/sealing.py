@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from array import array
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,10 @@ from leakwatch.store.encoding import chunks, rounds
 from leakwatch.store.encoding.integers import PayloadError
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
+from leakwatch.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy import Delete, Row
-
-    from leakwatch.store.writer import Writer
 
 SEALED_SCRAPES = 120
 """Scrapes in a seal: two hours at the default interval. In numbers, as what a chunk costs goes by its length: at a

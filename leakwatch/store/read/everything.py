@@ -5,6 +5,7 @@ What is damaged raises PayloadError here: whoever asks for all must not be given
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Connection
 
 ROUNDS_A_READ = 500

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 from leakwatch.store.encoding import payload
 from leakwatch.store.encoding.integers import Bytes, PayloadError, read_column, take_column
-from leakwatch.store.read.samples import NEWEST, SeriesPast, sealed_courses
+from leakwatch.store.files.tolerant import Damage, Tolerant
+from leakwatch.store.read.samples import NEWEST, Seals, SeriesPast, sealed_courses
 from leakwatch.store.sql import rounds as round_sql
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from leakwatch.store.files.tolerant import Tolerant
-    from leakwatch.store.read.samples import Damage, Seals
 
 
 def pasts_of(connection: Tolerant, seals: Seals, damage: Damage, series: Collection[int]) -> dict[int, SeriesPast]:

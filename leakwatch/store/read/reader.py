@@ -5,23 +5,28 @@ from __future__ import annotations
 import contextlib
 import json
 from array import array
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leakwatch.metrics import PROCESS_USS
-from leakwatch.model.identity import Target, TargetKind, identity_of
-from leakwatch.model.incident import EventKind, IncidentEvent
+from leakwatch.model.identity import ProcessInfo, Target, TargetKind, identity_of
+from leakwatch.model.incident import EventKind, Incident, IncidentEvent
 from leakwatch.model.sample import Block, SealedBlock
 from leakwatch.model.timeline import CLOCK, Stamps
+from leakwatch.model.verdict import Finding
 from leakwatch.store.encoding import codec
 from leakwatch.store.encoding.integers import PayloadError
 from leakwatch.store.files import engine
 from leakwatch.store.files.sqlite_errors import translated
-from leakwatch.store.files.tolerant import Tolerant
+from leakwatch.store.files.tolerant import Damage, Tolerant
 from leakwatch.store.incident import rows as incidents
 from leakwatch.store.maintenance.column_checks import none_or, whole
 from leakwatch.store.read.many_series import pasts_of
 from leakwatch.store.read.records import (
+    CollectorReport,
+    Extent,
     Irregularities,
     Lifetime,
     ScrapeHead,
@@ -29,7 +34,7 @@ from leakwatch.store.read.records import (
     collector_report,
     process_info,
 )
-from leakwatch.store.read.samples import Damage, Seals, past_of, read_round, run_from
+from leakwatch.store.read.samples import Scraped, Seals, SeriesPast, past_of, read_round, run_from
 from leakwatch.store.read.sealed_blocks import blocks_since
 from leakwatch.store.sql import findings as finding_sql
 from leakwatch.store.sql import incidents as incident_sql
@@ -37,16 +42,7 @@ from leakwatch.store.sql import names, scrapes
 from leakwatch.store.sql import rounds as round_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Iterator
-    from pathlib import Path
-
     from sqlalchemy import Connection, Row
-
-    from leakwatch.model.identity import ProcessInfo
-    from leakwatch.model.incident import Incident
-    from leakwatch.model.verdict import Finding
-    from leakwatch.store.read.records import CollectorReport, Extent
-    from leakwatch.store.read.samples import Scraped, SeriesPast
 
 SCRAPES_A_READ = 120
 """Scrapes whose samples are held at once where they are not sealed: bounds the memory of a replay."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import AbsenceReason
+from leakwatch.model.verdict import Finding
 from leakwatch.store.maintenance.column_checks import none_or, text, whole
-
-if TYPE_CHECKING:
-    from leakwatch.model.verdict import Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,44 +6,25 @@ read (see ``Damage``) is left out: the rest of a store is worth no less for one 
 
 from __future__ import annotations
 
-import logging
 from array import array
 from bisect import bisect_left
+from collections.abc import Collection, Container, Iterable, Iterator
 from itertools import compress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leakwatch.store.encoding import chunks, rounds
 from leakwatch.store.encoding.integers import PayloadError
+from leakwatch.store.files.tolerant import Damage, Tolerant
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator
-    from typing import Any
-
     from sqlalchemy import Row
-
-    from leakwatch.store.files.tolerant import Tolerant
 
 NEWEST = 1 << 62
 """Above every scrape's number."""
 CHUNKS_A_QUERY = 500
 """SQLite takes a bounded number of parameters."""
-
-log = logging.getLogger(__name__)
-
-
-class Damage:
-    """Counts what could not be read, and says each once: SQLite has no checksums, so only the payloads' own tell."""
-
-    def __init__(self) -> None:
-        self.found: set[str] = set()
-
-    def note(self, what: str, error: Exception | str) -> None:
-        """Note one piece that is damaged."""
-        if what not in self.found:
-            self.found.add(what)
-            log.warning("%s is damaged (%s) and is left out; what else is damaged: leakwatch db check", what, error)
 
 
 class Seal(NamedTuple):

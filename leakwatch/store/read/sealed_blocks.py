@@ -6,20 +6,17 @@ after it.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Container, Iterable, Iterator
+from typing import Protocol
 
 from leakwatch.store.encoding import chunks, rounds
 from leakwatch.store.encoding.integers import PayloadError
+from leakwatch.store.files.tolerant import Damage, Tolerant
+from leakwatch.store.read.samples import Seal, Seals
 from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
-
-if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Container, Iterable, Iterator
-
-    from leakwatch.store.files.tolerant import Tolerant
-    from leakwatch.store.read.samples import Damage, Seal, Seals
 
 
 class _Source(Protocol):

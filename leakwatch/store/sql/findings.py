@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -9,8 +10,6 @@ from sqlalchemy import func, select
 from leakwatch.store import tables as s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy import Select
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
@@ -10,8 +11,6 @@ from sqlalchemy.dialects.sqlite import insert
 from leakwatch.store import tables as s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy import Select, Update
 
 ADD_INCIDENT_EVENT = insert(s.incident_event)

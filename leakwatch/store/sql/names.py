@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from leakwatch.model.identity import Target
 from leakwatch.store import tables as s
 from leakwatch.store.encoding.codec import start_ticks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy import ColumnElement, Select
-
-    from leakwatch.model.identity import Target
 
 
 def _is(target: Target) -> tuple[ColumnElement[bool], ...]:

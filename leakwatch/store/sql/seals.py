@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, update
@@ -11,8 +12,6 @@ from leakwatch.store import tables as s
 from leakwatch.store.encoding.chunks import SERIES_BITS, chunk_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy import Delete, Select, Update
 
 SAMPLES = 0
