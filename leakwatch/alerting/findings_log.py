@@ -115,7 +115,7 @@ def _replaced(before: int | None, now: int | None, running: Container[int]) -> b
 
 def _can_end(finding: Finding) -> bool:
     """Return whether a finding that is missing is of a suspect that ended; a total lives on, told by its parts."""
-    return _suspect(finding) and finding.metric not in metrics.SHADOWED
+    return _suspect(finding) and finding.metric not in metrics.TOTALS
 
 
 def _suspect(finding: Finding) -> bool:

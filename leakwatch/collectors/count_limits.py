@@ -7,16 +7,10 @@ from __future__ import annotations
 
 from leakwatch import metrics
 from leakwatch.collectors.limits import MemoryLimits
+from leakwatch.metrics import ProcessLimit, Sysctl
 from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import CountLimit
 from leakwatch.text.escape import printable
-
-_IPC = {
-    metrics.IPC_SHM_SEGMENTS: ("kernel/shmmni", 0),
-    metrics.IPC_SEM_SETS: ("kernel/sem", 3),
-    metrics.IPC_MSG_QUEUES: ("kernel/msgmni", 0),
-}
-"""File below /proc/sys and which of its numbers limits how many there may be."""
 
 
 class ProcLimits(MemoryLimits):
@@ -24,19 +18,19 @@ class ProcLimits(MemoryLimits):
 
     def count_limit_of(self, metric: str, pid: int | None, now: int) -> CountLimit | None:
         """Return the limit that a count which is ``now`` meets first, None when there is none or it is unknown."""
-        if metric in _IPC:
-            return self._sysctl(*_IPC[metric], now)
-        if pid is None:
-            return None
-        if metric == metrics.PROCESS_FDS:
-            limits = self._procfs.counted.limits(pid)
-            total = None if isinstance(limits, Absence) else limits.open_files
-            return None if total is None else CountLimit(max(0, total - now), total, "its limit on open files")
-        if metric == metrics.PROCESS_MAPPINGS:
-            return self._sysctl("vm/max_map_count", 0, now)
-        return self._of_threads(pid)
+        match metrics.row(metric).limit:
+            case Sysctl(name, place):
+                return self._sysctl(name, place, now)
+            case ProcessLimit.OPEN_FILES if pid is not None:
+                limits = self._procfs.counted.limits(pid)
+                total = None if isinstance(limits, Absence) else limits.open_files
+                return None if total is None else CountLimit(max(0, total - now), total, "its limit on open files")
+            case ProcessLimit.TASKS if pid is not None:
+                return self._of_tasks(pid)
+            case _:
+                return None
 
-    def _of_threads(self, pid: int) -> CountLimit | None:
+    def _of_tasks(self, pid: int) -> CountLimit | None:
         """Return what threads, and processes, meet first: their control group's limit or the machine's."""
         found = []
         cgroup = self._procfs.cgroup(pid)

@@ -71,7 +71,7 @@ class Case:
         """The name as it is printed, with its process id."""
         name = printable(self.name)
         whose = name if self.pid is None or self.row is None else f"{name} (pid {self.pid})"
-        return f"{whose}: {metrics.title(self.field)}" if self.field in metrics.PROCESS_COUNTS else whose
+        return f"{whose}: {metrics.title(self.field)}" if self.field in metrics.APART else whose
 
     @property
     def verdict(self) -> Verdict:

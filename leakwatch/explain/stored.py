@@ -36,7 +36,7 @@ def find(rows: Sequence[ReportRow], named: str) -> ReportRow:
     fitting = [row for row in fitting if row.ended_ms is None] or fitting
     if not fitting:
         raise FindingNotFoundError(_unknown(named, rows))
-    of_memory = [row for row in fitting if row.finding.metric not in metrics.PROCESS_COUNTS]
+    of_memory = [row for row in fitting if row.finding.metric not in metrics.APART]
     if len(of_memory) < min(2, len(fitting)) and len({row.finding.service for row in fitting}) == 1:
         # One service, its memory and its counts: what is worst, and its memory where nothing is.
         fitting = [max(fitting, key=_by_severity)]
@@ -48,7 +48,7 @@ def find(rows: Sequence[ReportRow], named: str) -> ReportRow:
 
 
 def _by_severity(row: ReportRow) -> tuple[int, bool]:
-    return SEVERITY[row.finding.assessment.verdict], row.finding.metric not in metrics.PROCESS_COUNTS
+    return SEVERITY[row.finding.assessment.verdict], row.finding.metric not in metrics.APART
 
 
 def _names(finding: Finding) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def case_of(
 
 def what_of(finding: Finding) -> What:
     """Return what kind of memory, or that a count, a finding is about."""
-    if finding.metric in metrics.PROCESS_COUNTS:
+    if finding.metric in metrics.APART:
         return What.COUNT
     if finding.kind is not FindingKind.KERNEL:
         return What.PROCESS

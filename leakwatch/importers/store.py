@@ -33,18 +33,8 @@ _FACTS = frozenset({metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.SLAB_
 """What caches are judged by."""
 _BESIDE = _FACTS | metrics.COUNTS
 """Few of the samples of a scrape: picked out once."""
-_NEEDED = frozenset({
-    metrics.PROCESS_USS, metrics.PROCESS_SWAP, metrics.PROCESS_ANON, metrics.PROCESS_UNREAD, metrics.SLAB_ACTIVE,
-    metrics.VMALLOC_BYTES,
-    metrics.MEMINFO["MemTotal"].name, metrics.MEMINFO["MemAvailable"].name,
-    metrics.KERNEL_CPU_LISTS,
-    *(name for name in metrics.FIELDS if metrics.is_judged(name)), *_BESIDE,
-})  # fmt: skip
+_NEEDED = metrics.AS_SAMPLED | metrics.PARTS | _BESIDE
 """What is stored of the series that are judged, and of what they are judged by; the rest is not read at all."""
-_QUANTITIES = {metric: metric.partition(".")[2] for metric in metrics.PROCESS_COUNTS} | {
-    metrics.PROCESS_ANON_SWAP: "anon"
-}
-"""How the names of a process's series end, but for its USS."""
 
 
 class _Series:
@@ -172,11 +162,11 @@ def _names(key: Key, infos: Mapping[Target, ProcessInfo]) -> tuple[str, str]:
     metric, target = key
     if target.kind is TargetKind.PROCESS:
         info = infos[target]
-        quantity = f"/{_QUANTITIES[metric]}" if metric in _QUANTITIES else ""
+        quantity = f"/{found}" if (found := metrics.capture_name(metric)) else ""
         service = info.service.name if info.service else info.name
         return f"proc/{info.name}[{info.identity.pid}]{quantity}", f"proc/{service}{quantity}"
     if target.kind is TargetKind.SERVICE:
         return f"group/{target.key.partition(':')[2]}", ""
     if target == HOST:
-        return f"kernel/{metrics.FIELDS.get(metric, metric)}", ""
+        return f"kernel/{metrics.capture_name(metric)}", ""
     return f"{target.kind}/{target.key}", ""

@@ -13,8 +13,6 @@ FAR_FUTURE_MS = 253_402_300_799_000
 """The end of year 9999, the last RFC 3339 can name."""
 GROWERS_READ = 16
 """Growing processes of a service whose limits are read, the fastest: a dozen files each."""
-SWAPPABLE = frozenset({metrics.KERNEL_SHMEM, metrics.IPC_SHM_ORPHANS, metrics.TMPFS_ORPHANS})
-"""What of the kernel's counters can go to swap: pages of tmpfs and shared memory. All else of the kernel's cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +86,16 @@ class Capacity:
 
     def _free_swap(self) -> int:
         if self._swap is None:
-            free = self._host.get("kernel.swap_free_bytes", 0)
+            free = self._host.get(metrics.KERNEL_SWAP_FREE, 0)
             self._swap = round(free * self._limits.swap_worth()) if free else 0
         return self._swap
 
     def _machine(self, metric: str, swap: int, rooms: Rooms) -> Iterator[Room]:
         """Yield what the machine has left: with free swap for what can go there."""
-        available = self._host.get("kernel.mem_available_bytes")
+        available = self._host.get(metrics.KERNEL_AVAILABLE)
         if available is None:
             return
-        if metric.startswith(_OF_KERNEL) and metric not in SWAPPABLE:
+        if metric in metrics.PINNED:
             swap = 0
         elif rooms.swap_left is not None:
             swap = min(swap, rooms.swap_left)
@@ -149,9 +147,6 @@ class Capacity:
         first = min((rooms for _, _, rooms in growing.processes), key=_swap_left, default=Rooms())
         for room in self._machine(finding.metric, self._free_swap(), first):
             yield room, growing.rate
-
-
-_OF_KERNEL = ("kernel.", "slab.", "vmalloc.", "ipc.", "tmpfs.")
 
 
 def _swap_left(rooms: Rooms) -> float:

@@ -14,8 +14,6 @@ from leakwatch.model.identity import ProcessInfo, Service, Target, TargetKind
 from leakwatch.model.verdict import SUSPECT, AssessedSeries, Finding
 from leakwatch.monitoring.capacity import Growers
 
-_OF_PROCESS = (metrics.PROCESS_USS_SWAP, metrics.PROCESS_ANON_SWAP)
-
 
 def processes_of(target: Target, process_table: ProcessTable) -> Collection[Target]:
     """Return the processes whose memory a series is about, none for the kernel's."""
@@ -104,7 +102,7 @@ def by_growth(suspects: Iterable[Target], series: Mapping[Key, SeriesState]) -> 
     """Return processes in order of how fast each itself grows, as far as that is known, the fastest first."""
 
     def slope(process: Target) -> float:
-        states = (series.get((metric, process)) for metric in _OF_PROCESS)
+        states = (series.get((metric, process)) for metric in metrics.OF_MEMORY)
         known = (state.assessment.slope_bytes_per_hour for state in states if state and state.assessment)
         return max((rate for rate in known if rate is not None), default=0.0)
 

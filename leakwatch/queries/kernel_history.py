@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     Values = Mapping[tuple[str, Target], int]
 
 _FACTS = {
-    "available_bytes": "kernel.mem_available_bytes",
-    "mapped_bytes": "kernel.mapped_bytes",
-    "locked_bytes": "kernel.mlocked_bytes",
+    "available_bytes": metrics.KERNEL_AVAILABLE,
+    "mapped_bytes": metrics.KERNEL_MAPPED,
+    "locked_bytes": metrics.KERNEL_MLOCKED,
     "socket_bytes": metrics.KERNEL_SOCKET_BYTES,
     "sockets": metrics.KERNEL_SOCKETS,
     "dying_cgroups": metrics.KERNEL_DYING_CGROUPS,
 }
-_NOW_AND_THEN = frozenset({metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.KERNEL_DYING_CGROUPS})
 _WANTED = frozenset({
-    *(metric.name for metric in metrics.MEMINFO.values()), *_FACTS.values(), *_NOW_AND_THEN,
+    *(metric.name for metric in metrics.MEMINFO.values()), *_FACTS.values(),
     metrics.KERNEL_CPU_LISTS, metrics.KERNEL_ZSPAGES, metrics.SLAB_ACTIVE, metrics.SLAB_PAGES, metrics.VMALLOC_BYTES,
+    metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT,
 })  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def kernel_then(reader: Reader, at_ms: int, slow_every: int) -> KernelView | Non
     values: dict[tuple[str, Target], int] = {}
     for head, found in reader.history(heads, _WANTED):
         newest = head.id == heads[-1].id
-        values |= {key: value for key, value in found.items() if newest or key[0] in _NOW_AND_THEN}
+        values |= {key: value for key, value in found.items() if newest or key[0] in metrics.SELDOM}
     return _view(heads[-1], values) if values else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from leakwatch.analysis.findings.counts import count_target
 from leakwatch.analysis.findings.services_and_kernel import finding_id
-from leakwatch.metrics import METRICS, PROCESS_COUNTS
+from leakwatch.metrics import APART, METRICS
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.report.ownership import Kills, Ownership
 from leakwatch.store.ownership_state import PastKill, kills_of, owners_of
@@ -22,7 +22,7 @@ def read_whose(reader: Reader, states: Mapping[str, Any], last: ScrapeHead) -> d
     of_counts = {
         finding_id(count_target(service, metric)): Ownership(owner)
         for service, owner in owners.items()
-        for metric in PROCESS_COUNTS
+        for metric in APART
     }
     return of_counts | {
         finding_id(service): Ownership(owner, values.get(service, {}), kills.get(service))

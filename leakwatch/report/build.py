@@ -21,15 +21,6 @@ STALE_INTERVALS = 3
 """A last scrape older than this many intervals means that nobody samples."""
 DEFAULT_VERDICTS = SUSPECT
 DAY_MS = 86_400_000
-_BYTES_EACH = {
-    metrics.PROCESS_FDS: 1 << 10,
-    metrics.PROCESS_THREADS: 32 << 10,
-    metrics.PROCESS_MAPPINGS: 1 << 8,
-    metrics.PROCESS_CHILDREN: 1 << 20,
-    metrics.PROCESS_ZOMBIES: 8 << 10,
-}
-"""What one costs, roughly: a file with its socket or inode, a kernel stack and a piece of its own, a vm_area_struct, a
-small process, a task_struct. Only to rank counts beside memory, a thousand files an hour beside as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +235,7 @@ def rank(row: ReportRow, now_ms: int, horizon_s: float) -> tuple[float, ...]:
     what runs out of memory within the horizon before the rest; then confidence x rate / time to exhaustion.
     """
     found = row.finding.assessment
-    each = _BYTES_EACH.get(row.finding.metric, 1)
+    each = metrics.row(row.finding.metric).bytes_each
     rate = each * max(0.0, found.slope_bytes_per_hour or 0.0)
     at = row.finding.exhaustion_at_ms
     left_h = max((at - now_ms) / 3_600_000, 0.01) if at is not None else 1e6

@@ -115,7 +115,7 @@ def _cells(entry: IncidentEntry) -> tuple[str, ...]:
     what = printable(incident.name)
     if found is not None and found.pid is not None:
         what = f"{what} (pid {found.pid})"
-    if found is not None and found.metric in metrics.PROCESS_COUNTS:
+    if found is not None and found.metric in metrics.APART:
         what = f"{what}: {metrics.title(found.metric)}"
     return (
         incident.id,

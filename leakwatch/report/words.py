@@ -28,7 +28,7 @@ def what(row: ReportRow, widest: int | None = None) -> str:
     one = row.finding
     name = short(one.name, widest)
     whose = f"{name} (pid {one.pid})" if one.pid is not None else name
-    return f"{whose}: {metrics.title(one.metric)}" if one.metric in metrics.PROCESS_COUNTS else whose
+    return f"{whose}: {metrics.title(one.metric)}" if one.metric in metrics.APART else whose
 
 
 def short(name: str, widest: int | None = None) -> str:

@@ -112,8 +112,8 @@ def test_a_verdict_on_a_count_speaks_of_numbers() -> None:
 
 def test_each_count_of_a_service_has_an_id_of_its_own() -> None:
     service = Service(ServiceKind.UNIT, "a.service").target
-    targets = {count_target(service, metric) for metric in metrics.PROCESS_COUNTS} | {service}
-    assert len(targets) == len(metrics.PROCESS_COUNTS) + 1
+    targets = {count_target(service, metric) for metric in metrics.APART} | {service}
+    assert len(targets) == len(metrics.APART) + 1
 
 
 def test_sorts_are_told_by_what_grew_since_they_were_first_seen() -> None:

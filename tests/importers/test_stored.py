@@ -65,7 +65,7 @@ def at(minute: int) -> Scrape:
         samples.append(Sample(metrics.PROCESS_RSS, info.identity.target, 1))
         if info is not WORKER and minute % 5 == 0:
             samples.append(Sample(metrics.PROCESS_FDS, info.identity.target, 10 + minute))
-    samples.append(Sample(metrics.IPC_MSG_QUEUES, HOST, 3))
+    samples += [Sample(metrics.IPC_MSG_QUEUES, HOST, 3), Sample(metrics.TMPFS_ORPHANS, HOST, 4096)]
     tick = Tick(START_MS + minute * MINUTE_MS, "boot")
     return Scrape(tick, tuple(samples), tuple(there), (CollectorOutcome("processes", 1, len(there)),))
 
@@ -118,7 +118,7 @@ def test_names_are_those_of_files(found: dict[str, Capture]) -> None:
         "proc/nginx[1]", "proc/nginx[2]", "proc/nginx[2]#2", "proc/secret[3]/anon", "proc/\udcff\x1b[4]",
         "group/web.service", "slab/dentry", "vmalloc/alloc+0x1", "kernel/SUnreclaim", "kernel/unavailable",
         "proc/nginx[1]/fds", "proc/nginx[2]/fds", "proc/secret[3]/fds", "proc/\udcff\x1b[4]/fds",
-        "kernel/ipc.msg_queues",
+        "kernel/ipc.msg_queues", "kernel/tmpfs.orphan_bytes",
     }  # fmt: skip
 
 

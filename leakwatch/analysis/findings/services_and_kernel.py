@@ -127,7 +127,7 @@ def kernel_findings(
 
     ``unavailable`` is the assessment of MemTotal - MemAvailable.
     """
-    hidden = {metric for metric in metrics.TOLD_BY_OTHERS if _is_told_by_others(judged, metric, facts)}
+    hidden = {metric for metric in metrics.TOTALS if _is_told_by_others(judged, metric, facts)}
     milder = with_reclaim(judged, facts, unavailable)
     return [
         _kernel_finding(after, facts, along=after is not before)
@@ -170,31 +170,21 @@ def _explained(total: Assessment | None, parts: Iterable[Assessment]) -> bool:
 
 def _tells_of(one: AssessedSeries, total_metric: str, facts: KernelFacts) -> bool:
     """Return whether a series says more of what grows than a total: as one of its parts, or as what lies in it."""
-    if total_metric == metrics.KERNEL_UNACCOUNTED:
-        return one.metric == metrics.KERNEL_SOCKET_BYTES
+    if total_metric not in metrics.row(one.metric).part_of:
+        return False
     if total_metric == metrics.KERNEL_STACK:
-        return one.target.kind is TargetKind.VMALLOC and one.target.key in STACK_CALLERS
-    of_kind = one.target.kind is metrics.PARTS_OF_TOTAL[total_metric]
-    return of_kind and not facts.reclaimable.get(one.target.key)  # those are in another total
+        return one.target.key in STACK_CALLERS
+    return not facts.reclaimable.get(one.target.key)  # caches that are lie in another total
 
 
 def attach_orphans(findings: Sequence[Finding], largest: Mapping[str, Sequence[str]]) -> list[Finding]:
-    """Return the kernel's findings with orphaned memory named, and without the totals that it explains.
-
-    ``largest`` are the largest orphans in words, by metric.
-    """
+    """Return the kernel's findings with orphaned memory named; ``largest`` are its largest in words, by metric."""
     known = {finding.metric: finding for finding in findings}
-    said = {metric: finding.assessment for metric, finding in known.items()}
-    hidden = {
-        total
-        for total, parts in metrics.ORPHANS_OF_TOTAL.items()
-        if _explained(said.get(total), (said[part] for part in parts if part in said))
-    }
-    return [_named(finding, known, largest) for finding in findings if finding.metric not in hidden]
+    return [_named(finding, known, largest) for finding in findings]
 
 
 def _named(finding: Finding, known: Mapping[str, Finding], largest: Mapping[str, Sequence[str]]) -> Finding:
-    memory = known.get(metrics.HELD_BY.get(finding.metric, ""))
+    memory = known.get(metrics.row(finding.metric).held_as)
     if memory is not None and SEVERITY[memory.assessment.verdict] >= SUSPECT:
         return replace(finding, note=f"their memory grows, too: {memory.id}")
     if largest.get(finding.metric):

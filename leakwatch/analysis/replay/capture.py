@@ -174,7 +174,7 @@ def _since_risen(capture: Capture, criteria: LeakCriteria) -> Capture:
     return replace(capture, times_ms=capture.times_ms[first:], values=capture.values[first:])
 
 
-_METRICS = {field: metric for metric, field in metrics.FIELDS.items()}
+_METRICS = {metrics.capture_name(name): name for name, metric in metrics.METRICS.items() if metric.scope is HOST.kind}
 _TARGETS = {SubjectKind.SLAB: TargetKind.SLAB, SubjectKind.GROUP: TargetKind.SERVICE}
 _OF_TARGET = {TargetKind.SLAB: metrics.SLAB_ACTIVE, TargetKind.VMALLOC: metrics.VMALLOC_BYTES}
 

@@ -62,7 +62,7 @@ class Subject:
         return metric if metric in metrics.COUNTS else ""
 
 
-_COUNTED = {metric.partition(".")[2]: metric for metric in metrics.PROCESS_COUNTS}
+_COUNTED = {metric.partition(".")[2]: metric for metric in metrics.APART}
 _QUANTITY = re.compile(r"/(uss|pss|anon)$")
 _OF_PROCESS = re.compile(rf"/(uss|pss|anon|(?:{'|'.join(_COUNTED)})(?:\.[a-z0-9_]+)?)$")
 """Open files by their sort, too: ``/fds.socket``."""

@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from leakwatch import metrics
-from leakwatch.model.identity import HOST, Service, Target, TargetKind
+from leakwatch.model.identity import HOST, Service, Target
 
 Key = tuple[str, Target]
-
-_AS_SAMPLED = frozenset({metrics.SLAB_ACTIVE, metrics.VMALLOC_BYTES})
-_UNJUDGED_BUT_NEEDED = ("kernel.mem_total_bytes", "kernel.mem_available_bytes")
 
 
 def judged_values(values: Mapping[Key, int], services: Iterable[tuple[Target, Service | None]]) -> dict[Key, int]:
@@ -21,13 +18,9 @@ def judged_values(values: Mapping[Key, int], services: Iterable[tuple[Target, Se
     A process that is not read counts in its service's sum by what stands for it: the sum is then the least it can be,
     see ``unread``. It is left out where nothing at all is known of a process: half a sum would look like a fall.
     """
-    of_host = TargetKind.HOST
-    out = {
-        key: value
-        for key, value in values.items()
-        if key[0] in _AS_SAMPLED or (key[1].kind is of_host and metrics.is_judged(key[0]))
-    }
-    total, available = (values.get((name, HOST)) for name in _UNJUDGED_BUT_NEEDED)
+    judged = metrics.AS_SAMPLED
+    out = {key: value for key, value in values.items() if key[0] in judged}
+    total, available = (values.get((name, HOST)) for name in (metrics.KERNEL_TOTAL, metrics.KERNEL_AVAILABLE))
     if total is not None and available is not None:
         # Pages on the CPUs' own lists are free; they come and go by hundreds of MiB, and MemAvailable lacks them.
         out[metrics.KERNEL_UNAVAILABLE, HOST] = total - available - values.get((metrics.KERNEL_CPU_LISTS, HOST), 0)
