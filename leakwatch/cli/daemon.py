@@ -11,7 +11,7 @@ import threading
 
 from leakwatch.cli.arguments import duration
 from leakwatch.config import load_config
-from leakwatch.procfs.kept import raise_file_limit
+from leakwatch.procfs.files import raise_file_limit
 from leakwatch.store.files.location import writer_path
 from leakwatch.system.journal import setup_logging
 from leakwatch.system.lean import without_openssl

@@ -22,7 +22,7 @@ from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import Target
 from leakwatch.model.sample import Scrape, Tick
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.host.hidepid import hides_from_us
+from leakwatch.procfs.host.mounts import hides_from_us
 
 PROCESSES = "processes"
 MEMINFO = "meminfo"

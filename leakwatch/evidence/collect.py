@@ -9,7 +9,7 @@ from leakwatch.evidence.entry import BundleEntry, bounded
 from leakwatch.evidence.mapping_table import summary
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import MalformedError
 from leakwatch.procfs.files import LARGE, read_file
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.text.escape import printable

@@ -13,7 +13,7 @@ from leakwatch.nextsteps.ports import listening
 from leakwatch.nextsteps.runtime_signs import ENVIRONMENT, Elf, Traces
 from leakwatch.procfs.files import link_target, read_file
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.pid import mapped_files
+from leakwatch.procfs.pid import mappings
 
 MOST_MAPS = 8 << 20
 """Bytes of ``maps`` that are read: libraries come among the first hundred lines but for what is above the heap."""
@@ -47,7 +47,7 @@ def read_traces(procfs: ProcFS, pid: int, *, deep: bool = True) -> Traces | None
         exe="" if isinstance(exe, Absence) else exe,
         arguments=() if isinstance(arguments, Absence) else procfs.shown(arguments),
         directory=_link(f"{base}/cwd"),
-        mapped=mapped_files.parse(maps),
+        mapped=mappings.mapped_files(maps),
         elf=None if stuck else _elf(f"{base}/exe", deep=deep),
         environment=_environment(environment),
         caught=_signals(int(caught[1], 16)) if caught else None,

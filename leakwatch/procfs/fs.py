@@ -11,33 +11,21 @@ from typing import TypeVar
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import enumerate as processes
-from leakwatch.procfs import process
+from leakwatch.procfs import fields, process
 from leakwatch.procfs.answers import Answers
-from leakwatch.procfs.cgroup import dying, flat_keyed, room
+from leakwatch.procfs.cgroup import dying, room
 from leakwatch.procfs.cgroup import memory as cgroup_memory
 from leakwatch.procfs.counted import Counted
-from leakwatch.procfs.files import exists, file_stat, link_target, listed, read_file
-from leakwatch.procfs.host import (
-    meminfo,
-    meminfo_mount,
-    pagesize,
-    slab_aliases,
-    slabinfo,
-    sockstat,
-    sysfs,
-    vmallocinfo,
-    zoneinfo,
-)
-from leakwatch.procfs.host import stat as host_stat
-from leakwatch.procfs.kept import KeptFiles, read_kept
-from leakwatch.procfs.pid import auxv, mapping_reader, smaps, smaps_names
+from leakwatch.procfs.files import KeptFiles, exists, file_stat, link_target, listed, pids, read_file, read_kept
+from leakwatch.procfs.host import meminfo, mounts, pagesize, slabinfo, stat, sysfs, vmallocinfo
+from leakwatch.procfs.host.meminfo import Zoneinfo
+from leakwatch.procfs.host.stat import HostStat, Sockstat
 from leakwatch.procfs.pid import cgroup as pid_cgroup
-from leakwatch.procfs.pid import cmdline as pid_cmdline
-from leakwatch.procfs.pid import mappings as pid_mappings
+from leakwatch.procfs.pid import mapping_reader, mappings, smaps
 from leakwatch.procfs.pid import stat as pid_stat
-from leakwatch.procfs.pid import statm as pid_statm
 from leakwatch.procfs.pid import status as pid_status
+from leakwatch.procfs.pid.mappings import Mapping as Mapped
+from leakwatch.procfs.pid.mappings import NameUse
 from leakwatch.text.redact import CommandLines, redacted
 
 Record = TypeVar("Record")
@@ -107,7 +95,7 @@ class ProcFS:
 
     def pids(self) -> list[int]:
         """Return the process ids, ascending; raises ProcUnavailableError when the tree cannot be listed."""
-        return processes.pids(self.root)
+        return pids(self.root)
 
     def stat(self, pid: int) -> pid_stat.PidStat | Absence:
         """Return name, state, parent and start time; missing only when the process is GONE."""
@@ -120,9 +108,9 @@ class ProcFS:
         except OSError:
             return None
 
-    def statm(self, pid: int) -> pid_statm.PidStatm | Absence:
+    def statm(self, pid: int) -> pid_stat.PidStatm | Absence:
         """Return memory in pages; NO_ADDRESS_SPACE where the kernel prints zeros for want of one."""
-        return process.read_memory(self.root, pid, "statm", pid_statm.parse)
+        return process.read_memory(self.root, pid, "statm", pid_stat.parse_statm)
 
     def status(self, pid: int) -> pid_status.PidStatus | Absence:
         """Return the owner and the resident memory by kind."""
@@ -160,13 +148,13 @@ class ProcFS:
         """
         return self.answers.ask(pid, lambda: mapping_reader.read_mappings(self.root, pid, at_most))
 
-    def memory_devices(self, pid: int, found: list[pid_mappings.Mapping]) -> frozenset[str]:
+    def memory_devices(self, pid: int, found: list[Mapped]) -> frozenset[str]:
         """Return the devices among a process's mappings whose files are memory."""
         return self._memory_devices.among(pid, found)
 
-    def memory_by_name(self, pid: int) -> dict[str, smaps_names.NameUse] | Absence:
+    def memory_by_name(self, pid: int) -> dict[str, NameUse] | Absence:
         """Return the exact memory by what is mapped, from smaps: dearer than ``memory`` by 3 us of kernel a mapping."""
-        return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, smaps_names.parse))
+        return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, mappings.parse_names))
 
     def owner(self, pid: int) -> int | Absence:
         """Return the user id a process works as: the kernel has it as the owner of the process's directory.
@@ -195,7 +183,7 @@ class ProcFS:
 
     def raw_cmdline(self, pid: int) -> tuple[str, ...] | Absence:
         """Return the same with secrets: to match patterns against, never to be stored or printed."""
-        read = partial(process.read, self.root, pid, "cmdline", pid_cmdline.parse, limit=CMDLINE_LIMIT)
+        read = partial(process.read, self.root, pid, "cmdline", pid_status.parse_cmdline, limit=CMDLINE_LIMIT)
         return self.answers.ask(pid, read)
 
     def program(self, pid: int) -> tuple[tuple[str, ...] | Absence, str | Absence]:
@@ -253,12 +241,12 @@ class ProcFS:
 
     def auxv_page_size(self, pid: int) -> int | Absence:
         """Return AT_PAGESZ of a process's auxiliary vector, in bytes."""
-        return self.answers.ask(pid, lambda: process.read(self.root, pid, "auxv", auxv.parse))
+        return self.answers.ask(pid, lambda: process.read(self.root, pid, "auxv", pagesize.page_size_of))
 
     @cached_property
     def meminfo_stand_in(self) -> str:
         """The type of the file system mounted over meminfo, as in a container; empty where it is the kernel's own."""
-        return meminfo_mount.stand_in(self.root)
+        return mounts.stand_in(self.root)
 
     def meminfo(self) -> meminfo.Meminfo | Absence:
         """Return the machine's memory counters."""
@@ -272,14 +260,14 @@ class ProcFS:
         """Return vmalloc areas by caller; needs root."""
         return self._of_host("vmallocinfo", vmallocinfo.parse)
 
-    def zoneinfo(self) -> zoneinfo.Zoneinfo | Absence:
+    def zoneinfo(self) -> Zoneinfo | Absence:
         """Return the free pages on the CPUs' own lists and what their counters may hold back."""
-        return self._of_host("zoneinfo", zoneinfo.parse)
+        return self._of_host("zoneinfo", meminfo.parse_zoneinfo)
 
-    def sockets(self) -> sockstat.Sockstat | Absence:
+    def sockets(self) -> Sockstat | Absence:
         """Return what waits in sockets, as the first process's network sees it: our own may be one without any."""
-        found = self._of_host("1/net/sockstat", sockstat.parse)
-        more = self._of_host("1/net/sockstat6", sockstat.parse)
+        found = self._of_host("1/net/sockstat", stat.parse_sockstat)
+        more = self._of_host("1/net/sockstat6", stat.parse_sockstat)
         if isinstance(found, Absence) or isinstance(more, Absence):
             return found
         return replace(found, fragment_bytes=found.fragment_bytes + more.fragment_bytes)
@@ -290,11 +278,11 @@ class ProcFS:
 
     def slab_aliases(self) -> Mapping[str, tuple[str, ...]]:
         """Return the other names of each slab cache that several share; a link to read for each."""
-        return slab_aliases.slab_aliases(self.sys_root)
+        return slabinfo.slab_aliases(self.sys_root)
 
-    def host_stat(self) -> host_stat.HostStat | Absence:
+    def host_stat(self) -> HostStat | Absence:
         """Return the boot time."""
-        return self._of_host("stat", host_stat.parse)
+        return self._of_host("stat", stat.parse)
 
     def slab_reclaimable(self, name: str) -> bool | Absence:
         """Return whether a slab cache's memory counts as reclaimable; asked once a name."""
@@ -333,7 +321,7 @@ class ProcFS:
 
     def oom_kills(self) -> int | Absence:
         """Return how many processes the kernel has killed for want of memory since the boot; since Linux 4.13."""
-        found = self._of_host("vmstat", lambda data: flat_keyed.parse(data, _OOM_KILL))
+        found = self._of_host("vmstat", lambda data: fields.parse_flat_keyed(data, _OOM_KILL))
         if isinstance(found, Absence):
             return found
         return found.get("oom_kill", Absence(AbsenceReason.UNSUPPORTED, "vmstat: no oom_kill before Linux 4.13"))

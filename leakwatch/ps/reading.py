@@ -10,7 +10,7 @@ from functools import cache
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.pid.smaps_names import NameUse
+from leakwatch.procfs.pid.mappings import NameUse
 from leakwatch.procfs.pid.stat import PidStat
 from leakwatch.ps.sums import HeldMemory, Sums, matching, of_names
 from leakwatch.text.escape import as_text

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from leakwatch.procfs.pid.smaps_names import NameUse
+from leakwatch.procfs.pid.mappings import NameUse
 
 
 @dataclass(frozen=True, slots=True)

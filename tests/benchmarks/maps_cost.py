@@ -32,8 +32,8 @@ from leakwatch.collectors.processes.mapping_reads import LOOKS_A_ROUND, MAPPINGS
 from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import Absence
+from leakwatch.procfs.files import raise_file_limit
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.kept import raise_file_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -38,8 +38,8 @@ from leakwatch.collectors.processes.budget import age_limit_us
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
+from leakwatch.procfs.files import raise_file_limit
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.kept import raise_file_limit
 from leakwatch.procfs.pid.smaps import MemoryUse
 from leakwatch.units import parse_size
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.cgroup.dying import FIRST_NAMESPACE
-from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import MalformedError
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.host import sockstat, zoneinfo
+from leakwatch.procfs.host import meminfo, stat
 
 DATA = Path(__file__).parents[1] / "data" / "kernel"
 ZONEINFO, SOCKSTAT = ((DATA / name).read_bytes() for name in ("zoneinfo-6.18", "sockstat-6.18"))
@@ -36,7 +36,7 @@ Node 1, zone   Normal
 
 
 def test_zoneinfo_sums_over_zones_and_cpus() -> None:
-    found = zoneinfo.parse(ZONEINFO)
+    found = meminfo.parse_zoneinfo(ZONEINFO)
     assert found.cpu_list_pages == 1 + 62 + 30982 + 16608
     assert found.zspages == 0
     assert found.node_threshold_pages == 32 + 32, "the largest zone's counts for its node"
@@ -44,22 +44,22 @@ def test_zoneinfo_sums_over_zones_and_cpus() -> None:
 
 
 def test_zoneinfo_of_an_old_kernel_and_two_nodes() -> None:
-    found = zoneinfo.parse(OLD_ZONEINFO)
+    found = meminfo.parse_zoneinfo(OLD_ZONEINFO)
     assert (found.cpu_list_pages, found.zspages) == (173, None)
     assert (found.node_threshold_pages, found.zone_threshold_pages) == (42, 42)
 
 
 def test_sockstat_of_a_real_machine() -> None:
-    found = sockstat.parse(SOCKSTAT)
+    found = stat.parse_sockstat(SOCKSTAT)
     assert (found.used, found.pages, found.fragment_bytes) == (17, 85, 0)
     assert found.memory_bytes(4096) == 85 * 4096
 
 
 def test_a_count_a_little_below_zero_is_none() -> None:
-    assert sockstat.parse(b"TCP: inuse 1 mem -3\nUDP: inuse 0 mem 2\n").pages == 2
+    assert stat.parse_sockstat(b"TCP: inuse 1 mem -3\nUDP: inuse 0 mem 2\n").pages == 2
 
 
-@pytest.mark.parametrize("parse", [zoneinfo.parse, sockstat.parse])
+@pytest.mark.parametrize("parse", [meminfo.parse_zoneinfo, stat.parse_sockstat])
 def test_an_empty_file_is_malformed(parse: object) -> None:
     with pytest.raises(MalformedError):
         parse(b"")  # type: ignore[operator]
@@ -67,7 +67,7 @@ def test_an_empty_file_is_malformed(parse: object) -> None:
 
 @given(st.data())
 def test_damaged_files_give_numbers_or_are_malformed(data: st.DataObject) -> None:
-    for whole, parse in ((ZONEINFO, zoneinfo.parse), (SOCKSTAT, sockstat.parse)):
+    for whole, parse in ((ZONEINFO, meminfo.parse_zoneinfo), (SOCKSTAT, stat.parse_sockstat)):
         at = data.draw(st.integers(0, len(whole)))
         damaged = whole[:at] + data.draw(st.binary(max_size=12)) + whole[at + data.draw(st.integers(0, 40)) :]
         try:

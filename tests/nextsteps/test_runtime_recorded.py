@@ -14,7 +14,7 @@ from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.nextsteps.runtime import Libc, Runtime, RuntimeKind, detect
 from leakwatch.nextsteps.runtime_signs import Elf, Traces
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.pid import mapped_files
+from leakwatch.procfs.pid import mappings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,7 @@ def test_mapped_files_are_files_alone() -> None:
         b"7f02-7f03 rw-p 00000000 00:00 0\n7f03-7f04 rw-p 00000000 00:00 0 [heap]\n"
         b"7f04-7f05 rw-s 00000000 00:01 9 /memfd:x (deleted)\n7f05-7f06 r--p 00000000 fe:00 2 /x\\012y (deleted)\n7f06"
     )
-    assert mapped_files.parse(lines) == ("/usr/lib/a b.so", "/x\ny (deleted)")
+    assert mappings.mapped_files(lines) == ("/usr/lib/a b.so", "/x\ny (deleted)")
 
 
 def made_elf(order: str, *, wide: bool, sections: dict[str, bytes], interpreter: bytes = b"") -> bytes:

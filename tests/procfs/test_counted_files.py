@@ -16,13 +16,13 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.model.sample import Absence
+from leakwatch.procfs import counted
 from leakwatch.procfs.answers import Answers
-from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import MalformedError
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.host import sysvipc
-from leakwatch.procfs.host.tmpfs import TmpFile, files_below, held
-from leakwatch.procfs.pid import fd_links, mountinfo
-from leakwatch.procfs.pid import limits as pid_limits
+from leakwatch.procfs.host import mounts, shared_memory
+from leakwatch.procfs.host.shared_memory import TmpFile, files_below, held
+from leakwatch.procfs.pid import status as pid_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,11 +51,11 @@ MOUNTS = b"""24 1 0:23 / /dev/shm rw,nosuid shared:5 - tmpfs tmpfs rw
 
 
 def test_the_soft_limit_on_open_files() -> None:
-    assert pid_limits.parse(LIMITS).open_files == 1024
-    assert pid_limits.parse(LIMITS.replace(b"1024     ", b"unlimited")).open_files is None
+    assert pid_limits.parse_limits(LIMITS).open_files == 1024
+    assert pid_limits.parse_limits(LIMITS.replace(b"1024     ", b"unlimited")).open_files is None
     for bad in (b"", b"Max open files", LIMITS.replace(b"1024", b"many")):
         with pytest.raises(MalformedError):
-            pid_limits.parse(bad)
+            pid_limits.parse_limits(bad)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_the_soft_limit_on_open_files() -> None:
     ],
 )
 def test_what_a_descriptor_leads_to(link: str, sort: str) -> None:
-    assert fd_links.sort_of(link) == sort
+    assert counted.sort_of(link) == sort
     assert sort in metrics.FD_SORTS
     assert metrics.PROCESS_FDS_OF + sort in metrics.METRICS
 
 
 def test_segments_hold_what_is_in_ram_and_in_swap() -> None:
-    orphan, used = sysvipc.parse_shm(SHM)
+    orphan, used = shared_memory.parse_shm(SHM)
     assert (orphan.id, orphan.memory_bytes, orphan.creator_pid, orphan.attached, orphan.uid) == (
         3,
         266240,
@@ -97,29 +97,29 @@ def test_segments_hold_what_is_in_ram_and_in_swap() -> None:
         1000,
     )
     assert (used.id, used.attached) == (4, 2)
-    assert sysvipc.parse_shm(OLD_SHM)[0].memory_bytes == 1048576
-    (queue,) = sysvipc.parse_msg(MSG)
+    assert shared_memory.parse_shm(OLD_SHM)[0].memory_bytes == 1048576
+    (queue,) = shared_memory.parse_msg(MSG)
     assert (queue.bytes, queue.messages, queue.sender_pid, queue.receiver_pid, queue.used_s) == (
         8000, 2, 4711, 0, 1700000005,
     )  # fmt: skip
-    assert sysvipc.parse_sem(SEM) == 2
+    assert shared_memory.parse_sem(SEM) == 2
 
 
-@pytest.mark.parametrize("parse", [sysvipc.parse_shm, sysvipc.parse_msg, sysvipc.parse_sem])
+@pytest.mark.parametrize("parse", [shared_memory.parse_shm, shared_memory.parse_msg, shared_memory.parse_sem])
 def test_other_columns_are_refused(parse: Callable[[bytes], object]) -> None:
     for bad in (b"", b"what else\n1 2\n"):
         with pytest.raises(MalformedError):
             parse(bad)
     with pytest.raises(MalformedError):
-        sysvipc.parse_shm(SHM.replace(b" 4096\n", b"\n"))
+        shared_memory.parse_shm(SHM.replace(b" 4096\n", b"\n"))
 
 
 def test_mounts_with_optional_fields_and_escaped_paths() -> None:
-    shm, other = mountinfo.parse(MOUNTS)
+    shm, other = mounts.parse(MOUNTS)
     assert (shm.device, shm.root, shm.path, shm.kind) == ("0:23", "/", "/dev/shm", "tmpfs")
     assert (other.path, other.kind) == ("/mnt/with space", "ext4")
     with pytest.raises(MalformedError):
-        mountinfo.parse(b"24 1 0:23 / /dev/shm rw")
+        mounts.parse(b"24 1 0:23 / /dev/shm rw")
 
 
 # The live kernel
@@ -292,8 +292,8 @@ def test_no_way_leads_through_the_file_system_of_a_server() -> None:
 27 20 0:27 / /over rw - tmpfs tmpfs rw
 28 27 0:28 / /over rw - fuse.x x rw
 """
-    mounts = mountinfo.parse(text)
-    found = [one.path for one in mounts if one.kind == "tmpfs" and mountinfo.reachable(one, mounts)]
+    mounted = mounts.parse(text)
+    found = [one.path for one in mounted if one.kind == "tmpfs" and mounts.reachable(one, mounted)]
     assert found == ["/dev/shm", "/mnt/farther", "/run/user/0"]
 
 

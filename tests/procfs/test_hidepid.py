@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.procfs.host.hidepid import hides_from_us
+from leakwatch.procfs.host.mounts import hides_from_us
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,8 @@ import struct
 
 import pytest
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.host import meminfo, slabinfo, stat, vmallocinfo
-from leakwatch.procfs.pid import auxv
+from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.host import meminfo, pagesize, slabinfo, stat, vmallocinfo
 
 PAGE = 4096
 VERSION = b"slabinfo - version: 2.1\n"
@@ -149,10 +148,10 @@ def test_given_something_else_host_stat_is_malformed(data: bytes) -> None:
 @pytest.mark.parametrize("size", [4096, 16384, 65536])
 def test_auxv_tells_the_page_size_in_any_layout(layout: str, size: int) -> None:
     entries = [(16, 0x887), (6, size), (17, 100), (0, 0)]
-    assert auxv.parse(b"".join(struct.pack(layout, *entry) for entry in entries)) == size
+    assert pagesize.page_size_of(b"".join(struct.pack(layout, *entry) for entry in entries)) == size
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 16, struct.pack("<QQQQ", 6, 5000, 0, 0), struct.pack("<QQ", 6, 4096)])
 def test_given_something_else_auxv_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        auxv.parse(data)
+        pagesize.page_size_of(data)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.pid import cgroup, cmdline
+from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.pid import cgroup, status
 from leakwatch.procfs.pid.cgroup import CgroupPath
 
 V1 = b"11:cpu,cpuacct:/system.slice/a.service\n4:memory:/system.slice\n1:name=systemd:/system.slice/a.service\n"
@@ -71,4 +71,4 @@ def test_given_something_else_cgroup_is_malformed(data: bytes) -> None:
     ],
 )
 def test_command_lines_plain_overwritten_and_padded(data: bytes, arguments: tuple[str, ...]) -> None:
-    assert cmdline.parse(data) == arguments
+    assert status.parse_cmdline(data) == arguments

@@ -11,9 +11,10 @@ import pytest
 
 from leakwatch.collectors.processes.estimate import full_read
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import MalformedError
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.pid import mapping_reader, mappings, mountinfo, smaps
+from leakwatch.procfs.host import mounts
+from leakwatch.procfs.pid import mapping_reader, mappings, smaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +146,7 @@ MOUNTS = b"""22 27 0:21 / /proc rw,relatime - proc proc rw
 
 
 def test_devices_that_are_memory() -> None:
-    found = {one.mapped_device: one.is_memory for one in mountinfo.parse(MOUNTS) if one.mapped_device}
+    found = {one.mapped_device: one.is_memory for one in mounts.parse(MOUNTS) if one.mapped_device}
     assert found == {"00:15": False, "00:17": True, "fe:00": False}
 
 

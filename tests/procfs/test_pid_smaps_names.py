@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.pid import smaps, smaps_names
-from leakwatch.procfs.pid.smaps_names import ANONYMOUS, NameUse
+from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.pid import mappings, smaps
+from leakwatch.procfs.pid.mappings import ANONYMOUS, NameUse
 
 KIB = 1024
 TREES = Path(__file__).parents[1] / "data" / "proc"
@@ -34,7 +34,7 @@ def mapping(name: bytes, size_kib: int = 40) -> bytes:
 
 
 def test_mappings_of_one_name_are_summed_wherever_they_stand() -> None:
-    found = smaps_names.parse(mapping(b"/lib/a.so") + mapping(b"[heap]") + mapping(b"/lib/a.so", 8))
+    found = mappings.parse_names(mapping(b"/lib/a.so") + mapping(b"[heap]") + mapping(b"/lib/a.so", 8))
     assert list(found) == ["/lib/a.so", "[heap]"]
     assert found["/lib/a.so"] == NameUse(
         mappings=2,
@@ -57,7 +57,7 @@ def test_mappings_of_one_name_are_summed_wherever_they_stand() -> None:
     ],
 )
 def test_a_name_is_whatever_stands_behind_the_inode(name: bytes, known_as: str) -> None:
-    found = smaps_names.parse(mapping(name))
+    found = mappings.parse_names(mapping(name))
     assert {key: use.pss_bytes for key, use in found.items()} == {known_as: 10 * KIB}
 
 
@@ -65,7 +65,7 @@ def test_given_a_kernel_without_swap_or_hugetlb_lines_swap_is_none_not_zero() ->
     old = b"".join(
         line for line in mapping(b"x").splitlines(keepends=True) if not line.startswith((b"Swap", b"Private_H"))
     )
-    use = smaps_names.parse(old)["x"]
+    use = mappings.parse_names(old)["x"]
     assert (use.swap_bytes, use.uss_bytes) == (None, 6 * KIB)
 
 
@@ -83,13 +83,13 @@ def test_given_a_kernel_without_swap_or_hugetlb_lines_swap_is_none_not_zero() ->
 )
 def test_a_file_that_is_none_or_cut_short_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        smaps_names.parse(data)
+        mappings.parse_names(data)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parts[-4]}-{path.parts[-2]}")
 def test_recorded_files_sum_up_to_what_the_other_parser_finds(path: Path) -> None:
     data = path.read_bytes()
-    names, whole = smaps_names.parse(data), smaps.parse_smaps(data)
+    names, whole = mappings.parse_names(data), smaps.parse_smaps(data)
     for field in ("rss_bytes", "pss_bytes", "uss_bytes", "swap_bytes", "mappings"):
         assert sum(getattr(use, field) for use in names.values()) == getattr(whole, field), field
 
@@ -99,7 +99,7 @@ def test_recorded_files_sum_up_to_what_the_other_parser_finds(path: Path) -> Non
 def test_damaged_files_are_read_or_refused(cut: int, size: int, piece: bytes) -> None:
     data = (TREES / "linux-6.18-x86_64/proc/18676/smaps").read_bytes()[:6000]
     try:
-        found = smaps_names.parse(data[:cut] + piece + data[cut + size :])
+        found = mappings.parse_names(data[:cut] + piece + data[cut + size :])
     except MalformedError:
         return
     assert all(0 <= use.vss_bytes < 2**63 for use in found.values())

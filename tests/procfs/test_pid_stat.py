@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import MalformedError
 from leakwatch.procfs.pid import stat as pid_stat
-from leakwatch.procfs.pid import statm as pid_statm
 
 REST = b" S 17 812 812 0 -1 4194560 120 0 3 0 5 3 0 0 20 0 4 0 2110 8192000 512 18446744073709551615 1 1 0 0 0 0 0 0"
 
@@ -103,16 +102,16 @@ def test_given_something_else_stat_is_malformed(data: bytes) -> None:
 
 
 def test_statm_gives_pages_and_their_anonymous_part() -> None:
-    statm = pid_statm.parse(b"6422 4683 2357 691 0 2712 0\n")
-    assert statm == pid_statm.PidStatm(size_pages=6422, resident_pages=4683, shared_pages=2357, text_pages=691)
+    statm = pid_stat.parse_statm(b"6422 4683 2357 691 0 2712 0\n")
+    assert statm == pid_stat.PidStatm(size_pages=6422, resident_pages=4683, shared_pages=2357, text_pages=691)
     assert statm.anonymous_pages == 2326
 
 
 def test_given_counters_read_apart_anonymous_pages_stay_above_zero() -> None:
-    assert pid_statm.parse(b"10 5 6 0 0 0 0").anonymous_pages == 0
+    assert pid_stat.parse_statm(b"10 5 6 0 0 0 0").anonymous_pages == 0
 
 
 @pytest.mark.parametrize("data", [b"", b"1 2 3", b"1 two 3 4 5 6 7", b"1 2 -3 4 5 6 7", b"1 2 3 4 5 6 7 8"])
 def test_given_something_else_statm_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        pid_statm.parse(data)
+        pid_stat.parse_statm(data)

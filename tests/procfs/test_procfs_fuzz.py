@@ -10,27 +10,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.host import meminfo, slabinfo, vmallocinfo
+from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.host import meminfo, mounts, pagesize, slabinfo, vmallocinfo
 from leakwatch.procfs.host import stat as host_stat
-from leakwatch.procfs.pid import auxv, cgroup, cmdline, mappings, mountinfo, smaps, statm, status
-from leakwatch.procfs.pid import stat as pid_stat
+from leakwatch.procfs.pid import cgroup, mappings, smaps, stat, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 TREES = Path(__file__).parents[1] / "data" / "proc"
 PARSERS: dict[str, tuple[Callable[[bytes], object], str]] = {
-    "stat": (pid_stat.parse, "[0-9]*/stat"),
-    "statm": (statm.parse, "[0-9]*/statm"),
+    "stat": (stat.parse, "[0-9]*/stat"),
+    "statm": (stat.parse_statm, "[0-9]*/statm"),
     "status": (status.parse, "[0-9]*/status"),
     "smaps_rollup": (smaps.parse_rollup, "[0-9]*/smaps_rollup"),
     "smaps": (smaps.parse_smaps, "[0-9]*/smaps"),
     "mappings": (lambda data: mappings.total(*mappings.parse(data)), "[0-9]*/smaps"),
-    "mountinfo": (mountinfo.parse, "[0-9]*/mountinfo"),
+    "mountinfo": (mounts.parse, "[0-9]*/mountinfo"),
     "cgroup": (cgroup.parse, "[0-9]*/cgroup"),
-    "cmdline": (cmdline.parse, "[0-9]*/cmdline"),
-    "auxv": (auxv.parse, "[0-9]*/auxv"),
+    "cmdline": (status.parse_cmdline, "[0-9]*/cmdline"),
+    "auxv": (pagesize.page_size_of, "[0-9]*/auxv"),
     "meminfo": (meminfo.parse, "meminfo"),
     "slabinfo": (slabinfo.parse, "slabinfo"),
     "vmallocinfo": (vmallocinfo.parse, "vmallocinfo"),
@@ -105,9 +104,9 @@ def test_real_files_damaged(name: str, choice: st.DataObject) -> None:
 )
 def test_any_name_of_a_process_leaves_its_identity_intact(comm: bytes, pid: int, start: int, state: str) -> None:
     rest = f"{state} 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0 0 0"
-    stat = pid_stat.parse(b"%d (" % pid + comm + b") " + rest.encode() + b"\n")
-    assert (stat.pid, stat.state, stat.start_ticks) == (pid, state, start)
-    assert stat.comm.encode("utf-8", "surrogateescape") == comm
+    found = stat.parse(b"%d (" % pid + comm + b") " + rest.encode() + b"\n")
+    assert (found.pid, found.state, found.start_ticks) == (pid, state, start)
+    assert found.comm.encode("utf-8", "surrogateescape") == comm
 
 
 @given(

@@ -16,8 +16,7 @@ import pytest
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid.smaps import MemoryUse
-from leakwatch.procfs.pid.stat import PidStat
-from leakwatch.procfs.pid.statm import PidStatm
+from leakwatch.procfs.pid.stat import PidStat, PidStatm
 from leakwatch.procfs.pid.status import PidStatus
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")]

@@ -11,8 +11,7 @@ from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid.smaps import MemoryUse
-from leakwatch.procfs.pid.stat import PidStat
-from leakwatch.procfs.pid.statm import PidStatm
+from leakwatch.procfs.pid.stat import PidStat, PidStatm
 from leakwatch.procfs.pid.status import PidStatus
 
 Trees = Callable[[str], Path]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch import errors
-from leakwatch.procfs.kept import WANTED
+from leakwatch.procfs.files import WANTED
 from leakwatch.system.service_install import MARKER, shipped, unit_text
 
 MOST_EXPOSURE_TENTHS = 11

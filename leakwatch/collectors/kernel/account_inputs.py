@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from leakwatch.kernel.account import Readings, contradiction, stacks_are_among
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.host.meminfo import Meminfo
-from leakwatch.procfs.host.zoneinfo import Zoneinfo
+from leakwatch.procfs.host.meminfo import Meminfo, Zoneinfo
 from leakwatch.text.escape import printable
 
 STEADY_BYTES = 1 << 20

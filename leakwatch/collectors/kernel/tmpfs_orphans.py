@@ -17,7 +17,7 @@ from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import HOST
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.host.tmpfs import TmpFile
+from leakwatch.procfs.host.shared_memory import TmpFile
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
 

@@ -20,13 +20,13 @@ from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import Target
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.answers import Question
+from leakwatch.procfs.files import read_kept
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.kept import read_kept
-from leakwatch.procfs.pid import statm
+from leakwatch.procfs.pid import stat
 from leakwatch.procfs.pid.smaps import MemoryUse
 
 if TYPE_CHECKING:
-    Reading = tuple[MemoryUse | Absence, bytes, statm.PidStatm | None]
+    Reading = tuple[MemoryUse | Absence, bytes, stat.PidStatm | None]
     """The memory, and ``statm`` just after: as bytes, and as a record where there is one."""
 
 MIB = 1 << 20
@@ -148,7 +148,7 @@ class FullReads:
                 self._costs.learn(one.cost_mib, cost_us)
         return True
 
-    def _statm_of(self, one: TrackedProcess) -> tuple[bytes, statm.PidStatm | None]:
+    def _statm_of(self, one: TrackedProcess) -> tuple[bytes, stat.PidStatm | None]:
         """Return ``statm`` just after the read: a kept file that still answers says that the read was of this process.
 
         The path of the read may by then have been another's, had this one ended.
@@ -158,6 +158,6 @@ class FullReads:
             return b"", None if isinstance(found, Absence) else found
         try:
             raw = read_kept(one.statm_file)
-            return raw, statm.parse(raw) if raw.strip(b"0 \n") else None
+            return raw, stat.parse_statm(raw) if raw.strip(b"0 \n") else None
         except (OSError, ValueError):
             return b"", None

@@ -8,10 +8,10 @@ from leakwatch.collectors.processes.tracked_process import TrackedProcess
 from leakwatch.collectors.result import CollectorResult
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import read_kept
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.procfs.kept import read_kept
-from leakwatch.procfs.pid import statm as pid_statm
+from leakwatch.procfs.pid import stat as pid_statm
 from leakwatch.procfs.pid.stat import PidStat
 
 NO_MEMORY = b"0 0 0 0 0 0 0\n"
@@ -89,7 +89,7 @@ class StatmScanner:
         if raw == NO_MEMORY:
             return False
         try:
-            statm = pid_statm.parse(raw)
+            statm = pid_statm.parse_statm(raw)
         except MalformedError:
             return False
         one.raw = raw
@@ -165,7 +165,7 @@ class StatmScanner:
             result.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{pid}/statm: ESRCH"))
             return None
         # Without an address space it is ending, or has lost its main thread.
-        return None if raw == NO_MEMORY else self._watched(pid, stat, file, raw, pid_statm.parse(raw))
+        return None if raw == NO_MEMORY else self._watched(pid, stat, file, raw, pid_statm.parse_statm(raw))
 
     def _watched(
         self, pid: int, stat: PidStat, file: int | None, raw: bytes, statm: pid_statm.PidStatm | None

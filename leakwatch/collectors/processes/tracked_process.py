@@ -22,7 +22,7 @@ from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Target
 from leakwatch.model.sample import Absence, AbsenceReason, Sample
 from leakwatch.procfs.pid.cgroup import CgroupPaths
 from leakwatch.procfs.pid.smaps import MemoryUse
-from leakwatch.procfs.pid.statm import PidStatm
+from leakwatch.procfs.pid.stat import PidStatm
 
 WITHOUT_READ = frozenset({AbsenceReason.DENIED, AbsenceReason.UNSUPPORTED, AbsenceReason.NO_ANSWER})
 """Where ``statm`` is all there is."""

@@ -12,10 +12,9 @@ import os
 from collections.abc import Iterator
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.fields import count
+from leakwatch.procfs.fields import MalformedError, count
 from leakwatch.procfs.files import absence, exists, file_stat, link_target, read_file
-from leakwatch.procfs.pid import mountinfo
+from leakwatch.procfs.host import mounts
 
 FIRST_NAMESPACE = "cgroup:[4026531835]"
 """PROC_CGROUP_INIT_INO of include/linux/proc_ns.h: the namespace of who sees the whole tree."""
@@ -65,8 +64,8 @@ def _is_whole(proc_root: str, mount: str) -> bool:
     """Return whether the mount shows the root group: in a container it shows the container's own."""
     if link_target(f"{proc_root}/self/ns/cgroup") != FIRST_NAMESPACE:
         return False
-    mounts = mountinfo.parse(read_file(f"{proc_root}/self/mountinfo"))
-    return next((one.root == "/" for one in mounts if one.path == mount), False)
+    mounted = mounts.parse(read_file(f"{proc_root}/self/mountinfo"))
+    return next((one.root == "/" for one in mounted if one.path == mount), False)
 
 
 def _directories(top: str) -> Iterator[str]:

@@ -1,15 +1,39 @@
-"""The page size of the machine a /proc tree belongs to, which need not be ours."""
+"""The page size of the machine a /proc tree belongs to, which need not be ours.
+
+``/proc/PID/auxv``: the numbers the kernel hands a program when it starts, in the machine's own words.
+
+Used for one thing: a recorded tree's page size, when nothing else in the tree tells it. The recording may come from
+a machine of another word size or byte order, so all four layouts are tried.
+"""
 
 from __future__ import annotations
 
 import os
+import struct
 from typing import Protocol
 
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.pid.auxv import PAGE_SIZES
-from leakwatch.procfs.pid.statm import PidStatm
+from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.pid.stat import PidStatm
 from leakwatch.procfs.pid.status import PidStatus
+
+AT_NULL = 0
+AT_PAGESZ = 6
+PAGE_SIZES = frozenset(1 << shift for shift in range(12, 19))
+"""4 KiB to 256 KiB: every page size Linux has been built with."""
+
+
+def page_size_of(data: bytes) -> int:
+    """Return the page size in bytes; raises MalformedError."""
+    for layout in ("<QQ", "<II", ">QQ", ">II"):
+        pair = struct.Struct(layout)
+        whole = data[: len(data) // pair.size * pair.size]
+        entries = dict(list(pair.iter_unpack(whole))[::-1])
+        if AT_NULL in entries and entries.get(AT_PAGESZ) in PAGE_SIZES:
+            return int(entries[AT_PAGESZ])
+    raise MalformedError("auxv: no AT_PAGESZ entry in any layout")
+
 
 DEFAULT = 4096
 _TRIES = 64

@@ -8,15 +8,19 @@ The caches' pages sum up to less than ``Slab`` of meminfo: SLUB takes allocation
 than 8 KiB, with pages of 4 KiB) straight from the page allocator and counts them in ``SUnreclaim``, but they are in no
 cache. On an idle 6.18 machine that was 5 % of ``Slab``. SLAB (until 6.7) has caches for these as well, and tunables
 above 0.
+
+Which slab caches are one: SLUB merges caches of like size and flags, and slabinfo shows the first one's name only.
+
+``/sys/kernel/slab`` has a directory a cache, called ``:0000192`` where it may be merged, and a link for each name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.fields import count, text
+from leakwatch.procfs.fields import MalformedError, count, text
+from leakwatch.procfs.files import link_target, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +108,22 @@ def _key(name: str, size: int, taken: set[str]) -> str:
         number += 1
         key = f"{name}@{size}#{number}"
     return key
+
+
+def slab_aliases(sys_root: str | None) -> Mapping[str, tuple[str, ...]]:
+    """Return by each name the others of its cache, in order; nothing where there is no sysfs or nothing is merged."""
+    if sys_root is None:
+        return {}
+    directory = f"{sys_root}/kernel/slab"
+    try:
+        names = listed(directory)
+    except OSError:
+        return {}
+    caches: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if not name.startswith(":"):
+            try:
+                caches.setdefault(link_target(f"{directory}/{name}"), []).append(name)
+            except OSError:
+                continue  # a directory of its own: not merged
+    return {name: tuple(other for other in those if other != name) for those in caches.values() for name in those}

@@ -17,8 +17,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.fields import count, text
+from leakwatch.procfs.fields import MalformedError, count, text
 
 NO_CALLER = "unknown"
 """The caller of an area whose line names none."""

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import process
-from leakwatch.procfs.errors import MalformedError
+from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.host import mounts
 from leakwatch.procfs.pid import mappings as pid_mappings
-from leakwatch.procfs.pid import mountinfo, smaps
+from leakwatch.procfs.pid import smaps
 from leakwatch.procfs.pid.mappings import Mapping, MappingPart
 from leakwatch.procfs.pid.smaps import MemoryUse
 
@@ -39,9 +40,9 @@ class MemoryDevices:
         """
         devices = {one.device for one in mappings if one.inode and one.device.startswith("00:")}
         if devices - self._known.keys():
-            found = process.read(self._root, pid, "mountinfo", mountinfo.parse)
-            mounts = () if isinstance(found, Absence) else found
-            self._known |= {mount.mapped_device: mount.is_memory for mount in mounts}
+            found = process.read(self._root, pid, "mountinfo", mounts.parse)
+            mounted = () if isinstance(found, Absence) else found
+            self._known |= {mount.mapped_device: mount.is_memory for mount in mounted}
             for device in devices:
                 self._known.setdefault(device, False)  # the kernel's own: memfd, System V
         return frozenset(device for device in devices if self._known[device])

@@ -2,16 +2,20 @@
 
 A mapping's lines begin with ``START-END PERMS OFFSET DEVICE INODE PATH``; what follows are sizes in kB, more of them
 with every kernel, and ``VmFlags`` (3.8). The text has 700 bytes a mapping, so it is parsed in pieces.
+
+``/proc/PID/smaps`` summed by what is mapped: a file's path, ``[heap]``, ``[stack]``, or nothing.
+
+``/proc/PID/maps``: which files a process maps; the addresses are of no interest here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.fields import KIB, text
+from leakwatch.procfs.fields import KIB, MalformedError, text
 from leakwatch.procfs.pid.smaps import MemoryUse
 
 _HEADER = re.compile(
@@ -140,3 +144,58 @@ def total(mappings: Iterable[Mapping], lacking: frozenset[bytes]) -> MemoryUse:
         anonymous - lost if told else None,
         count,
     )
+
+
+ANONYMOUS = "<anonymous>"
+"""The name of mappings without one: ``malloc``'s large blocks and arenas, stacks of threads, ``mmap`` of no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameUse:
+    """What the mappings of one name hold together."""
+
+    mappings: int
+    vss_bytes: int
+    """Addresses taken, with or without memory behind them."""
+    rss_bytes: int
+    pss_bytes: int
+    """Up to 1 KiB a mapping too little: the kernel rounds each down to whole kB."""
+    uss_bytes: int
+    """``Private_Clean + Private_Dirty + Private_Hugetlb``."""
+    swap_bytes: int | None
+    """None where the kernel has no such line (before 2.6.26)."""
+
+
+def parse_names(data: bytes) -> dict[str, NameUse]:
+    """Return the sums by name, in order of first appearance; raises MalformedError, also for a file cut short."""
+    found, lacking = parse(data)
+    if not found:
+        raise MalformedError("smaps: no mapping in it")
+    sums: dict[str, list[int]] = {}
+    for one in found:
+        private = one.clean + one.dirty + one.hugetlb
+        total = sums.setdefault(one.path, [0] * 6)
+        for place, number in enumerate((1, one.size, one.rss, one.pss, private, one.swap)):
+            total[place] += number
+    told = b"Swap:" not in lacking
+    return {
+        name or ANONYMOUS: NameUse(count, vss, rss, pss, uss, swap if told else None)
+        for name, (count, vss, rss, pss, uss, swap) in sums.items()
+    }
+
+
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+def mapped_files(data: bytes) -> tuple[str, ...]:
+    r"""Return the paths, each once, in the order of addresses; ``[heap]`` and the like are none, nor is a memfd.
+
+    Behind the path of a file that was removed stands `` (deleted)``; newlines in a path are spelled ``\012``.
+    Never raises: a line that is cut short has no path.
+    """
+    found: dict[bytes, None] = {}
+    for line in data.split(b"\n"):
+        words = line.split(None, 5)
+        if len(words) == 6 and words[5].startswith(b"/") and not words[5].startswith((b"/memfd:", b"/dev/zero")):
+            found[words[5]] = None
+    return tuple(text(_ESCAPED.sub(lambda octal: bytes([int(octal[1], 8) & 0xFF]), path)) for path in found)

@@ -3,14 +3,17 @@
 The name (``comm``) is up to 15 bytes the process chooses itself (64 for kernel workers), in parentheses and not
 escaped: it may contain spaces, parentheses, newlines and bytes that are not UTF-8. No field after it contains a
 parenthesis, so the line is split at the *last* one. Fields are numbered as in proc_pid_stat(5).
+
+``/proc/PID/statm``: seven numbers in pages, the cheapest look at a process's memory.
+
+Of the last four (text, lib, data, dt) only text is kept: lib and dt have been 0 since 2.6, and nothing needs data.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.fields import count, text
+from leakwatch.procfs.fields import MalformedError, count, text
 
 PF_KTHREAD = 0x00200000
 """The bit of ``flags`` that marks a kernel thread (include/linux/sched.h; the same since 2.6.27)."""
@@ -107,3 +110,30 @@ def minor_faults(data: bytes) -> int:
 
 def _signed(word: bytes) -> int:
     return -count(word[1:]) if word.startswith(b"-") else count(word)
+
+
+@dataclass(frozen=True, slots=True)
+class PidStatm:
+    """Memory in pages of the machine's page size."""
+
+    size_pages: int
+    """Virtual size; exactly ``VmSize`` of status. 0 means that there is no address space."""
+    resident_pages: int
+    """Resident pages; from 6.2 on the counters are per CPU and may lag."""
+    shared_pages: int
+    """Resident pages of files and shared memory: ``RssFile + RssShmem`` of status (4.5)."""
+    text_pages: int
+    """Size of the program's code: another one after an exec of another program, else constant."""
+
+    @property
+    def anonymous_pages(self) -> int:
+        """Resident private memory that no file backs; never below 0 though the two counters are not read at once."""
+        return max(0, self.resident_pages - self.shared_pages)
+
+
+def parse_statm(data: bytes) -> PidStatm:
+    """Return the record; raises MalformedError."""
+    words = data.split()
+    if len(words) != 7:
+        raise MalformedError(f"statm: expected 7 numbers, found {len(words)}")
+    return PidStatm(count(words[0]), count(words[1]), count(words[2]), count(words[3]))

@@ -2,6 +2,13 @@
 
 The kernel leaves all ``Vm*`` and ``Rss*`` lines out for a process without an address space (a kernel thread, a
 zombie), so None has two meanings there; ``stat`` tells which.
+
+``/proc/PID/limits``: what setrlimit(2) allows a process; a table with the soft limit before the hard one.
+
+``/proc/PID/cmdline``: the arguments, each ended by a NUL, as they stand in the process's own memory now.
+
+A process may have overwritten them (setproctitle): then it is one text with spaces, padded with NULs or blanks to
+the old length. Zombies and kernel threads have none.
 """
 
 from __future__ import annotations
@@ -9,8 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.fields import count, kib, text
+from leakwatch.procfs.fields import MalformedError, count, kib, text
 
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
 _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"a": b"\a", b"e": b"\x1b"}
@@ -91,3 +97,51 @@ def _character(code: bytes) -> bytes:
     if len(code) == 3:
         return bytes([int(code, 8) & 0xFF])
     return _ESCAPES.get(code, code)
+
+
+_OPEN_FILES = b"Max open files"
+_ADDRESS_SPACE = b"Max address space"
+_DATA = b"Max data size"
+
+
+@dataclass(frozen=True, slots=True)
+class PidLimits:
+    """The limits that are asked for, the soft ones; None where it is unlimited."""
+
+    open_files: int | None
+    """RLIMIT_NOFILE: one more than the highest descriptor."""
+    address_space: int | None = None
+    """RLIMIT_AS: bytes of virtual size."""
+    data: int | None = None
+    """RLIMIT_DATA: bytes of private writable mappings since 4.7, of the heap that brk(2) makes before."""
+
+
+def parse_limits(data: bytes) -> PidLimits:
+    """Return the record; raises MalformedError."""
+    open_files = _soft(data, _OPEN_FILES)
+    if open_files is None:
+        raise MalformedError("limits: no line about open files")
+    return PidLimits(_number(open_files), _number(_soft(data, _ADDRESS_SPACE)), _number(_soft(data, _DATA)))
+
+
+def _soft(data: bytes, name: bytes) -> bytes | None:
+    line = next((line for line in data.split(b"\n") if line.startswith(name)), None)
+    words = line[len(name) :].split() if line is not None else []
+    return words[0] if len(words) >= 2 else None
+
+
+def _number(word: bytes | None) -> int | None:
+    return None if word is None or word == b"unlimited" else count(word)
+
+
+def parse_cmdline(data: bytes) -> tuple[str, ...]:
+    """Return the arguments; any bytes are a command line, so this never raises.
+
+    Empty arguments at the end cannot be told from padding and are dropped.
+    """
+    used = data.rstrip(b"\0")
+    if not used:
+        return ()
+    if b"\0" not in used:  # one argument: perhaps an overwritten title padded with blanks
+        used = used.rstrip(b" ")
+    return tuple(text(argument) for argument in used.split(b"\0"))

@@ -2,6 +2,13 @@ r"""``/proc/PID/mountinfo``: what is mounted where, as that process sees it (pro
 
 ``36 35 98:0 /root /mnt/a rw,noatime master:1 - ext4 /dev/root rw``: the fields before the lone hyphen vary in number.
 Spaces, tabs, newlines and backslashes in paths are written as ``\040`` and so on.
+
+Whether the way /proc is mounted hides processes of other users (proc(5), ``hidepid``).
+
+Which file system stands in for ``/proc/meminfo``: in many containers lxcfs or sysbox, through FUSE.
+
+They put the container's limit and use in some lines and pass the host's others on, so the lines do not belong together
+(``proc_meminfo_read`` of lxcfs, src/proc_fuse.c).
 """
 
 from __future__ import annotations
@@ -11,8 +18,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leakwatch.procfs.errors import MalformedError
-from leakwatch.procfs.fields import text
+from leakwatch.procfs.fields import MalformedError, text
+from leakwatch.procfs.files import link_target, read_file
 
 _OF_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _SERVED = frozenset({
@@ -94,3 +101,70 @@ def _mount(line: bytes) -> Mount:
 
 def _path(word: bytes) -> str:
     return text(_OCTAL.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), word))
+
+
+NAMES = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
+"""Names of the older numbers (proc(5))."""
+INVISIBLE = frozenset({"invisible", "ptraceable"})
+"""With ``noaccess`` they are listed and refused one by one, which is counted."""
+PTRACE_BIT = 19
+"""CAP_SYS_PTRACE in CapEff (capability.h): who has it sees them all."""
+
+
+def proc_options(root: str) -> dict[str, str]:
+    """Return the options the /proc at ``root`` is mounted with; nothing for a recorded tree."""
+    try:
+        return mount_options(read_file(f"{root}/self/mountinfo"), root, "proc")
+    except OSError:
+        return {}
+
+
+def hidepid(options: dict[str, str]) -> str:
+    """Return the option by its name, empty where nothing is hidden."""
+    found = options.get("hidepid", "")
+    return "" if found in ("0", "off") else NAMES.get(found, found)
+
+
+def effective_capabilities(root: str) -> int:
+    """Return our own, as bits; none where they cannot be read."""
+    try:
+        status = read_file(f"{root}/self/status")
+    except OSError:
+        return 0
+    return next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith(b"CapEff:")), 0)
+
+
+def hides_from_us(root: str) -> str:
+    """Return the option's name where processes are hidden from us, so that nobody knows how many; else nothing."""
+    options = proc_options(root)
+    found = hidepid(options)
+    if found not in INVISIBLE or effective_capabilities(root) >> PTRACE_BIT & 1:
+        return ""
+    gid = options.get("gid", "")
+    may = found == "invisible" and gid.isdecimal() and int(gid) in {os.getegid(), *os.getgroups()}
+    return "" if may else found
+
+
+_FUSE = "fuse"
+
+
+def stand_in(root: str) -> str:
+    """Return the type of the file system mounted over a tree's meminfo, such as ``fuse.lxcfs``; else nothing."""
+    live = _is_live(root)
+    paths = {f"{root}/meminfo"} if live else {f"{root}/meminfo", "/proc/meminfo"}
+    for pid in ("self",) if live else ("self", "1"):
+        try:
+            mounts = parse(read_file(f"{root}/{pid}/mountinfo"))
+        except (OSError, MalformedError):
+            continue
+        found = next((mount.kind for mount in reversed(mounts) if mount.path in paths), "")
+        return found if found.startswith(_FUSE) else ""
+    return ""
+
+
+def _is_live(root: str) -> bool:
+    """Return whether a tree is the kernel's own, where ``self`` is this process, and no copy."""
+    try:
+        return link_target(f"{root}/self") == str(os.getpid())
+    except OSError:
+        return False
