@@ -12,7 +12,10 @@ process wrote over its arguments) is a command line of its own. ``[redacted]`` r
   characters that mix letters and digits as no words and numbers do.
 
 It cannot know a short password that stands alone, as in ``login anna sesame``. A value with a name that only sounds
-secret goes too: better one too many. The patterns are linear in the text, which is chosen by whoever runs the process.
+secret goes too: better one too many.
+
+Whoever runs the process chooses the text, so all of it is read in one pass, and only so much of it: ``[redacted]``
+stands for what is behind ``LONGEST`` characters or ``MOST_WORDS`` words.
 """
 
 from __future__ import annotations
@@ -34,22 +37,23 @@ _NAME = re.compile(r"""(?<![\w.@/-])(?P<name>[\w.@/-]++)["'\])]{0,3}\s{0,3}(?:=|
 _QUOTED = r""""(?:[^"\\]|\\.)*+"?|'[^']*+'?|"""
 _NEXT_NAME = r"""[&;,]["'\s]{0,2}[\w.%-]+["']?[=:]"""
 _NEXT = re.compile(_NEXT_NAME)
-_VALUE = re.compile(rf"""{_QUOTED}.+?(?={_NEXT_NAME}|[\s"'}}&]|$)""", re.DOTALL)
+_QUOTED_VALUE = re.compile(_QUOTED.removesuffix("|"), re.DOTALL)
+_ENDS_VALUE = re.compile(rf"""{_NEXT_NAME}|[\s"'}}&]""")
 _VALUE_OF_WORD = re.compile(rf"{_QUOTED}.+?(?={_NEXT_NAME}|$)", re.DOTALL)
 _ASSIGNED = re.compile(r"(?P<name>-{0,2}[A-Za-z_][\w.-]*+)=(?P<value>.+)", re.DOTALL)
 _AUTHORITY = re.compile(r"^(?P<user>[^\s/:@\[]{0,256}):(?P<secret>\S{1,1024})@")
 _PORT = re.compile(r"\d{1,5}(?:[/?#]|$)")
 _URL_TOKEN = re.compile(r"(?<=://)[^\s/:@]{16,1024}@")
 _DSN = re.compile(
-    r"(?<!\w)(?<!//)(?P<user>[\w.-]{1,64}):(?!//)(?P<secret>[^\s@/]{1,256})@(?=(?:tcp|udp|unix)\(|(?!sha\d)[\w.-]+(?:[:/,]|$))"
+    r"(?<![\w.-])(?<!//)(?P<user>[\w.-]++):(?!//)(?P<secret>[^\s@/]{1,256}+)@(?=(?:tcp|udp|unix)\(|(?!sha\d)[\w.-]+(?:[:/,]|$))"
 )
 _NO_USER = frozenset({"mailto", "sip", "sips", "npm", "docker", "oci", "file"})
 _HEADER = re.compile(r"(?i)(?P<name>\b(?:proxy-)?(?:authorization|cookie)[\"']?\s{0,3}:\s{0,3}).+", re.DOTALL)
 _SCHEME = re.compile(r"(?i)(?P<name>(?<![\w-])(?:bearer|basic|digest|negotiate)\s{1,3})[\w.~+/=-]{6,}+")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*", re.DOTALL)
 _PIPED = re.compile(
-    r"(?P<name>\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3})?)[^|]{1,512}?"
-    r"(?P<to>\s{0,3}\|\s{0,3}(?:[^|;\n]{0,128}?(?:sudo\b[^|;\n]{0,64}\s-\w*S|chpasswd|-stdin\b|passphrase-fd|cryptsetup|smbpasswd)))"
+    r"(?P<name>\b(?:echo|printf)\s{1,3}(?:-\w{1,3}\s{1,3})?)[^|]{1,512}+"
+    r"(?P<to>\|\s{0,3}(?:[^|;\n]{0,128}?(?:sudo\b[^|;\n]{0,64}\s-\w*S|chpasswd|-stdin\b|passphrase-fd|cryptsetup|smbpasswd)))"
 )
 """``echo x | sudo -S …``: what a command reads a password from."""
 _HERE = re.compile(r"(?P<name><<<\s{0,3})(?:\"[^\"]*\"?|'[^']*'?|\S+)")
@@ -64,11 +68,19 @@ _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _PLAIN = re.compile(r"(?i)\d|true|false|yes|no|none|null|on|off|-|\$\{?\w+\}?|\$\(.*|%\w+%")
 """No secret: a switch, standard input, a variable that a shell fills in."""
 _BLANK = re.compile(r"\s")
-_SHORT = re.compile(r"[\w./-]{0,12}")
+_SHORT = re.compile(r"[^=:@%]{0,10}", re.DOTALL)
 """Neither a pair nor long enough for a token."""
 _LONG_ENOUGH = "a secret"
 DEEPEST = 3
 """A command line within a command line within one: as deep as people write them."""
+LONGEST = 16384
+"""Characters; as much as is read of a command line."""
+MOST_WORDS = 1024
+"""Those within words and the names of values among them."""
+_OF_VALUE = 64
+"""Characters of a value that tell whether it is a secret's."""
+_OF_NUMBER = 20
+"""Digits: what has more is no number of anything."""
 _FOLDER = re.compile(r"/(?:etc|home|opt|root|run|srv|tmp|usr|var)/")
 _PATH = ("/", "./", "~", "@")
 
@@ -80,20 +92,36 @@ def redacted(arguments: Sequence[str]) -> tuple[str, ...]:
     return tuple(_walk(arguments))
 
 
-def text(value: str, depth: int = 0) -> str:
+def text(value: str) -> str:
     """Return a text of any kind, a command line among others, without what looks like a secret in it."""
+    if len(value) <= LONGEST:
+        return _text(value, 0, _Words())
+    return f"{_text(value[:LONGEST].rpartition(' ')[0], 0, _Words())} {REDACTED}"
+
+
+class _Words:
+    """How many words are looked at yet; those within words and the names of values count, too."""
+
+    def __init__(self) -> None:
+        self.left = MOST_WORDS
+
+
+def _text(value: str, depth: int, words: _Words) -> str:
     if depth > DEEPEST or not _BLANK.search(value):
-        return value if _SHORT.fullmatch(value) else _alone(value)
+        return value if _SHORT.fullmatch(value) else _alone(value, words)
     value = _PRIVATE_KEY.sub(REDACTED, value)
     value = _HEADER.sub(rf"\g<name>{REDACTED}", value)
-    value = _PIPED.sub(rf"\g<name>{REDACTED}\g<to>", value)
+    value = _PIPED.sub(rf"\g<name>{REDACTED} \g<to>", value)
     value = _HERE.sub(rf"\g<name>{REDACTED}", value)
     value = _SCHEME.sub(rf"\g<name>{REDACTED}", value)
-    parts, at, line = [], 0, _Line(depth)
+    parts: list[str] = []
+    at, line = 0, _Line(depth, words)
     for word in _WORD.finditer(value):
         between = value[at : word.start()]
         if _ENDS_COMMAND.search(between):
-            line = _Line(depth)
+            line = _Line(depth, words)
+        if not words.left:
+            return "".join([*parts, between, REDACTED])
         parts += [between, _unquoted(word[0], line.take)]
         at = word.end()
     return "".join([*parts, value[at:]])
@@ -105,16 +133,18 @@ def _unquoted(word: str, redact: Callable[[str], str]) -> str:
 
 
 def _walk(words: Iterable[str]) -> Iterable[str]:
-    line = _Line(0)
+    line, read = _Line(0, _Words()), 0
     for word in words:
-        yield line.take(word)
+        read += len(word)
+        yield line.take(word) if read <= LONGEST else REDACTED
 
 
 class _Line:
     """A command line, word by word: what one word says of those after it."""
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, words: _Words) -> None:
         self._depth = depth
+        self._words = words
         self._program = rules.NO_PROGRAM
         self._before = self._last_but_one = ""
         self._seen: set[str] = set()
@@ -125,6 +155,9 @@ class _Line:
 
     def take(self, word: str) -> str:
         """Return the next word without secrets."""
+        if not self._words.left:
+            return REDACTED
+        self._words.left -= 1
         shown = self._shown(word)
         base = word.rpartition("/")[2].lower()
         no_command = self._before in rules.NO_COMMAND_AFTER or (self._before.startswith("--") and self._before != "--")
@@ -174,19 +207,22 @@ class _Line:
         """Return a word that no other announces; what stands behind a ``name=`` at its beginning may have blanks."""
         found = _ASSIGNED.fullmatch(word)
         if found is None or self._before == "-c" or not (found["name"].startswith("-") or " " in word):
-            return text(word, self._depth + 1)
+            return self._inner(word)
         name, value = found["name"], found["value"]
         if name in rules.WITH_USER and not self._program.ids:
             return f"{name}={self._user(value)}"
         if _is_secret(name, value):
-            return text(word, self._depth + 1) if _is_shown(value) or _NEXT.search(value) else f"{name}={REDACTED}"
-        return f"{name}={text(value, self._depth + 1)}" if name.startswith("-") else text(word, self._depth + 1)
+            return self._inner(word) if _is_shown(value) or _NEXT.search(value) else f"{name}={REDACTED}"
+        return f"{name}={self._inner(value)}" if name.startswith("-") else self._inner(word)
+
+    def _inner(self, value: str) -> str:
+        return _text(value, self._depth + 1, self._words)
 
     def _user(self, value: str) -> str:
         """Return ``user:password`` or its like without the password; two numbers are a user and a group."""
         found = rules.USER_PASSWORD.fullmatch(value)
         if found is None or rules.TWO_NUMBERS.fullmatch(value) or "://" in value or value.startswith(_PATH):
-            return text(value, self._depth + 1)
+            return self._inner(value)
         return f"{found['user']}{found['sep']}{REDACTED}"
 
     def _is_id(self, word: str) -> bool:
@@ -230,14 +266,14 @@ def _names_secret(word: str) -> bool:
     return (last != word or re.search(r"[_.:]|[a-z][A-Z]", last) is not None) and _is_secret(last, _LONG_ENOUGH)
 
 
-def _alone(word: str) -> str:
+def _alone(word: str, words: _Words) -> str:
     """Return a word without blanks redacted by what it shows itself."""
     word = "://".join([word.partition("://")[0], *(_AUTHORITY.sub(_userinfo, one, 1) for one in word.split("://")[1:])])
     word = _URL_TOKEN.sub(lambda found: found[0] if REDACTED in found[0] else f"{REDACTED}@", word)
     word = _DSN.sub(_dsn, word)
     word = rules.SLASH_OPTION.sub(rf"\g<name>{REDACTED}", word)
     word = rules.IN_URL.sub(lambda found: f"{found['name'] or found['stream'] or found['object']}{REDACTED}", word)
-    word = rules.KNOWN.sub(REDACTED, _pairs(word))
+    word = rules.KNOWN.sub(REDACTED, _pairs(word, words))
     return _LONG.sub(_if_random, word)
 
 
@@ -251,19 +287,26 @@ def _dsn(found: re.Match[str]) -> str:
     return f"{found['user']}:{REDACTED}@"
 
 
-def _pairs(word: str) -> str:
+def _pairs(word: str, words: _Words) -> str:
     """Return a word with the value of every ``name=value`` in it redacted where the name is secret; inner ones too."""
     parts: list[str] = []
-    at = 0
+    at = end = 0
     while found := _NAME.search(word, at):
+        if not words.left:
+            return "".join([*parts, REDACTED])
+        words.left -= 1
         parts.append(word[at : found.end()])
         at = found.end()
-        pattern = _VALUE if found.start() else _VALUE_OF_WORD
-        value = pattern.match(word, at) if _is_secret(found["name"], _LONG_ENOUGH) else None
-        if value is None or not value[0] or not _is_secret(found["name"], value[0].strip("\"'")):
-            continue
-        parts.append(_unquoted(value[0], lambda secret: secret if _is_shown(secret) else REDACTED))
-        at = value.end()
+        if whole := (_QUOTED_VALUE if found.start() else _VALUE_OF_WORD).match(word, at):
+            after = whole.end()
+        else:  # it ends where that of the name before does, if that is still ahead: no character is read twice
+            if end <= at:
+                ending = _ENDS_VALUE.search(word, at + 1)
+                end = ending.start() if ending else len(word)
+            after = end
+        if after > at and _is_secret(found["name"], word[at : min(after, at + _OF_VALUE)].strip("\"'")):
+            parts.append(_unquoted(word[at:after], lambda secret: secret if _is_shown(secret) else REDACTED))
+            at = after
     return "".join([*parts, word[at:]])
 
 
@@ -275,7 +318,8 @@ def _is_secret(name: str, value: str) -> bool:
     words = [word.lower() for word in _CAMEL.findall(name[-128:])]
     if not words or words[-1] in rules.HARMLESS or rules.HARMLESS_NAME.search(name):
         return False
-    if value.isdecimal() and not rules.COUNTED.isdisjoint(words):
+    is_number = len(value) <= _OF_NUMBER and value.isdecimal()
+    if is_number and not rules.COUNTED.isdisjoint(words):
         return False
     if name in rules.PERHAPS_FILE and _FOLDER.match(value):
         return False
@@ -283,7 +327,7 @@ def _is_secret(name: str, value: str) -> bool:
         return True
     if any(word.endswith(rules.SECRET_ENDS) and word not in rules.NO_PASS for word in words):
         return True
-    is_plain = value.startswith(_PATH) or value.isdecimal() or len(value) < 8
+    is_plain = value.startswith(_PATH) or is_number or len(value) < 8
     return words[-1] in rules.KEYS and (len(words) > 1 or not is_plain) and not value.startswith(_PATH[:3])
 
 

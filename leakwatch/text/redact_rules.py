@@ -81,7 +81,7 @@ ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """A commit, an image, a container: no secret after ``OF_ID`` or in a program with ``digests``."""
 OF_ID = re.compile(r"(?i)--?(?:[a-z-]{0,40}-)?(?:c?id|digest|commit|sha|revision)")
 KNOWN = re.compile(
-    r"\beyJ[\w-]{8,}\.[\w.-]+|\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{12,}|\bgh[pousr]_\w{10,}|\bgithub_pat_\w{10,}"
+    r"\beyJ[\w-]{8,}+[\w.-]*+|\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{12,}|\bgh[pousr]_\w{10,}|\bgithub_pat_\w{10,}"
     r"|\bgl(?:pat|dt|rt|soat|cbt|ft|imt)-[\w-]{10,}|\bxox[abeoprs]-[\w-]{8,}|\bxapp-[\w-]{8,}|\b[rsp]k[-_][\w-]{16,}"
     r"|\bwhsec_\w{16,}|\bAIza[\w-]{20,}|\bya29\.[\w-]{10,}|\bGOCSPX-[\w-]{10,}|\bhv[sbr]\.[\w-]{10,}|\bnpm_\w{20,}"
     r"|\bSG\.[\w.-]{20,}|\bpypi-[\w-]{16,}|\bAGE-SECRET-KEY-\w+|\bshp(?:at|ca|pa|ss)_\w{16,}|\bdo[opr]_v1_\w{16,}"

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.text.redact import REDACTED, redacted, text
+from leakwatch.text.redact import LONGEST, MOST_WORDS, REDACTED, redacted, text
 
 SECRET = "hunter2"
 
@@ -48,16 +48,56 @@ def test_what_it_cannot_know_is_said_not_guessed() -> None:
     assert redacted(["login", "anna", "sesame"]) == ("login", "anna", "sesame")
 
 
-@pytest.mark.parametrize(
-    "piece",
-    ["a", "-", "password", "x=:", "a-", "a1-", "aA_", "--pass ", "a://", "a:b@", "'", '"', "bearer ", "=", "eyJ."],
-)
+PIECES = [
+    "a", "A", "1", "-", ".", "_", "/", "@", ":", "=", "%", "&", "(", "[", "{", "|", ";", "<", "$", "\\", "'", '"',
+    " ", "\n", "password", "key", "x=:", "a-", "a1-", "aA_", "--pass ", "a://", "a:b@", "bearer ", "eyJ.",
+    "/key:", "eyJ-", "a=", "-u ", '"k":"', "://a:", "&a=", "%3D", "echo a|", "echo ", "sudo -S ", ".:", "-:",
+    "tcp(", "secret,", "data=", "user=a", "jdbc:oracle:thin:a/@a", "rtmp://a/", "<<<", "cookie:", "-----BEGIN ",
+    "PRIVATE KEY-----", "pscale_", "-S", "key:'", "/key=/,", "mysql -p", "sqlplus a/@", "login -p", "curl -u",
+    "ab12", "\0", "[ '", '"ghp_ -S', "token:{",
+]  # fmt: skip
+"""What the patterns look for, and shapes that a pattern may read again from each of its places."""
+SHORT, LONG = 4096, 16384
+
+
+def cost(piece: str, size: int) -> float:
+    """Return the seconds that the repeated piece takes in each of the shapes, the least of three."""
+    long = piece * (size // len(piece))
+
+    def once() -> float:
+        began = time.thread_time()
+        text(long)
+        redacted([long, long])
+        redacted(long.split(" "))
+        return time.thread_time() - began
+
+    return min(once() for _ in range(3))
+
+
+def grows_too_fast(piece: str) -> bool:
+    """Tell whether four times the text costs far more than four times the time; sixteen times it would be squared."""
+    return cost(piece, LONG) > 9 * cost(piece, SHORT) + 0.005
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_no_text_makes_it_slow(piece: str) -> None:
-    long = piece * (16384 // len(piece))  # as much as is read of a command line
-    began = time.process_time()
-    text(long)
-    redacted([long, long])
-    assert time.process_time() - began < 1.0
+    assert not grows_too_fast(piece)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.sampled_from(PIECES), min_size=2, max_size=4))
+def test_no_mixture_makes_it_slow(pieces: list[str]) -> None:
+    assert not grows_too_fast("".join(pieces))
+
+
+def test_what_is_not_looked_at_is_not_shown() -> None:
+    words = [*["a"] * MOST_WORDS, "x", "y"]
+    assert redacted(words) == (*words[:-2], REDACTED, REDACTED)
+    assert redacted(["a", "b" * LONGEST, "c"]) == ("a", REDACTED, REDACTED)
+    assert redacted([" ".join(words)]) == (" ".join([*words[:-2], REDACTED]),)
+    assert redacted([f"{'é' * 99} " * LONGEST])[0].endswith(f"é {REDACTED}")
+    url = "a=1&" * (MOST_WORDS - 2)  # "x" and the whole are words, too
+    assert redacted(["x", f"{url}{url}"]) == ("x", url.removesuffix("1&") + REDACTED)
 
 
 @given(st.lists(st.text(max_size=60), max_size=6))
