@@ -51,7 +51,7 @@ class Metric:
     held_as: the memory that what is counted holds: two findings, as each has a limit of its own, that name each other.
     bytes_each: what one costs, roughly; only to rank counts beside memory.
     limit: where it is read how many there may be; None where nothing limits it but memory.
-    swappable: whether this memory of the kernel's can go to swap.
+    swappable: whether memory can go to swap that is the kernel's or beside the service's memory; all other can.
     captured: the end of its series' names in captured files, where ``capture_name`` has no rule for it.
     """
 
@@ -91,6 +91,8 @@ _SCOPES = {
     "cgroup": TargetKind.SERVICE,
 }
 """Where the word is not the kind itself."""
+_WHOLE = ("ipc", "tmpfs")
+"""Words that stay in the names of series in captured files, behind ``kernel/``."""
 
 PROCESS_USS = "process.uss_bytes"
 PROCESS_PSS = "process.pss_bytes"
@@ -434,9 +436,7 @@ _OTHERS = (
         part_of=(KERNEL_VMALLOC_USED, KERNEL_STACK),
         captured="",
     ),
-    Metric(
-        KERNEL_UNACCOUNTED, Unit.BYTES, "unaccounted", "derived, see accounting.py", judged=True, captured="unaccounted"
-    ),
+    Metric(KERNEL_UNACCOUNTED, Unit.BYTES, "unaccounted", "derived, see accounting.py", judged=True),
     Metric(
         KERNEL_UNCERTAINTY,
         Unit.BYTES,
@@ -444,7 +444,6 @@ _OTHERS = (
         "derived, see accounting.py; /proc/zoneinfo vm stats threshold",
         "sampled now and then: it hardly changes",
         slow=True,
-        captured="unaccounted_uncertainty",
     ),
     Metric(
         KERNEL_CPU_LISTS,
@@ -452,7 +451,6 @@ _OTHERS = (
         "free RAM on lists of the CPUs",
         "/proc/zoneinfo pagesets count",
         "in no line of /proc/meminfo",
-        captured="free_on_cpu_lists",
     ),
     Metric(
         KERNEL_ZSPAGES,
@@ -460,7 +458,6 @@ _OTHERS = (
         "compressed memory",
         "/proc/zoneinfo nr_zspages",
         "since 4.8; zram and zswap",
-        captured="zspages",
     ),
     Metric(
         KERNEL_SOCKET_BYTES,
@@ -478,7 +475,6 @@ _OTHERS = (
         "sockets",
         "/proc/1/net/sockstat used",
         "of the first process's network",
-        captured="sockets",
     ),
     Metric(
         KERNEL_DYING_CGROUPS,
@@ -487,7 +483,6 @@ _OTHERS = (
         "cgroup.stat nr_dying_descendants; version 1: /proc/cgroups less the directories",
         "since 4.14 with version 2; sampled now and then",
         slow=True,
-        captured="dying_cgroups",
     ),
     Metric(
         KERNEL_UNAVAILABLE,
@@ -496,9 +491,15 @@ _OTHERS = (
         "derived: MemTotal - MemAvailable - free on lists of the CPUs",
         "tells whether growth of reclaimable memory takes memory from anybody; never reported by itself",
         made_of=(KERNEL_TOTAL, KERNEL_AVAILABLE, KERNEL_CPU_LISTS),
-        captured="unavailable",
     ),
-    Metric(KERNEL_OOM_KILLS, Unit.COUNT, "OOM kills", "/proc/vmstat oom_kill", "processes since the boot; since 4.13"),
+    Metric(
+        KERNEL_OOM_KILLS,
+        Unit.COUNT,
+        "OOM kills",
+        "/proc/vmstat oom_kill",
+        "processes since the boot; since 4.13",
+        captured=KERNEL_OOM_KILLS,
+    ),
     Metric(
         GROUP_CURRENT,
         Unit.BYTES,
@@ -598,14 +599,14 @@ def _names(having: Callable[[Metric], object]) -> frozenset[str]:
 
 
 COUNTS = _names(lambda metric: metric.judged and metric.unit is Unit.COUNT)
-"""What is judged as a number, where it has risen at all (``analysis.counts``)."""
+"""What is judged as a number."""
 APART = _names(lambda metric: metric.is_apart)
 """What a process has beside the memory of its service, each with a finding of its own."""
+SCREENED = COUNTS | APART
+"""What is judged only once it has risen (``analysis.findings.counts``)."""
 OF_MEMORY = _names(lambda metric: metric.judged_with)
 """What a process has of the memory of its service."""
-AS_SAMPLED = _names(
-    lambda metric: metric.judged and metric.unit is Unit.BYTES and not metric.made_of and not metric.is_apart
-)
+AS_SAMPLED = _names(lambda metric: metric.judged and not metric.made_of and metric.name not in SCREENED)
 """What is judged from its first sample on, as it is sampled."""
 PARTS = frozenset(part for metric in METRICS.values() for part in metric.made_of)
 """What is sampled to be judged as part of another metric."""
@@ -613,8 +614,8 @@ TOTALS = frozenset(total for metric in METRICS.values() for total in metric.part
 """What may be missing from a report because another finding tells it."""
 SELDOM = _names(lambda metric: metric.slow)
 """What is not sampled at every tick."""
-PINNED = _names(lambda metric: metric.scope in OF_KERNEL and not metric.swappable)
-"""What of the kernel's memory cannot go to swap."""
+PINNED = _names(lambda metric: (metric.scope in OF_KERNEL or metric.is_apart) and not metric.swappable)
+"""Memory that cannot go to swap: the kernel's, its own or for a process."""
 FDS_BY_SORT = frozenset(metric.name for metric in _FD_SORTS)
 
 
@@ -633,6 +634,5 @@ def capture_name(name: str) -> str:
     metric = METRICS.get(name)
     if metric is not None and metric.captured is not None:
         return metric.captured
-    if metric is not None and metric.scope is TargetKind.HOST:
-        return name
-    return name.partition(".")[2].removesuffix("_bytes")
+    word, _, rest = name.partition(".")
+    return name if word in _WHOLE else rest.removesuffix("_bytes")

@@ -51,7 +51,7 @@ def _growth(finding: Finding, incident: Incident, stamps: Stamps) -> str:
         if found.since_ms and found.grown_bytes
         else ""
     )
-    grow = "grow" if finding.metric in metrics.APART else "grows"
+    grow = "grow" if finding.metric in metrics.COUNTS else "grows"
     most = next((sort for sort in finding.sorts if sort.grown > 0), None)
     sorts = f", most of them {printable(most.name)}" if most else ""
     return (

@@ -44,7 +44,7 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
         as_of_ms=int(captures[at].times_ms[-1]),
         plan=plan_of(settings.windows_s, one.interval_s),
         criteria=one.criteria,
-        field=subject.count or subject.field,
+        field=subject.screened or subject.field,
         pid=int(pid[1]) if pid else None,
         alarm_state=outcome.alarm_state,
         history=outcome.history,
@@ -55,7 +55,7 @@ def case_of(captures: Sequence[Capture], named: str | None, settings: Settings) 
 
 
 def _what_of(capture: Capture) -> What:
-    if capture.subject.count and capture.subject.kind is SubjectKind.PROCESS:
+    if capture.subject.screened and capture.subject.kind is SubjectKind.PROCESS:
         return What.COUNT
     return What.VMALLOC if capture.name.startswith("vmalloc/") else _WHAT[capture.subject.kind]
 

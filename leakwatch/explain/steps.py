@@ -21,7 +21,7 @@ def next_steps(case: Case) -> tuple[Step, ...]:
         return ()
     if case.row is not None and case.row.ended_ms is not None:
         return (Step(ENDED, "", Risk.LOOK),)
-    if case.field in counts.STEPS:
+    if case.field in counts.TOLD:
         return counts.of_count(case.field, _number(case), case.row.finding.sorts if case.row is not None else ())
     facts = case.facts or kernel_tools.Facts()
     match case.what:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _FACTS = frozenset({metrics.SLAB_RECLAIMABLE, metrics.SLAB_OBJECT, metrics.SLAB_OBJECTS})
 """What caches are judged by."""
-_BESIDE = _FACTS | metrics.COUNTS
+_BESIDE = _FACTS | metrics.SCREENED
 """Few of the samples of a scrape: picked out once."""
 _NEEDED = metrics.AS_SAMPLED | metrics.PARTS | _BESIDE
 """What is stored of the series that are judged, and of what they are judged by; the rest is not read at all."""

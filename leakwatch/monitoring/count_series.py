@@ -1,4 +1,4 @@
-"""The counts of a scan: which of them are judged, what they are made of, and the findings about them."""
+"""Counts, and bytes apart, of a scan: which of them are judged, what they are made of, and the findings about them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from leakwatch.analysis.findings.services_and_kernel import Member, finding_id
 from leakwatch.analysis.series.derived import Key
 from leakwatch.model.identity import HOST, Service, Target, TargetKind
 from leakwatch.model.verdict import AssessedSeries, Finding
+from leakwatch.monitoring.capacity import Growers
+from leakwatch.monitoring.suspects import growers_of
 
-_OF_COUNTS = metrics.COUNTS | metrics.FDS_BY_SORT
+_OF_COUNTS = metrics.SCREENED | metrics.FDS_BY_SORT
 """Few of the samples of a scrape: picked out once."""
 
 
 class CountSeries:
-    """Knows the counts of whoever is in the roster."""
+    """Knows ``metrics.SCREENED`` of whoever is in the process table, and of the machine."""
 
     def __init__(self, process_table: ProcessTable) -> None:
         self._process_table = process_table
@@ -32,7 +34,7 @@ class CountSeries:
         """Take the samples of one time; return those that are to be judged, see ``CountScreen.risen``."""
         of_counts = {key: value for key, value in values.items() if key[0] in _OF_COUNTS}
         self._sorts.note(ts_ms, of_counts)
-        known = {key: value for key, value in of_counts.items() if key[0] in metrics.COUNTS and self._is_there(key)}
+        known = {key: value for key, value in of_counts.items() if key[0] in metrics.SCREENED and self._is_there(key)}
         return self._screen.risen(known, judged, least) if known else known
 
     def is_only_not_asked_for(self, key: Key) -> bool:
@@ -49,12 +51,16 @@ class CountSeries:
         self._sorts.keep(there)
 
     def findings(
-        self, judged: Mapping[Key, AssessedSeries], of_memory: Iterable[Finding], owners: dict[str, int | None]
+        self,
+        judged: Mapping[Key, AssessedSeries],
+        of_memory: Iterable[Finding],
+        owners: dict[str, int | None],
+        growers: dict[str, Growers],
     ) -> list[Finding]:
-        """Return the findings about counts of processes, beside those about their memory; note each one's user."""
+        """Return the findings about what processes have beside their memory; note each one's user and what grows."""
         members: dict[tuple[Service, str], list[Member]] = {}
         for (metric, target), one in judged.items():
-            info = self._process_table.process(target) if metric in metrics.COUNTS else None
+            info = self._process_table.process(target) if metric in metrics.APART else None
             if info is not None and info.service is not None:
                 members.setdefault((info.service, metric), []).append(Member(info, one))
         memory = {finding.id: finding for finding in of_memory}
@@ -64,6 +70,8 @@ class CountSeries:
         ]
         for finding, those in zip(found, members.values(), strict=True):
             owners[finding.id] = owner_of(member.info for member in those)
+            if finding.metric not in metrics.COUNTS:  # those take no memory that anything is foretold by
+                growers[finding.id] = growers_of(those, None)
         return without_stacks(found)
 
     def _finding(self, service: Service, metric: str, those: list[Member], memory: Finding | None) -> Finding:
@@ -76,7 +84,7 @@ class CountSeries:
         """Return the oldest process of every service of which a count is judged, by the id of the finding about it."""
         oldest = self._process_table.oldest()
         counted = {
-            (metric, self._process_table.process(target)) for metric, target in judged if metric in metrics.COUNTS
+            (metric, self._process_table.process(target)) for metric, target in judged if metric in metrics.APART
         }
         services = {(metric, info.service.target) for metric, info in counted if info is not None and info.service}
         return {

@@ -20,7 +20,7 @@ from leakwatch.analysis.settings import criteria_for
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import TimePlan, plan_of
 from leakwatch.config import Config
-from leakwatch.model.identity import HOST, ProcessInfo, Target, TargetKind
+from leakwatch.model.identity import ProcessInfo, Target, TargetKind
 from leakwatch.model.sample import Block, Scrape, SealedBlock
 from leakwatch.model.verdict import AssessedSeries, Assessment
 from leakwatch.monitoring.capacity import Capacity, CapacityLimits, Growers
@@ -262,9 +262,9 @@ class Detector:
             fastest_first=by_growth(suspects, self._series),
             lives=lives | self._count_series.lives(judged),
             running=self._process_table.pids(),
-            counted=frozenset(k for k in self._series if k[0] in metrics.COUNTS and k[1] != HOST),
+            counted=frozenset(k for k in self._series if k[0] in metrics.APART),
         )
-        of_processes = [*of_memory, *self._count_series.findings(judged, of_memory, owners)]
+        of_processes = [*of_memory, *self._count_series.findings(judged, of_memory, owners, growers)]
         kernel = [one for key, one in judged.items() if key[1].kind in OF_KERNEL]
         facts, largest, headroom = self._facts.frozen(), dict(self._largest), self._capacity.frozen()
         return Found(evaluation, of_processes, owners, growers, kernel, facts, largest, headroom)
@@ -272,6 +272,8 @@ class Detector:
     def _checked(self, key: Key, found: Assessment) -> Assessment:
         if key[0] in metrics.COUNTS:
             return counted(found)
+        if key[0] in metrics.APART:
+            return found  # no estimate goes into it
         return self._estimate_guard.checked(key, found, processes_of(key[1], self._process_table))
 
     def _judge_all(self) -> None:

@@ -30,4 +30,4 @@ class Evaluation:
     running: frozenset[int] = frozenset()
     """The ids of all processes under watch."""
     counted: frozenset[Key] = frozenset()
-    """The counts of processes that are judged: to be counted at every tick from now on, and told apart."""
+    """What is judged of processes beside their memory: to be counted at every tick from now on, and told apart."""

@@ -37,14 +37,14 @@ def _named(key: Key, process_table: ProcessTable) -> Target:
     info = process_table.process(target) if target.kind is TargetKind.PROCESS else None
     if info is None or info.service is None:
         return target
-    return count_target(info.service.target, metric) if metric in metrics.COUNTS else info.service.target
+    return count_target(info.service.target, metric) if metric in metrics.APART else info.service.target
 
 
 def suspects_of(series: Mapping[Key, SeriesState], process_table: ProcessTable) -> frozenset[Target]:
     """Return the processes that look like leaking, themselves or as part of their service."""
     suspects: set[Target] = set()
     for (metric, target), state in series.items():
-        if metric in metrics.COUNTS:
+        if metric in metrics.APART:
             continue  # what its memory is said to be does not decide about them
         if state.is_suspected or (state.assessment and state.assessment.verdict in SUSPECT):
             suspects.update(processes_of(target, process_table))
@@ -62,7 +62,7 @@ def service_findings(
     members: dict[Service, list[Member]] = {}
     for (metric, target), one in judged.items():
         info = process_table.process(target) if target.kind is TargetKind.PROCESS else None
-        if info is not None and info.service is not None and metric not in metrics.COUNTS:
+        if info is not None and info.service is not None and metric not in metrics.APART:
             members.setdefault(info.service, []).append(Member(info, one))
     findings = []
     for service, infos in process_table.by_service().items():

@@ -60,6 +60,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
     ),
 }
 """By metric."""
+TOLD = STEPS.keys() | metrics.SCREENED
+"""What these steps are for, instead of those for a process's memory or the kernel's."""
 _BY_SORT = {
     "socket": look(
         "Sockets; CLOSE-WAIT: it does not close what the other side did", "sudo ss -tunap | grep pid={pid},"
@@ -81,7 +83,7 @@ _OPENED_BY = Step(
 
 def of_count(metric: str, pid: str, sorts: Sequence[Sort]) -> tuple[Step, ...]:
     """Return what to do about a number that grows; ``sorts`` is what it is made of, as far as that is known."""
-    steps = list(STEPS[metric])
+    steps = list(STEPS.get(metric) or (look(f"It is read from {metrics.row(metric).source}"),))
     if metric == metrics.PROCESS_FDS:
         most = next((printable(sort.name) for sort in sorts if sort.grown > 0), "")
         steps[1:1] = [_BY_SORT[most]] if most in _BY_SORT else []

@@ -63,13 +63,13 @@ def brief(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) ->
 
 def _steps(procfs: ProcFS, finding: Finding, processes: Sequence[ProcessInfo]) -> tuple[Step, ...]:
     if finding.kind is FindingKind.KERNEL:
-        if finding.metric in counts.STEPS:
+        if finding.metric in counts.TOLD:
             return counts.of_count(finding.metric, "", ())
         return kernel_steps(finding)
     patient = patient_for(procfs, identity_of(finding, processes), deep=False)
     if patient is None:
         return ()
-    if finding.metric in counts.STEPS:
+    if finding.metric in counts.TOLD:
         return counts.of_count(finding.metric, patient.pid, finding.sorts)
     return steps_for(patient)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from leakwatch.errors import PermissionNeededError, StoreNotFoundError
-from leakwatch.metrics import COUNTS
+from leakwatch.metrics import APART
 from leakwatch.model.identity import ProcessInfo
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import SUSPECT, FindingKind
@@ -71,7 +71,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
     rows = []
     for stored in reader.findings():
         one = stored.finding
-        of_memory = one.metric not in COUNTS
+        of_memory = one.metric not in APART
         row = ReportRow(
             one,
             stored.ended_ms,
@@ -91,7 +91,7 @@ def read_report(reader: Reader, filters: Filters, now_ms: int) -> Report:
         kills=read_kills(states),
         own=_own(rows, states.get("daemon", {}).get("pid"), stats),
     )
-    grown = growths(reader, [row.finding for row in report.rows if row.finding.metric not in COUNTS])
+    grown = growths(reader, [row.finding for row in report.rows if row.finding.metric not in APART])
     return replace(report, rows=tuple(replace(row, growth=grown.get(row.finding.id)) for row in report.rows))
 
 
@@ -127,7 +127,7 @@ def _own(rows: list[ReportRow], pid: int | None, stats: dict[str, Any]) -> Own |
 
 
 def _is_own(row: ReportRow, pid: int | None) -> bool:
-    return row.finding.pid == pid and row.ended_ms is None and row.finding.metric not in COUNTS
+    return row.finding.pid == pid and row.ended_ms is None and row.finding.metric not in APART
 
 
 def _read_host(reader: Reader, last: ScrapeHead, states: dict[str, Any], now_ms: int) -> Host:

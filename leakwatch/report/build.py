@@ -219,7 +219,7 @@ def _tally(asked: Sequence[ReportRow], filters: Filters, own: Own | None, since_
     judged = [
         (row.finding.kind is FindingKind.KERNEL, row.finding.assessment.verdict)
         for row in asked
-        if row.finding.metric not in metrics.COUNTS
+        if row.finding.metric not in metrics.SCREENED
         and (filters.narrow or own is None or row.finding.id != own.finding.id)
         and (row.ended_ms is None or row.ended_ms >= since_ms)
     ]

@@ -1,7 +1,7 @@
-"""Counts under the same detector: which of them are judged, what their verdicts are called, and their findings.
+"""Counts, and what else a process has beside its memory: what is judged, what verdicts are called, the findings.
 
 Nine processes in ten hold the same few descriptors and threads for life. A judged series takes 13 kB, so one is begun
-only once a count has risen by half of what matters, which no leak can avoid.
+only once it has risen by half of what matters, which no leak can avoid.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ RISEN_SHARE = 0.5
 """Of the growth worth telling; the detector's own first look asks for as much (``level_history.RANGE_SHARE``)."""
 
 
+def least_ratio(metric: str) -> float:
+    """Return the share of its level that growth must reach: a count moves by some at all times."""
+    return COUNT_RATIO if metric in metrics.COUNTS else 0.0
+
+
 class CountScreen:
-    """Remembers the lowest each count has been, until it has risen."""
+    """Remembers the lowest each of ``metrics.SCREENED`` has been, until it has risen."""
 
     __slots__ = ("_lowest",)
 
@@ -32,13 +37,13 @@ class CountScreen:
     def risen(
         self, values: Mapping[Key, int], judged: Mapping[Key, object], least: Callable[[Key], float]
     ) -> dict[Key, int]:
-        """Return the counts among the samples that are to be judged: those that are, and those that have risen.
+        """Return those of the samples that are to be judged: those that are, and those that have risen.
 
         ``least`` is the growth worth telling, asked only of what has moved at all.
         """
         out: dict[Key, int] = {}
         for key, value in values.items():
-            if key[0] not in metrics.COUNTS:
+            if key[0] not in metrics.SCREENED:
                 continue
             if key in judged:
                 out[key] = value
@@ -46,7 +51,7 @@ class CountScreen:
             low = self._lowest.setdefault(key, value)
             if value < low:
                 self._lowest[key] = value
-            elif value - low >= RISEN_SHARE * COUNT_RATIO * low and value - low >= RISEN_SHARE * least(key):
+            elif value - low >= RISEN_SHARE * least_ratio(key[0]) * low and value - low >= RISEN_SHARE * least(key):
                 out[key] = value
                 del self._lowest[key]
         return out
@@ -91,7 +96,7 @@ def count_target(service: Target, metric: str) -> Target:
 
 
 def count_finding(service: Service, metric: str, members: Sequence[Member], memory: Finding | None) -> Finding:
-    """Return the one finding about a count of a service; ``members`` are its processes in which that has risen.
+    """Return the one finding about a count, or bytes apart, of a service; ``members`` are those in which it has risen.
 
     Named is the process that grows most: a limit on open files, threads or mappings is each process's own. ``memory``
     is what is said of the service's memory, if anything.

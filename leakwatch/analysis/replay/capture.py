@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.counts import RISEN_SHARE
+from leakwatch.analysis.findings.counts import RISEN_SHARE, least_ratio
 from leakwatch.analysis.replay.series_name import Subject, SubjectKind
 from leakwatch.analysis.settings import criteria_for
-from leakwatch.analysis.thresholds import COUNT_RATIO, LeakCriteria
+from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.analysis.tracking.alarm_state import AlarmState
 from leakwatch.analysis.tracking.level_history import LevelHistory
@@ -105,7 +105,7 @@ class PreparedSeries:
     """One series of a host, ready to be judged."""
 
     capture: Capture
-    """Of a count only from where it has risen, maybe nothing: the daemon judges none before."""
+    """Of what is screened only from where it has risen, maybe nothing: the daemon judges none before."""
     criteria: LeakCriteria
     interval_s: float
     is_sparse: bool
@@ -124,7 +124,7 @@ def prepared(captures: Sequence[Capture], settings: Settings) -> list[PreparedSe
         # Where a capture has the kernel's own counters, growth of what the kernel gives back when asked is held against
         # available memory, as the daemon does. Slab caches alone leave nothing but their shape to go by.
         mild = not subject.grows or (bool(subject.reclaimable) and (told or subject.kind is not SubjectKind.SLAB))
-        judged = _since_risen(capture, criteria) if subject.count else capture
+        judged = _since_risen(capture, criteria) if subject.screened else capture
         sparse = usual_s is not None and is_sparse(interval_s, settings.windows_s)
         out.append(PreparedSeries(judged, criteria, interval_s, sparse, mild))
     return out
@@ -155,19 +155,23 @@ def _usual_s(capture: Capture) -> float | None:
 def _intervals_s(captures: Sequence[Capture], own: Sequence[float | None]) -> list[float]:
     """Return the interval of each series; ``own`` is what its own samples tell.
 
-    A count is taken now and then until it has risen, and at every tick some time after: its interval is that of the
-    series beside it, where they are taken more often.
+    What is taken now and then, such as a count until it has risen, is judged by the interval of the series beside it,
+    where they are taken more often: so the daemon does.
     """
-    counts = [bool(capture.subject.count) for capture in captures]
+    seldom = [_is_seldom(series_of(capture.subject)[0]) for capture in captures]
     known = [found or USUAL_S for found in own]
-    tick_s = min((found for found, count in zip(known, counts, strict=True) if not count), default=inf)
-    return [min(found, tick_s) if count else found for found, count in zip(known, counts, strict=True)]
+    tick_s = min((found for found, slow in zip(known, seldom, strict=True) if not slow), default=inf)
+    return [min(found, tick_s) if slow else found for found, slow in zip(known, seldom, strict=True)]
+
+
+def _is_seldom(metric: str) -> bool:
+    return metric in metrics.SCREENED or (metric in metrics.SELDOM and metrics.row(metric).judged)
 
 
 def _since_risen(capture: Capture, criteria: LeakCriteria) -> Capture:
-    """Return the samples from where the count has risen, as ``counts.CountScreen`` has it."""
+    """Return the samples from where it has risen, as ``counts.CountScreen`` has it."""
     lowest = np.minimum.accumulate(capture.values)
-    least = RISEN_SHARE * np.maximum(COUNT_RATIO * lowest, criteria.min_growth_bytes)
+    least = RISEN_SHARE * np.maximum(least_ratio(capture.subject.screened) * lowest, criteria.min_growth_bytes)
     fallen = np.diff(lowest, prepend=lowest[:1]) < 0
     risen = np.flatnonzero((capture.values - lowest >= least) & ~fallen)
     first = int(risen[0]) if len(risen) else len(capture.values)
@@ -192,9 +196,9 @@ def settings_of(config: Config) -> Settings:
 def series_of(subject: Subject) -> tuple[str, Target]:
     """Return the metric and the target the daemon would know a captured series by."""
     if subject.kind is SubjectKind.KERNEL and not subject.service.startswith("vmalloc/"):
-        return subject.count or _METRICS.get(subject.field, subject.field), HOST
+        return subject.screened or _METRICS.get(subject.field, subject.field), HOST
     kind = TargetKind.VMALLOC if subject.kind is SubjectKind.KERNEL else _TARGETS.get(subject.kind, TargetKind.PROCESS)
-    return subject.count or _OF_TARGET.get(kind, ""), Target(kind, subject.field or subject.owner)
+    return subject.screened or _OF_TARGET.get(kind, ""), Target(kind, subject.field or subject.owner)
 
 
 @dataclass(frozen=True, slots=True)

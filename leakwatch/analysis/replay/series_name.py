@@ -56,15 +56,22 @@ class Subject:
         return whose.partition("/")[2] or whose
 
     @property
+    def screened(self) -> str:
+        """The metric of what is judged only once it has risen, one of ``metrics.SCREENED``; empty of all else."""
+        if self.kind is SubjectKind.KERNEL:
+            return _OF_HOST.get(self.field, "")
+        return _APART.get(self.quantity.partition(".")[0], "")
+
+    @property
     def count(self) -> str:
         """The metric of what is counted, one of ``metrics.COUNTS``; empty where the series is of bytes."""
-        metric = self.field if self.kind is SubjectKind.KERNEL else _COUNTED.get(self.quantity.partition(".")[0], "")
-        return metric if metric in metrics.COUNTS else ""
+        return self.screened if self.screened in metrics.COUNTS else ""
 
 
-_COUNTED = {metric.partition(".")[2]: metric for metric in metrics.APART}
+_OF_HOST = {metrics.capture_name(metric): metric for metric in metrics.SCREENED - metrics.APART}
+_APART = {metrics.capture_name(metric): metric for metric in metrics.APART}
 _QUANTITY = re.compile(r"/(uss|pss|anon)$")
-_OF_PROCESS = re.compile(rf"/(uss|pss|anon|(?:{'|'.join(_COUNTED)})(?:\.[a-z0-9_]+)?)$")
+_OF_PROCESS = re.compile(rf"/(uss|pss|anon|(?:{'|'.join(_APART)})(?:\.[a-z0-9_]+)?)$")
 """Open files by their sort, too: ``/fds.socket``."""
 _LIFETIME = re.compile(r"#([0-9]{1,9})$")
 _PID = re.compile(r"(?<=[^/])\[[0-9]{1,10}\]$")
