@@ -80,18 +80,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _judged(paths: list[str], unit: str | None, settings: Settings) -> Iterator[list[JudgedCapture]]:
     """Yield the verdicts on each file's series; nothing of a file that is wrong somewhere."""
-    for path in paths:
-        file = path if len(paths) > 1 else None
-        captures, doubt = captured(path, unit)
+    for file in captured(paths, unit):
         yield [
             JudgedCapture(
                 one.name,
                 look_briefly(capture, one.assessment, settings.criteria_for),
-                file,
-                doubt,
+                file.path if len(paths) > 1 else None,
+                file.doubt,
                 capture.subject.grows,
             )
-            for capture, one in zip(captures, replay(captures, settings), strict=True)
+            for capture, one in zip(file.captures, replay(file.captures, settings), strict=True)
         ]
 
 

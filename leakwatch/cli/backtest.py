@@ -99,8 +99,8 @@ def _captures(args: argparse.Namespace, config: Config) -> Iterator[tuple[str | 
     """Yield each source's series, with the file's name where there are several."""
     if not args.files:
         yield None, _history(args, config)
-    for path in args.files:
-        yield (path if len(args.files) > 1 else None), captured(path, args.unit)[0]
+    for file in captured(args.files, args.unit):
+        yield (file.path if len(args.files) > 1 else None), file.captures
 
 
 def _history(args: argparse.Namespace, config: Config) -> list[Capture]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import mmap
 from typing import TYPE_CHECKING
 
-from leakwatch.analysis.replay.capture import Capture
 from leakwatch.cli.output import complain
 from leakwatch.errors import UsageError
+from leakwatch.importers.files import CapturedFile, name_of, open_captures
+from leakwatch.importers.scales import ACCEPTED, factor_of
 from leakwatch.report.conclusion import Outcome, Tally, conclude
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator
 
 FILES_RULE = """\
 --exit-code ends with 1 when something shown {leaks}, else with 3 when nothing is decided in one of the files, too
 little data or none, else with 0. Some series of a file may be learning still: give what you test in a file of its own.
 """
-LEAST_ROOM = 160 << 20
-"""Bytes of address space that numpy's library takes, which ends the process with 1, "something leaks", without them."""
 
 
 def add_unit(parser: argparse.ArgumentParser) -> None:
@@ -30,23 +29,18 @@ def add_unit(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def captured(path: str, unit: str | None) -> tuple[list[Capture], str]:
-    """Return a captured file's series, and what shows that its values are in another unit, empty where nothing does.
+def captured(paths: Iterable[str], unit: str | None) -> Iterator[CapturedFile]:
+    """Yield captured files as they are read; say on standard error where values seem to be in another unit.
 
-    That is said on standard error as well. Raises UsageError and what ``sources.tidy.read_captures`` raises.
+    Raises UsageError and what ``open_captures`` raises.
     """
-    mmap.mmap(-1, LEAST_ROOM).close()
-    from leakwatch.importers.scales import ACCEPTED, doubt_of, factor_of  # noqa: PLC0415
-    from leakwatch.importers.tidy import read_captures  # noqa: PLC0415 - with room for numpy
-
     factor = None if unit is None else factor_of(unit)
     if unit is not None and factor is None:
         raise UsageError(f"--unit: {unit!r} is no unit that is known; {ACCEPTED}")
-    captures = read_captures(path, factor)
-    doubt = doubt_of(captures) if factor is None else ""
-    if doubt:
-        complain(f"{'stdin' if path == '-' else path}: {doubt}")
-    return captures, doubt
+    for file in open_captures(paths, factor):
+        if file.doubt:
+            complain(f"{name_of(file.path)}: {file.doubt}")
+        yield file
 
 
 def concluded(found: Tally, *, leaks: bool) -> int:

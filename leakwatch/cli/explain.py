@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _captured(args: argparse.Namespace) -> Case:
     settings = settings_of(load_config(args.config))
-    return captured_case.case_of(captured(args.file, args.unit)[0], args.name, settings)
+    (file,) = captured([args.file], args.unit)
+    return captured_case.case_of(file.captures, args.name, settings)
 
 
 def _stored(args: argparse.Namespace, now_ms: int) -> Case:

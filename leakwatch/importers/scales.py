@@ -18,9 +18,10 @@ from leakwatch.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from leakwatch.analysis.replay.capture import Capture
     from leakwatch.analysis.replay.series_name import Subject
-    from leakwatch.importers.plain import Floats
 
 _KIB, _MIB = 1 << 10, 1 << 20
 _SCALES = {
@@ -68,17 +69,17 @@ def split_value(text: str) -> tuple[str, str] | None:
     return (found["number"], found["unit"]) if found else None
 
 
-def in_bytes(name: str, subject: Subject, values: Floats, factor: int | None) -> Floats:
-    """Return a series' values in bytes: by the factor its file was said to have, else by a unit at its name's end.
+def factor_of_series(name: str, subject: Subject, factor: int | None) -> int | None:
+    """Return by what a series' values are to be multiplied to be bytes, None where nothing tells.
 
-    Numbers stay as they are.
+    That is 1 for numbers, what its file was said to have, or a unit at the end of the name of what is nothing else.
     """
     if subject.count:
-        return values
+        return 1
     if factor is None and subject.kind is SubjectKind.OTHER:
         said = split_header(name)
-        factor = factor_of(said[1]) if said and said[1].lower() in _IN_NAMES else None
-    return values if factor in (None, 1) else values * float(factor or 1)
+        return factor_of(said[1]) if said and said[1].lower() in _IN_NAMES else None
+    return factor
 
 
 def doubt_of(captures: Sequence[Capture]) -> str:
@@ -115,6 +116,6 @@ def _looks_like(one: Capture) -> str:
     return "kB" if whole and len(np.unique(values)) >= _FEWEST and _are_pages_in_kib(values) else ""
 
 
-def _are_pages_in_kib(values: Floats) -> bool:
+def _are_pages_in_kib(values: NDArray[np.float64]) -> bool:
     """Return whether these are multiples of four, and not all of eight, as the bytes of an allocator would be."""
     return bool(np.mean(values % 4 == 0) > 0.95 and np.mean(values % 8 == 0) < 0.75)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakwatch.importers.tidy import read_captures
+from leakwatch.importers.files import open_captures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,10 +55,10 @@ def main() -> None:
         with path.open("w") as file:
             file.writelines(rows(args.series, args.samples, args.by_series, args.rfc3339))
         before_mb, began = largest_mb(), time.process_time()
-        found = read_captures(str(path))
+        (file,) = open_captures([str(path)])
         cpu_s, mb = time.process_time() - began, largest_mb() - before_mb
-    count = sum(len(one.values) for one in found)
-    print(f"{len(found)} series, {count} rows: {cpu_s:.2f} s of CPU, {mb:.0f} MB", end="; ")
+    count = sum(len(one.values) for one in file.captures)
+    print(f"{len(file.captures)} series, {count} rows: {cpu_s:.2f} s of CPU, {mb:.0f} MB", end="; ")
     print(f"{cpu_s / count * 1e6:.2f} µs and {mb * 2**20 / count:.0f} bytes a row")
 
 

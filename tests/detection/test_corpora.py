@@ -19,7 +19,7 @@ import pytest
 from leakwatch.analysis.replay.capture import settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.config import load_config
-from leakwatch.importers.tidy import read_captures
+from leakwatch.importers.files import open_captures
 from leakwatch.report.alarms import Replayed, lines
 from tests.detection import families
 from tests.detection.labelled import read_labels, trace_files
@@ -35,10 +35,10 @@ Report = dict[str, Any]
 
 def replayed(path: str) -> dict[str, Report]:
     """What ``leakwatch backtest --format jsonl`` prints of a file, by series, without starting a Python for it."""
-    captures = read_captures(path)
+    (file,) = open_captures([path])
     found = [
         Replayed(one.name, one.assessment, one.alerts, last_ms=int(capture.times_ms[-1]), hours=1.0)
-        for capture, one in zip(captures, replay(captures, settings_of(load_config(None))), strict=True)
+        for capture, one in zip(file.captures, replay(file.captures, settings_of(load_config(None))), strict=True)
     ]
     return by_series(lines(found))
 

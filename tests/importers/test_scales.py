@@ -10,7 +10,7 @@ import pytest
 from leakwatch.cli.main import main
 from leakwatch.errors import EXIT_UNDECIDED, CaptureError
 from leakwatch.importers.scales import doubt_of, factor_of
-from tests.importers.tidy_files import captures, read, series
+from tests.importers.csv_files import captures, read, read_path, series
 
 CAPTURES = Path(__file__).parents[1] / "data/captures"
 KIB = 1024
@@ -88,12 +88,10 @@ def test_units_that_are_unknown_or_differ_are_refused_with_the_line(data: bytes,
 def test_what_is_said_on_the_command_line_counts_for_bytes_only(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("time,series,value\n1,proc/a[1],4\n1,proc/a[1]/fds,4\n2,proc/a[1],4 kB\n")
-    from leakwatch.importers.tidy import read_captures
-
-    found = series(read_captures(str(file), factor_of("kB")))
+    found = series(read_path(str(file), factor_of("kB")))
     assert found == {"proc/a[1]": [(1000, 4096.0), (2000, 4096.0)], "proc/a[1]/fds": [(1000, 4.0)]}
     with pytest.raises(CaptureError, match="differs from the unit"):
-        read_captures(str(file), factor_of("MiB"))
+        read_path(str(file), factor_of("MiB"))
 
 
 @pytest.mark.parametrize(

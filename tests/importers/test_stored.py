@@ -19,7 +19,7 @@ from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape, Tick
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
-from tests.importers.tidy_files import Series, series
+from tests.importers.csv_files import Series, series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ import pytest
 
 from leakwatch.analysis.replay.series_name import SubjectKind
 from leakwatch.errors import CaptureError, CaptureNotFoundError, PermissionNeededError
-from leakwatch.importers.tidy import read_captures
-from tests.importers.tidy_files import HEADER, captures, read
+from leakwatch.importers import csv_file
+from tests.importers.csv_files import HEADER, captures, read, read_path
 
 CAPTURES = Path(__file__).parents[1] / "data/captures"
 SAMPLES = b"1750000000.775,proc/a[1],4096\n1750000000.775,slab/dentry,8192.5\n1750000060,proc/a[1],4097\n"
@@ -102,7 +102,7 @@ def test_times(text: bytes, ms: int) -> None:
     ],
 )
 def test_times_as_other_programs_write_them(file: str, seconds: list[float]) -> None:
-    found = read_captures(str(CAPTURES / f"{file}.csv"))
+    found = read_path(str(CAPTURES / f"{file}.csv"))
     assert found[0].name == "proc/app[1]"
     kept = list(dict.fromkeys(seconds))  # of one moment the last sample counts
     assert [at / 1000 for at in found[0].times_ms.tolist()] == kept
@@ -110,7 +110,7 @@ def test_times_as_other_programs_write_them(file: str, seconds: list[float]) -> 
 
 def test_a_day_alone_is_refused_with_what_to_write() -> None:
     with pytest.raises(CaptureError, match=r":2:1: '2026-06-23' is a day.*T00:00Z"):
-        read_captures(str(CAPTURES / "times-dates.csv"))
+        read_path(str(CAPTURES / "times-dates.csv"))
 
 
 @pytest.mark.parametrize(
@@ -213,11 +213,11 @@ def test_the_series_come_in_the_order_of_their_first_samples_whichever_way_they_
 
 
 def test_standard_input() -> None:
-    code = "from leakwatch.importers.tidy import read_captures; print([c.name for c in read_captures('-')])"
+    code = "from leakwatch.importers.files import open_captures; print([len(f.captures) for f in open_captures('-')])"
     done = subprocess.run(
         [sys.executable, "-c", code], input=gzip.compress(HEADER + SAMPLES, mtime=0), capture_output=True, check=True
     )
-    assert done.stdout == b"['proc/a[1]', 'slab/dentry']\n"
+    assert done.stdout == b"[2]\n"
 
 
 def error(data: bytes) -> str:
@@ -260,6 +260,8 @@ def error(data: bytes) -> str:
         (HEADER + b"1,x\n", "2:3", "2 fields where the header has 3"),
         (HEADER + b"1,a,b,5\n", "2:5", "4 fields where the header has 3"),
         (HEADER + b'1,"a,b",x5\n', "2:9", "'x5' is no number"),
+        (HEADER + b'1,"a"",b",x5\n', "2:11", "'x5' is no number"),
+        (HEADER + b'1,a"b,x5\n', "2:7", "'x5' is no number"),
         (HEADER + b'1,"a\nb",x5\n', "3:4", "'x5' is no number"),
         (HEADER + b'1,"a,5\n1,x,6\n', "2:1", "cannot be split into fields"),
         (HEADER + b'1,"a"b,5\n', "2:1", "cannot be split into fields"),
@@ -281,6 +283,24 @@ def test_what_is_wrong_is_named_with_its_place(data: bytes, place: str, words: s
     assert "\n" not in said
 
 
+@pytest.mark.parametrize("most", [1, 3, 1 << 20])
+def test_the_place_is_that_of_the_field_however_the_bytes_come(most: int) -> None:
+    with pytest.raises(CaptureError, match=r"^f\.csv:6:4: 'x5' is no number"):
+        read(HEADER + b'1,"a\nb",5\n\n1,"a\nb",x5\n1,"a\nb",5\n', most)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "words"),
+    [("MOST_LINES", 40, "more than 40 lines"), ("MOST_NAMES", 30, "30 series"), ("MOST_NAME_CHARS", 80, "too long")],
+)
+def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch, limit: str, most: int, words: str) -> None:
+    monkeypatch.setattr(csv_file, limit, most)
+    rows = [b"1,x%d,1\n" % at for at in range(50)]
+    assert len(read(HEADER + b"".join(rows[:20]), 20)) == 20
+    with pytest.raises(CaptureError, match=rf"^f\.csv:[345].:1: .*{words}.*give fewer"):
+        read(HEADER + b"".join(rows), 20)
+
+
 def test_a_wrong_value_is_shown_in_short_and_escaped() -> None:
     said = error(HEADER + b"1,x," + b"\x1b[31m" + b"\xff" * 5000 + b"\n")
     assert "\\x1b[31m\\xff" in said
@@ -297,7 +317,7 @@ def test_a_truncated_download_tells_how_far_it_goes() -> None:
 @pytest.mark.parametrize("path", ["/nonexistent/f.csv", "/", "a\0b"])
 def test_what_is_no_file_is_an_error_of_its_own(path: str) -> None:
     with pytest.raises(CaptureNotFoundError, match="cannot be read"):
-        read_captures(path)
+        read_path(path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -306,4 +326,4 @@ def test_what_may_not_be_read_says_so(tmp_path: Path) -> None:
     path.write_bytes(HEADER)
     path.chmod(0)
     with pytest.raises(PermissionNeededError):
-        read_captures(str(path))
+        read_path(str(path))

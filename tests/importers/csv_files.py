@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from leakwatch.importers.tidy import read_stream
+from leakwatch.importers.files import open_captures, read_stream
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import Capture
@@ -28,6 +28,11 @@ class Pieces(io.BytesIO):
 
 def captures(data: bytes, most: int = 1 << 20) -> list[Capture]:
     return read_stream(Pieces(data, most), "f.csv")
+
+
+def read_path(path: str, factor: int | None = None) -> list[Capture]:
+    (file,) = open_captures([path], factor)
+    return file.captures
 
 
 def series(found: list[Capture]) -> Series:
