@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from alembic import context
 
 from leakwatch.store.files import engine
-from leakwatch.store.files.location import path_of_url
+from leakwatch.store.files.lock import path_of_url
 from leakwatch.store.tables import metadata
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import threading
 from leakwatch.cli.arguments import duration
 from leakwatch.config import load_config
 from leakwatch.procfs.files import raise_file_limit
-from leakwatch.store.files.location import writer_path
+from leakwatch.store.files.lock import writer_path
 from leakwatch.system.journal import setup_logging
 from leakwatch.system.lean import without_openssl
 

@@ -14,7 +14,7 @@ from leakwatch.queries import store_stats
 from leakwatch.queries.export import Choice, exported
 from leakwatch.queries.report import open_store
 from leakwatch.report import samples as export
-from leakwatch.store.maintenance import forecast, inventory
+from leakwatch.store.maintenance import inventory
 from leakwatch.store.maintenance.backup import back_up, refuse_own_files, vacuum
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.maintenance.retention import limits_of
@@ -98,7 +98,7 @@ def run_stats(args: argparse.Namespace) -> int:
     finally:
         reader.close()
     render = store_stats.as_json if args.format == "json" else store_stats.as_table
-    emit(render(reader.path, found, limits, forecast.outlook(found, limits)))
+    emit(render(reader.path, found, limits, inventory.outlook(found, limits)))
     return EXIT_OK
 
 

@@ -22,7 +22,7 @@ from leakwatch.queries.report import read_report, with_next_steps
 from leakwatch.report import terminal
 from leakwatch.report.build import Filters, Report
 from leakwatch.store.read.reader import Reader
-from leakwatch.system.service_environment import command_path
+from leakwatch.system.service_install import command_path
 from leakwatch.text.escape import printable
 from leakwatch.units import format_rate
 

@@ -10,7 +10,7 @@ from leakwatch.cli.output import emit
 from leakwatch.errors import EXIT_NO_PERMISSION, EXIT_OK
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.doctor import DoctorLine, diagnose, held_capabilities
-from leakwatch.system.service_environment import command_path
+from leakwatch.system.service_install import command_path
 from leakwatch.text.escape import printable
 
 EPILOG = """\

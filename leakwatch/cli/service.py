@@ -10,9 +10,15 @@ from pathlib import Path
 from leakwatch.cli.output import emit
 from leakwatch.config import load_config
 from leakwatch.errors import EXIT_OK, PermissionNeededError
-from leakwatch.system.service_environment import command_path, require_readable, this_environment
-from leakwatch.system.service_install import Layout, install, uninstall
-from leakwatch.system.systemctl import Systemctl
+from leakwatch.system.service_install import (
+    Layout,
+    command_path,
+    install,
+    require_readable,
+    this_environment,
+    uninstall,
+)
+from leakwatch.system.systemd import Systemctl
 from leakwatch.text.escape import printable
 
 EPILOG = """\

@@ -15,11 +15,9 @@ from pathlib import Path
 from leakwatch import __version__
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.clock import Clock, SystemClock, cpu_with_children_s, thread_cpu_ns
-from leakwatch.collectors.count_limits import ProcLimits
-from leakwatch.collectors.limits import slab_aliases_of
+from leakwatch.collectors.limits import ProcLimits, slab_aliases_of
 from leakwatch.collectors.processes.cost_stats import STATS, Totals
-from leakwatch.collectors.scrape import PROCESSES, Scraper
-from leakwatch.collectors.ticks import TickClock
+from leakwatch.collectors.scrape import PROCESSES, Scraper, TickClock
 from leakwatch.config import Config
 from leakwatch.errors import (
     EXIT_NO_RESOURCES,
@@ -47,7 +45,7 @@ from leakwatch.monitoring.schedule import Schedule
 from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.monitoring.unseen import UnseenLog
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.system import sdnotify
+from leakwatch.system import systemd
 from leakwatch.system.journal import DAEMON_FATAL
 from leakwatch.system.shortage import MemoryFor, is_shortage
 from leakwatch.units import format_duration
@@ -150,7 +148,7 @@ class Daemon:
         log.info(
             "leakwatch %s: sampling every %s into %s", __version__, format_duration(interval_s), self._supervisor.path
         )
-        sdnotify.set_watchdog_interval(max(5 * interval_s, sdnotify.watchdog_interval_s() or 0.0))
+        systemd.set_watchdog_interval(max(5 * interval_s, systemd.watchdog_interval_s() or 0.0))
         if not self._intake.is_open:
             self._past.announce()
             self._history.start()
@@ -159,7 +157,7 @@ class Daemon:
             self._fail(_TOO_LITTLE, EXIT_NO_RESOURCES)
         while self._history.is_alive() and not self._schedule.stopped:
             self._history.join(LOOKS_UP_S)  # a run of some seconds is to end with verdicts
-        sdnotify.stopping("stopping")
+        systemd.stopping("stopping")
         self._finish()
         if duration_s is not None and not self._ready and self._exit_code == EXIT_OK:
             log.error("no scrape was taken in %s, so nothing was watched; give --for more", format_duration(duration_s))
@@ -203,7 +201,7 @@ class Daemon:
         self._exit_code = exit_code
         try:
             log.critical("%s; leakwatch stops", message, extra={"message_id": DAEMON_FATAL})
-            sdnotify.status(f"failed: {message}")
+            systemd.status(f"failed: {message}")
         finally:  # there may be too little memory to say it
             self._schedule.stop()
 
@@ -254,7 +252,7 @@ class Daemon:
         if not self._ready or self._failures >= FAILURES_ALLOWED:
             raise error
         log.error("this scrape is lost (%d of %d before giving up): %s", self._failures, FAILURES_ALLOWED, error)
-        sdnotify.status(f"{self._failures} scrapes lost: {error}")
+        systemd.status(f"{self._failures} scrapes lost: {error}")
 
     def _note_irregular(self, scrape: Scrape) -> None:
         tick = scrape.tick
@@ -272,11 +270,11 @@ class Daemon:
             status = f"watching {processes} processes; history is being read back, verdicts follow"
         status += f"; {self._supervisor.trouble}" if self._supervisor.trouble else ""
         if self._ready:
-            sdnotify.status(status)
+            systemd.status(status)
         else:
-            sdnotify.ready(status)
+            systemd.ready(status)
             self._ready = True
-        sdnotify.watchdog()
+        systemd.watchdog()
 
     def _evaluate(self) -> None:
         with self._evaluating:  # the last one, at the end, may meet a scheduled one

@@ -12,7 +12,7 @@ from leakwatch.alerting import oom_log as words
 from leakwatch.model.identity import Owner, Target
 from leakwatch.model.oom import OomCounts
 from leakwatch.model.sample import Scrape
-from leakwatch.store.ownership_state import (
+from leakwatch.store.daemon_state import (
     KILLS,
     OLD_OWNERS,
     OWNER,

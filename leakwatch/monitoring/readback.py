@@ -19,7 +19,7 @@ from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.restore import Piece, RestoreRequest, StoredState, recalling
 from leakwatch.monitoring.resume import Intake, resume
 from leakwatch.monitoring.store_supervisor import StoreSupervisor
-from leakwatch.store.ownership_state import KILLS, OLD_OWNERS, OWNER
+from leakwatch.store.daemon_state import KILLS, OLD_OWNERS, OWNER
 from leakwatch.store.read.records import Extent
 from leakwatch.system.shortage import MemoryFor
 from leakwatch.units import format_duration

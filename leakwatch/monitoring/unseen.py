@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from leakwatch.model.sample import Scrape
-from leakwatch.store.unseen_state import UNSEEN, Hung
+from leakwatch.store.daemon_state import UNSEEN, Hung
 from leakwatch.text.escape import printable
 
 NAMED = 5

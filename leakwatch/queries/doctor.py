@@ -21,9 +21,9 @@ from leakwatch.errors import (
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host.mounts import effective_capabilities, hidepid, proc_options
-from leakwatch.store.files.location import reader_paths, writer_path
+from leakwatch.store.files.lock import reader_paths, writer_path
 from leakwatch.store.read.reader import Reader
-from leakwatch.system.systemctl import UNIT, ServiceManagerError, Systemctl
+from leakwatch.system.systemd import UNIT, ServiceManagerError, Systemctl
 from leakwatch.text.escape import printable
 
 READ = "CAP_DAC_READ_SEARCH"

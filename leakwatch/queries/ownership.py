@@ -10,7 +10,7 @@ from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.metrics import APART, METRICS
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.report.ownership import Kills, Ownership
-from leakwatch.store.ownership_state import PastKill, kills_of, owners_of
+from leakwatch.store.daemon_state import PastKill, kills_of, owners_of
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.read.records import ScrapeHead
 

@@ -19,10 +19,10 @@ from leakwatch.queries.memory_growth import growths
 from leakwatch.queries.ownership import read_kills, read_whose
 from leakwatch.report.build import Filters, Host, Own, Report, ReportRow, build
 from leakwatch.report.stats import cpu_share
-from leakwatch.store.files.location import reader_paths
+from leakwatch.store.daemon_state import unseen_of
+from leakwatch.store.files.lock import reader_paths
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.read.records import STORE_NOTES, ScrapeHead
-from leakwatch.store.unseen_state import unseen_of
 from leakwatch.text.redact import CommandLines
 
 DAY_MS = 86_400_000

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from leakwatch.clock import rfc3339
-from leakwatch.store.maintenance.forecast import StoreForecast
-from leakwatch.store.maintenance.inventory import Inventory, PartKind
+from leakwatch.store.maintenance.inventory import Inventory, PartKind, StoreForecast
 from leakwatch.store.maintenance.retention import RetentionLimits
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_bytes, format_duration

@@ -13,7 +13,7 @@ from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.memory_class import process_and_class
 from leakwatch.store.encoding import codec
 from leakwatch.store.encoding.integers import PayloadError
-from leakwatch.store.files.connection import PlainConnection
+from leakwatch.store.files.driver import PlainConnection
 from leakwatch.store.sql import daemon as texts
 
 Row = dict[str, object]

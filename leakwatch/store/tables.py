@@ -27,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from leakwatch.store.files.connection import loaded_text, stored_text
+from leakwatch.store.files.driver import loaded_text, stored_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect

@@ -220,7 +220,7 @@ def _pack(body: bytes) -> bytes:
 
 def downgrade() -> None:
     """Write everything back row by row: twenty times the space. Who goes back has the package that sealed it."""
-    from leakwatch.store.read.everything import block_rows, sample_rows
+    from leakwatch.store.maintenance.integrity import block_rows, sample_rows
 
     op.create_table(
         "sample",

@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.processes.mapping_classes import classified, summed
-from leakwatch.collectors.processes.mapping_reads import LOOKS_A_ROUND, MAPPINGS_MOST
+from leakwatch.collectors.processes.mapping_classes import LOOKS_A_ROUND, MAPPINGS_MOST, classified, summed
 from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
 from leakwatch.model.sample import Absence

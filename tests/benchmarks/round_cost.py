@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from leakwatch.clock import SystemClock, thread_cpu_ns
-from leakwatch.collectors.count_limits import ProcLimits
-from leakwatch.collectors.scrape import Scraper
-from leakwatch.collectors.ticks import TickClock
+from leakwatch.collectors.limits import ProcLimits
+from leakwatch.collectors.scrape import Scraper, TickClock
 from leakwatch.config import Config, SamplingConfig
 from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.store_supervisor import StoreSupervisor

@@ -26,7 +26,6 @@ from leakwatch.store.encoding import chunks
 from leakwatch.store.encoding.rounds import BlockColumns
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.maintenance.sealing import SEALED_STARTS, Sealed, chunk_rows
-from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 from leakwatch.store.writer import Writer
 
@@ -110,7 +109,7 @@ def _begin(
     """Write one scrape, for its names, and take its samples back; return the series' numbers."""
     writer.write_scrape(_scrape(0, names, infos, first))
     with writer.exclusive() as connection:
-        connection.execute(round_sql.drop_sample_rounds(1, 1))
+        connection.execute(seal_sql.drop_sample_rounds(1, 1))
         rows = connection.exec_driver_sql(
             "SELECT name, key, series.id FROM series "
             "JOIN target ON target.id = target_id JOIN metric ON metric.id = metric_id"

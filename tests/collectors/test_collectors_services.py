@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.collectors.processes.identity_reads import as_text
-from leakwatch.collectors.services.naming import group_within, service_of
-from leakwatch.collectors.services.programs import program_of
+from leakwatch.collectors.processes.statm_scan import as_text
+from leakwatch.collectors.services.naming import group_within, program_of, service_of
 from leakwatch.model.identity import Service, ServiceKind
 from leakwatch.procfs.pid import cgroup as pid_cgroup
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.collectors.ticks import TickClock
+from leakwatch.collectors.scrape import TickClock
 from leakwatch.model.sample import Tick
 from leakwatch.model.timeline import Moment
 

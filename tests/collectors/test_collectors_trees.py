@@ -12,7 +12,7 @@ from leakwatch import metrics
 from leakwatch.collectors.kernel import collector as kernel
 from leakwatch.collectors.limits import MemoryLimits
 from leakwatch.collectors.processes.collector import ProcessCollector
-from leakwatch.collectors.processes.identity_reads import RENEW_EVERY, SETTLE
+from leakwatch.collectors.processes.statm_scan import RENEW_EVERY, SETTLE
 from leakwatch.collectors.result import CollectorResult, outcome_samples, run_isolated
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.collectors.services.container_names import ContainerNames, workload_of
-from leakwatch.collectors.services.containers import container_of
+from leakwatch.collectors.services.cgroups import owner_of
+from leakwatch.collectors.services.containers import ContainerNames, container_of, workload_of
 from leakwatch.collectors.services.naming import group_within, service_of
-from leakwatch.collectors.services.owners import owner_of
 from leakwatch.model.identity import Owner, Service, ServiceKind
 from leakwatch.procfs.pid import cgroup as pid_cgroup
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch import metrics
-from leakwatch.collectors.count_limits import ProcLimits
-from leakwatch.collectors.kernel.ipc import _Living, collect_ipc
-from leakwatch.collectors.kernel.tmpfs_orphans import GROWN_BYTES, Tmpfs
+from leakwatch.collectors.kernel.orphans import GROWN_BYTES, Tmpfs, _Living, collect_ipc
+from leakwatch.collectors.limits import ProcLimits
 from leakwatch.collectors.processes.budget import ASIDE
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import CollectorResult

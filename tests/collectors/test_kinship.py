@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.collectors.processes.fork_families import Parentage, families
+from leakwatch.collectors.processes.tracked_process import Parentage, families
 
 Tree = dict[int, tuple[int, int]]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch import metrics
-from leakwatch.collectors.processes import mapping_reads
+from leakwatch.collectors.processes import mapping_classes
 from leakwatch.collectors.processes.collector import ProcessCollector
 from leakwatch.collectors.result import CollectorResult
 from leakwatch.config import SamplingConfig
@@ -139,11 +139,11 @@ def test_a_look_is_made_again_only_after_its_time(start: Callable[[], Child]) ->
 
 
 def test_some_a_round_new_ones_and_others_by_turns_the_first_given_first(start: Callable[[], Child]) -> None:
-    children = [start() for _ in range(mapping_reads.LOOKS_A_ROUND + 2)]
+    children = [start() for _ in range(mapping_classes.LOOKS_A_ROUND + 2)]
     pids = [child.pid for child in children]
     watch = Watch()
-    assert watch.look(*children).keys() == set(pids[: mapping_reads.LOOKS_A_ROUND])
-    assert watch.look(*children).keys() == set(pids[-2:] + pids[: mapping_reads.LOOKS_A_ROUND - 2])
+    assert watch.look(*children).keys() == set(pids[: mapping_classes.LOOKS_A_ROUND])
+    assert watch.look(*children).keys() == set(pids[-2:] + pids[: mapping_classes.LOOKS_A_ROUND - 2])
     assert watch.look(*reversed(children)).keys() == set(pids[2:])
 
 
@@ -165,14 +165,14 @@ def test_those_that_do_not_grow_do_not_keep_the_fastest_waiting(start: Callable[
     assert times[children[0].pid] == max(times.values()) == 3
     assert (
         sum(number > 0 for number in times.values())
-        == mapping_reads.LOOKS_A_ROUND + 3 * mapping_reads.LOOKS_A_ROUND // 2
+        == mapping_classes.LOOKS_A_ROUND + 3 * mapping_classes.LOOKS_A_ROUND // 2
     )
 
 
 def test_of_a_large_service_some_processes_are_enough(
     start: Callable[[], Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mapping_reads, "PROCESSES_MOST", 2)
+    monkeypatch.setattr(mapping_classes, "PROCESSES_MOST", 2)
     children = [start() for _ in range(3)]
     watch = Watch()
     seen = {pid for _ in range(3) for pid in watch.look(*children)}
@@ -185,7 +185,7 @@ def test_of_a_large_service_some_processes_are_enough(
 def test_who_has_too_many_mappings_is_read_by_the_rollup(
     start: Callable[[], Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mapping_reads, "MAPPINGS_MOST", 500)
+    monkeypatch.setattr(mapping_classes, "MAPPINGS_MOST", 500)
     child, watch = start(), Watch()
     assert watch.look(child)
     child.do("import mmap; kept += [mmap.mmap(-1, 4096, mmap.MAP_PRIVATE, 1 + n % 2 * 2) for n in range(2000)]")
@@ -193,7 +193,7 @@ def test_who_has_too_many_mappings_is_read_by_the_rollup(
     value, estimated = watch.value(child.pid, metrics.PROCESS_USS)
     assert not estimated
     assert value > MIB
-    monkeypatch.setattr(mapping_reads, "MAPPINGS_MOST", 100_000)
+    monkeypatch.setattr(mapping_classes, "MAPPINGS_MOST", 100_000)
     assert watch.look(child) == {}, "tried again a day later"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leakwatch.collectors.services.oom import kills_between
+from leakwatch.collectors.services.cgroups import kills_between
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.oom import GroupCount, LimitedGroup, OomCounts, OomKill
 

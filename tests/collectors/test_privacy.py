@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.collectors.processes.identity_reads import IdentityReader
+from leakwatch.collectors.processes.statm_scan import IdentityReader
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.ps.reading import ReadRequest, read

@@ -21,7 +21,7 @@ from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service
 from leakwatch.model.sample import Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
 from leakwatch.store.files import engine
 from leakwatch.store.files.driver import connect_to_write
-from leakwatch.store.read.everything import block_rows, sample_rows
+from leakwatch.store.maintenance.integrity import block_rows, sample_rows
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 
@@ -195,9 +195,9 @@ def write_for_ever(path: Path) -> None:
 
 def seal_for_ever(path: Path) -> None:
     """Write scrapes, seal and merge them as fast as it goes, and tell of each scrape when it is committed."""
-    from leakwatch.store.maintenance import merging, sealing
+    from leakwatch.store.maintenance import sealing
 
-    sealing.SEALED_SCRAPES, merging.MERGED_SCRAPES, merging.BATCH_SERIES = 10, 40, 2  # type: ignore[misc]
+    sealing.SEALED_SCRAPES, sealing.MERGED_SCRAPES, sealing.BATCH_SERIES = 10, 40, 2  # type: ignore[misc]
     writer = Writer(path)
     number = len(rows(path, "SELECT id FROM scrape"))
     while True:
@@ -206,7 +206,7 @@ def seal_for_ever(path: Path) -> None:
         print(number, flush=True)
         if number % 4 == 0:
             sealing.seal(writer)
-            while merging.merge(writer, 1 << 40):
+            while sealing.merge(writer, 1 << 40):
                 pass
 
 

@@ -12,10 +12,9 @@ from leakwatch.model.memory_class import class_target
 from leakwatch.model.sample import Sample, Scrape
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 from leakwatch.queries.memory_growth import growths
-from leakwatch.store.maintenance import merging, sealing
-from leakwatch.store.maintenance.merging import merge
+from leakwatch.store.maintenance import sealing
 from leakwatch.store.maintenance.retention import RetentionLimits, purge
-from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.maintenance.sealing import merge, seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 from tests.store.storetools import BASE_MS, DAY_MS, MINUTE_MS, USS, nameless, process, rows, scrape
@@ -32,7 +31,7 @@ NO_LIMIT = 1 << 40
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ten scrapes make a seal and four seals a merged one."""
     monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
-    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
+    monkeypatch.setattr(sealing, "MERGED_SCRAPES", 40)
 
 
 def looked(number: int, pids: range = range(1, 4), *, ts_ms: int | None = None) -> Scrape:

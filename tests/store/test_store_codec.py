@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakwatch.store.encoding import chunks, payload, rounds
+from leakwatch.store.encoding import chunks, rounds
 from leakwatch.store.encoding.integers import (
     Bytes,
     PayloadError,
@@ -62,7 +62,7 @@ def test_a_mask_comes_back(mask: bytes) -> None:
 
 @given(st.binary(max_size=3000), st.booleans())
 def test_a_payload_comes_back(body: bytes, once: bool) -> None:
-    assert payload.unpack(payload.pack(body, once=once)).take(len(body)) == body
+    assert rounds.unpack(rounds.pack(body, once=once)).take(len(body)) == body
 
 
 @given(st.dictionaries(st.integers(1, 2**31), st.tuples(int64 | extremes, st.booleans()), max_size=100))
@@ -132,7 +132,7 @@ def test_a_changed_byte_is_noticed(values: list[int], data: st.DataObject) -> No
 @given(st.binary(max_size=400), st.integers(0, 300))
 def test_any_bytes_are_read_or_refused(raw: bytes, count: int) -> None:
     framed = b"\1\0" + raw
-    for packed in (raw, payload.pack(raw), framed):
+    for packed in (raw, rounds.pack(raw), framed):
         for read in (rounds.decode_round, rounds.decode_block_round, chunks.decode_course, chunks.decode_block_course):
             try:
                 read(packed, count)
@@ -141,9 +141,9 @@ def test_any_bytes_are_read_or_refused(raw: bytes, count: int) -> None:
 
 
 def test_a_later_format_is_told_from_damage() -> None:
-    raw = b"\2" + payload.pack(b"x")[1:-4]
+    raw = b"\2" + rounds.pack(b"x")[1:-4]
     with pytest.raises(PayloadError, match="format 2"):
-        payload.unpack(raw + zlib.crc32(raw).to_bytes(4, "little"))
+        rounds.unpack(raw + zlib.crc32(raw).to_bytes(4, "little"))
 
 
 @pytest.mark.parametrize("count", [120, 1440])

@@ -15,8 +15,7 @@ import pytest
 
 from leakwatch.errors import StoreCorruptError, StoreWriteError
 from leakwatch.store.files import open as opening
-from leakwatch.store.files.open import open_writer
-from leakwatch.store.files.quarantine import set_aside
+from leakwatch.store.files.open import open_writer, set_aside
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer

@@ -19,11 +19,10 @@ from leakwatch.model.identity import HOST
 from leakwatch.model.sample import Sample
 from leakwatch.store.files.driver import PAGE_BYTES
 from leakwatch.store.files.lock import StoreLock
-from leakwatch.store.maintenance import forecast, inventory, merging, sealing
+from leakwatch.store.maintenance import inventory, sealing
 from leakwatch.store.maintenance.inventory import Inventory, PartKind
-from leakwatch.store.maintenance.merging import merge
 from leakwatch.store.maintenance.retention import RetentionLimits
-from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.maintenance.sealing import merge, seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 from tests.store.storetools import (
@@ -60,7 +59,7 @@ def sealed(store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a store with merged and small seals, and scrapes and blocks as they came."""
     monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
     monkeypatch.setattr(sealing, "SEALED_STARTS", 8)
-    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
+    monkeypatch.setattr(sealing, "MERGED_SCRAPES", 40)
     writer = Writer(store)
     for number in range(75):
         made = scrape(number, range(1, 6))
@@ -135,7 +134,7 @@ def test_when_it_is_full(
     samples: tuple[int, int], blocks: tuple[int, int], used: int, expected: tuple[int, float | None, int]
 ) -> None:
     limits = RetentionLimits(10 * DAY_S, 100 * DAY_S, 1000, 5000, 5000)
-    found = forecast.outlook(an_inventory(samples, blocks, used), limits)
+    found = inventory.outlook(an_inventory(samples, blocks, used), limits)
     assert (found.day_bytes, found.full_in_days, found.levels_at_bytes) == (
         expected[0], pytest.approx(expected[1]), expected[2],
     )  # fmt: skip
@@ -405,7 +404,7 @@ def test_an_export_while_the_store_is_sealed_has_each_sample_once(
     store: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
-    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
+    monkeypatch.setattr(sealing, "MERGED_SCRAPES", 40)
     writer = Writer(store)
     for number in range(200):
         writer.write_scrape(scrape(number))

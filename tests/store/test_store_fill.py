@@ -9,8 +9,7 @@ import pytest
 from leakwatch.queries.report import read_report
 from leakwatch.report.build import Filters
 from leakwatch.store.maintenance import integrity, inventory
-from leakwatch.store.maintenance.merging import merge
-from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.maintenance.sealing import merge, seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 from tests.benchmarks.store_fill import BASE_MS, INTERVAL_MS, METRICS, fill, process

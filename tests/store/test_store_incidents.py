@@ -48,7 +48,7 @@ from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.maintenance.retention import RetentionLimits, purge
 from leakwatch.store.read.reader import Reader
-from leakwatch.store.sql import findings
+from leakwatch.store.sql import reading
 from leakwatch.store.writer import Writer
 from tests.store.storetools import (
     BASE_MS,
@@ -176,7 +176,7 @@ def test_a_store_in_use_is_waited_for(writer: Writer) -> None:
     put(writer, PLAIN)
     marker = Marker(writer.path, Stamps())
     with writer.exclusive() as connection:
-        connection.execute(findings.states()).all()  # the first statement takes the lock
+        connection.execute(reading.states()).all()  # the first statement takes the lock
         waiting = threading.Thread(target=marker.acknowledge, args=("i2", GIVEN))
         waiting.start()
         waiting.join(0.2)
@@ -194,7 +194,7 @@ def test_a_store_that_stays_locked_is_75(writer: Writer, monkeypatch: pytest.Mon
     put(writer, PLAIN)
     marker = Marker(writer.path, Stamps())
     with writer.exclusive() as connection:
-        connection.execute(findings.states()).all()
+        connection.execute(reading.states()).all()
         with pytest.raises(StoreBusyError, match="stayed locked") as raised:
             marker.acknowledge("i2", GIVEN)
     assert raised.value.exit_code == 75
@@ -397,10 +397,10 @@ def first(tmp_path: Path) -> Path:
 
 def test_what_was_announced_becomes_an_incident_that_was_told(first: Path) -> None:
     # WHEN the daemon opens it
-    findings = rows(first, "SELECT id, kind, verdict, evaluated_ms, payload, ended_ms FROM finding ORDER BY id")
+    reading = rows(first, "SELECT id, kind, verdict, evaluated_ms, payload, ended_ms FROM finding ORDER BY id")
     open_writer(first, BASE_MS).close()
     # THEN nothing is lost
-    assert rows(first, "SELECT * FROM finding ORDER BY id") == findings
+    assert rows(first, "SELECT * FROM finding ORDER BY id") == reading
     assert all_samples(first) == [(1, 1, 77)]
     assert all_blocks(first) == [(300, 5, 1, 3, 1.0, 2.0, 3.0, 3.0, 5)]
     # and what was announced is an incident, with a history
@@ -421,10 +421,10 @@ def test_after_the_upgrade_nothing_is_told_a_second_time(first: Path) -> None:
     migrate.upgrade(first)
     reader = Reader(first)
     incidents = Incidents(IncidentTimings(3_600_000, 864_000_000), reader.incidents())
-    findings = [one.finding for one in reader.findings()]
+    reading = [one.finding for one in reader.findings()]
     reader.close()
-    ids = {one.id: "a life" for one in findings}
-    changes = incidents.update(findings, BASE_MS + 300_000, lives=ids, marks={})
+    ids = {one.id: "a life" for one in reading}
+    changes = incidents.update(reading, BASE_MS + 300_000, lives=ids, marks={})
     # s3 cannot be read; s4 was not told of yet
     assert [(one.message, one.incident.finding_id) for one in changes.announce] == [("found", "s4")]
     assert [(e.kind, e.incident_id) for e in changes.events if e.kind == "restarted"] == []

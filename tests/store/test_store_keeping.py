@@ -10,7 +10,7 @@ from leakwatch.clock import Instant
 from leakwatch.config import StoreConfig
 from leakwatch.errors import StoreCorruptError
 from leakwatch.monitoring.store_supervisor import StoreSupervisor
-from leakwatch.store.maintenance import merging, sealing
+from leakwatch.store.maintenance import sealing
 from leakwatch.store.maintenance.job import Failure, MaintenanceTask, tend
 from leakwatch.system.worker import OneChild
 from tests.store.storetools import BASE_MS, MINUTE_MS, all_samples, beside, block, change, rows, scrape
@@ -46,7 +46,7 @@ def keeper_of(store: Path, clock: Stopped) -> StoreSupervisor:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Stopped:
     monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
-    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
+    monkeypatch.setattr(sealing, "MERGED_SCRAPES", 40)
     return Stopped()
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.errors import StoreBusyError
-from leakwatch.store.files.location import writer_path
-from leakwatch.store.files.lock import StoreLock
+from leakwatch.store.files.lock import StoreLock, writer_path
 from tests.store.storetools import Child, rows
 
 if TYPE_CHECKING:

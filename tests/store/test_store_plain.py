@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.store import tables
-from leakwatch.store.files.connection import PlainConnection
-from leakwatch.store.files.driver import connect_to_write
+from leakwatch.store.files.driver import PlainConnection, connect_to_write
 from leakwatch.store.sql import daemon as texts
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Sample
 from leakwatch.model.timeline import CLOCK
-from leakwatch.store.maintenance import merging, retention, sealing
+from leakwatch.store.maintenance import retention, sealing
 from leakwatch.store.maintenance.retention import Purged, RetentionLimits, purge, used_bytes
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
@@ -329,13 +329,13 @@ def small_seals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ten scrapes make a seal and forty a merged one."""
     monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
     monkeypatch.setattr(sealing, "SEALED_STARTS", 10)
-    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
+    monkeypatch.setattr(sealing, "MERGED_SCRAPES", 40)
 
 
 def seal_all(writer: Writer) -> None:
     while sealing.seal(writer):
         pass
-    while merging.merge(writer, NO_LIMIT):
+    while sealing.merge(writer, NO_LIMIT):
         pass
 
 
@@ -417,7 +417,7 @@ def test_the_size_limit_holds_while_sealing(store: Path) -> None:
         writer.write_scrape(wide(number, 500))
         if number % 10 == 0:
             sealing.seal(writer)
-            while merging.merge(writer, limit):
+            while sealing.merge(writer, limit):
                 pass
             dropped += run(writer, BASE_MS + number * MINUTE_MS, size=limit).scrapes
             assert used_bytes(writer) <= limit

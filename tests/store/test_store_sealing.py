@@ -15,9 +15,8 @@ import pytest
 from leakwatch.errors import StoreWriteError
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Sample, Scrape, Tick
-from leakwatch.store.maintenance import integrity, merging, retention, sealing
-from leakwatch.store.maintenance.merging import merge
-from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.maintenance import integrity, retention, sealing
+from leakwatch.store.maintenance.sealing import merge, seal
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
 from tests.store import storetools
@@ -46,8 +45,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ten scrapes make a seal and four seals a merged one."""
     monkeypatch.setattr(sealing, "SEALED_SCRAPES", 10)
     monkeypatch.setattr(sealing, "SEALED_STARTS", 8)
-    monkeypatch.setattr(merging, "MERGED_SCRAPES", 40)
-    monkeypatch.setattr(merging, "BATCH_SERIES", 3)
+    monkeypatch.setattr(sealing, "MERGED_SCRAPES", 40)
+    monkeypatch.setattr(sealing, "BATCH_SERIES", 3)
 
 
 def estimated(made: Scrape) -> Scrape:
@@ -379,7 +378,7 @@ def test_of_two_that_put_away_at_once_one_gives_way(store: Path, what: str, monk
     if what == "merge":
         seal(writer)
     module, packing = {
-        "samples": (sealing, "_packed_samples"), "blocks": (sealing, "_packed_blocks"), "merge": (merging, "_merged"),
+        "samples": (sealing, "_packed_samples"), "blocks": (sealing, "_packed_blocks"), "merge": (sealing, "_merged"),
     }[what]  # fmt: skip
     samples, blocks, pack = all_samples(store), all_blocks(store), getattr(module, packing)
 

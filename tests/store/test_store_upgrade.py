@@ -16,8 +16,7 @@ from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.sample import Sample, Scrape, Tick
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.maintenance import migrate
-from leakwatch.store.maintenance.merging import merge
-from leakwatch.store.maintenance.sealing import seal
+from leakwatch.store.maintenance.sealing import merge, seal
 from leakwatch.store.read.reader import Reader
 from tests.store.storetools import BASE_MS, MINUTE_MS, USS, all_blocks, all_samples, beside, rows
 

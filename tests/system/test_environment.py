@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch.errors import PermissionNeededError
-from leakwatch.system.service_environment import (
+from leakwatch.system.service_install import (
     HIDDEN,
     REMEDY,
     Environment,

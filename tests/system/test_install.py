@@ -8,7 +8,7 @@ import pytest
 
 from leakwatch.errors import UsageError
 from leakwatch.system.service_install import Layout, install, uninstall, unit_text, write_config, write_unit
-from leakwatch.system.systemctl import ServiceManagerError
+from leakwatch.system.systemd import ServiceManagerError
 
 COMMAND = Path("/opt/leakwatch/bin/leakwatch")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch.system import sdnotify
+from leakwatch.system import systemd
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -21,10 +21,10 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_life_of_a_service(manager: socket.socket) -> None:
-    assert sdnotify.ready("watching 3 processes")
-    assert sdnotify.status("busy")
-    assert sdnotify.watchdog()
-    assert sdnotify.stopping()
+    assert systemd.ready("watching 3 processes")
+    assert systemd.status("busy")
+    assert systemd.watchdog()
+    assert systemd.stopping()
     assert [manager.recv(4096) for _ in range(4)] == [
         b"READY=1\nSTATUS=watching 3 processes",
         b"STATUS=busy",
@@ -34,29 +34,29 @@ def test_life_of_a_service(manager: socket.socket) -> None:
 
 
 def test_a_newline_cannot_begin_another_field(manager: socket.socket) -> None:
-    assert sdnotify.status("leaks:\nSTOPPING=1\r\nERRNO=5")
+    assert systemd.status("leaks:\nSTOPPING=1\r\nERRNO=5")
     assert manager.recv(4096) == b"STATUS=leaks: STOPPING=1 ERRNO=5"
 
 
 def test_an_undecodable_name_is_sent_escaped(manager: socket.socket) -> None:
-    assert sdnotify.status("leaks: \udcff")
+    assert systemd.status("leaks: \udcff")
     assert manager.recv(4096) == rb"STATUS=leaks: \udcff"
-    assert sdnotify.status("leaks: \x1b[2J\u202ex")
+    assert systemd.status("leaks: \x1b[2J\u202ex")
     assert manager.recv(4096) == rb"STATUS=leaks: \x1b[2J\u202ex"
 
 
 def test_a_longer_watchdog_is_asked_for(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "300000000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    assert sdnotify.set_watchdog_interval(3600)
+    assert systemd.set_watchdog_interval(3600)
     assert manager.recv(4096) == b"WATCHDOG_USEC=3600000000"
-    assert sdnotify.watchdog_interval_s() == 3600
+    assert systemd.watchdog_interval_s() == 3600
 
 
 def test_no_watchdog_is_asked_for_where_none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
-    assert not sdnotify.set_watchdog_interval(3600)
-    assert sdnotify.watchdog_interval_s() is None
+    assert not systemd.set_watchdog_interval(3600)
+    assert systemd.watchdog_interval_s() is None
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_no_watchdog_is_asked_for_where_none_is_set(monkeypatch: pytest.MonkeyPa
 )
 def test_a_missing_manager_disturbs_nothing(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
-    assert not sdnotify.ready("up")
+    assert not systemd.ready("up")
 
 
 def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    assert not sdnotify.ready()
+    assert not systemd.ready()
 
 
 def test_a_manager_that_does_not_read_does_not_stop_us(manager: socket.socket) -> None:
-    taken = [sdnotify.status("x" * 1000) for _ in range(5000)]
+    taken = [systemd.status("x" * 1000) for _ in range(5000)]
     assert taken[0]
     assert not taken[-1]
 
@@ -97,4 +97,4 @@ def test_watchdog_interval(
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
-    assert sdnotify.watchdog_interval_s() == expected
+    assert systemd.watchdog_interval_s() == expected

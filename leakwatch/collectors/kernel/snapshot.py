@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from leakwatch.collectors.kernel.account_inputs import counters, mixture, readings_of
+from leakwatch.collectors.kernel.collector import counters, mixture, readings_of
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.kernel.account import PERCPU_CALLER, REQUIRED, account_of
 from leakwatch.kernel.view import CacheUse, CallerUse, KernelView

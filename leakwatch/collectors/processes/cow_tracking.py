@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from leakwatch.collectors.processes.fork_families import ADOPTER, Parentage, families
-from leakwatch.collectors.processes.tracked_process import TrackedProcess
+from leakwatch.collectors.processes.tracked_process import ADOPTER, Parentage, TrackedProcess, families
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid.stat import minor_faults
 

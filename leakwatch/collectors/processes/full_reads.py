@@ -14,7 +14,7 @@ from leakwatch.collectors.processes.budget import (
     is_out_of_the_question,
     may_stall,
 )
-from leakwatch.collectors.processes.mapping_reads import MappingReads
+from leakwatch.collectors.processes.mapping_classes import MappingReads
 from leakwatch.collectors.processes.tracked_process import TrackedProcess
 from leakwatch.config import SamplingConfig
 from leakwatch.model.identity import Target

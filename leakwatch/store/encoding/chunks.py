@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leakwatch.store.encoding import payload, rounds
+from leakwatch.store.encoding import rounds
 from leakwatch.store.encoding.integers import Bytes, PayloadError, column, plain_column, read_column, read_runs, runs
 
 SERIES_BITS = 32
@@ -63,12 +63,12 @@ def encode_times(numbers: Sequence[int], times_ms: Sequence[int]) -> bytes:
 
     A thousand series share them, and each that is read needs them.
     """
-    return payload.pack(column(numbers) + plain_column(times_ms))
+    return rounds.pack(column(numbers) + plain_column(times_ms))
 
 
 def decode_times(packed: bytes, count: int) -> tuple[array[int], array[int]]:
     """Return the numbers and times of a seal's rounds. Raises PayloadError."""
-    data = payload.unpack(packed)
+    data = rounds.unpack(packed)
     numbers, times_ms = read_column(data, count), read_column(data, count)
     rounds.check_end(data)
     return numbers, times_ms
@@ -77,12 +77,12 @@ def decode_times(packed: bytes, count: int) -> tuple[array[int], array[int]]:
 def encode_course(course: Course, *, once: bool = False) -> bytes:
     """Return one series' samples in a seal; ``once`` for one that is merged soon, see ``payload.pack``."""
     marks = runs(course.estimated) if any(course.estimated) else b""
-    return payload.pack(_presence(course.present) + column(course.values) + marks, once=once)
+    return rounds.pack(_presence(course.present) + column(course.values) + marks, once=once)
 
 
 def decode_course(packed: bytes, scrapes: int) -> Course:
     """Return one series' samples in a seal of so many scrapes. Raises PayloadError."""
-    data = payload.unpack(packed)
+    data = rounds.unpack(packed)
     present = _read_presence(data, scrapes)
     count = present.count(1)
     values = read_column(data, count)
@@ -93,12 +93,12 @@ def decode_course(packed: bytes, scrapes: int) -> Course:
 
 def encode_block_course(course: BlockCourse) -> bytes:
     """Return one series' blocks in a seal."""
-    return payload.pack(_presence(course.present) + rounds.block_columns(course.columns))
+    return rounds.pack(_presence(course.present) + rounds.block_columns(course.columns))
 
 
 def decode_block_course(packed: bytes, starts: int) -> BlockCourse:
     """Return one series' blocks in a seal of so many starts. Raises PayloadError."""
-    data = payload.unpack(packed)
+    data = rounds.unpack(packed)
     present = _read_presence(data, starts)
     columns = rounds.read_block_columns(data, present.count(1))
     rounds.check_end(data)

@@ -1,15 +1,137 @@
-"""Opens a store to write: brings the schema up to date, sets a damaged store aside."""
+"""Opens a store to write: brings the schema up to date, sets a damaged store aside.
+
+Moves a damaged store out of the way: never deleted, its measurements may still be salvaged.
+
+Copies what SQLite can still read of a store that was set aside into the new one, so that a bad page costs itself.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
-from leakwatch.errors import StoreCorruptError, StoreForeignError
-from leakwatch.store.files.quarantine import set_aside, was_sqlite
+from leakwatch.clock import rfc3339
+from leakwatch.errors import StoreCorruptError, StoreForeignError, StoreWriteError
+from leakwatch.store.files.driver import PAGE_BYTES, PlainConnection, connect, connect_to_write, size
 from leakwatch.store.maintenance import migrate
-from leakwatch.store.maintenance.salvage import salvage
+from leakwatch.store.sql import salvage as texts
 from leakwatch.store.writer import Writer
+
+SUFFIXES = ("-wal", "-shm", "")
+"""What SQLite appends to its files. The log comes first: stopped half way, we leave no old log beside a new store."""
+
+MAGIC = b"SQLite format 3\0"
+PAGE_SIZES = PAGE_BYTES, 4096
+"""Of stores, this version's and what SQLite makes unasked, as earlier ones did."""
+_HEADER_BYTES = {2: 12, 5: 12, 10: 8, 13: 8}
+_MOST_FRAGMENTED = 60
+
+
+def was_sqlite(path: Path) -> bool:
+    """Return whether a file that SQLite refuses was one of its own: by its header, else by any page of the first 1 MiB.
+
+    Not to be called while a connection is open on it here: closing the file drops SQLite's locks.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(1 << 20)
+    except OSError:
+        return False
+    if start.startswith(MAGIC):
+        return True
+    return any(
+        _is_page(start[at : at + size]) for size in PAGE_SIZES for at in range(size, len(start) - size + 1, size)
+    )
+
+
+def _is_page(page: bytes) -> bool:
+    """Return whether this is a page of a B-tree, as sqlite.org/fileformat2.html describes it (section 1.6)."""
+    if page[0] not in _HEADER_BYTES:
+        return False
+    cells, begin = (int.from_bytes(page[at : at + 2], "big") for at in (3, 5))
+    pointers_end = _HEADER_BYTES[page[0]] + 2 * cells
+    if not cells or not pointers_end <= begin < len(page) or page[7] > _MOST_FRAGMENTED:
+        return False
+    pointers = page[_HEADER_BYTES[page[0]] : pointers_end]
+    return all(begin <= int.from_bytes(pointers[at : at + 2], "big") < len(page) for at in range(0, len(pointers), 2))
+
+
+def set_aside(path: Path, now_ms: int) -> Path:
+    """Rename the store and SQLite's files beside it, and return the new name. Raises StoreWriteError."""
+    stamp = rfc3339(now_ms).replace(":", "").replace("-", "")
+    kept = path.with_name(f"{path.name}.corrupt-{stamp}")
+    number = 1
+    while any(kept.with_name(kept.name + suffix).exists() for suffix in SUFFIXES):
+        number += 1
+        kept = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
+    try:
+        for suffix in SUFFIXES:
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(kept.with_name(kept.name + suffix))
+    except OSError as error:
+        raise StoreWriteError(
+            f"{path} is damaged and cannot be set aside ({error.strerror}); move it away or set url under [store]"
+        ) from error
+    log.error("the store %s is damaged; set aside as %s, sampling goes on in a new one", path, kept)
+    return kept
+
+
+UP_TO_BYTES = 64 << 20
+"""A larger one is left as it is: sampling waits meanwhile, 0.1 s for each 2 MiB on a slow card."""
+
+
+def salvage(kept: Path, into: Path) -> int:
+    """Copy all rows that can be read, and make them agree again; return how many scrapes there are; never raises.
+
+    ``into`` is a new store that nothing has been written to.
+    """
+    if size(kept) > UP_TO_BYTES:
+        return 0
+    try:
+        with (
+            contextlib.closing(connect(kept, "mode=ro")) as source,
+            contextlib.closing(connect_to_write(into)) as driver,
+        ):
+            return _copied(source, PlainConnection(driver))
+    except Exception as error:  # noqa: BLE001 - a store in any state: what cannot be salvaged is there, set aside
+        log.debug("nothing could be salvaged of %s: %s", kept, error)
+        return 0
+
+
+def _copied(source: sqlite3.Connection, target: PlainConnection) -> int:
+    for table in texts.TABLES:
+        columns = [str(row[1]) for row in target.driver.execute(texts.columns(table))]
+        if columns != [str(row[1]) for row in source.execute(texts.columns(table))]:
+            return 0  # of another version
+        for row in _readable(source, table, columns):
+            with contextlib.suppress(sqlite3.IntegrityError):
+                target.execute(texts.add(table, columns), row)
+    for statement in texts.AGREE:
+        target.execute(statement)
+    count = int(target.execute(texts.COUNT).fetchone()[0])
+    target.commit()
+    log.warning("what could be read of it was taken over: %d scrapes", count)
+    return count
+
+
+def _readable(source: sqlite3.Connection, table: str, columns: list[str]) -> Iterator[tuple[object, ...]]:
+    """Yield rows from the first on up to what cannot be read, then from the last on down to it."""
+    last = None
+    try:
+        for number, *row in source.execute(texts.rows(table, columns, "ASC")):
+            last = number
+            yield tuple(row)
+    except sqlite3.DatabaseError:
+        with contextlib.suppress(sqlite3.DatabaseError):
+            for number, *row in source.execute(texts.rows(table, columns, "DESC")):
+                if last is not None and number <= last:
+                    return
+                yield tuple(row)
+
 
 log = logging.getLogger(__name__)
 

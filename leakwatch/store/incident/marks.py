@@ -15,7 +15,7 @@ from leakwatch.model.timeline import Stamps
 from leakwatch.store.files import engine
 from leakwatch.store.files.sqlite_errors import translated
 from leakwatch.store.incident import rows
-from leakwatch.store.sql import incidents as statements
+from leakwatch.store.sql import reading as statements
 
 
 class Marker:

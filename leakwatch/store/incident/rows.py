@@ -25,7 +25,7 @@ from leakwatch.model.incident import (
 )
 from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import FindingKind, Verdict
-from leakwatch.store.files.connection import PlainConnection
+from leakwatch.store.files.driver import PlainConnection
 from leakwatch.store.maintenance.column_checks import text, whole
 from leakwatch.store.sql import daemon as texts
 

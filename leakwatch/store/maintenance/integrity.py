@@ -1,24 +1,227 @@
-"""Checks a store through and through: SQLite's own structure, every payload, and that the books agree."""
+"""Checks a store through and through: SQLite's own structure, every payload, and that the books agree.
+
+Whether each row makes sense: sorts of values, texts, JSON, and that what a row refers to is there.
+
+SQLite has no checksums: it takes any bytes for a text. What names, findings, incidents and states say is read here as
+those do who use them; samples and blocks have checksums of their own, see ``integrity``.
+
+Everything a store holds, row by row, whether sealed or not: for checks and for the way back to an older schema.
+
+What is damaged raises PayloadError here: whoever asks for all must not be given less.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import TYPE_CHECKING, Any
 
-from leakwatch.store.encoding import chunks, rounds
+from sqlalchemy import BigInteger, Integer
+from sqlalchemy.exc import DBAPIError
+
+from leakwatch.model.identity import ProcessIdentity, ServiceKind
+from leakwatch.model.incident import EventKind
+from leakwatch.model.verdict import Verdict
+from leakwatch.store import tables
+from leakwatch.store.encoding import chunks, codec, rounds
 from leakwatch.store.encoding.integers import PayloadError
-from leakwatch.store.maintenance.row_checks import damaged_rows
-from leakwatch.store.read.everything import ROUNDS_A_READ
+from leakwatch.store.files.driver import loaded_text
+from leakwatch.store.incident import rows
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.read.samples import NEWEST
 from leakwatch.store.sql import database, expiry
-from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Column, Connection, Row, Table
+
+ROUNDS_A_READ = 500
+"""Rounds read at once, which bounds the memory."""
+
+
+def sample_rows(connection: Connection) -> Iterator[tuple[int, int, int]]:
+    """Yield (scrape, series, value) of every sample, in no order."""
+    for seal in connection.execute(seal_sql.seals(seal_sql.SAMPLES)).all():
+        numbers, _ = chunks.decode_times(seal.payload, seal.rounds)
+        for chunk in connection.execute(seal_sql.chunks_of(seal.id)).all():
+            course = chunks.decode_course(chunk.payload, seal.rounds)
+            series = chunks.series_of(chunk.id)
+            for scrape, value in zip(compress(numbers, course.present), course.values, strict=True):
+                yield scrape, series, value
+    at = 0
+    while found := connection.execute(seal_sql.sample_rounds(at, NEWEST).limit(ROUNDS_A_READ)).all():
+        for row in found:
+            one = rounds.decode_round(row.payload, row.n)
+            for series, value in zip(one.series, one.values, strict=True):
+                yield row.scrape_id, series, value
+        at = found[-1].scrape_id + 1
+
+
+def block_rows(connection: Connection) -> Iterator[tuple[float, ...]]:
+    """Yield (span, start, series, n, minimum, median, maximum, last, segment) of every block, in the order of writing.
+
+    Of two of one span, start and series the later counts.
+    """
+    for span_s in connection.execute(expiry.spans()).scalars().all():
+        for seal in connection.execute(seal_sql.block_seals(span_s, 0)).all():
+            _, times_ms = chunks.decode_times(seal.payload, seal.rounds)
+            for chunk in connection.execute(seal_sql.chunks_of(seal.id)).all():
+                present, columns = chunks.decode_block_course(chunk.payload, seal.rounds)
+                series = chunks.series_of(chunk.id)
+                for start_ms, block in zip(compress(times_ms, present), zip(*columns, strict=True), strict=True):
+                    yield span_s, start_ms, series, *block
+        for row in connection.execute(seal_sql.block_rounds(span_s, 0)).all():
+            numbers, columns = rounds.decode_block_round(row.payload, row.n)
+            for series, block in zip(numbers, zip(*columns, strict=True), strict=True):
+                yield span_s, row.start_ms, series, *block
+
+
+_METRIC = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
+
+
+def damaged_rows(connection: Connection) -> Iterator[str]:
+    """Yield what is wrong, row by row, as far as SQLite can read each table."""
+    numbers = {table.name: _numbers(connection, table) for table in (tables.boot, tables.metric, tables.target)}
+    numbers |= {table.name: _numbers(connection, table) for table in (tables.scrape, tables.series)}
+    for table in tables.metadata.sorted_tables:
+        try:
+            for row in connection.execute(database.raw_rows(table)):
+                wrong = _wrong(table, row) or _refers(table, row, numbers)
+                if wrong:
+                    yield f"{table.name} {_shown(row[0])}: {wrong}"
+        except DBAPIError as error:
+            yield f"{table.name}: SQLite cannot read all of it ({error.orig})"
+
+
+def _numbers(connection: Connection, table: Table) -> frozenset[int]:
+    try:
+        return frozenset(connection.execute(database.row_numbers(table)).scalars())
+    except DBAPIError:
+        return frozenset()
+
+
+def _shown(key: object) -> str:
+    told = loaded_text(key) if isinstance(key, bytes | str) else key
+    return ascii(told)[:80]
+
+
+def _wrong(table: Table, row: Row[Any]) -> str:
+    for column, value in zip(database.raw_columns(table), row, strict=True):
+        wrong = _value(column, value)
+        if wrong:
+            return f"{column.name}: {wrong}"
+    check = _MEANINGS.get(table.name)
+    if check is None:
+        return ""
+    try:
+        return check(_Decoded(table, row)) or ""
+    except (PayloadError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+class _Decoded:
+    """A row as readers see it."""
+
+    def __init__(self, table: Table, row: Row[Any]) -> None:
+        for column, value in zip(database.raw_columns(table), row, strict=True):
+            setattr(self, column.name, loaded_text(value) if isinstance(value, bytes) else value)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+def _value(column: Column[Any], value: object) -> str:
+    if value is None:
+        return "" if column.nullable else "nothing where something must be"
+    if isinstance(column.type, Integer | BigInteger):
+        return "" if isinstance(value, int) else "no number"
+    if isinstance(column.type, tables.KernelText) and isinstance(value, bytes):
+        return ""  # what the kernel gave as it is
+    if not isinstance(value, str):
+        return "no text"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "text with damaged bytes"
+    return ""
+
+
+def _refers(table: Table, row: Row[Any], numbers: dict[str, frozenset[int]]) -> str:
+    for column, value in zip(database.raw_columns(table), row, strict=True):
+        to = _REFERS.get((table.name, column.name))
+        if to is not None and value not in numbers[to]:
+            return f"it is of {to} {_shown(value)}, which is not there"
+    return ""
+
+
+_REFERS = {
+    ("scrape", "boot_id"): "boot",
+    ("process", "target_id"): "target",
+    ("series", "metric_id"): "metric",
+    ("series", "target_id"): "target",
+    ("suspicion", "series_id"): "series",
+    ("sample_round", "scrape_id"): "scrape",
+}
+
+
+def _scrape(row: Any) -> str:
+    return "" if isinstance(json.loads(row.notes), dict) else "notes: no object"
+
+
+def _target(row: Any) -> str:
+    target = codec.decode_target(row.kind, row.key)
+    return "" if codec.start_ticks_of(target) == row.start_ticks else "key and start_ticks are of two processes"
+
+
+def _process(row: Any) -> str:
+    if row.service_kind is not None:
+        ServiceKind(row.service_kind)
+    return "" if ProcessIdentity(row.boot_id, row.pid, row.start_ticks).target.key else "no process"
+
+
+def _metric(row: Any) -> str:
+    return "" if _METRIC.fullmatch(row.name) else f"no metric is called {_shown(row.name)}"
+
+
+def _finding(row: Any) -> str:
+    found = codec.finding_of(row.payload)
+    Verdict(row.verdict)
+    return "" if (found.id, found.kind) == (row.id, row.kind) else "it says that it is another finding"
+
+
+def _incident(row: Any) -> str:
+    rows.incident_of(row)
+    rows.progress_of(row.payload)
+    return ""
+
+
+def _event(row: Any) -> str:
+    return "" if row.kind in frozenset(EventKind) else f"no event is of kind {_shown(row.kind)}"
+
+
+def _json(name: str) -> Callable[[Any], str]:
+    def check(row: Any) -> str:
+        json.loads(getattr(row, name))
+        return ""
+
+    return check
+
+
+_MEANINGS: dict[str, Callable[[Any], str]] = {
+    "scrape": _scrape,
+    "target": _target,
+    "process": _process,
+    "metric": _metric,
+    "finding": _finding,
+    "incident": _incident,
+    "incident_event": _event,
+    "suspicion": _json("payload"),
+    "state": _json("value"),
+}
+
 
 SOUND = "ok"
 
@@ -93,7 +296,7 @@ def _twice(connection: Connection, seals: Sequence[Row[Any]]) -> Iterator[str]:
         for series in sorted(held[0] & held[1]):
             yield f"series {series} is in seal {one.id} and in seal {other.id} for the same scrapes"
     for seal in seals:
-        count = connection.execute(round_sql.count_sample_rounds(seal.first, seal.last)).scalar_one()
+        count = connection.execute(seal_sql.count_sample_rounds(seal.first, seal.last)).scalar_one()
         if count:
             yield f"{count} scrapes of seal {seal.id} are there unsealed, too"
 
@@ -114,7 +317,7 @@ def _orphans(connection: Connection) -> Iterator[str]:
 
 def _sample_rounds(connection: Connection) -> Iterator[tuple[int, int, list[str]]]:
     at = 0
-    while found := connection.execute(round_sql.sample_rounds(at, NEWEST).limit(ROUNDS_A_READ)).all():
+    while found := connection.execute(seal_sql.sample_rounds(at, NEWEST).limit(ROUNDS_A_READ)).all():
         for row in found:
             try:
                 series = rounds.decode_round(row.payload, row.n).series
@@ -130,7 +333,7 @@ def _sample_rounds(connection: Connection) -> Iterator[tuple[int, int, list[str]
 
 def _block_rounds(connection: Connection) -> Iterator[tuple[int, int, list[str]]]:
     for span_s in _spans(connection):
-        for row in connection.execute(round_sql.block_rounds(span_s, 0)).all():
+        for row in connection.execute(seal_sql.block_rounds(span_s, 0)).all():
             try:
                 rounds.decode_block_round(row.payload, row.n)
                 yield 1, row.n, []

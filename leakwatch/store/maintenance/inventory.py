@@ -1,4 +1,7 @@
-"""What is in a store and how much of the disk each part of it takes."""
+"""What is in a store and how much of the disk each part of it takes.
+
+When a store will be full, by what a day adds to it and what its limits take away again; pure.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError
 
 from leakwatch.store import tables as schema
+from leakwatch.store.maintenance.retention import RetentionLimits
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.sql import database
-from leakwatch.store.sql import rounds as round_sql
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
@@ -153,10 +156,10 @@ def _shares(connection: Connection) -> list[_Share]:
         return _Share(span_s, sealed, row.rows, row.bytes, row.first_ms, row.last_ms)
 
     found = [share(row, row.span_s, sealed=True) for row in connection.execute(seal_sql.seal_totals())]
-    fresh = connection.execute(round_sql.sample_round_totals()).one()
+    fresh = connection.execute(seal_sql.sample_round_totals()).one()
     if fresh.rounds:
         found.insert(1, share(fresh, seal_sql.SAMPLES, sealed=False))
-    return found + [share(row, row.span_s, sealed=False) for row in connection.execute(round_sql.block_round_totals())]
+    return found + [share(row, row.span_s, sealed=False) for row in connection.execute(seal_sql.block_round_totals())]
 
 
 def _size(share: _Share, shares: Iterable[_Share], tables: Mapping[str, int]) -> int:
@@ -194,3 +197,51 @@ def _day_bytes(connection: Connection, share: _Share, sizes: Mapping[_Share, int
         first_ms, last_ms, size = share.first_ms, share.last_ms, share.payload
     spanned_ms = (last_ms or 0) - (first_ms or 0) + share.span_s * 1000
     return float(size * overhead * DAY_MS / spanned_ms) if spanned_ms > 0 else 0.0
+
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class StoreForecast:
+    """How a store goes on."""
+
+    day_bytes: int
+    """What a day adds now."""
+    full_in_days: float | None
+    """Until ``max_size`` is reached, None where it never is."""
+    levels_at_bytes: int
+    """What it takes once history goes by age or by a limit of its own as fast as it comes, ``max_size`` at most."""
+
+
+def outlook(inventory: Inventory, limits: RetentionLimits) -> StoreForecast:
+    """Return how the store goes on when the days to come are like those before."""
+    kinds = (
+        (inventory.samples, limits.keep_samples_s, limits.max_samples_bytes),
+        (inventory.blocks, limits.keep_blocks_s, limits.max_blocks_bytes),
+    )
+    ends = [_end(kind, keep_s, max_bytes) for kind, keep_s, max_bytes in kinds]
+    growing = [(kind, end) for (kind, _, _), end in zip(kinds, ends, strict=True) if end > kind.bytes]
+    settled = inventory.used_bytes + round(sum(end - kind.bytes for kind, end in growing))
+    days = None if settled <= limits.max_size_bytes else _days(growing, limits.max_size_bytes - inventory.used_bytes)
+    return StoreForecast(sum(kind.day_bytes for kind, _ in growing), days, min(settled, limits.max_size_bytes))
+
+
+def _end(kind: PartKind, keep_s: float, max_bytes: int) -> float:
+    """Return what a kind takes in the end."""
+    return min(kind.day_bytes * keep_s / DAY_S, max_bytes)
+
+
+def _days(growing: list[tuple[PartKind, float]], room: float) -> float:
+    """Return how long it takes to fill ``room``, each kind growing until it has reached its end."""
+    if room <= 0:
+        return 0.0
+    stages = sorted((end - kind.bytes) / kind.day_bytes for kind, end in growing)
+    began = filled = 0.0
+    for upto in stages:
+        pace = sum(kind.day_bytes for kind, end in growing if (end - kind.bytes) / kind.day_bytes >= upto)
+        if filled + pace * (upto - began) >= room:
+            return began + (room - filled) / pace
+        filled += pace * (upto - began)
+        began = upto
+    return began

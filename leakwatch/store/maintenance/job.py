@@ -65,8 +65,7 @@ def tend(task: MaintenanceTask) -> Iterator[Failure]:
 
 
 def _put_away(writer: Writer, task: MaintenanceTask) -> None:
-    from leakwatch.store.maintenance.merging import merge  # noqa: PLC0415 - SQLAlchemy
-    from leakwatch.store.maintenance.sealing import seal  # noqa: PLC0415 - the same
+    from leakwatch.store.maintenance.sealing import merge, seal  # noqa: PLC0415 - SQLAlchemy
 
     seal(writer)
     while merge(writer, min(task.limits.max_size_bytes, task.limits.max_samples_bytes)):

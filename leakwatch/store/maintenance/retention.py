@@ -17,8 +17,7 @@ from leakwatch.config import StoreConfig
 from leakwatch.model.timeline import CLOCK, Stamps
 from leakwatch.store.encoding import codec
 from leakwatch.store.sql import database, expiry
-from leakwatch.store.sql import findings as finding_sql
-from leakwatch.store.sql import rounds as round_sql
+from leakwatch.store.sql import reading as finding_sql
 from leakwatch.store.sql import seals as seal_sql
 from leakwatch.store.writer import Writer
 
@@ -172,7 +171,7 @@ def _drop_batch(writer: Writer, last_id: int | None, at_most: float = 1.0) -> in
         last = min(last, known.oldest + batch - 1, first_sealed - 1)
         if last < known.oldest:
             return 0
-        connection.execute(round_sql.drop_sample_rounds(0, last))
+        connection.execute(seal_sql.drop_sample_rounds(0, last))
         return connection.execute(expiry.drop_scrapes(last)).rowcount
 
 
@@ -206,20 +205,20 @@ def _drop_oldest_blocks(writer: Writer, span_s: int, before_ms: int | None = Non
             return False
         until_ms = oldest_ms + BATCH_SPANS * span_s * 1000
         until_ms = until_ms if before_ms is None else min(until_ms, before_ms)
-        connection.execute(round_sql.drop_old_block_rounds(span_s, until_ms))
+        connection.execute(seal_sql.drop_old_block_rounds(span_s, until_ms))
     return True
 
 
 def samples_bytes(connection: Connection) -> int:
     """Return what the payloads of samples take."""
     sealed = sum(one.bytes for one in connection.execute(seal_sql.seal_totals()) if one.span_s == seal_sql.SAMPLES)
-    return int(sealed + connection.execute(round_sql.sample_round_totals()).one().bytes)
+    return int(sealed + connection.execute(seal_sql.sample_round_totals()).one().bytes)
 
 
 def blocks_bytes(connection: Connection) -> int:
     """Return what the payloads of blocks take."""
     sealed = sum(one.bytes for one in connection.execute(seal_sql.seal_totals()) if one.span_s != seal_sql.SAMPLES)
-    return int(sealed + sum(one.bytes for one in connection.execute(round_sql.block_round_totals())))
+    return int(sealed + sum(one.bytes for one in connection.execute(seal_sql.block_round_totals())))
 
 
 def _shrink_kinds(writer: Writer, limits: RetentionLimits) -> tuple[int, bool]:

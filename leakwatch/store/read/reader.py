@@ -20,10 +20,8 @@ from leakwatch.store.encoding import codec
 from leakwatch.store.encoding.integers import PayloadError
 from leakwatch.store.files import engine
 from leakwatch.store.files.sqlite_errors import translated
-from leakwatch.store.files.tolerant import Damage, Tolerant
 from leakwatch.store.incident import rows as incidents
 from leakwatch.store.maintenance.column_checks import none_or, whole
-from leakwatch.store.read.many_series import pasts_of
 from leakwatch.store.read.records import (
     CollectorReport,
     Extent,
@@ -34,12 +32,10 @@ from leakwatch.store.read.records import (
     collector_report,
     process_info,
 )
-from leakwatch.store.read.samples import Scraped, Seals, SeriesPast, past_of, read_round, run_from
-from leakwatch.store.read.sealed_blocks import blocks_since
-from leakwatch.store.sql import findings as finding_sql
-from leakwatch.store.sql import incidents as incident_sql
-from leakwatch.store.sql import names, scrapes
-from leakwatch.store.sql import rounds as round_sql
+from leakwatch.store.read.samples import Damage, Scraped, Seals, SeriesPast, Tolerant, past_of, read_round, run_from
+from leakwatch.store.read.sealed_blocks import blocks_since, pasts_of
+from leakwatch.store.sql import reading
+from leakwatch.store.sql import seals as round_sql
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -92,7 +88,7 @@ class Reader:
         """How the store's times lie in those that the methods take and return; not to be asked while ``reading``."""
         if self._stamps is None:
             with self.reading() as connection:
-                value = Tolerant(connection, self.damage).execute(finding_sql.state(CLOCK)).scalar()
+                value = Tolerant(connection, self.damage).execute(reading.state(CLOCK)).scalar()
             self._stamps = Stamps() if value is None else Stamps.of(codec.decode_json(value, None))
         return self._stamps
 
@@ -116,13 +112,13 @@ class Reader:
     def last_scrape(self) -> ScrapeHead | None:
         """Return the newest scrape, None when there is none."""
         with self._reading() as connection:
-            rows = connection.execute(scrapes.last_scrape(self._last_id)).all()
+            rows = connection.execute(reading.last_scrape(self._last_id)).all()
         return next(self._each(rows, "scrape", self._head), None)
 
     def first_scrape(self) -> ScrapeHead | None:
         """Return the oldest scrape kept, None when there is none."""
         with self._reading() as connection:
-            rows = connection.execute(scrapes.first_scrape()).all()
+            rows = connection.execute(reading.first_scrape()).all()
         return next(self._each(rows, "scrape", self._head), None)
 
     def irregularities(self, since_ms: int, after_id: int = 0) -> Irregularities:
@@ -130,7 +126,7 @@ class Reader:
 
         Numbers are what the table is ordered by: with a bound a report need not look through weeks of scrapes.
         """
-        found = scrapes.scrape_irregularities(self.stamps.timeline(since_ms), after_id)
+        found = reading.scrape_irregularities(self.stamps.timeline(since_ms), after_id)
         with self._reading() as connection:
             row = connection.execute(found).first()
         return Irregularities(*map(int, row)) if row is not None else Irregularities(0, 0, 0, 0, 0)
@@ -145,7 +141,7 @@ class Reader:
 
     def _values_of_kind(self, connection: Tolerant, scrape_id: int, kind: TargetKind) -> list[tuple[str, str, int]]:
         """Return (key, metric, value) of a scrape's samples of one kind of targets."""
-        series = {row.id: (row.key, row.metric) for row in connection.execute(names.series_of_kinds([kind]))}
+        series = {row.id: (row.key, row.metric) for row in connection.execute(reading.series_of_kinds([kind]))}
         row = connection.execute(round_sql.sample_rounds(scrape_id, scrape_id)).first()
         if row is not None:
             values = read_round(row, self.damage, series).values
@@ -157,7 +153,7 @@ class Reader:
     def estimated_pids(self, scrape_id: int) -> frozenset[int]:
         """Return the processes whose USS was estimated in a scrape that is not sealed yet."""
         with self._reading() as connection:
-            rows = connection.execute(names.series_of_kinds([TargetKind.PROCESS]))
+            rows = connection.execute(reading.series_of_kinds([TargetKind.PROCESS]))
             series = {row.id: row.key for row in rows if row.metric == PROCESS_USS}
             row = connection.execute(round_sql.sample_rounds(scrape_id, scrape_id)).first()
         found = read_round(row, self.damage, series).estimated if row is not None else frozenset[int]()
@@ -166,7 +162,7 @@ class Reader:
     def findings(self, verdicts: Iterable[str] | None = None) -> list[StoredFinding]:
         """Return findings, all or those with the given verdicts, in no order."""
         with self._reading() as connection:
-            rows = connection.execute(finding_sql.findings(verdicts)).all()
+            rows = connection.execute(reading.findings(verdicts)).all()
         return list(self._each(rows, "finding", self._finding))
 
     def _finding(self, row: Row[Any]) -> StoredFinding:
@@ -181,13 +177,13 @@ class Reader:
     def incidents(self) -> list[Incident]:
         """Return all incidents, oldest first; one whose row makes no sense is left out with a line in the log."""
         with self._reading() as connection:
-            rows = connection.execute(incident_sql.incidents()).all()
+            rows = connection.execute(reading.incidents()).all()
         return list(self._each(rows, "incident", lambda row: incidents.shown(incidents.incident_of(row), self.stamps)))
 
     def incident_events(self, incident_id: str) -> list[IncidentEvent]:
         """Return an incident's history, oldest first."""
         with self._reading() as connection:
-            rows = connection.execute(incident_sql.incident_events(incident_id)).all()
+            rows = connection.execute(reading.incident_events(incident_id)).all()
         return list(self._each(rows, "incident_event", self._event))
 
     def _event(self, row: Row[Any]) -> IncidentEvent | None:
@@ -199,12 +195,12 @@ class Reader:
     def finding_counts(self) -> dict[str, int]:
         """Return how many findings of living targets there are of each verdict."""
         with self._reading() as connection:
-            return {row.verdict: row[1] for row in connection.execute(finding_sql.finding_counts())}
+            return {row.verdict: row[1] for row in connection.execute(reading.finding_counts())}
 
     def states(self) -> dict[str, Any]:
         """Return the daemon's state by key."""
         with self._reading() as connection:
-            rows = connection.execute(finding_sql.states()).all()
+            rows = connection.execute(reading.states()).all()
         mine = (row for row in rows if row.key != CLOCK)
         return dict(self._each(mine, "state", lambda row: (row.key, self.stamps.shown_json(json.loads(row.value)))))
 
@@ -221,14 +217,14 @@ class Reader:
     def past(self, metric: str, target: Target) -> SeriesPast | None:
         """Return one series as arrays, with which of its values were estimated; None where there is none."""
         with self._reading() as connection:
-            number = connection.execute(names.series_by_name(metric, target)).scalar()
+            number = connection.execute(reading.series_by_name(metric, target)).scalar()
             past = None if number is None else past_of(connection, self._seals, self.damage, number)
         return None if past is None else self._shown(past)
 
     def series_of(self, metrics: Collection[str]) -> dict[int, tuple[str, Target]]:
         """Return the series of some metrics by number, of targets that have ended, too."""
         with self._reading() as connection:
-            rows = connection.execute(names.series_of_metrics(metrics))
+            rows = connection.execute(reading.series_of_metrics(metrics))
             return self._named_series(rows)
 
     def pasts(self, series: Collection[int]) -> dict[int, SeriesPast]:
@@ -248,7 +244,7 @@ class Reader:
             return self._living(connection)
 
     def _living(self, connection: Tolerant) -> dict[int, tuple[str, Target]]:
-        rows = connection.execute(names.series_among(self._extent.living) if self._extent else names.all_series())
+        rows = connection.execute(reading.series_among(self._extent.living) if self._extent else reading.all_series())
         return self._named_series(rows)
 
     def _named_series(self, rows: Iterable[Any]) -> dict[int, _Key]:
@@ -259,7 +255,7 @@ class Reader:
     def all_series(self) -> dict[int, tuple[str, Target]]:
         """Return every series by number, of targets that have ended, too."""
         with self._reading() as connection:
-            rows = connection.execute(names.series_ever())
+            rows = connection.execute(reading.series_ever())
             return self._named_series(rows)
 
     def blocks(self, span_s: int, since_ms: int) -> Iterator[SealedBlock]:
@@ -275,7 +271,7 @@ class Reader:
 
     def scrapes_since(self, since_ms: int) -> list[ScrapeHead]:
         """Return the scrapes taken at or after a time, oldest first, without their samples."""
-        found = scrapes.scrapes_since(self.stamps.timeline(since_ms), self._last_id)
+        found = reading.scrapes_since(self.stamps.timeline(since_ms), self._last_id)
         with self._reading() as connection:
             rows = connection.execute(found).all()
         return list(self._each(rows, "scrape", self._head))
@@ -283,17 +279,17 @@ class Reader:
     def boots(self) -> dict[int, str]:
         """Return the kernel's id of each boot by its number in the store."""
         with self._reading() as connection:
-            return {row.id: row.boot_id for row in connection.execute(names.boots())}
+            return {row.id: row.boot_id for row in connection.execute(reading.boots())}
 
     def boot_began_ms(self, boot: int) -> int:
         """Return when the first scrape kept of a boot was taken, 0 without one."""
         with self._reading() as connection:
-            row = connection.execute(scrapes.first_of_boot(boot)).first()
+            row = connection.execute(reading.first_of_boot(boot)).first()
         return 0 if row is None or not isinstance(row.ts_ms, int) else self.stamps.wall(row.ts_ms)
 
     def scrapes_until(self, ts_ms: int, at_most: int) -> list[ScrapeHead]:
         """Return the last scrapes taken at or before a time, oldest first."""
-        found = scrapes.scrapes_until(self.stamps.timeline(ts_ms), at_most)
+        found = reading.scrapes_until(self.stamps.timeline(ts_ms), at_most)
         with self._reading() as connection:
             rows = connection.execute(found).all()
         return list(self._each(rows, "scrape", self._head))[::-1]
@@ -328,7 +324,7 @@ class Reader:
         """Return the frozen forecasts by series, as the JSON texts that were stored."""
         with self._reading() as connection:
             series = self._living(connection)
-            rows = connection.execute(finding_sql.suspicions()).all()
+            rows = connection.execute(reading.suspicions()).all()
         mine = (row for row in rows if row.series_id in series)
         return dict(self._each(mine, "suspicion", lambda row: (series[row.series_id], self._payload(row.payload))))
 
@@ -339,13 +335,13 @@ class Reader:
     def processes(self) -> list[ProcessInfo]:
         """Return the processes not known to have ended."""
         with self._reading() as connection:
-            among = names.processes_among(self._extent.living) if self._extent else names.processes_alive()
+            among = reading.processes_among(self._extent.living) if self._extent else reading.processes_alive()
             return list(self._each(connection.execute(among), "process", process_info))
 
     def lifetimes(self) -> list[Lifetime]:
         """Return every process still known, ended ones too, in the order in which they were first seen."""
         with self._reading() as connection:
-            rows = connection.execute(names.processes_ever()).all()
+            rows = connection.execute(reading.processes_ever()).all()
         found = self._each(rows, "process", self._lifetime)
         return sorted(found, key=lambda lifetime: lifetime.first_ms)
 

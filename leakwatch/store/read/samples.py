@@ -2,10 +2,14 @@
 
 Every function is to be called within one read transaction, in which each sample is in exactly one place. What cannot be
 read (see ``Damage``) is left out: the rest of a store is worth no less for one bad sector.
+
+A connection that reads as far as SQLite can: what a damaged page holds is left out and noted, the rest is used.
 """
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Container, Iterable, Iterator
@@ -14,12 +18,75 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leakwatch.store.encoding import chunks, rounds
 from leakwatch.store.encoding.integers import PayloadError
-from leakwatch.store.files.tolerant import Damage, Tolerant
-from leakwatch.store.sql import rounds as round_sql
+from leakwatch.store.files.sqlite_errors import driver_error, result_codes
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
+    from sqlalchemy import Connection, Executable, Result, Row
+
+log = logging.getLogger(__name__)
+
+
+class Damage:
+    """Counts what could not be read, and says each once: SQLite has no checksums, so only the payloads' own tell."""
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+
+    def note(self, what: str, error: Exception | str) -> None:
+        """Note one piece that is damaged."""
+        if what not in self.found:
+            self.found.add(what)
+            log.warning("%s is damaged (%s) and is left out; what else is damaged: leakwatch db check", what, error)
+
+
+class Tolerant:
+    """Runs statements on a connection; what cannot be read is noted in ``damage``."""
+
+    def __init__(self, connection: Connection, damage: Damage) -> None:
+        self._connection, self._damage = connection, damage
+
+    def execute(self, statement: Executable) -> Rows:
+        """Run a statement whose rows are wanted."""
+        try:
+            return Rows(self._connection.execute(statement), self._damage)
+        except Exception as error:  # noqa: BLE001 - those of the driver, wrapped or not; others are raised again
+            _note(error, self._damage)
+            return Rows(None, self._damage)
+
+
+class Rows:
+    """The rows of a statement up to where SQLite can read."""
+
+    def __init__(self, result: Result[Any] | None, damage: Damage) -> None:
+        self._result, self._damage = result, damage
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._result or ()
+        except Exception as error:  # noqa: BLE001 - those of the driver, wrapped or not; others are raised again
+            _note(error, self._damage)
+
+    def all(self) -> list[Any]:
+        """Return them all."""
+        return list(self)
+
+    def first(self) -> Any:
+        """Return the first, None where there is none."""
+        return next(iter(self), None)
+
+    def scalar(self) -> Any:
+        """Return the first column of the first, None where there is none."""
+        row = self.first()
+        return None if row is None else row[0]
+
+
+def _note(error: Exception, damage: Damage) -> None:
+    found = driver_error(error)
+    if found is None or result_codes(found)[1] != sqlite3.SQLITE_CORRUPT:
+        raise error
+    damage.note("a page of the store", found)
+
 
 NEWEST = 1 << 62
 """Above every scrape's number."""
@@ -72,7 +139,7 @@ def past_of(connection: Tolerant, seals: Seals, damage: Damage, series: int) -> 
         values.extend(course.values)
         estimated += course.estimated or bytes(len(course.values))
     lookup = rounds.Lookup(series)
-    for row in connection.execute(round_sql.sample_rounds(0, NEWEST)):
+    for row in connection.execute(seal_sql.sample_rounds(0, NEWEST)):
         try:
             found = lookup.find(row.payload, row.n)
         except PayloadError as error:
@@ -196,7 +263,7 @@ def run_from(
     next_sealed = connection.execute(seal_sql.sealed_after(scrape_id)).scalar()
     last = min(scrape_id + at_most, next_sealed or NEWEST) - 1
     run = Run(last)
-    for row in connection.execute(round_sql.sample_rounds(scrape_id, last)):
+    for row in connection.execute(seal_sql.sample_rounds(scrape_id, last)):
         run.add_round(row.scrape_id, read_round(row, damage, wanted))
     return run
 
