@@ -128,6 +128,10 @@ class StoreNotFoundError(LeakwatchError):
     exit_code = EXIT_NO_INPUT
 
 
+class StorePathError(StoreNotFoundError):
+    """No store can be where one was looked for: a loop of links, a name too long, a directory."""
+
+
 class StoreCorruptError(LeakwatchError):
     """The file is not a readable SQLite database of ours."""
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from leakwatch.clock import END_S
 from leakwatch.errors import UsageError
 from leakwatch.importers.moments import parse_time
 from leakwatch.model.verdict import Verdict
 from leakwatch.units import parse_duration
-
-if TYPE_CHECKING:
-    import argparse
 
 EXIT_CODE_HELP = "end with 1 when something shown leaks, 3 when nothing is decided yet, 4 without recent samples"
 """Of ``--exit-code``."""
@@ -24,6 +21,13 @@ def add_format(parser: argparse.ArgumentParser, formats: Iterable[str]) -> None:
     """Add ``--format``; the first one named is the default."""
     names = tuple(formats)
     parser.add_argument("--format", choices=names, default=names[0], help=f"default: {names[0]}")
+
+
+def file_name(text: str) -> str:
+    """Return the name of an output; for ``type=`` of an argument. Raises argparse.ArgumentTypeError."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; give that of a file")
+    return text
 
 
 def duration(option: str, text: str | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from leakwatch.cli.arguments import moment
+from leakwatch.cli.arguments import file_name, moment
 from leakwatch.cli.output import STDOUT, emit, remark, written
 from leakwatch.clock import SystemClock
 from leakwatch.config import load_config
@@ -61,12 +61,14 @@ def add_parser(
     stats.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
     _add_action(actions, "check", "read all of it and tell whether anything is damaged (exit code 65)", run_check)
     backup = _add_action(actions, "backup", "copy it as it is now to one file, while the daemon writes", run_backup)
-    backup.add_argument("file", metavar="FILE", help="the copy")
+    backup.add_argument("file", type=file_name, metavar="FILE", help="the copy")
     backup.add_argument("--force", action="store_true", help="replace FILE where it is there already")
     _add_action(actions, "vacuum", "give room it does not need back; the daemon must be stopped", run_vacuum)
     export = _add_action(actions, "export", "write samples for other programs", run_export)
     export.add_argument("--format", choices=FORMATS, default="csv", help="default: csv, which leakwatch analyze reads")
-    export.add_argument("-o", "--output", metavar="FILE", default="-", help="default: standard output; .gz is packed")
+    export.add_argument(
+        "-o", "--output", type=file_name, metavar="FILE", default="-", help="default: standard output; .gz is packed"
+    )
     export.add_argument("--force", action="store_true", help="replace FILE where it is there already")
     export.add_argument("--since", metavar="TIME", help="from then on, like 3d, or a time")
     export.add_argument("--until", metavar="TIME", help="before then")

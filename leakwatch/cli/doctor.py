@@ -18,7 +18,7 @@ Run it as the user that is to sample. The service (leakwatch service install) ha
 CAP_DAC_READ_SEARCH and nothing else, which is all there is to need.
 
 exit codes:
-  0 everything is read that can be read   2 the configuration is wrong   69 /proc unreadable
+  0 everything is read that can be read   2 the configuration is wrong   69 /proc unreadable   74 no store can be there
   77 leakwatch works here, but a privilege would show it more
 """
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from leakwatch.cli.arguments import file_name
 from leakwatch.cli.output import complain, emit, remark
 from leakwatch.clock import SystemClock
 from leakwatch.config import PrivacyConfig, load_config
@@ -53,7 +54,11 @@ def add_parser(
     )
     parser.add_argument("name", nargs="?", metavar="ID|NAME", help="finding, as leakwatch report lists it")
     parser.add_argument(
-        "-o", "--output", metavar="PATH", help="a directory, packed where it ends in .tar.gz; default: here, packed"
+        "-o",
+        "--output",
+        type=file_name,
+        metavar="PATH",
+        help="a directory, packed where it ends in .tar.gz; default: here, packed",
     )
     parser.add_argument("--list", action="store_true", help="list the bundles the daemon has made")
     parser.set_defaults(run=run)

@@ -9,7 +9,7 @@ from leakwatch.cli.output import complain, emit
 from leakwatch.clock import SystemClock
 from leakwatch.collectors.kernel.snapshot import kernel_now
 from leakwatch.config import Config, load_config
-from leakwatch.errors import EXIT_OK, StoreNotFoundError, UsageError
+from leakwatch.errors import EXIT_OK, StoreNotFoundError, StorePathError, UsageError
 from leakwatch.kernel.view import KernelView
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.kernel_history import kernel_then
@@ -74,6 +74,8 @@ def _then(config: Config, since_ms: int) -> KernelView | None:
     """Return what the store knows of the time; without a store or with an empty one say so and return None."""
     try:
         reader = open_store(config.store.url)
+    except StorePathError:
+        raise  # no store can ever be there
     except StoreNotFoundError as error:
         complain(f"this shows now only: {error}")
         return None

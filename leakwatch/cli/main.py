@@ -156,6 +156,8 @@ def _damage() -> str:
             reader.close()
     except LeakwatchError as error:
         return str(error)
+    except Exception:  # noqa: BLE001 - the error that led here is the one to tell: nobody catches another
+        return ""
     if not problems:
         return ""
     return f"{path} is damaged, and what was asked for cannot be shown ({problems[0]}); all of it: leakwatch db check"

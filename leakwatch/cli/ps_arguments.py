@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from leakwatch.cli.arguments import file_name
 from leakwatch.ps.views import MAPPINGS, PROCESSES, SYSTEM, USERS
 
 EPILOG = """\
@@ -65,7 +66,9 @@ def add_arguments(
         "--bar", metavar="LABEL", nargs="?", const="", help="bars, named by this column (default: name, user, map)"
     )
     chart.add_argument("--pie", metavar="LABEL", nargs="?", const="", help="shares of memory, small ones together")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the chart as .png, .svg or .pdf; needs matplotlib")
+    parser.add_argument(
+        "-o", "--output", type=file_name, metavar="FILE", help="the chart as .png, .svg or .pdf; needs matplotlib"
+    )
     parser.add_argument("--force", action="store_true", help="replace FILE where it is there already")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
     root = parser.add_mutually_exclusive_group()

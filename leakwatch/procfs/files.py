@@ -24,7 +24,7 @@ from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence, AbsenceReason
 
 # Paths are strings here: a Path costs more than the system call it leads to.
-# ruff: noqa: PTH110, PTH115, PTH116, PTH208
+# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH208
 
 
 SMALL = 8192
@@ -67,6 +67,11 @@ def read_file(path: str, chunk: int = SMALL, limit: int | None = None) -> bytes:
 def exists(path: str) -> bool:
     """Return whether there is such a file; a refusal counts as no."""
     return os.path.exists(path)
+
+
+def is_directory(path: str) -> bool:
+    """Return whether there is such a directory; what cannot be looked at counts as no."""
+    return os.path.isdir(path)
 
 
 def listed(path: str) -> list[str]:

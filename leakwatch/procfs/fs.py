@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
@@ -16,7 +17,17 @@ from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.cgroup import dying, room
 from leakwatch.procfs.cgroup import memory as cgroup_memory
 from leakwatch.procfs.counted import Counted
-from leakwatch.procfs.files import KeptFiles, exists, file_stat, link_target, listed, pids, read_file, read_kept
+from leakwatch.procfs.files import (
+    KeptFiles,
+    exists,
+    file_stat,
+    is_directory,
+    link_target,
+    listed,
+    pids,
+    read_file,
+    read_kept,
+)
 from leakwatch.procfs.host import meminfo, mounts, pagesize, slabinfo, stat, sysfs, vmallocinfo
 from leakwatch.procfs.host.meminfo import Zoneinfo
 from leakwatch.procfs.host.stat import HostStat, Sockstat
@@ -333,11 +344,11 @@ class ProcFS:
 def _host_root(root: str) -> str | None:
     """Return what is / to the machine the tree belongs to: of /host/proc it is /host."""
     above = Path(root).absolute().parent
-    return str(above).rstrip("/") if (above / "var").is_dir() else None
+    return str(above).rstrip("/") if is_directory(str(above / "var")) else None
 
 
 def _sys_beside(root: str) -> str | None:
-    if Path(root).resolve() == Path("/proc"):
+    if os.path.realpath(root) == "/proc":
         return "/sys"
-    beside = Path(root).absolute().parent / "sys"
-    return str(beside) if beside.is_dir() else None
+    beside = str(Path(root).absolute().parent / "sys")
+    return beside if is_directory(beside) else None

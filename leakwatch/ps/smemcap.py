@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from leakwatch.errors import CaptureError, CaptureNotFoundError
+from leakwatch.procfs.files import is_directory
 from leakwatch.text.escape import printable
 
 _DIRECTORY = re.compile(r"[1-9][0-9]{0,9}")
@@ -48,7 +49,7 @@ _PACKED: dict[bytes, Callable[[Any], Any]] = {
 def captured(source: str) -> Iterator[str]:
     """Yield the root of the tree, which is gone afterwards where it was unpacked; raises the errors of captures."""
     named = printable(source)
-    if Path(source).is_dir():
+    if is_directory(source):
         yield str(Path(source, "proc"))
         return
     with tempfile.TemporaryDirectory(prefix="leakwatch-") as root:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,16 +13,19 @@ from typing import NamedTuple
 from leakwatch.clock import rfc3339
 from leakwatch.config import Config, load_config
 from leakwatch.errors import (
+    EXIT_IO,
     ConfigError,
     LeakwatchError,
     PermissionNeededError,
     ProcUnavailableError,
     StoreNotFoundError,
+    StorePathError,
 )
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host.mounts import effective_capabilities, hidepid, proc_options
 from leakwatch.store.files.lock import reader_paths, writer_path
+from leakwatch.store.maintenance.backup import OWN_SUFFIXES
 from leakwatch.store.read.reader import Reader
 from leakwatch.system.systemd import UNIT, ServiceManagerError, Systemctl
 from leakwatch.text.escape import printable
@@ -220,11 +224,27 @@ def _places(config_file: str | None) -> Iterator[DoctorLine]:
         for problem in error.problems:
             yield DoctorLine("", problem)
     url = config.store.url
-    yield DoctorLine(
-        "info", f"leakwatch daemon, started by this user, would store into {printable(str(writer_path(url)))}"
-    )
+    yield _place(writer_path(url))
     for path in reader_paths(url):
         yield _store(path)
+
+
+def _place(path: Path) -> DoctorLine:
+    """Say where a daemon would store, and whether its files can have their names."""
+    name = printable(str(path))
+    for suffix in OWN_SUFFIXES:
+        try:
+            is_file = stat.S_ISREG(path.with_name(path.name + suffix).stat().st_mode)
+        except (FileNotFoundError, PermissionError):
+            continue
+        except OSError as error:
+            why = f"{error.strerror}: {path.name}{suffix}"
+        else:
+            why = "" if is_file else f"{path.name}{suffix} is no file"
+        if why:
+            text = f"leakwatch daemon cannot store into {name} ({printable(why)}); set another url under [store]"
+            return DoctorLine("wrong", text, exit_code=EXIT_IO)
+    return DoctorLine("info", f"leakwatch daemon, started by this user, would store into {name}")
 
 
 def _store(path: Path) -> DoctorLine:
@@ -236,6 +256,8 @@ def _store(path: Path) -> DoctorLine:
         finally:
             reader.close()
         size = path.stat().st_size
+    except StorePathError as error:
+        return DoctorLine("missing", printable(str(error)))
     except StoreNotFoundError:
         return DoctorLine("info", f"{name}: none yet")
     except PermissionNeededError as error:

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
-from leakwatch.errors import PermissionNeededError, StoreNotFoundError
+from leakwatch.errors import LeakwatchError, PermissionNeededError, StoreNotFoundError, StorePathError
 from leakwatch.metrics import APART
 from leakwatch.model.identity import ProcessInfo
 from leakwatch.model.sample import AbsenceReason
@@ -40,16 +40,16 @@ def stored_report(url: str, filters: Filters, now_ms: int, command_lines: Comman
 
 
 def open_store(url: str) -> Reader:
-    """Open the first store there is; one that may not be read is named if there is no other."""
+    """Open the first store there is; one that may not or cannot be read is named if there is no other."""
     paths = reader_paths(url)
-    refused: PermissionNeededError | None = None
+    refused: LeakwatchError | None = None
     for path in paths:
         try:
             return Reader(path)
+        except (PermissionNeededError, StorePathError) as error:
+            refused = refused or error
         except StoreNotFoundError:
             continue
-        except PermissionNeededError as error:
-            refused = refused or error
     if refused is not None:
         raise refused
     looked = " or ".join(str(path) for path in paths)

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from leakwatch.errors import PermissionNeededError, StoreNotFoundError, StoreWriteError
+from leakwatch.errors import PermissionNeededError, StoreNotFoundError, StorePathError, StoreWriteError
 from leakwatch.store.files.driver import connect, connect_to_write, size
 from leakwatch.store.files.revision import check_revision
 from leakwatch.store.files.sqlite_errors import translated
@@ -131,10 +131,12 @@ def _check_readable(path: Path) -> None:
         raise StoreNotFoundError(f"there is no store at {path}; start one with: leakwatch daemon") from None
     except PermissionError:
         found = None
+    except OSError as error:
+        raise StorePathError(f"{path} cannot be a store ({error.strerror}); set another url under [store]") from None
     if found is None or not os.access(path, os.R_OK, effective_ids=True):
         raise PermissionNeededError(f"{path} may only be read by its owner and root; run the command with sudo")
     if not stat.S_ISREG(found.st_mode):
-        raise StoreNotFoundError(f"{path} is no file")
+        raise StorePathError(f"{path} is no file; set another url under [store]")
     if not found.st_size:
         raise StoreNotFoundError(f"{path} is empty: no scrape has been stored yet; is the daemon starting?")
 

@@ -130,9 +130,9 @@ def _opened(path: Path, store: Path) -> int:
     try:
         fd = os.open(path, _FLAGS, 0o600)
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno == errno.ELOOP and path.is_symlink():
             raise StoreWriteError(f"{path} is a symbolic link; remove it or set another url under [store]") from error
-        if path.exists():
+        if os.access(path, os.F_OK):
             raise StoreWriteError(
                 f"{path} cannot be opened ({error.strerror}); make it writable or set another url under [store]"
             ) from error
@@ -173,7 +173,9 @@ def writer_path(url: str) -> Path:
     if url:
         path = path_of_url(url)
         # Lock and set-aside copies belong beside the file itself: a link is a second name, not a second store.
-        return path.resolve() if path.is_symlink() else path
+        with suppress(OSError, RuntimeError):  # a name too long, a loop of links: opening it says so
+            return path.resolve() if path.is_symlink() else path
+        return path
     state = os.environ.get("STATE_DIRECTORY")
     if state:  # systemd joins several with colons; ours is the first
         return Path(state.split(":")[0]) / FILE_NAME

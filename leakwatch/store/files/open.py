@@ -64,10 +64,10 @@ def set_aside(path: Path, now_ms: int) -> Path:
     stamp = rfc3339(now_ms).replace(":", "").replace("-", "")
     kept = path.with_name(f"{path.name}.corrupt-{stamp}")
     number = 1
-    while any(kept.with_name(kept.name + suffix).exists() for suffix in SUFFIXES):
-        number += 1
-        kept = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
     try:
+        while any(kept.with_name(kept.name + suffix).exists() for suffix in SUFFIXES):
+            number += 1
+            kept = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
         for suffix in SUFFIXES:
             part = path.with_name(path.name + suffix)
             if part.exists():

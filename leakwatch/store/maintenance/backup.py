@@ -48,8 +48,11 @@ def back_up(reader: Reader, into: Path, *, force: bool = False) -> int:
 
 def refuse_own_files(store: Path, into: Path) -> None:
     """Raise OutputExistsError where an output would take the place of the store or of a file that belongs to it."""
-    own = {store.resolve().with_name(store.resolve().name + suffix) for suffix in OWN_SUFFIXES}
-    if into.resolve() in own or (into.exists() and into.samefile(store)):
+    real = os.path.realpath(store)
+    is_own = os.path.realpath(into) in {real + suffix for suffix in OWN_SUFFIXES}
+    with contextlib.suppress(OSError):  # it is not there, or cannot be: writing it will say so
+        is_own = is_own or into.samefile(store)
+    if is_own:
         raise OutputExistsError(f"{into} is the store itself; give another name")
 
 
