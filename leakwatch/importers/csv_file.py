@@ -78,15 +78,10 @@ class _Layout:
     value: int
     unit: int | None
     """The column that tells each value's unit, if there is one."""
-    names: tuple[str, ...]
-    """Of all columns, as they are compared."""
+    names: dict[int, str]
+    """Of these columns, as they are compared."""
     factor: int | None
     """What the header, or who gave the file, says a value is to be multiplied by; None where neither does."""
-
-    def is_header(self, fields: Sequence[str]) -> bool:
-        """Return whether a row is the header again, as ``cat a.csv b.csv`` makes it."""
-        wanted = (self.time, self.series, self.value, *(() if self.unit is None else (self.unit,)))
-        return all(_normal(fields[column]) == self.names[column] for column in wanted)
 
 
 @dataclass(slots=True)
@@ -180,8 +175,8 @@ class _Reading:
             number = f"{len(fields)} field{'s'[: len(fields) != 1]}"
             text = f"{number} where the header has {layout.width}; a name with a comma needs quotes"
             raise _WrongError(text, min(len(fields), layout.width) - 1)
-        if layout.is_header(fields):
-            return
+        if all(_normal(fields[column]) == name for column, name in layout.names.items()):
+            return  # the header again, as ``cat a.csv b.csv`` makes it
         series = self._series(fields[layout.series], layout)
         try:
             time_ms = self._times[fields[layout.time]]
@@ -192,18 +187,19 @@ class _Reading:
 
     def _series(self, text: str, layout: _Layout) -> _Series:
         """Return the series a text names."""
+        if text in self._known:
+            return self._known[text]
         name = text.strip(" ")
         if not name or "\0" in name:
-            raise _WrongError(
-                "a name with a NUL byte; this is no text" if name else "no name of a series", layout.series
-            )
+            what = "a name with a NUL byte; this is no text" if name else "no name of a series"
+            raise _WrongError(what, layout.series)
+        self._name_chars += len(text)
         series = self._known.get(name)
         if series is None:
             subject = subject_of(name)
             series = self._known[name] = _Series(name, subject, factor_of_series(name, subject, layout.factor))
             self._found.append(series)
         self._known[text] = series
-        self._name_chars += len(text)
         return series
 
     def _chunks(self) -> Iterator[Iterable[str]]:
@@ -250,8 +246,8 @@ def _layout_of(names: Sequence[str], factor: int | None) -> _Layout:
     """Return the layout a header describes; ``factor`` is what else is known of the unit."""
     if _is_blank(names):
         raise _WrongError("empty; the first line must name the columns, such as time,series,value")
-    header = tuple(_normal(name) for name in names)
-    found, unit = list(header), next((c for c, name in enumerate(header) if name in UNITS), None)
+    header = [_normal(name) for name in names]
+    found, unit = header.copy(), next((c for c, name in enumerate(header) if name in UNITS), None)
     said = _said(header, names)
     if said is not None:
         column, own = said
@@ -267,7 +263,8 @@ def _layout_of(names: Sequence[str], factor: int | None) -> _Layout:
     if missing:
         raise _WrongError(f"no column {missing}; the first line must name the columns, such as time,series,value")
     time, series, value = map(found.index, WANTED)
-    return _Layout(len(found), time, series, value, unit, header, factor)
+    names_of = {column: header[column] for column in (time, series, value, unit) if column is not None}
+    return _Layout(len(found), time, series, value, unit, names_of, factor)
 
 
 def _said(header: Sequence[str], names: Sequence[str]) -> tuple[int, int] | None:
@@ -307,9 +304,7 @@ def _time_ms(text: str) -> int:
         if seconds < 0:
             raise ValueError(f"{_shown(text)} lies before 1970; times are seconds since then")
         if seconds >= END_S:
-            raise ValueError(
-                f"{_shown(text)} lies beyond the year 9999; times are seconds since 1970, not milliseconds"
-            )
+            raise ValueError(f"{_shown(text)} lies beyond the year 9999; write seconds since 1970, not milliseconds")
         return round(seconds * 1000)
     try:
         found = moments.parse_time(text)
@@ -326,20 +321,24 @@ def _value(fields: list[str], layout: _Layout, series: _Series) -> float:
     A unit stands in a column of its own or behind the number; where there are several they must not differ.
     """
     text = fields[layout.value].strip()
-    split = split_value(text)
+    number, behind = split_value(text) or (text, "")
     units = [] if layout.unit is None else [(layout.unit, fields[layout.unit].strip())]
-    units += [(layout.value, split[1])] if split else []
-    value = _number(split[0] if split else text, layout.value)
+    units += [(layout.value, behind)] if behind else []
+    value = _number(number, layout.value)
     counts, said = bool(series.subject.count), series.factor
     for column, unit in units:
         own = 1 if counts and not unit else _factor(unit, column)
         if counts and own != 1:
             raise _WrongError(f"{_shown(unit)} is a unit of memory, and the series is a number", column)
         if said not in (None, own):
-            text = f"{_shown(unit)} differs from the unit in the header, its column, the series' name or --unit"
-            raise _WrongError(text, column)
+            differs = f"{_shown(unit)} differs from the unit in the header, its column, the series' name or --unit"
+            raise _WrongError(differs, column)
         said = own
-    scaled = _checked(value * float((said if units else layout.factor) or 1), text, layout.value)
+    scaled = value * float((said if units else layout.factor) or 1)
+    if scaled < 0:
+        raise _WrongError(f"{_shown(text)} is negative; a use of memory is not", layout.value)
+    if scaled > MOST_BYTES:
+        raise _WrongError(f"{_shown(text)} is more than any machine has; values are bytes", layout.value)
     return scaled if series.factor is None else value
 
 
@@ -353,7 +352,7 @@ def _factor(unit: str, column: int) -> int:
 
 def _number(text: str, column: int) -> float:
     if _NUMBER.fullmatch(text):
-        return _checked(float(text), text, column)
+        return float(text)
     if not text:
         raise _WrongError("no value; leave out the rows of what was not read", column)
     what = f"{_shown(text)} is no number"
@@ -362,11 +361,3 @@ def _number(text: str, column: int) -> float:
     if _WITH_UNIT.fullmatch(text):
         raise _WrongError(f"{what} with a unit that is known; {ACCEPTED}", column)
     raise _WrongError(f"{what} of bytes", column)
-
-
-def _checked(value: float, text: str, column: int) -> float:
-    if value < 0:
-        raise _WrongError(f"{_shown(text)} is negative; a use of memory is not", column)
-    if value > MOST_BYTES:
-        raise _WrongError(f"{_shown(text)} is more than any machine has; values are bytes", column)
-    return value

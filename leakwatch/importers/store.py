@@ -15,7 +15,7 @@ from leakwatch import metrics
 from leakwatch.analysis.findings.kernel_facts import KernelFacts, array_of
 from leakwatch.analysis.findings.process_table import ProcessTable
 from leakwatch.analysis.replay.capture import Capture, in_elapsed_time
-from leakwatch.analysis.replay.series_name import subject_of
+from leakwatch.analysis.replay.series_name import series_name, subject_of
 from leakwatch.analysis.series.derived import judged_values
 from leakwatch.config import matches
 from leakwatch.model.identity import HOST, TargetKind
@@ -160,13 +160,11 @@ def _array(key: Key, facts: KernelFacts) -> tuple[int, float] | None:
 def _names(key: Key, infos: Mapping[Target, ProcessInfo]) -> tuple[str, str]:
     """Return the series' name, and what lifetimes and siblings of it share where the name does not tell."""
     metric, target = key
-    if target.kind is TargetKind.PROCESS:
-        info = infos[target]
-        quantity = f"/{found}" if (found := metrics.capture_name(metric)) else ""
-        service = info.service.name if info.service else info.name
-        return f"proc/{info.name}[{info.identity.pid}]{quantity}", f"proc/{service}{quantity}"
     if target.kind is TargetKind.SERVICE:
         return f"group/{target.key.partition(':')[2]}", ""
-    if target == HOST:
-        return f"kernel/{metrics.capture_name(metric)}", ""
-    return f"{target.kind}/{target.key}", ""
+    info = infos.get(target)
+    name = series_name(metric, target, info)
+    if info is None:
+        return name, ""
+    service = info.service.name if info.service else info.name
+    return name, "/".join(filter(None, ("proc", service, metrics.capture_name(metric))))

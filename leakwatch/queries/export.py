@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from leakwatch.analysis.replay.series_name import series_name
 from leakwatch.config import matches
-from leakwatch.importers.series_names import series_name
 from leakwatch.model.identity import ProcessInfo, Target
 from leakwatch.model.memory_class import process_of
 from leakwatch.report.samples import Exported, Named

@@ -60,6 +60,12 @@ def test_a_series_may_tell_its_unit() -> None:
     assert [rows[0][1] for rows in found.values()] == [4.0 * KIB, 4.0, 4.0]
 
 
+def test_a_unit_that_the_series_and_its_row_tell_counts_once() -> None:
+    assert read(b"time,series,value\n1,app_rss_kb,4 kB\n2,app_rss_kb,5\n") == {
+        "app_rss_kb": [(1000, 4.0 * KIB), (2000, 5.0 * KIB)]
+    }
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -75,6 +81,10 @@ def test_a_series_may_tell_its_unit() -> None:
         (b"time,series,rss_kb,uss_kb\n1,x,12,13\n", ":1:20: 'rss_kb' and 'uss_kb' both look like the values"),
         (b"time,series,rss_kb\n1,x,12MiB\n", ":2:5: 'MiB' differs from the unit in the header"),
         (b"time,series,value,unit\n1,x,12MiB,kB\n", "'MiB' differs"),
+        (
+            b"time,series,value\n1,app_rss_kb,4 MiB\n",
+            ":2:14: 'MiB' differs from the unit",
+        ),
         (b"time,series,value\n1,x,9300000 TiB\n", "more than any machine has"),
         (b"time,series,value_tib\n1,x,9300000\n", "more than any machine has"),
     ],

@@ -2,7 +2,7 @@
 
 node_exporter, telegraf, collectd, netdata, Zabbix, Datadog, OpenTelemetry, SNMP, sar, psutil, cAdvisor, Windows and the
 JVM export the same few quantities under names of their own. One table has the fields of meminfo with their roles, one
-the names that stand for a field; what is left is told by its words.
+the names that stand for a field; what is left is told by its words. ``series_name`` is what leakwatch writes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from enum import StrEnum
 
 from leakwatch import metrics
 from leakwatch.kernel.slab_names import gives_back
-from leakwatch.model.identity import TargetKind
+from leakwatch.model.identity import ProcessInfo, Target, TargetKind
+from leakwatch.model.memory_class import process_and_class
 
 
 class SubjectKind(StrEnum):
@@ -82,6 +83,30 @@ _TWIN = re.compile(r"@[0-9]+#[0-9]+$")
 _SLAB_TOTALS = frozenset({"SReclaimable", "SUnreclaim", "Slab"})
 _FAMILIES = tuple(f"{kind}/" for kind in TargetKind)
 """How the names of leakwatch's own series begin: no name of another program is looked for in them."""
+
+
+def series_name(metric: str, target: Target, process: ProcessInfo | None) -> str:
+    """Return the name of a series as it was sampled, such as ``proc/redis[812]``, its USS, or ``proc/redis[812]/pss``.
+
+    ``process`` is the target's, or that a class of memory (``class/redis[812]/heap``) is of; None where it is no longer
+    known. Two processes of one name and pid have the same name.
+    """
+    quantity = metrics.capture_name(metric)
+    if target.kind is TargetKind.HOST:
+        return f"kernel/{quantity}"
+    if target.kind is TargetKind.PROCESS:
+        name = f"proc/{_process_name(target, process)}"
+    elif target.kind is TargetKind.MEMORY_CLASS:
+        of, key = process_and_class(target)
+        name = f"class/{_process_name(of, process)}/{key}"
+    else:
+        name = f"{target.kind}/{target.key}"
+    return f"{name}/{quantity}" if quantity else name
+
+
+def _process_name(target: Target, process: ProcessInfo | None) -> str:
+    pid = target.key.split("/")[1] if target.key.count("/") >= 2 else "?"
+    return f"{process.name}[{process.identity.pid}]" if process else f"unknown[{pid}]"
 
 
 def subject_of(name: str) -> Subject:
