@@ -7,6 +7,7 @@ Only the module of the verb that is asked for is imported, so that ``--help`` an
 from __future__ import annotations
 
 import argparse
+import mmap
 import os
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,9 @@ VERBS = {
     "service": ("leakwatch.cli.service", "have systemd run the daemon"),
 }
 """Each verb's module and its line in the list of all."""
+NUMPY_VERBS = frozenset({"explain", "analyze", "backtest"})
+NUMPY_BYTES = 160 << 20
+"""Of address space: its library, where it gets less, ends the process with 1, which is "something leaks"."""
 
 EPILOG = """\
 examples:
@@ -90,6 +94,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     common = common_options()
     for name, (module, text) in VERBS.items():
         if only in (None, name):
+            if only in NUMPY_VERBS:
+                mmap.mmap(-1, NUMPY_BYTES).close()
             import_module(module).add_parser(verbs, common, text)
         else:
             verbs.add_parser(name, help=text)

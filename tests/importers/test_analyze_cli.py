@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch.cli.main import main
+from leakwatch.errors import EXIT_NO_RESOURCES
 
 HOUR = 3600
 MIB = 1 << 20
@@ -175,3 +176,11 @@ def test_standard_input_and_a_reader_that_goes_away(leaky: str) -> None:
         assert json.loads(child.stdout.readline())["series"] == "proc/leaker[7]"
         child.stdout.close()
     assert child.returncode == 0
+
+
+@pytest.mark.parametrize("room_mb", [70, 80, 90])
+def test_too_little_memory_is_never_taken_for_a_leak(room_mb: int, leaky: str) -> None:
+    limit = ["prlimit", f"--as={room_mb * 1_000_000}", sys.executable, "-m", "leakwatch"]
+    done = subprocess.run([*limit, "analyze", "--exit-code", leaky], capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_NO_RESOURCES
+    assert done.stderr.startswith("leakwatch: there is too little memory for this; allow more")
