@@ -110,7 +110,7 @@ def _signals(mask: int) -> frozenset[int]:
 def _elf(path: str, *, deep: bool) -> Elf | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     try:
         return elf.parse(lambda at, size: os.pread(descriptor, size, at), deep=deep)

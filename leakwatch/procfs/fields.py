@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from leakwatch.text.escape import as_text
+
 
 class MalformedError(ValueError):
     """The bytes are not in the format the parser was written for; the message says what was expected."""
@@ -45,6 +47,11 @@ def kib(word: bytes) -> int:
 def text(raw: bytes) -> str:
     """Return the text; bytes that are not UTF-8 become surrogate escapes, so that nothing is lost or refused."""
     return raw.decode("utf-8", "surrogateescape")
+
+
+def name_of(raw: bytes) -> str:
+    r"""Return a name that is shown and stored, no path to open: bytes that are not UTF-8 become ``\xNN``."""
+    return as_text(text(raw))
 
 
 def parse_flat_keyed(data: bytes, wanted: Iterable[bytes]) -> dict[str, int]:

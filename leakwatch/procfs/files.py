@@ -50,7 +50,10 @@ def read_file(path: str, chunk: int = SMALL, limit: int | None = None) -> bytes:
     so a short read is not the end. ``os.read`` costs half of what ``open`` does here.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | (0 if getattr(here, "may_wait", False) else os.O_NONBLOCK)
-    descriptor = os.open(path, flags)
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError:
+        raise nameless() from None
     try:
         pieces = [os.read(descriptor, chunk)]
         size = len(pieces[0])
@@ -62,6 +65,11 @@ def read_file(path: str, chunk: int = SMALL, limit: int | None = None) -> bytes:
     finally:
         os.close(descriptor)
     return b"".join(pieces)[:limit]
+
+
+def nameless() -> FileNotFoundError:
+    """Return what is to be raised where a name of the kernel's or of a recorded tree can be no file's, for a NUL."""
+    return FileNotFoundError(errno.ENOENT, "no file can be called so")
 
 
 def exists(path: str) -> bool:
@@ -76,20 +84,26 @@ def is_directory(path: str) -> bool:
 
 def listed(path: str) -> list[str]:
     """Return the names in a directory; raises OSError."""
-    return os.listdir(path)
+    try:
+        return os.listdir(path)
+    except ValueError:
+        raise nameless() from None
 
 
 def file_stat(path: str) -> os.stat_result | None:
     """Return what is known of a file without opening it, None where that is nothing."""
     try:
         return os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
 def link_target(path: str) -> str:
     """Return what a symbolic link names; raises OSError."""
-    return os.readlink(path)
+    try:
+        return os.readlink(path)
+    except ValueError:
+        raise nameless() from None
 
 
 def named_links(path: str) -> list[tuple[str, str]]:
@@ -191,6 +205,10 @@ def _soft_limit() -> int:
     return WANTED if soft == resource.RLIM_INFINITY else soft
 
 
+LARGEST_PID = 2**31 - 1
+"""Of ``pid_t``; a recorded tree may have directories of any number."""
+
+
 def pids(root: str) -> list[int]:
     """Return the process ids below a /proc tree, ascending; raises ProcUnavailableError when there are none to list.
 
@@ -198,7 +216,7 @@ def pids(root: str) -> list[int]:
     """
     psutil.PROCFS_PATH = root
     try:
-        return sorted(int(pid) for pid in psutil.pids())
+        found = sorted(pid for pid in map(int, psutil.pids()) if pid <= LARGEST_PID)
     except OSError as error:
         why = f"cannot list the processes in {root}: {error.strerror}; is /proc mounted?"
         raise ProcUnavailableError(why) from error
@@ -206,4 +224,7 @@ def pids(root: str) -> list[int]:
         why = f"cannot list the processes in {root}: its name is not UTF-8; give a link to it"
         raise ProcUnavailableError(why) from None
     except IndexError:  # psutil 7 takes the lowest of no pids
-        raise ProcUnavailableError(f"there is no process in {root}; is it a /proc?") from None
+        found = []
+    if not found:
+        raise ProcUnavailableError(f"there is no process in {root}; is it a /proc?")
+    return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.services_and_kernel import Member, service_finding
-from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
+from leakwatch.analysis.findings.services_and_kernel import Member, finding_id, service_finding
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import AssessedSeries, Assessment, FindingKind, Verdict
 
 PROGRAM = Service(ServiceKind.PROGRAM, "python3 worker.py")
@@ -43,3 +43,9 @@ def test_a_pool_whose_sum_alone_grows_names_no_process() -> None:
     members = [member(1, Verdict.OK, 1e3), member(2, Verdict.OK, 1e3)]
     finding = service_finding(PROGRAM, members, total(Verdict.LEAK, 3e8))
     assert (finding.kind, finding.pid) == (FindingKind.SERVICE, None)
+
+
+def test_a_finding_of_any_name_has_an_id() -> None:
+    """Stores of before have names with bytes that were not UTF-8; spelled out they are the same finding."""
+    raw, spelled = Target(TargetKind.SLAB, "caf\udce9"), Target(TargetKind.SLAB, "caf\\xe9")
+    assert finding_id(raw) == finding_id(spelled) != finding_id(Target(TargetKind.SLAB, "caf\ud8e9"))

@@ -56,6 +56,10 @@ def test_given_a_name_with_a_blank_the_numbers_are_still_found() -> None:
     assert keys(slab_line(b"odd name")) == ["odd name"]
 
 
+def test_given_a_name_that_is_not_utf_8_it_is_spelled_out() -> None:
+    assert keys(slab_line(b"caf\xe9"), slab_line(b"caf\\xe9")) == ["caf\\xe9@64", "caf\\xe9"]
+
+
 def test_given_one_name_twice_the_newer_the_upper_one_gets_its_size() -> None:
     assert keys(slab_line(b"bio-1", 192), slab_line(b"dentry"), slab_line(b"bio-1", 320)) == [
         "bio-1@192",
@@ -109,6 +113,9 @@ def test_given_something_else_slabinfo_is_malformed(data: bytes) -> None:
         (b"phys=0x2200000 ioremap", "unknown", 0),
         (b"vmalloc", "unknown", 0),
         (b"", "unknown", 0),
+        (b"+0x94/0x3e0 pages=4 vmalloc", "unknown", 4),
+        (b"+0x94/0x3e0 [a] pages=4 vmalloc", "unknown [a]", 4),
+        (b"caf\xe9+0x94/0x3e0 [\xff] pages=4 vmalloc", "caf\\xe9 [\\xff]", 4),
     ],
 )
 def test_vmallocinfo_names_the_caller_and_counts_only_owned_pages(words: bytes, caller: str, pages: int) -> None:

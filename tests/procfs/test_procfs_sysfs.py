@@ -60,7 +60,7 @@ def test_what_lives_as_long_as_a_socket_or_a_file_in_memory_is_not_given_back(tm
     assert machine(tmp_path, {f"kernel/slab/{name}/reclaim_account": "1\n"}).slab_reclaimable(name) is False
 
 
-@pytest.mark.parametrize("name", ["task_struct", "a/../../dentry", "..", ""])
+@pytest.mark.parametrize("name", ["task_struct", "a/../../dentry", "..", "", "a\0b", "\ud800"])
 def test_given_an_unknown_name_the_answer_is_an_absence(tmp_path: Path, name: str) -> None:
     proc = machine(tmp_path, {"kernel/slab/dentry/reclaim_account": "1\n"})
     assert reason(proc.slab_reclaimable(name)) is AbsenceReason.UNSUPPORTED
@@ -97,7 +97,7 @@ def test_a_limit_of_zero_is_a_limit(tmp_path: Path) -> None:
     assert proc.memory_limit_bytes(cgroup.parse(b"0::/a\n")) == (0, "/a")
 
 
-@pytest.mark.parametrize("line", [b"0::/../b\n", b"0::/\n", b"0::/other\n", b"5:devices:/a\n", b""])
+@pytest.mark.parametrize("line", [b"0::/../b\n", b"0::/\n", b"0::/other\n", b"5:devices:/a\n", b"0::/a\0b\n", b""])
 def test_given_no_limit_to_be_found_there_is_none(tmp_path: Path, line: bytes) -> None:
     proc = machine(tmp_path, {"fs/cgroup/a/memory.max": "4096\n", "fs/cgroup/b/memory.max": "1\n"})
     assert reason(proc.memory_limit_bytes(cgroup.parse(line))) is AbsenceReason.UNSUPPORTED

@@ -278,3 +278,9 @@ def test_given_nothing_to_infer_it_from_pages_have_4_kib(proc_tree: Trees) -> No
     root = proc_tree("linux-6.1-ppc64")
     (root / "77" / "auxv").unlink()
     assert ProcFS(str(root)).page_size == 4096
+
+
+def test_a_number_that_no_process_has_is_passed_over(tmp_path: Path) -> None:
+    for name in ("7", "2147483647", "2147483648", "9" * 20, "9" * 255):
+        (tmp_path / name).mkdir()
+    assert ProcFS(str(tmp_path)).pids() == [7, 2147483647]

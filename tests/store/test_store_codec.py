@@ -6,13 +6,16 @@ import math
 import struct
 import zlib
 from array import array
+from dataclasses import replace
 from itertools import accumulate
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from leakwatch.model.verdict import Verdict
 from leakwatch.store.encoding import chunks, rounds
+from leakwatch.store.encoding.codec import decode_finding, encode_finding
 from leakwatch.store.encoding.integers import (
     Bytes,
     PayloadError,
@@ -23,6 +26,7 @@ from leakwatch.store.encoding.integers import (
     runs,
     varint,
 )
+from tests.report.report_findings import finding
 
 LOW, HIGH = -(2**63), 2**63 - 1
 int64 = st.integers(LOW, HIGH)
@@ -210,3 +214,9 @@ def test_the_look_up_of_one_series_finds_what_the_whole_round_has() -> None:
         lookup = rounds.Lookup(series)
         for samples in made:
             assert lookup.find(rounds.encode_round(samples), len(samples)) == samples.get(series)
+
+
+@given(st.text(max_size=3), st.text(max_size=3), st.text(max_size=3))
+def test_a_finding_with_any_names_comes_back(name: str, user: str, note: str) -> None:
+    one = replace(finding("p1", name, Verdict.LEAK), user=user, note=note)
+    assert decode_finding(encode_finding(one)) == one

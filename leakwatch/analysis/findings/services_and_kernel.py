@@ -11,6 +11,7 @@ from leakwatch.analysis.findings.kernel_facts import SUSPECT, KernelFacts, is_ex
 from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.model.identity import ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import SEVERITY, AssessedSeries, Assessment, Finding, FindingKind, Verdict
+from leakwatch.text.escape import as_text
 from leakwatch.units import format_bytes, format_growth
 
 _UNDECIDED = frozenset({Verdict.OK, Verdict.LEARNING})
@@ -26,7 +27,7 @@ class Member:
 
 def finding_id(target: Target) -> str:
     """Return a short name that stays the same as long as the target is called the same."""
-    digest = blake2s(f"{target.kind}:{target.key}".encode(), digest_size=4).hexdigest()
+    digest = blake2s(as_text(f"{target.kind}:{target.key}").encode(), digest_size=4).hexdigest()
     return f"{target.kind[0]}{digest}"
 
 

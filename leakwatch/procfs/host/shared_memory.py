@@ -21,7 +21,7 @@ from functools import partial
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.fields import MalformedError, count, text
-from leakwatch.procfs.files import named_links, read_file
+from leakwatch.procfs.files import named_links, nameless, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def used(path: str, device: str) -> int | None:
         if f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}" != device:
             return None
         size = os.statvfs(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     return (size.f_blocks - size.f_bfree) * size.f_frsize
 
@@ -148,7 +148,10 @@ def files_below(path: str, most: int, mount_points: Collection[str] = ()) -> tup
     """
     found: dict[Inode, TmpFile] = {}
     waiting, looked = [path], 0
-    device = os.stat(path).st_dev
+    try:
+        device = os.stat(path).st_dev
+    except ValueError:
+        raise nameless() from None
     while waiting:
         directory = waiting.pop()
         with contextlib.suppress(OSError), os.scandir(directory) as entries:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import MalformedError, count, text
+from leakwatch.procfs.fields import MalformedError, count, name_of
 from leakwatch.procfs.files import link_target, listed
 
 
@@ -91,7 +91,7 @@ def _cache(line: bytes, taken: set[str]) -> SlabCache:
     slabdata = tail.partition(b" : slabdata ")[2].split(None, 3)
     if len(words) != 6 or len(slabdata) < 3:
         raise MalformedError(f"slabinfo: expected a name and five numbers, tunables and slabdata: {line[:64]!r}")
-    name = text(words[0])
+    name = name_of(words[0])
     active, total, size, per_slab, pages = map(count, words[1:])
     key = _key(name, size, taken)
     taken.add(key)

@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import MalformedError, count, text
+from leakwatch.procfs.fields import MalformedError, count, name_of
 
 NO_CALLER = "unknown"
 """The caller of an area whose line names none."""
@@ -53,26 +53,26 @@ def parse(data: bytes) -> tuple[VmallocCaller, ...]:
     if alike.total() != sum(map(bool, data.split(b"\n"))):
         bad = next(line for line in data.split(b"\n") if line and not _AREA.match(line))
         raise MalformedError(f"vmallocinfo: expected an address range and a size: {bad[:64]!r}")
-    sums: dict[bytes, list[int]] = {}
+    sums: dict[str, list[int]] = {}
     for rest, areas in alike.items():
         words = rest.split()
         total = sums.setdefault(_caller(words), [0, 0, 0])
         total[0] += areas
         total[1] += areas * count(words[0])
         total[2] += areas * _pages(words)
-    return tuple(VmallocCaller(text(caller), *total) for caller, total in sums.items())
+    return tuple(VmallocCaller(caller, *total) for caller, total in sums.items())
 
 
-def _caller(words: list[bytes]) -> bytes:
+def _caller(words: list[bytes]) -> str:
     """Return the caller without its offset: ``symbol+0x94/0x3e0 [module]`` is ``symbol [module]``.
 
     ``words`` are those of a line without its addresses.
     """
     if len(words) == 1 or words[1] in _WORDS or words[1].startswith((b"pages=", b"phys=")):
-        return NO_CALLER.encode()
-    symbol = words[1].partition(b"+0x")[0]
+        return NO_CALLER
+    symbol = name_of(words[1].partition(b"+0x")[0]) or NO_CALLER
     if len(words) > 2 and (words[2].startswith(b"[") or words[1] == b"unpurged"):
-        return symbol + b" " + words[2]
+        return f"{symbol} {name_of(words[2])}"
     return symbol
 
 

@@ -22,14 +22,15 @@ log = logging.getLogger(__name__)
 def encode_finding(finding: Finding) -> str:
     """Return the finding as compact JSON, without what is not known: half the text of one that is no suspect."""
     told = dataclasses.asdict(finding)
-    _drop_unknown(told)
-    _drop_unknown(told["assessment"])
+    _drop_unknown(told, Finding)
+    _drop_unknown(told["assessment"], Assessment)
     return json.dumps(told, separators=(",", ":"))
 
 
-def _drop_unknown(told: dict[str, Any]) -> None:
-    for name in [name for name, value in told.items() if value is None or value == ""]:
-        del told[name]  # both are the default of every field that may be so
+def _drop_unknown(told: dict[str, Any], of: type[Finding | Assessment]) -> None:
+    for field in dataclasses.fields(of):
+        if field.default in (None, "") and told[field.name] == field.default:
+            del told[field.name]
     if not told.get("sorts", True):
         del told["sorts"]
 
