@@ -231,15 +231,10 @@ class _Reading:
         """Raise CaptureError about a field of the row that is being read."""
         held = self._held.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")
         first = len(held) - (self._lines - self._line + 1)
-        before, at = _position("\n".join(held[first:]) if first >= 0 else "", column)
-        raise CaptureError(f"{printable(self._file)}:{self._line + before}:{at}: {text}") from None
-
-
-def _position(raw: str, column: int) -> tuple[int, int]:
-    """Return the lines before a field within its row, and its first character's column from 1."""
-    found = re.match(rf"{_FIELD}{{{column}}}", raw)
-    before = found[0] if found else ""
-    return before.count("\n"), len(before) - before.rfind("\n")
+        found = re.match(rf"{_FIELD}{{{column}}}", "\n".join(held[first:]) if first >= 0 else "")
+        before = found[0] if found else ""
+        line, at = self._line + before.count("\n"), len(before) - before.rfind("\n")
+        raise CaptureError(f"{printable(self._file)}:{line}:{at}: {text}") from None
 
 
 def _layout_of(names: Sequence[str], factor: int | None) -> _Layout:
@@ -301,11 +296,11 @@ def _time_ms(text: str) -> int:
     """Return UTC milliseconds; raises ValueError with what is wrong."""
     if _NUMBER.fullmatch(text):
         seconds = float(text)
-        if seconds < 0:
-            raise ValueError(f"{_shown(text)} lies before 1970; times are seconds since then")
-        if seconds >= END_S:
-            raise ValueError(f"{_shown(text)} lies beyond the year 9999; write seconds since 1970, not milliseconds")
-        return round(seconds * 1000)
+        if 0 <= seconds < END_S:
+            return round(seconds * 1000)
+        where = "beyond the year 9999; times are seconds since 1970, not milliseconds"
+        where = where if seconds > 0 else "before 1970; times are seconds since then"
+        raise ValueError(f"{_shown(text)} lies {where}")
     try:
         found = moments.parse_time(text)
     except ValueError as error:

@@ -180,7 +180,11 @@ def test_standard_input_and_a_reader_that_goes_away(leaky: str) -> None:
 
 @pytest.mark.parametrize("room_mb", [70, 80, 90])
 def test_too_little_memory_is_never_taken_for_a_leak(room_mb: int, leaky: str) -> None:
-    limit = ["prlimit", f"--as={room_mb * 1_000_000}", sys.executable, "-m", "leakwatch"]
-    done = subprocess.run([*limit, "analyze", "--exit-code", leaky], capture_output=True, text=True, check=False)
+    code = (
+        "import resource, sys; from leakwatch.cli.main import main;"
+        f"resource.setrlimit(resource.RLIMIT_AS, ({room_mb * 1_000_000},) * 2); sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "analyze", "--exit-code", leaky]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == EXIT_NO_RESOURCES
     assert done.stderr.startswith("leakwatch: there is too little memory for this; allow more")

@@ -251,7 +251,7 @@ def error(data: bytes) -> str:
         (HEADER + b",x,5\n", "2:1", "no time"),
         (HEADER + b"-1,x,5\n", "2:1", "before 1970"),
         (HEADER + b"1969-12-31T23:59:59Z,x,5\n", "2:1", "before 1970"),
-        (HEADER + b"1795497540123,x,5\n", "2:1", "write seconds since 1970, not milliseconds"),
+        (HEADER + b"1795497540123,x,5\n", "2:1", "seconds since 1970, not milliseconds"),
         (HEADER + b"2026-11-24T05:19:00,x,5\n", "2:1", "leaves its time zone open"),
         (HEADER + b"2026-02-30T05:19:00Z,x,5\n", "2:1", "not in the calendar"),
         (HEADER + b"1,,5\n", "2:3", "no name"),
