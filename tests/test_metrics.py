@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from leakwatch import metrics
@@ -23,6 +25,17 @@ def test_what_a_row_names_is_a_row(one: Metric) -> None:
 def test_units_are_those_of_the_name(one: Metric) -> None:
     assert one.unit is Unit.BYTES or not one.name.endswith("_bytes")
     assert one.unit is Unit.COUNT or (one.limit is None and one.bytes_each == 1)
+
+
+def test_what_is_judged_has_a_finding_of_its_own() -> None:
+    """Of a service, a cache or a caller there is one finding: a second judged metric would be lost or share its id."""
+    judged = Counter(one.scope for one in METRICS.values() if one.judged)
+    of_many = (TargetKind.PROCESS, TargetKind.HOST)
+    assert {kind: number for kind, number in judged.items() if kind not in of_many} == {
+        TargetKind.SERVICE: 1,
+        TargetKind.SLAB: 1,
+        TargetKind.VMALLOC: 1,
+    }
 
 
 def test_two_judged_series_of_one_target_never_share_a_name_in_captures() -> None:

@@ -81,9 +81,13 @@ _OPENED_BY = Step(
 )
 
 
+def _source(metric: str) -> str:
+    return metrics.row(metric).source.replace("PID", "{pid}")
+
+
 def of_count(metric: str, pid: str, sorts: Sequence[Sort]) -> tuple[Step, ...]:
     """Return what to do about a number that grows; ``sorts`` is what it is made of, as far as that is known."""
-    steps = list(STEPS.get(metric) or (look(f"It is read from {metrics.row(metric).source}"),))
+    steps = list(STEPS.get(metric) or (look(f"It is read from {_source(metric)}"),))
     if metric == metrics.PROCESS_FDS:
         most = next((printable(sort.name) for sort in sorts if sort.grown > 0), "")
         steps[1:1] = [_BY_SORT[most]] if most in _BY_SORT else []

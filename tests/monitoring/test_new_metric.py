@@ -32,7 +32,7 @@ def test_a_report_says_which_and_in_its_unit(told: dict[str, Any]) -> None:
     assert (told[TABLES]["what"], told[SIGNALS]["what"]) == ("worker (pid 1): tables", "worker (pid 1): signals")
     assert [told[metric]["unit"] for metric in (TABLES, SIGNALS, POOL, WIDGETS)] == ["", "count", "", "count"]
     assert [told[metric]["rank"] for metric in (TABLES, SIGNALS)] == pytest.approx([1, 160])
-    assert told["steps"] == ["It is read from /proc/PID/status VmTables"]
+    assert told["steps"] == ["It is read from /proc/1/status VmTables"]
 
 
 def test_what_has_risen_is_asked_for_at_every_tick(told: dict[str, Any]) -> None:
