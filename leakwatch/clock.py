@@ -60,9 +60,17 @@ def elapsed_us() -> int:
 
 
 def rfc3339(ts_ms: int) -> str:
-    """Return UTC milliseconds as RFC 3339 with a Z, to the second."""
-    return datetime.fromtimestamp(ts_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return UTC milliseconds as RFC 3339 with a Z, to the second; in words where it has no name for the year."""
+    if not has_name(ts_ms):
+        return "after 9999" if ts_ms > 0 else "before the year 1"
+    moment = datetime.fromtimestamp(ts_ms // 1000, UTC)
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
-END_S = 253_402_300_800
-"""The end of the year 9999, the last that RFC 3339 can name, in seconds since 1970."""
+FIRST_S, END_S = -62_135_596_800, 253_402_300_800
+"""The begin of the year 1 and the end of the year 9999, all that a calendar here names, in seconds since 1970."""
+
+
+def has_name(ts_ms: int) -> bool:
+    """Return whether a time in UTC milliseconds, a forecast among them, lies within the years 1 to 9999."""
+    return FIRST_S * 1000 <= ts_ms < END_S * 1000

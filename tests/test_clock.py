@@ -19,6 +19,15 @@ def test_what_is_written_is_read_back_to_the_second(ms: int) -> None:
     assert parse_time(rfc3339(ms)) == ms // 1000 * 1000
 
 
+@given(st.integers())
+def test_any_time_has_a_text(ms: int) -> None:
+    try:
+        expected = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).isoformat()[:19] + "Z"
+    except OverflowError:
+        expected = "after 9999" if ms > 0 else "before the year 1"
+    assert rfc3339(ms) == expected
+
+
 @given(MILLISECONDS, st.integers(-14 * 60, 14 * 60), st.sampled_from("Tt "))
 def test_any_offset_and_fraction(ms: int, offset_min: int, between: str) -> None:
     zone = timezone(timedelta(minutes=offset_min))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
-from leakwatch.clock import rfc3339
+from leakwatch.clock import has_name, rfc3339
 from leakwatch.explain import sentences
 from leakwatch.explain.case import Case
 from leakwatch.explain.outlook import Outlook, outlook
@@ -112,7 +112,7 @@ def _growth(case: Case) -> str:
 def earliest(case: Case, comes: Outlook) -> str:
     """Return when what is decided, in one sentence; empty where nothing more will be."""
     if comes.samples is not None:
-        lasts = "" if comes.at_ms is None else f", about {rfc3339(comes.at_ms)}"
+        lasts = "" if comes.at_ms is None or not has_name(comes.at_ms) else f", about {rfc3339(comes.at_ms)}"
         return f"after {words.count(comes.samples, 'more sample')}{lasts}: {comes.decides}."
     if comes.at_ms is None:
         return "the next sample, as each is judged when it comes" if case.sparse else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta
 
-from leakwatch.clock import END_S
+from leakwatch.clock import END_S, FIRST_S
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DATE = rf"""
@@ -46,13 +46,9 @@ def parse_time(text: str) -> int:
         seconds = _seconds(found) - offset_s
     except ValueError as error:
         raise ValueError(f"is not in the calendar: {error}") from None
-    if not _FIRST_S <= seconds < END_S:
+    if not FIRST_S <= seconds < END_S:
         raise ValueError("is not in the calendar: the year is out of range")
     return seconds * 1000 + round(int((found["fraction"] or "0").ljust(18, "0")[:18]) / 10**15)
-
-
-_FIRST_S = -62_135_596_800
-"""The begin of the year 1."""
 
 
 def _seconds(found: re.Match[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from leakwatch.clock import rfc3339
+from leakwatch.clock import has_name, rfc3339
 from leakwatch.model.verdict import Assessment, Criterion, Trend
 
 
@@ -67,5 +67,5 @@ def finite(value: float | None) -> float | None:
 
 
 def time(ts_ms: int | None) -> str | None:
-    """Return UTC milliseconds as RFC 3339."""
-    return None if ts_ms is None else rfc3339(ts_ms)
+    """Return UTC milliseconds as RFC 3339, None where it cannot name the year."""
+    return None if ts_ms is None or not has_name(ts_ms) else rfc3339(ts_ms)

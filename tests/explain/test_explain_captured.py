@@ -13,6 +13,7 @@ from leakwatch.analysis.replay.capture import Capture, settings_of
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.cli.main import main
+from leakwatch.clock import END_S
 from leakwatch.config import Config
 from leakwatch.explain.captured import case_of
 from leakwatch.explain.outlook import outlook
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from leakwatch.explain.case import Case
 
 START_S = 1_750_000_000
-HOUR, MIB = 3600, 1 << 20
+HOUR, MIB, DAY_S = 3600, 1 << 20, 86_400
 SETTINGS = settings_of(Config())
 QUARTER_MS = 900_000
 
@@ -263,3 +264,17 @@ def test_a_series_that_is_not_there_is_67_and_names_those_that_are(
 def test_of_several_series_one_must_be_named(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "--file", file]) == 2
     assert "which of the 2 series; there are proc/shop[812], proc/calm[8]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("every_s", [60, DAY_S])
+def test_what_lies_beyond_the_calendar_is_told_in_words(
+    every_s: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A first verdict of a capture that ends in December 9999."""
+    file = tmp_path / "late.csv"
+    rows = [f"{END_S - every_s * left},proc/shop[8],{500 * MIB}\n" for left in (3, 2, 1)]
+    file.write_text("time,series,value\n" + "".join(rows))
+    assert main(["explain", "--file", str(file), "proc/shop[8]"]) == 0
+    assert "first verdict, if samples keep coming" in capsys.readouterr().out
+    assert main(["explain", "--format", "json", "--file", str(file), "proc/shop[8]"]) == 0
+    assert json.loads(capsys.readouterr().out)["earliest_at"] is None
