@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leakwatch.config.notation import exact_duration, exact_rate, exact_size
+from leakwatch.config.values import exact_duration, exact_rate, exact_size
 from leakwatch.units import format_bytes, format_duration, format_rate, parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:

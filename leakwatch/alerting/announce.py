@@ -1,4 +1,7 @@
-"""Tells the log of leaks that were found, came back, still last when their silence is over, and are over."""
+"""Tells the log of leaks that were found, came back, still last when their silence is over, and are over.
+
+Tells the log of processes the kernel killed for want of memory, and whose they were.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from leakwatch.alerting.incidents import Announcement
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.clock import rfc3339
 from leakwatch.model.incident import Incident
+from leakwatch.model.sample import OomKill
 from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import Finding
-from leakwatch.system.journal import LEAK_FOUND, LEAK_OVER, LEAK_REMINDED, LEAK_REOPENED
+from leakwatch.system.journal import LEAK_FOUND, LEAK_OVER, LEAK_REMINDED, LEAK_REOPENED, OOM_KILLED
 from leakwatch.text.escape import printable
-from leakwatch.units import format_amount, format_growth
+from leakwatch.units import format_amount, format_bytes, format_growth
 
 _MESSAGE_IDS = {
     Message.FOUND: LEAK_FOUND,
@@ -91,3 +95,29 @@ def _who(finding: Finding | None, incident: Incident) -> str:
     if finding.service and finding.service != finding.name:
         parts.append(finding.service)
     return printable(f"{finding.name} ({', '.join(parts)})" if parts else finding.name)
+
+
+def tell(kill: OomKill) -> None:
+    """Write it to the log, as a warning with fields."""
+    service = kill.service.key.partition(":")[2] if kill.service else ""
+    fields = {
+        "service": service,
+        "count": kill.count,
+        "certain": int(kill.certain),
+        "cgroup": kill.group,
+        "limit_bytes": "" if kill.limit_bytes is None else kill.limit_bytes,
+    }
+    log.warning("%s", _sentence(kill, service), extra={"message_id": OOM_KILLED, "leakwatch": fields})
+
+
+def _sentence(kill: OomKill, service: str) -> str:
+    killed = "1 process" if kill.count == 1 else f"{kill.count} processes"
+    if not service:
+        maybe = ", ".join(printable(key.partition(":")[2]) for key in kill.candidates)
+        where = f" in {printable(kill.group)}" if kill.group else ""
+        return (
+            f"out of memory: the kernel killed {killed}{where}; whose cannot be told{maybe and f', maybe of {maybe}'}"
+        )
+    limit = "" if kill.limit_bytes is None else f"; its control group may take {format_bytes(kill.limit_bytes)}"
+    sure = "" if kill.certain else " (inferred: its control group was made anew)"
+    return f"out of memory: the kernel killed {killed} of {printable(service)}{sure}{limit}"

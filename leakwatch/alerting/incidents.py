@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from leakwatch.alerting.lifecycle import Message, Observation, is_history, step
-from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.model.incident import Incident, IncidentEvent, Marks, Silence
 from leakwatch.model.verdict import Finding
 

@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import blake2s
 
-from leakwatch.alerting.resolution import is_back, why_over
-from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.alerting.resolution import IncidentTimings, is_back, why_over
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
 from leakwatch.model.verdict import Finding, FindingKind, Verdict
 from leakwatch.units import format_duration, format_growth

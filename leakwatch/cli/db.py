@@ -11,8 +11,8 @@ from leakwatch.clock import SystemClock
 from leakwatch.config import load_config
 from leakwatch.errors import EXIT_DATA, EXIT_OK
 from leakwatch.queries import store_stats
-from leakwatch.queries.export import Choice, exported
 from leakwatch.queries.report import open_store
+from leakwatch.queries.store_stats import Choice, exported
 from leakwatch.report import samples as export
 from leakwatch.store.maintenance import inventory
 from leakwatch.store.maintenance.backup import back_up, refuse_own_files, vacuum

@@ -19,7 +19,7 @@ from leakwatch.demo.workloads import LEAK_BYTES_PER_S, MESSAGES_PER_S, READY
 from leakwatch.errors import LeakwatchError
 from leakwatch.model.verdict import Finding, Verdict
 from leakwatch.queries.report import read_report, with_next_steps
-from leakwatch.report import terminal
+from leakwatch.report import renderers
 from leakwatch.report.build import Filters, Report
 from leakwatch.store.read.reader import Reader
 from leakwatch.system.service_install import command_path
@@ -181,7 +181,7 @@ def _report(store: Path) -> Report:
         report = with_next_steps(read_report(reader, Filters(), SystemClock().now().wall_ms), reader)
     finally:
         reader.close()
-    _say("\n$ leakwatch report\n" + terminal.render(report))
+    _say("\n$ leakwatch report\n" + renderers.render_terminal(report))
     return report
 
 

@@ -12,7 +12,7 @@ from leakwatch.clock import SystemClock
 from leakwatch.config import PrivacyConfig, load_config
 from leakwatch.errors import EXIT_OK, UsageError
 from leakwatch.evidence import bundle, gather
-from leakwatch.evidence.bundle_store import kept, shelf_of
+from leakwatch.evidence.bundle import kept, shelf_of
 from leakwatch.explain.stored import find
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.report import open_store

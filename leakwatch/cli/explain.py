@@ -13,13 +13,13 @@ from leakwatch.clock import SystemClock
 from leakwatch.config import PrivacyConfig, load_config
 from leakwatch.errors import EXIT_OK, UsageError
 from leakwatch.explain import captured as captured_case
-from leakwatch.explain import json_text, next_text, text
+from leakwatch.explain import next_text, text
 from leakwatch.explain.case import Case
 from leakwatch.explain.stored import case_of, find
 from leakwatch.model.identity import ProcessInfo
 from leakwatch.model.verdict import FindingKind, Verdict
-from leakwatch.nextsteps.kernel_hints import facts_here
 from leakwatch.nextsteps.locate import patient_or_nobody
+from leakwatch.nextsteps.toolbox import facts_here
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.report import open_store, read_report
 from leakwatch.report.build import Filters, ReportRow
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if args.next:
         emit(next_text.as_json(case, now_ms) if args.format == "json" else next_text.render(case))
     elif args.format == "json":
-        emit(json_text.render(case, now_ms))
+        emit(text.render_json(case, now_ms))
     else:
         emit(text.render(case, now_ms, colour=shows_colours()), colour=shows_colours())
     return EXIT_OK

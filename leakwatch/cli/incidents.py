@@ -16,7 +16,7 @@ from leakwatch.model.incident import Acknowledgement, IncidentState, Silence
 from leakwatch.model.timeline import Stamps
 from leakwatch.queries.report import open_store
 from leakwatch.report import incidents
-from leakwatch.report.incident_words import course, minute
+from leakwatch.report.growth_words import course, minute
 from leakwatch.report.incidents import IncidentEntry, entries, find
 from leakwatch.store.incident.marks import Marker
 from leakwatch.store.read.reader import Reader

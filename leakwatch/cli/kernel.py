@@ -14,7 +14,7 @@ from leakwatch.kernel.view import KernelView
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.kernel_history import kernel_then
 from leakwatch.queries.report import open_store
-from leakwatch.report import kernel_json, kernel_text
+from leakwatch.report import kernel_report
 
 EPILOG = """\
 examples:
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
     then = None if since_ms is None else _then(load_config(args.config), since_ms)
     now = kernel_now(ProcFS(args.proc), now_ms)
     if args.format == "json":
-        emit(kernel_json.render(now, then))
+        emit(kernel_report.render_json(now, then))
     else:
-        emit(kernel_text.render(now, then, args.top))
+        emit(kernel_report.render_text(now, then, args.top))
     return EXIT_OK
 
 

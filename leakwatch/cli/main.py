@@ -2,23 +2,70 @@
 
 Each verb is a row of ``VERBS`` and a module with ``add_parser(subparsers, common, text)`` and ``run(args) -> int``.
 Only the module of the verb that is asked for is imported, so that ``--help`` answers at once.
+
+Ends a command in order when it is told to by a signal: what it has begun is removed, then the signal has its way.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import mmap
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
 from leakwatch import __version__
-from leakwatch.cli import ending, output
+from leakwatch.cli import output
 from leakwatch.errors import EXIT_DATA, EXIT_NO_RESOURCES, EXIT_OK, EXIT_SOFTWARE, LeakwatchError
 from leakwatch.system.shortage import is_shortage
 from leakwatch.text.escape import printable
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+"""Those that would end the process at once. Python makes a KeyboardInterrupt of SIGINT itself."""
+
+
+class _Told(BaseException):
+    """Passes every ``finally`` on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def in_order() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP unwind what runs inside, then end the process as they would have.
+
+    Not where they are ignored (nohup) or handled by others, nor outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _tell)
+    try:
+        yield
+    except _Told as told:
+        signal.signal(told.number, signal.SIG_DFL)
+        os.kill(os.getpid(), told.number)
+        raise SystemExit(128 + told.number) from None  # blocked: ended by it as soon as it can be
+    finally:
+        for number in ours:
+            if signal.getsignal(number) in (_tell, signal.SIG_IGN):  # the daemon's own stay until the very end
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _tell(number: int, _frame: object) -> NoReturn:
+    for one in SIGNALS:
+        signal.signal(one, signal.SIG_IGN)  # an impatient second one must not end the tidying up
+    raise _Told(number)
+
 
 VERBS = {
     "daemon": ("leakwatch.cli.daemon", "the service: sample, store, judge, until stopped"),
@@ -128,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = next((word for word in words if not word.startswith("-")), "")  # no option before it has a value
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a buffer for each costs more than all it is used for
     try:
-        with ending.in_order():
+        with in_order():
             args = build_parser(verb).parse_args(words)
             code: int = args.run(args)
     except LeakwatchError as error:

@@ -11,8 +11,7 @@ from leakwatch import metrics
 from leakwatch.clock import elapsed_us
 from leakwatch.errors import LeakwatchError
 from leakwatch.model.identity import Owner, ProcessInfo, Target, TargetKind
-from leakwatch.model.oom import OomKill
-from leakwatch.model.sample import Absence, AbsenceReason, CollectorOutcome, Sample, Unanswered
+from leakwatch.model.sample import Absence, AbsenceReason, CollectorOutcome, OomKill, Sample, Unanswered
 
 EXAMPLES = 3
 """Absences named in words, a reason: enough to know what it is about, whatever the number."""

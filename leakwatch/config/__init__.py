@@ -1,7 +1,7 @@
 """The configuration: TOML files in, one frozen ``Config`` out, every problem reported at once."""
 
+from leakwatch.config.keys import default_toml, render_config
 from leakwatch.config.loading import ETC, load_config
-from leakwatch.config.rendering import default_toml, render_config
 from leakwatch.config.schema import (
     AnalysisConfig,
     Config,

@@ -1,18 +1,42 @@
-"""Reads what a bundle holds of the machine as it is now: the process, its service, the kernel. No environment, ever."""
+"""Reads what a bundle holds of the machine as it is now: the process, its service, the kernel. No environment, ever.
+
+``smaps`` → a table, a line a file or kind of mapping, the largest first: what a person looks for in it. Pure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from leakwatch.evidence.entry import BundleEntry, bounded
-from leakwatch.evidence.mapping_table import summary
+from leakwatch.collectors.processes.mapping_classes import summed
+from leakwatch.evidence.bundle import BundleEntry, bounded
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.fields import MalformedError
 from leakwatch.procfs.files import LARGE, read_file
 from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.pid import mappings
+from leakwatch.procfs.pid.mappings import Mapping
 from leakwatch.text.escape import printable
+
+COLUMNS = ("mapping", "count", "size_bytes", "rss_bytes", "pss_bytes", "private_bytes", "swap_bytes")
+
+
+def summary(smaps: bytes) -> bytes:
+    """Return tab-separated lines with a heading; sizes in bytes. Raises MalformedError."""
+    found = mappings.parse(smaps).mappings
+    rows = [
+        (one.key, one.mappings, one.size_bytes, one.rss_bytes, one.pss_bytes, one.uss_bytes, one.swap_bytes)
+        for one in sorted(summed(found, map(_name, found)).values(), key=lambda one: (-one.held_bytes, one.key))
+    ]
+    return "".join("\t".join(map(str, row)) + "\n" for row in (COLUMNS, *rows)).encode()
+
+
+def _name(one: Mapping) -> str:
+    if one.path:
+        return printable(one.path)
+    return "[shared, nameless]" if one.permissions.endswith("s") else "[nameless]"
+
 
 STALL_S_PER_GIB = 0.013
 """What a process that maps or frees memory waits while its own is walked, a GiB of 4 KiB pages (docs/sampling.md)."""

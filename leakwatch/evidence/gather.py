@@ -1,7 +1,15 @@
-"""All files of a bundle on one finding: what the store says of it, what the machine shows now, what to do next."""
+"""All files of a bundle on one finding: what the store says of it, what the machine shows now, what to do next.
+
+The README of a bundle: of whom it is, what each file is, what is missing and why. Pure.
+
+The stored series a bundle holds, as CSV that ``leakwatch analyze`` reads.
+"""
 
 from __future__ import annotations
 
+import glob
+import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,22 +17,99 @@ from leakwatch import __version__
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.clock import rfc3339
+from leakwatch.evidence.bundle import BundleEntry, bounded
 from leakwatch.evidence.collect import EvidenceSubject, collect
-from leakwatch.evidence.entry import BundleEntry
-from leakwatch.evidence.readme import readme
-from leakwatch.evidence.series import series
 from leakwatch.explain import next_text
 from leakwatch.explain.case import Case
 from leakwatch.explain.stored import field_of, what_of
-from leakwatch.model.identity import ProcessInfo
+from leakwatch.model.identity import ProcessInfo, Target, TargetKind
 from leakwatch.model.verdict import Finding, FindingKind
-from leakwatch.nextsteps.kernel_hints import facts_here
 from leakwatch.nextsteps.locate import identity_of, is_alive, patient_or_nobody
+from leakwatch.nextsteps.toolbox import facts_here
 from leakwatch.procfs.fs import ProcFS
+from leakwatch.queries.store_stats import Choice, exported
 from leakwatch.report import json_report, words
 from leakwatch.report.build import ReportRow
+from leakwatch.report.samples import Exported, write_csv
 from leakwatch.store.read.reader import Reader
 from leakwatch.text.escape import json_text
+
+WIDTH = 100
+_SECRETS = (
+    "Command lines are without secrets: values of options and variables named like a password, token, secret or key, "
+    "passwords in URLs and HTTP headers, and what looks like a token by itself stand as [redacted]. A short password "
+    "that stands alone cannot be told, so look through processes.tsv and steps.txt before you hand the bundle on. No "
+    "environment variables were read into it, nor any memory of the process. File names the process maps are in "
+    "smaps.txt and mappings.tsv."
+)
+
+
+def readme(title: str, lines: Sequence[str], entries: Sequence[BundleEntry]) -> BundleEntry:
+    """Return README.txt; ``lines`` say what was found."""
+    there = [entry for entry in entries if entry.data is not None]
+    missing = [entry for entry in entries if entry.data is None]
+    widest = max((len(entry.name) for entry in entries), default=0)
+    out = [title, "=" * len(title), "", *lines, "", "Files, as they were read at that time:", ""]
+    for entry in there:
+        about = f"{entry.about}{f' ({entry.note})' if entry.note else ''}"
+        out += textwrap.wrap(
+            about, WIDTH, initial_indent=f"  {entry.name:<{widest}}  ", subsequent_indent=" " * (widest + 4)
+        )
+    if missing:
+        out += ["", "Missing:", ""]
+        for entry in missing:
+            out += textwrap.wrap(
+                entry.note, WIDTH, initial_indent=f"  {entry.name:<{widest}}  ", subsequent_indent=" " * (widest + 4)
+            )
+    out += ["", *textwrap.wrap(_SECRETS, WIDTH)]
+    return BundleEntry("README.txt", "what this is", ("\n".join(out) + "\n").encode())
+
+
+BEFORE_MS = 86_400_000
+"""How much is shown of the time before it began to grow."""
+MOST_SAMPLES = 120_000
+"""Rows: some 6 MB of text."""
+ABOUT = "the stored samples of it: leakwatch analyze series.csv judges them anew"
+_OF_HOST = frozenset({"kernel.mem_total_bytes", "kernel.mem_available_bytes"})
+"""What of the machine belongs to every finding."""
+
+
+def series(
+    reader: Reader, finding: Finding, infos: Sequence[ProcessInfo], now_ms: int, interval_s: float, longest_s: float
+) -> BundleEntry:
+    """Return series.csv: of the process or its service, or of the cache, from a day before it began to grow.
+
+    No longer than ``longest_s``, nor more than ``MOST_SAMPLES``: what is older goes.
+    """
+    targets = _targets(finding, infos)
+    began_ms = (finding.assessment.since_ms or now_ms) - BEFORE_MS
+    counted = len(targets) * 6  # samples a scrape: memory, threads, files of a process
+    most_ms = round(min(longest_s, MOST_SAMPLES / counted * interval_s) * 1000)
+    choice = Choice(targets=tuple(glob.escape(one.key) for one in targets), since_ms=max(began_ms, now_ms - most_ms))
+    text = io.StringIO()
+    count = write_csv(_chosen(exported(reader, choice), finding, targets), text)
+    data = text.getvalue().encode()
+    if not count:
+        return BundleEntry("series.csv", ABOUT, None, "no samples of it are stored for that time")
+    return bounded("series.csv", ABOUT, data)
+
+
+def _targets(finding: Finding, infos: Sequence[ProcessInfo]) -> list[Target]:
+    host = Target(TargetKind.HOST, "host")
+    if finding.kind is FindingKind.KERNEL:
+        kind = finding.metric.partition(".")[0]
+        return [Target(TargetKind(kind), finding.name), host] if kind in ("slab", "vmalloc") else [host]
+    services = {info.service.target for info in infos if info.service is not None}
+    return [*(info.identity.target for info in infos), *services, host]
+
+
+def _chosen(samples: Iterator[Exported], finding: Finding, targets: Sequence[Target]) -> Iterator[Exported]:
+    wanted = {(str(target.kind), target.key) for target in targets}
+    metrics = _OF_HOST | {finding.metric}
+    for sample in samples:
+        metric, kind, key, _ = sample[1]
+        if (kind, key) in wanted and (kind != TargetKind.HOST or metric in metrics):
+            yield sample
 
 
 @dataclass(frozen=True, slots=True)

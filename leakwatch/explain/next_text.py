@@ -7,7 +7,7 @@ from typing import Any
 
 from leakwatch.clock import rfc3339
 from leakwatch.explain.case import Case
-from leakwatch.explain.steps import next_steps
+from leakwatch.explain.text import next_steps
 from leakwatch.nextsteps.step import Risk, Step, Tool
 from leakwatch.text.escape import json_text, printable
 

@@ -1,20 +1,67 @@
-"""An explanation for a terminal: the verdict, what speaks for and against it, what comes next."""
+"""An explanation for a terminal: the verdict, what speaks for and against it, what comes next.
+
+An explanation for programs: what a report or ``analyze`` says of the series, with every sentence beside it.
+
+Where to look next: what leakwatch sees from outside says who grows, these say what it is made of.
+"""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from typing import Any
 
 from leakwatch.clock import has_name, rfc3339
 from leakwatch.explain import sentences
-from leakwatch.explain.case import Case
+from leakwatch.explain.case import Case, What
 from leakwatch.explain.outlook import Outlook, outlook
-from leakwatch.explain.steps import next_steps
-from leakwatch.model.verdict import Verdict
-from leakwatch.report import growth_words, words
+from leakwatch.model.verdict import SUSPECT, Criterion, Verdict
+from leakwatch.nextsteps import counts, kernel_tools
+from leakwatch.nextsteps.native import steps_for
+from leakwatch.nextsteps.process_context import nobody
+from leakwatch.nextsteps.step import Risk, Step
+from leakwatch.report import growth_words, json_report, words
+from leakwatch.report.captures import JudgedCapture, as_object
 from leakwatch.report.columns import aligned, coloured
-from leakwatch.text.escape import printable
+from leakwatch.report.json_values import criterion, time
+from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_amount, format_duration
+
+ENDED = "It has ended; after a restart it is watched anew."
+
+
+def next_steps(case: Case) -> tuple[Step, ...]:
+    """Return what to do about what grows, safest first; nothing for what does not.
+
+    Without ``case.patient`` or ``case.facts``, as for a capture, the steps are by name alone.
+    """
+    if case.verdict not in SUSPECT:
+        return ()
+    if case.row is not None and case.row.ended_ms is not None:
+        return (Step(ENDED, "", Risk.LOOK),)
+    if case.field in counts.TOLD:
+        return counts.of_count(case.field, _number(case), case.row.finding.sorts if case.row is not None else ())
+    facts = case.facts or kernel_tools.Facts()
+    match case.what:
+        case What.PROCESS:
+            steps = steps_for(case.patient or nobody(case.name, case.pid))
+        case What.SLAB:
+            steps = kernel_tools.of_slab(case.field, facts, reclaimable=case.at_most_watch)
+        case What.VMALLOC:
+            steps = kernel_tools.of_vmalloc(case.field, facts)
+        case What.KERNEL:
+            steps = kernel_tools.of_total(case.field, facts)
+        case _:
+            steps = ()
+    return steps
+
+
+def _number(case: Case) -> str:
+    """Return the process id for commands; of one that is gone none, as the number may be another's by now."""
+    if case.patient is not None:
+        return case.patient.pid
+    return "PID" if case.pid is None else str(case.pid)
+
 
 WIDTH = 120
 _HEADINGS = ("window", "rate (95 % interval)", "shape", "as it alone sees it")
@@ -135,3 +182,29 @@ def _section(title: str, lines: Iterable[str], *, whole: bool = False) -> str:
 
 def _broken(line: str) -> str:
     return textwrap.fill(line, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+SCHEMA = 1
+
+
+def render_json(case: Case, now_ms: int) -> str:
+    """Return one JSON object."""
+    comes = outlook(case)
+    judged = JudgedCapture(case.name, case.assessment)
+    found = as_object(judged) if case.row is None else json_report.finding(case.row, now_ms)
+    found |= {
+        "as_of": rfc3339(case.as_of_ms),
+        "decided_by_window_s": case.window_s,
+        "evidence": [_test(test) for test in case.assessment.evidence],
+        "confirmation": list(comes.pending),
+        "would_change": list(comes.changes),
+        "earliest_at": time(comes.at_ms),
+        "earliest": comes.decides or None,
+        "earliest_after_samples": comes.samples,
+        "next_steps": [step.line for step in next_steps(case)],
+    }
+    return json_text({"schema": SCHEMA, "generated_at": rfc3339(now_ms), **found}, indent=1)
+
+
+def _test(test: Criterion) -> dict[str, Any]:
+    return criterion(test) | {"sentence": sentences.sentence(test), "purpose": sentences.purpose(test)}

@@ -40,10 +40,9 @@ from leakwatch.monitoring.evaluation_job import EvaluationJob
 from leakwatch.monitoring.evidence_job import EvidenceJob
 from leakwatch.monitoring.judge_pool import in_child
 from leakwatch.monitoring.ownership_log import OwnershipLog
-from leakwatch.monitoring.readback import READING, ReadBack
+from leakwatch.monitoring.readback import READING, ReadBack, UnseenLog
 from leakwatch.monitoring.schedule import Schedule
 from leakwatch.monitoring.store_supervisor import StoreSupervisor
-from leakwatch.monitoring.unseen import UnseenLog
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.system import systemd
 from leakwatch.system.journal import DAEMON_FATAL

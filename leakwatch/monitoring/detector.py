@@ -26,12 +26,17 @@ from leakwatch.model.verdict import AssessedSeries, Assessment
 from leakwatch.monitoring.capacity import Capacity, CapacityLimits, Growers
 from leakwatch.monitoring.count_series import CountSeries
 from leakwatch.monitoring.estimate_guard import EstimateGuard
-from leakwatch.monitoring.evaluation import Evaluation
-from leakwatch.monitoring.found import Found, told
+from leakwatch.monitoring.evaluation import Evaluation, Found, told
 from leakwatch.monitoring.judge_pool import Judge, in_process
 from leakwatch.monitoring.run_history import OF_KERNEL, RunHistory
-from leakwatch.monitoring.suspects import by_growth, processes_of, service_findings, suspected_ids, suspects_of
-from leakwatch.monitoring.suspicions import Suspicions
+from leakwatch.monitoring.suspects import (
+    Suspicions,
+    by_growth,
+    processes_of,
+    service_findings,
+    suspected_ids,
+    suspects_of,
+)
 
 BACKLOG = 2000
 """Looks to be judged that may wait: 13 kB each."""

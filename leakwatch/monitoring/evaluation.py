@@ -1,13 +1,24 @@
-"""What one evaluation says of everything under watch."""
+"""What one evaluation says of everything under watch.
+
+What an evaluation takes out of the detector under its lock, and what is told of it afterwards.
+
+Files and names are asked for here, by the evaluating thread alone: sampling never waits for them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from leakwatch import metrics
+from leakwatch.analysis.findings.kernel_facts import KernelFacts
+from leakwatch.analysis.findings.process_table import UserNames
+from leakwatch.analysis.findings.services_and_kernel import attach_orphans, kernel_findings
 from leakwatch.analysis.series.derived import Key
+from leakwatch.config import IgnoreConfig, matches
 from leakwatch.model.identity import Target
-from leakwatch.model.verdict import Finding, Verdict
+from leakwatch.model.verdict import AssessedSeries, Finding, Verdict
+from leakwatch.monitoring.capacity import Capacity, Growers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +42,52 @@ class Evaluation:
     """The ids of all processes under watch."""
     counted: frozenset[Key] = frozenset()
     """What is judged of processes beside their memory: to be counted at every tick from now on, and told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Values only: nothing in it changes when sampling goes on."""
+
+    evaluation: Evaluation
+    """Without its findings."""
+    of_processes: list[Finding]
+    owners: Mapping[str, int | None]
+    """The user of each of them, by its id."""
+    growers: Mapping[str, Growers]
+    """What grows of those about memory, by their id."""
+    kernel: list[AssessedSeries]
+    facts: KernelFacts
+    largest: Mapping[str, tuple[str, ...]]
+    headroom: Capacity
+
+
+def told(found: Found, users: UserNames, ignore: IgnoreConfig) -> Evaluation:
+    """Return the evaluation with its findings: whose they are, and when memory runs out."""
+    users.ask_for_wanted()
+    users.ask({uid for uid in found.owners.values() if uid is not None})
+    named = [replace(one, user=_user(found.owners.get(one.id), users)) for one in found.of_processes]
+    now_ms = found.evaluation.now_ms
+    growing = {id_: found.headroom.growing(one) for id_, one in found.growers.items() if one.rate > 0}
+    findings = [
+        found.headroom.foretell(
+            one, now_ms, growing.get(one.id), [other for id_, other in growing.items() if id_ != one.id]
+        )
+        for one in (*named, *_of_kernel(found, ignore))
+    ]
+    counts = {verdict: sum(f.assessment.verdict is verdict for f in findings) for verdict in Verdict}
+    return replace(found.evaluation, findings=tuple(findings), counts=counts)
+
+
+def _user(uid: int | None, users: UserNames) -> str | None:
+    return None if uid is None else users.known(uid) or str(uid)
+
+
+def _of_kernel(found: Found, ignore: IgnoreConfig) -> list[Finding]:
+    unavailable = next((one for one in found.kernel if one.metric == metrics.KERNEL_UNAVAILABLE), None)
+    kernel = [
+        one
+        for one in found.kernel
+        if one is not unavailable and not matches(ignore.kernel, one.target.key, one.metric, metrics.title(one.metric))
+    ]
+    findings = kernel_findings(kernel, found.facts, unavailable.assessment if unavailable else None)
+    return attach_orphans(findings, found.largest)

@@ -9,7 +9,7 @@ from leakwatch import __version__
 from leakwatch.alerting.announce import announce
 from leakwatch.alerting.findings_log import Changes, FindingsLog, LoggedFinding
 from leakwatch.alerting.incidents import IncidentChanges, Incidents
-from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.clock import cpu_with_children_s
 from leakwatch.config import Config
 from leakwatch.model.incident import EventKind, Incident, Marks

@@ -71,12 +71,12 @@ class EvidenceJob:
 def result(task: EvidenceTask) -> Iterator[str]:
     """Be the child's work: yield the path of each bundle made. Raises the errors of the store and of writing."""
     from leakwatch.clock import rfc3339  # noqa: PLC0415 - what only the child needs
-    from leakwatch.evidence import bundle, bundle_store, gather  # noqa: PLC0415
+    from leakwatch.evidence import bundle, gather  # noqa: PLC0415
     from leakwatch.procfs.fs import ProcFS  # noqa: PLC0415
     from leakwatch.store.read.reader import Reader  # noqa: PLC0415
 
     store = Path(task.store)
-    where = bundle_store.shelf_of(store)
+    where = bundle.shelf_of(store)
     where.mkdir(mode=0o700, exist_ok=True)
     limits = gather.BundleLimits(task.max_stall_s, LONGEST_S)
     procfs = ProcFS(task.proc_root, command_lines=task.command_lines)
@@ -85,7 +85,7 @@ def result(task: EvidenceTask) -> Iterator[str]:
         rows = {row.finding.id: row for row in gather.rows_of(reader)}
         for incident_id, finding_id in task.incidents:
             row = rows.get(finding_id)
-            if row is None or incident_id in {one.incident_id for one in bundle_store.kept(where)}:
+            if row is None or incident_id in {one.incident_id for one in bundle.kept(where)}:
                 continue
             found = gather.entries(reader, procfs, row, task.now_ms, limits)
             path = where / gather.file_name(row.finding, incident_id, task.now_ms)
@@ -94,4 +94,4 @@ def result(task: EvidenceTask) -> Iterator[str]:
     finally:
         reader.close()
         oldest = rfc3339(task.now_ms - round(task.limits.keep_s * 1000)).replace("-", "").replace(":", "")
-        bundle_store.remove(bundle_store.surplus(bundle_store.kept(where), oldest, task.limits.max_size_bytes), where)
+        bundle.remove(bundle.surplus(bundle.kept(where), oldest, task.limits.max_size_bytes), where)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leakwatch.alerting import oom_log as words
+from leakwatch.alerting import announce as words
 from leakwatch.model.identity import Owner, Target
-from leakwatch.model.oom import OomCounts
-from leakwatch.model.sample import Scrape
+from leakwatch.model.sample import OomCounts, Scrape
 from leakwatch.store.daemon_state import (
     KILLS,
     OLD_OWNERS,

@@ -3,25 +3,28 @@
 A history that cannot be read costs itself: the scan begins anew with what is sampled. What was said before, findings
 and incidents, is small and read apart if need be: without it nothing is judged, as what is stored must neither be said
 twice nor written over.
+
+What no scrape sees: processes that do not answer, and those that the way /proc is mounted hides.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from leakwatch.collectors.processes.cost_stats import STATS
 from leakwatch.errors import LeakwatchError, StoreCorruptError
-from leakwatch.model.sample import SealedBlock
+from leakwatch.model.sample import Scrape, SealedBlock
 from leakwatch.monitoring.detector import Detector
-from leakwatch.monitoring.restore import Piece, RestoreRequest, StoredState, recalling
-from leakwatch.monitoring.resume import Intake, resume
+from leakwatch.monitoring.restore import Intake, Piece, RestoreRequest, StoredState, recalling, resume
 from leakwatch.monitoring.store_supervisor import StoreSupervisor
-from leakwatch.store.daemon_state import KILLS, OLD_OWNERS, OWNER
+from leakwatch.store.daemon_state import KILLS, OLD_OWNERS, OWNER, UNSEEN, Hung
 from leakwatch.store.read.records import Extent
 from leakwatch.system.shortage import MemoryFor
+from leakwatch.text.escape import printable
 from leakwatch.units import format_duration
 
 READING = "reading"
@@ -121,3 +124,36 @@ class ReadBack:
     def end(self) -> None:
         """End the reading there may be, and let no other begin."""
         self._recall.end()
+
+
+NAMED = 5
+"""Processes named in one line of the log."""
+
+
+class UnseenLog:
+    """Knows what was not seen at the scrape before."""
+
+    def __init__(self) -> None:
+        self._hung: dict[tuple[int, str], str] = {}
+        self._hidepid = ""
+
+    def take(self, scrape: Scrape) -> dict[str, object]:
+        """Log what has changed since the scrape before; return the state to store."""
+        now = {(one.pid, one.name): f"{one.pid} ({printable(one.name)})" for one in scrape.unanswered}
+        new, back = now.keys() - self._hung.keys(), self._hung.keys() - now.keys()
+        if new:
+            log.warning("does not answer, its memory map is locked: %s", _some(now[key] for key in now if key in new))
+        if back:
+            log.info("answers again, or has ended: %s", _some(text for key, text in self._hung.items() if key in back))
+        if scrape.hidepid and scrape.hidepid != self._hidepid:
+            log.warning("/proc hides other users' processes (hidepid=%s): they are not watched", scrape.hidepid)
+        self._hung, self._hidepid = now, scrape.hidepid
+        at_ms = scrape.tick.ts_ms
+        hung = [asdict(Hung(one.pid, one.name, at_ms - round(one.for_s * 1000))) for one in scrape.unanswered]
+        return {UNSEEN: {"hung": hung, "hidepid": scrape.hidepid} if hung or scrape.hidepid else None}
+
+
+def _some(texts: Iterable[str]) -> str:
+    those = list(texts)
+    more = f" and {len(those) - NAMED} more" if len(those) > NAMED else ""
+    return ", ".join(those[:NAMED]) + more

@@ -9,12 +9,11 @@ from leakwatch.model.identity import ProcessIdentity, ProcessInfo
 from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import SUSPECT, Finding, FindingKind
 from leakwatch.nextsteps import counts, kernel_tools
-from leakwatch.nextsteps.kernel_hints import facts_here
+from leakwatch.nextsteps.native import steps_for
 from leakwatch.nextsteps.process_context import Patient, nobody
 from leakwatch.nextsteps.process_reading import read_traces
-from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.step import Step, first
-from leakwatch.nextsteps.toolbox import patient_of
+from leakwatch.nextsteps.toolbox import facts_here, patient_of
 from leakwatch.procfs.fs import ProcFS
 
 

@@ -1,13 +1,17 @@
-"""What to do about memory of C, C++ and Rust, by C library and allocator. Pure."""
+"""What to do about memory of C, C++ and Rust, by C library and allocator. Pure.
+
+All steps for a process, in order. Pure.
+"""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
 
+from leakwatch.nextsteps import languages
 from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import Libc, RuntimeKind
-from leakwatch.nextsteps.step import HEADERS, Risk, Step
+from leakwatch.nextsteps.step import HEADERS, Risk, Step, in_order
 
 _STOPS = (
     "gdb stops it for about a second and runs a function inside it; should gdb happen to stop it within malloc, the "
@@ -199,3 +203,22 @@ def steps(patient: Patient) -> Iterator[Step]:
         yield from retention(patient)
     yield from tracing(patient)
     yield from rebuilt(patient)
+
+
+_NATIVE_TOO = frozenset({RuntimeKind.CPYTHON, RuntimeKind.RUBY, RuntimeKind.PHP, RuntimeKind.PERL})
+"""Runtimes whose own objects come from the C library's allocator, which may keep what was freed."""
+
+
+def steps_for(patient: Patient) -> tuple[Step, ...]:
+    """Return what to do about a process, safest first."""
+    kind = patient.runtime.kind
+    found = list(mappings(patient))
+    if kind in languages.BY_KIND:
+        found += languages.BY_KIND[kind](patient)
+        if kind in _NATIVE_TOO:
+            found += retention(patient)
+        if kind is not RuntimeKind.GO:
+            found += tracing(patient)
+    else:
+        found += steps(patient)
+    return in_order(found)

@@ -8,9 +8,8 @@ import os
 import re
 
 from leakwatch.model.sample import Absence
-from leakwatch.nextsteps import elf
-from leakwatch.nextsteps.ports import listening
-from leakwatch.nextsteps.runtime_signs import ENVIRONMENT, Elf, Traces
+from leakwatch.nextsteps import runtime_signs
+from leakwatch.nextsteps.runtime_signs import ENVIRONMENT, Elf, Traces, listening
 from leakwatch.procfs.files import link_target, read_file
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid import mappings
@@ -113,7 +112,7 @@ def _elf(path: str, *, deep: bool) -> Elf | None:
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     try:
-        return elf.parse(lambda at, size: os.pread(descriptor, size, at), deep=deep)
+        return runtime_signs.parse_elf(lambda at, size: os.pread(descriptor, size, at), deep=deep)
     except OSError:
         return None
     finally:

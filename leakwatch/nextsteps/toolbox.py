@@ -1,7 +1,11 @@
-"""Looks which tools are installed: on this machine, or beside the runtime of the process they are for."""
+"""Looks which tools are installed: on this machine, or beside the runtime of the process they are for.
+
+What this machine's kernel offers to name who allocates; looked at, never changed.
+"""
 
 from __future__ import annotations
 
+import gzip
 import os
 import platform
 import posixpath
@@ -9,12 +13,13 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 
+from leakwatch.nextsteps.kernel_tools import Facts
 from leakwatch.nextsteps.languages import interpreter_of
 from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import Runtime, RuntimeKind, detect
 from leakwatch.nextsteps.runtime_signs import Traces
 from leakwatch.nextsteps.step import HEADERS
-from leakwatch.procfs.files import file_stat
+from leakwatch.procfs.files import file_stat, read_file
 from leakwatch.procfs.fs import ProcFS
 
 HERE = (
@@ -88,3 +93,39 @@ def _is_program(path: str) -> bool:
     """Return whether there is a program: by its mode, as ``access`` does not count a service's capabilities."""
     found = file_stat(path)
     return found is not None and bool(found.st_mode & 0o111)
+
+
+OPTIONS = ("SLUB_DEBUG", "DEBUG_KMEMLEAK", "PAGE_OWNER", "MEM_ALLOC_PROFILING", "BPF_EVENTS", "KPROBES")
+FILES = {
+    "/sys/kernel/slab": "/sys/kernel/slab",
+    "/proc/allocinfo": "/proc/allocinfo",
+    "kmemleak": "/sys/kernel/debug/kmemleak",
+    "page_owner": "/sys/kernel/debug/page_owner",
+    "tracing": "/sys/kernel/tracing/events",
+}
+HIDDEN = frozenset({"kmemleak", "page_owner", "alloc_traces"})
+"""Those in a directory that only root may enter."""
+
+
+def facts_here(cache: str = "", find: Callable[[str], str] = which) -> Facts:
+    """Return the facts of this machine; ``cache``: the slab cache whose allocations may be traced."""
+    files = {name: os.path.exists(path) for name, path in FILES.items()}  # noqa: PTH110 - as in procfs
+    files["alloc_traces"] = bool(cache) and os.path.exists(f"/sys/kernel/debug/slab/{cache}/alloc_traces")  # noqa: PTH110
+    if not os.access("/sys/kernel/debug", os.X_OK):
+        files = {name: there for name, there in files.items() if name not in HIDDEN}
+    tools = tools_here(find) | {"numfmt": find("numfmt")}
+    return Facts(options_here(), files, tools, sudo_of(find))
+
+
+@cache
+def options_here() -> frozenset[str] | None:
+    """Return which of ``OPTIONS`` the running kernel was built with, None where nothing tells."""
+    for path in ("/proc/config.gz", f"/boot/config-{platform.release()}"):
+        try:
+            data = read_file(path)
+            text = (gzip.decompress(data) if path.endswith(".gz") else data).decode("ascii", "replace")
+        except (OSError, EOFError):
+            continue
+        lines = frozenset(text.splitlines())
+        return frozenset(option for option in OPTIONS if f"CONFIG_{option}=y" in lines)
+    return None

@@ -1,10 +1,14 @@
-"""Reads what every process holds, or why that cannot be read."""
+"""Reads what every process holds, or why that cannot be read.
+
+Says what limits the answer: who could not be read, and what would read them.
+"""
 
 from __future__ import annotations
 
+import os
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -13,7 +17,7 @@ from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid.mappings import NameUse
 from leakwatch.procfs.pid.stat import PidStat
 from leakwatch.ps.sums import HeldMemory, Sums, matching, of_names
-from leakwatch.text.escape import as_text
+from leakwatch.text.escape import as_text, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +149,33 @@ def username(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+NAMED = 3
+"""Processes named as examples."""
+
+
+def remarks(reading: Reading, *, filtered: bool, root: bool | None = None) -> list[str]:
+    """Return a line for each thing that is missing; ``root`` is whether we are, worked out when not given."""
+    root = os.geteuid() == 0 if root is None else root
+    lines = []
+    if reading.refused:
+        named = _named(reading.refused)
+        way = "refused even to root: see leakwatch doctor" if root else "sudo leakwatch ps shows them"
+        lines.append(f"Not shown: {_processes(reading.refused)} whose memory we may not read, such as {named}; {way}.")
+    if reading.silent:
+        locked = "that hangs with its memory map" if len(reading.silent) == 1 else "that hang with their memory maps"
+        lines.append(f"Not shown: {_processes(reading.silent)} {locked} locked, such as {_named(reading.silent)}.")
+    if reading.failed:
+        lines.append(f"Not read: {_processes(reading.failed)}, such as {printable(reading.failed[0])}.")
+    if filtered and not reading.held and not lines:
+        lines.append("No process matches.")
+    return lines
+
+
+def _named(those: Sequence[tuple[int, str]]) -> str:
+    return ", ".join(f"{pid} ({printable(name)})" for pid, name in those[:NAMED])
+
+
+def _processes(those: Sized) -> str:
+    return "1 process" if len(those) == 1 else f"{len(those)} processes"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leakwatch.model.verdict import Assessment, Verdict
-from leakwatch.report import incident_words, words
+from leakwatch.report import growth_words, words
 from leakwatch.report.captures import source, text
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import growth
@@ -110,7 +110,7 @@ class _Total:
 
 def _cells(row: Replayed) -> tuple[str, ...]:
     return (
-        incident_words.minute(row.alerts[0][0]),
+        growth_words.minute(row.alerts[0][0]),
         _name(row),
         str(len(row.alerts)),
         format_duration(row.alarmed_s),
@@ -153,5 +153,5 @@ def _course(row: Replayed) -> str:
     """Return in a few words when a series would have been alarmed, and what it is called at the end."""
     if not row.alerts:
         return f"no alarm, {row.assessment.verdict}"
-    first = incident_words.minute(row.alerts[0][0])
+    first = growth_words.minute(row.alerts[0][0])
     return f"{first} {words.count(len(row.alerts), 'alarm')}, {row.assessment.verdict}"

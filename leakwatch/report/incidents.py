@@ -12,7 +12,7 @@ from leakwatch.clock import rfc3339
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.model.incident import Incident, IncidentEvent, IncidentState
 from leakwatch.model.verdict import Finding
-from leakwatch.report import incident_words
+from leakwatch.report import growth_words
 from leakwatch.report.columns import aligned
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_growth
@@ -99,8 +99,8 @@ def table(shown: Sequence[IncidentEntry], now_ms: int, *, resolved: int) -> str:
         lines.append(heading)
         for entry, line in zip(shown, rows, strict=True):
             lines.append(line)
-            noted = incident_words.marks(entry.incident, now_ms)
-            lines += [f"    {text}" for text in (incident_words.course(entry.incident), noted) if text]
+            noted = growth_words.marks(entry.incident, now_ms)
+            lines += [f"    {text}" for text in (growth_words.course(entry.incident), noted) if text]
     else:
         lines.append("No incidents.")
     if resolved:
@@ -122,7 +122,7 @@ def _cells(entry: IncidentEntry) -> tuple[str, ...]:
         str(incident.state),
         what,
         "-" if slope is None or incident.state is IncidentState.RESOLVED else format_growth(slope, unit),
-        incident_words.minute(incident.since_ms or incident.opened_ms),
+        growth_words.minute(incident.since_ms or incident.opened_ms),
     )
 
 
@@ -138,7 +138,7 @@ def as_object(entry: IncidentEntry, now_ms: int) -> dict[str, Any]:
     slope = found.assessment.slope_bytes_per_hour if found else None
     number = found is not None and found.assessment.unit == "count"
     return (
-        incident_words.as_object(incident, now_ms)
+        growth_words.incident_object(incident, now_ms)
         | {
             "finding": incident.finding_id,
             "kind": str(incident.kind),
@@ -158,7 +158,7 @@ def history(entry: IncidentEntry, events: Sequence[IncidentEvent], now_ms: int) 
     incident = entry.incident
     lines = [
         f"{incident.id}: {printable(incident.name)} (finding {incident.finding_id})",
-        *filter(None, (incident_words.course(incident), incident_words.marks(incident, now_ms))),
+        *filter(None, (growth_words.course(incident), growth_words.marks(incident, now_ms))),
         "",
     ]
     cells = [_happened(event) for event in events]

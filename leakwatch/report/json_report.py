@@ -7,7 +7,7 @@ from typing import Any
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
 from leakwatch.model.verdict import Finding
-from leakwatch.report import growth_words, incident_words, ownership, words
+from leakwatch.report import growth_words, ownership, words
 from leakwatch.report.build import Report, ReportRow
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 from leakwatch.text.escape import json_text
@@ -118,9 +118,9 @@ def finding(row: ReportRow, now_ms: int) -> dict[str, Any]:
         "confidence": finite(found.confidence),
         "reason": words.reason_of(found),
         "note": one.note,
-        "growing": growth_words.as_object(row.growth),
+        "growing": growth_words.growth_object(row.growth),
         "whose": ownership.as_object(row.whose),
-        "incident": row.incident and incident_words.as_object(row.incident, now_ms),
+        "incident": row.incident and growth_words.incident_object(row.incident, now_ms),
         "next_step": row.next_step or None,
         "windows": [window(trend, found.unit) for trend in found.windows],
         "evidence": [criterion(test) for test in found.evidence],

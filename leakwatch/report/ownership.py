@@ -8,7 +8,7 @@ from typing import Any
 
 from leakwatch import metrics
 from leakwatch.model.identity import Owner
-from leakwatch.report import incident_words
+from leakwatch.report import growth_words
 from leakwatch.report.json_values import time
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes
@@ -105,11 +105,11 @@ def _killed(whose: Ownership) -> str:
 def killed(kills: Kills) -> str:
     """Return how often and when, and whether it is inferred that it was this one."""
     times = "once" if kills.count == 1 else f"{kills.count} times"
-    when = f"{incident_words.minute(kills.first_ms)}"
+    when = f"{growth_words.minute(kills.first_ms)}"
     if kills.count == 1 or kills.first_ms == kills.last_ms:
         text = f"{times}, {when}"
     else:
-        text = f"{times} since {when}, last {incident_words.minute(kills.last_ms)}"
+        text = f"{times} since {when}, last {growth_words.minute(kills.last_ms)}"
     return text if kills.certain else f"{text} (inferred: its control group was made anew)"
 
 

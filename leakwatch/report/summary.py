@@ -12,7 +12,7 @@ from leakwatch.model.verdict import Verdict
 from leakwatch.report import ownership
 from leakwatch.report.build import Host, Report, ReportRow
 from leakwatch.report.conclusion import Outcome
-from leakwatch.report.incident_words import minute
+from leakwatch.report.growth_words import minute
 from leakwatch.report.words import count
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes, format_duration

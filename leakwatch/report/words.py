@@ -5,7 +5,7 @@ from __future__ import annotations
 from leakwatch import metrics
 from leakwatch.model.incident import IncidentState
 from leakwatch.model.verdict import SUSPECT, Assessment, Finding, FindingKind, Trend, Verdict
-from leakwatch.report import growth_words, incident_words, ownership
+from leakwatch.report import growth_words, ownership
 from leakwatch.report.build import ReportRow
 from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_duration, format_growth
@@ -82,7 +82,7 @@ def grown_of(found: Assessment) -> str:
     """Return how much was grown and since when."""
     if found.grown_bytes is None or found.since_ms is None:
         return "-"
-    return f"{format_amount(found.grown_bytes, found.unit)} since {incident_words.minute(found.since_ms)}"
+    return f"{format_amount(found.grown_bytes, found.unit)} since {growth_words.minute(found.since_ms)}"
 
 
 def lasts(row: ReportRow, now_ms: int) -> str:
@@ -142,7 +142,7 @@ def when(row: ReportRow, now_ms: int) -> str:
     if row.ended_ms is not None:
         return "at its end"
     old = one.evaluated_at_ms and now_ms - one.evaluated_at_ms > NOW_MS
-    return f"at {incident_words.minute(one.evaluated_at_ms)}" if old else "now"
+    return f"at {growth_words.minute(one.evaluated_at_ms)}" if old else "now"
 
 
 def where(row: ReportRow, now_ms: int) -> str:
@@ -162,7 +162,7 @@ def where(row: ReportRow, now_ms: int) -> str:
     if one.note:
         parts.append(printable(one.note))
     if row.ended_ms is not None:
-        parts.append(f"ended {incident_words.minute(row.ended_ms)}")
+        parts.append(f"ended {growth_words.minute(row.ended_ms)}")
     parts.append(f"id {one.id}")
     return " · ".join(parts)
 
@@ -176,7 +176,7 @@ def made_of(one: Finding) -> str:
     most = sorted(one.sorts, key=lambda sort: -sort.now)[:SORTS_NAMED]
     text = ", ".join(f"{sort.now} {printable(sort.name)}" for sort in most)
     if grown and one.sorted_since_ms is not None:
-        since = incident_words.minute(one.sorted_since_ms)
+        since = growth_words.minute(one.sorted_since_ms)
         text += f"; since {since} {', '.join(f'+{sort.grown} {printable(sort.name)}' for sort in grown)}"
     return text
 
@@ -194,7 +194,7 @@ def incident(row: ReportRow, now_ms: int) -> str:
     one = row.incident
     if one is None or (one.state is IncidentState.RESOLVED and one.silenced(now_ms) is None):
         return ""
-    return incident_words.line(one, now_ms)
+    return growth_words.line(one, now_ms)
 
 
 def more(row: ReportRow, now_ms: int) -> tuple[str, ...]:

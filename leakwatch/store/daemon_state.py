@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from leakwatch.model.identity import Owner, Target, TargetKind
-from leakwatch.model.oom import GroupCount, OomCounts, OomKill
+from leakwatch.model.sample import GroupCount, OomCounts, OomKill
 
 OWNER = "owner/"
 """How the keys of the store's state begin that hold a service's owner: one each, or every container that comes or goes

@@ -27,7 +27,7 @@ from leakwatch.errors import PermissionNeededError, UsageError
 from leakwatch.system.systemd import UNIT, Manager, ServiceManagerError
 from leakwatch.text import outfile
 from leakwatch.text.escape import printable
-from leakwatch.text.infile import read_whole
+from leakwatch.text.outfile import read_whole
 
 HIDDEN = tuple(Path(path) for path in ("/root", "/home", "/run/user", "/tmp", "/var/tmp"))  # noqa: S108 - not used
 """What ``ProtectHome=yes`` and ``PrivateTmp=yes`` take out of the unit's sight."""

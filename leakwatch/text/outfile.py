@@ -6,6 +6,8 @@ An error or a signal removes the directory. After ``kill -9`` it stays and the n
 it: it is ours by its name and owner, and out of use when its lock is free.
 
 A pipe, a terminal or another character device is written to directly: nothing can take its place.
+
+Reads a file that somebody names, whatever it is: bounded in bytes, and in how long nothing may come.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import errno
 import fcntl
 import os
 import re
+import select
 import shutil
 import stat
 from collections.abc import Iterator
@@ -237,3 +240,32 @@ def _sync_names(path: Path) -> None:
     """Have the directory on the disk, too; the file is complete by now, so where this cannot be done it is not lost."""
     with contextlib.suppress(OSError):
         _sync(path.parent)
+
+
+SILENT_S = 10.0
+"""A pipe or a terminal that gives nothing for so long has no writer."""
+_PART = 1 << 16
+
+
+def read_whole(path: str | Path, most_bytes: int) -> bytes:
+    """Return what a file or a pipe holds.
+
+    Raises OSError: EFBIG where there is more, as in a device that never ends, and ETIMEDOUT where nothing comes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        ready = select.poll()
+        ready.register(descriptor, select.POLLIN)
+        parts, size = [b""], 0
+        while True:
+            if not ready.poll(SILENT_S * 1000):
+                raise OSError(errno.ETIMEDOUT, "nothing has come from it for 10 s")
+            part = os.read(descriptor, _PART)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            size += len(part)
+            if size > most_bytes:
+                raise OSError(errno.EFBIG, f"it holds more than {most_bytes >> 20} MiB")
+    finally:
+        os.close(descriptor)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer

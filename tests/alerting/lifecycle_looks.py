@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from leakwatch.alerting.lifecycle import Message, Observation, step
-from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
 
 if TYPE_CHECKING:

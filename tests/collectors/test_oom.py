@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leakwatch.collectors.services.cgroups import kills_between
 from leakwatch.model.identity import Target, TargetKind
-from leakwatch.model.oom import GroupCount, LimitedGroup, OomCounts, OomKill
+from leakwatch.model.sample import GroupCount, LimitedGroup, OomCounts, OomKill
 
 SHOP, WEB = (Target(TargetKind.SERVICE, f"unit:{name}.service") for name in ("shop", "web"))
 SHOP_AT, WEB_AT = "/system.slice/shop.service", "/system.slice/web.service"

@@ -23,8 +23,8 @@ from leakwatch.config import (
     default_toml,
     load_config,
     render_config,
-    rendering,
 )
+from leakwatch.config import keys as config_keys
 from leakwatch.config.keys import LARGEST_BYTES, LARGEST_STORE_BYTES, LONGEST_S, SECTIONS
 from leakwatch.errors import ConfigError, LeakwatchError
 
@@ -125,7 +125,7 @@ toml_values = st.recursive(
 
 def toml_of(value: object) -> str:
     if value is None or isinstance(value, str):
-        return rendering.quoted(value or "60s")
+        return config_keys.quoted(value or "60s")
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > 100:
@@ -133,7 +133,7 @@ def toml_of(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(toml_of, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{rendering.quoted(key)} = {toml_of(inner)}' for key, inner in value.items())}}}"
+        return f"{{{', '.join(f'{config_keys.quoted(key)} = {toml_of(inner)}' for key, inner in value.items())}}}"
     return str(value)
 
 

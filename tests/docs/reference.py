@@ -16,7 +16,7 @@ from typing import Any
 
 from leakwatch import metrics
 from leakwatch.cli.main import main
-from leakwatch.config.rendering import default_toml
+from leakwatch.config.keys import default_toml
 
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from leakwatch.config import Config, EvidenceConfig
-from leakwatch.evidence import bundle_store
+from leakwatch.evidence import bundle
 from leakwatch.monitoring import evidence_job
 from leakwatch.monitoring.evidence_job import EvidenceJob, EvidenceTask
 from leakwatch.store.read.reader import Reader
@@ -82,9 +82,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         leaker.wait()
 
 
-def named(store: Path, name: str) -> list[bundle_store.KeptBundle]:
+def named(store: Path, name: str) -> list[bundle.KeptBundle]:
     """Return the bundles of the incidents of a service whose name has this in it."""
-    bundles = bundle_store.kept(bundle_store.shelf_of(store))
+    bundles = bundle.kept(bundle.shelf_of(store))
     if not bundles:
         return []
     reader = Reader(store)
@@ -176,7 +176,7 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
     finally:
         reader.close()
     now_ms = 1_900_000_000_000
-    before = bundle_store.kept(one.path.parent)
+    before = bundle.kept(one.path.parent)
     task = EvidenceTask(
         str(run.store),
         "/proc",
@@ -187,14 +187,14 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
         now_ms,
     )
     assert list(evidence_job.result(task)) == []
-    assert bundle_store.kept(one.path.parent) == before
+    assert bundle.kept(one.path.parent) == before
     # With another incident's id it is another bundle; it fits when the oldest have gone.
     small = EvidenceConfig(keep_s=1e9, max_size_bytes=before[-1].size_bytes * 3 // 2)
     (path,) = evidence_job.result(
         EvidenceTask(str(run.store), "/proc", (("i99999999", incident.finding_id),), small, 1.0, "redacted", now_ms)
     )
-    assert [kept.path for kept in bundle_store.kept(one.path.parent)][-1:] == [Path(path)]
-    assert sum(kept.size_bytes for kept in bundle_store.kept(one.path.parent)) <= small.max_size_bytes
+    assert [kept.path for kept in bundle.kept(one.path.parent)][-1:] == [Path(path)]
+    assert sum(kept.size_bytes for kept in bundle.kept(one.path.parent)) <= small.max_size_bytes
     Path(path).unlink()
 
 

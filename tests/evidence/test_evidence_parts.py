@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from leakwatch.errors import OutputExistsError, StoreWriteError
-from leakwatch.evidence import bundle, bundle_store, entry, mapping_table
-from leakwatch.evidence.entry import BundleEntry, bounded
-from leakwatch.evidence.readme import readme
+from leakwatch.evidence import bundle, collect
+from leakwatch.evidence.bundle import BundleEntry, bounded
+from leakwatch.evidence.gather import readme
 
 ENTRIES = [BundleEntry("a.txt", "the letter", b"a\n"), BundleEntry("b.txt", "the other", None, "nobody had it")]
 
@@ -61,7 +61,7 @@ def test_one_that_cannot_be_finished_leaves_nothing(tmp_path: Path, name: str) -
 
 
 def test_a_file_too_large_is_cut_at_a_line_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entry, "MOST_BYTES", 10)
+    monkeypatch.setattr(bundle, "MOST_BYTES", 10)
     found = bounded("x", "", b"12345\n78\n01234\n")
     assert (found.data, found.note) == (b"12345\n78\n", "cut: the first 9 of 15 bytes")
     assert bounded("x", "", b"12345\n789\n").note == ""
@@ -87,24 +87,24 @@ def test_mappings_are_summed_up_by_name_largest_first() -> None:
         mapping("14b000-164000 rw-p 00000000 00:00 0 ", 5, 4),
         mapping("164000-17d000 rw-s 00000000 00:01 9", 5, 0),
     ))  # fmt: skip
-    rows = [line.split("\t") for line in mapping_table.summary(smaps.encode()).decode().splitlines()]
-    assert tuple(rows[0]) == mapping_table.COLUMNS
+    rows = [line.split("\t") for line in collect.summary(smaps.encode()).decode().splitlines()]
+    assert tuple(rows[0]) == collect.COLUMNS
     assert [row[0] for row in rows[1:]] == ["[heap]", "/lib/x y.so", "[nameless]", "[shared, nameless]"]
     assert rows[2][1:] == ["2", "204800", "51200", "51200", "7168", "0"]
 
 
 def test_the_mappings_of_a_real_process_add_up_to_its_rollup() -> None:
     smaps = Path("/proc/self/smaps").read_bytes()
-    rows = [line.split("\t") for line in mapping_table.summary(smaps).decode().splitlines()[1:]]
+    rows = [line.split("\t") for line in collect.summary(smaps).decode().splitlines()[1:]]
     rollup = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
     rss = sum(int(row[3]) for row in rows) / 1024
     assert rss == pytest.approx(int(rollup["Rss"].split()[0]), rel=0.05)
 
 
-def kept(tmp_path: Path, *stamps: str, size: int = 10) -> list[bundle_store.KeptBundle]:
+def kept(tmp_path: Path, *stamps: str, size: int = 10) -> list[bundle.KeptBundle]:
     for number, stamp in enumerate(stamps):
         (tmp_path / f"i0000000{number}-{stamp}.tar.gz").write_bytes(bytes(size))
-    return bundle_store.kept(tmp_path)
+    return bundle.kept(tmp_path)
 
 
 def test_the_shelf_goes_by_age_then_size_then_number(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_shelf_goes_by_age_then_size_then_number(tmp_path: Path) -> None:
     assert [one.stamp[6:8] for one in bundles] == ["01", "02", "03"]
 
     def gone(oldest: str, size: int, most: int = 100) -> list[str]:
-        return [one.stamp[6:8] for one in bundle_store.surplus(bundles, oldest, size, most)]
+        return [one.stamp[6:8] for one in bundle.surplus(bundles, oldest, size, most)]
 
     assert gone("20261101T000000Z", 30) == []
     assert gone("20261102T000000Z", 30) == ["01"]
@@ -126,6 +126,6 @@ def test_the_shelf_touches_only_what_is_its_own(tmp_path: Path) -> None:
     bundles = kept(tmp_path, "20261101T000000Z")
     (tmp_path / "notes.tar.gz").write_text("mine")
     (tmp_path / "i00000009-20261101T000000Z.tar.gz.part").write_text("interrupted")
-    bundle_store.remove(bundles, tmp_path)
+    bundle.remove(bundles, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.tar.gz"]
-    assert bundle_store.kept(tmp_path / "missing") == []
+    assert bundle.kept(tmp_path / "missing") == []

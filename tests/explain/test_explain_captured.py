@@ -17,8 +17,7 @@ from leakwatch.clock import END_S
 from leakwatch.config import Config
 from leakwatch.explain.captured import case_of
 from leakwatch.explain.outlook import outlook
-from leakwatch.explain.steps import next_steps
-from leakwatch.explain.text import render
+from leakwatch.explain.text import next_steps, render
 from leakwatch.model.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -273,7 +273,7 @@ def test_what_has_ended_is_not_decided_any_more(store: Path) -> None:
     from leakwatch.analysis.time_plan import plan_of
     from leakwatch.explain.case import Case, What
     from leakwatch.explain.outlook import outlook
-    from leakwatch.explain.steps import next_steps
+    from leakwatch.explain.text import next_steps
 
     reader = Reader(store)
     found = next(one.finding for one in reader.findings() if one.finding.service == "shop.service")

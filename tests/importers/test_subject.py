@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from leakwatch import metrics
 from leakwatch.analysis.replay.series_name import Subject, SubjectKind, subject_of
-from leakwatch.kernel.slab_names import gives_back
+from leakwatch.kernel.account import gives_back
 
 PROCESS, GROUP, SLAB, KERNEL, OTHER = SubjectKind
 

@@ -9,8 +9,7 @@ import pytest
 
 from leakwatch.collectors.services.cgroups import kills_between
 from leakwatch.model.identity import Owner, Target, TargetKind
-from leakwatch.model.oom import GroupCount, LimitedGroup, OomCounts, OomKill
-from leakwatch.model.sample import Scrape, Tick
+from leakwatch.model.sample import GroupCount, LimitedGroup, OomCounts, OomKill, Scrape, Tick
 from leakwatch.monitoring.ownership_log import KEPT, OwnershipLog
 from leakwatch.store.daemon_state import KILLS, OLD_OWNERS, OWNER, kill_counts_of, kills_of, owners_of
 from leakwatch.system.journal import OOM_KILLED, journal_fields

@@ -10,8 +10,7 @@ import pytest
 from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
-from leakwatch.monitoring.restore import recall
-from leakwatch.monitoring.resume import resume
+from leakwatch.monitoring.restore import recall, resume
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 from tests.monitoring.scan_scrapes import KIB, MIB, START_MS, Machine, NoLimits, process

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.monitoring.detector import Detector
 from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit
 

@@ -11,8 +11,7 @@ import pytest
 from leakwatch.config import AnalysisConfig, Config
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
-from leakwatch.monitoring.restore import recall
-from leakwatch.monitoring.resume import Intake, resume
+from leakwatch.monitoring.restore import Intake, recall, resume
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 from tests.monitoring.scan_scrapes import (

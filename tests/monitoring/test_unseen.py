@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from leakwatch.model.sample import Scrape, Tick, Unanswered
-from leakwatch.monitoring.unseen import UnseenLog
+from leakwatch.monitoring.readback import UnseenLog
 from leakwatch.store.daemon_state import UNSEEN, Hung, Unseen, unseen_of
 
 AT_MS = 1_800_000_000_000

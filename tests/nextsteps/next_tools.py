@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from leakwatch.nextsteps.native import steps_for
 from leakwatch.nextsteps.process_reading import read_traces
-from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.toolbox import patient_of
 from leakwatch.procfs.fs import ProcFS
 

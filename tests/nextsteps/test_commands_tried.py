@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.nextsteps import kernel_tools
-from leakwatch.nextsteps.kernel_hints import facts_here
-from leakwatch.nextsteps.program_tools import steps_for
+from leakwatch.nextsteps.native import steps_for
 from leakwatch.nextsteps.step import Risk
+from leakwatch.nextsteps.toolbox import facts_here
 from tests.nextsteps.next_tools import PROGRAMS, compiled, need, patient, running, step, tried
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from leakwatch.nextsteps import kernel_tools
+from leakwatch.nextsteps.native import steps_for
 from leakwatch.nextsteps.process_context import Patient, nobody
-from leakwatch.nextsteps.program_tools import steps_for
 from leakwatch.nextsteps.runtime import Libc, Runtime, RuntimeKind
 from leakwatch.nextsteps.runtime_signs import Traces
 from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, first, in_order

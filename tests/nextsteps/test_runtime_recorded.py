@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.nextsteps import elf, ports
+from leakwatch.nextsteps import runtime_signs
 from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.nextsteps.runtime import Libc, Runtime, RuntimeKind, detect
 from leakwatch.nextsteps.runtime_signs import Elf, Traces
@@ -157,7 +157,7 @@ def made_elf(order: str, *, wide: bool, sections: dict[str, bytes], interpreter:
 
 
 def parsed(data: bytes, *, deep: bool = True) -> Elf | None:
-    return elf.parse(lambda at, size: data[at : at + size], deep=deep)
+    return runtime_signs.parse_elf(lambda at, size: data[at : at + size], deep=deep)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -178,7 +178,7 @@ def test_an_elf_file_of_any_width_and_order(order: str, wide: bool) -> None:
 
 
 def test_a_mark_over_the_edge_of_two_reads_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elf, "CHUNK", 16)
+    monkeypatch.setattr(runtime_signs, "CHUNK", 16)
     found = parsed(made_elf("<", wide=True, sections={".rodata": bytes(10) + b"<jemalloc>: " + bytes(90)}))
     assert found is not None
     assert found.marks == {"jemalloc"}
@@ -190,4 +190,4 @@ def test_listening_ports_of_the_kernels_table() -> None:
         "   0: 0100007F:17A2 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 4711 1 0 100 0 0 10 0\n"
         "   1: 0100007F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000  0  0 4712 1 0 100 0 0 10 0\n"
     )
-    assert ports.parse(head + rows) == {"4711": 6050}
+    assert runtime_signs.parse_ports(head + rows) == {"4711": 6050}

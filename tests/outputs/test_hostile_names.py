@@ -15,7 +15,7 @@ import pytest
 import leakwatch
 from leakwatch.cli.main import main
 from leakwatch.evidence import bundle
-from leakwatch.evidence.entry import BundleEntry
+from leakwatch.evidence.bundle import BundleEntry
 from tests.outputs.hostile_store import NAMES, PLAIN, decoded, make_store, make_tree
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from leakwatch.cli.main import main
-from leakwatch.ps.bars import bar, draw
-from leakwatch.ps.chart import SHOWN, bars, shares
+from leakwatch.ps.chart import SHOWN, bar, bars, draw, shares
 from leakwatch.ps.table import Scale, TableStyle
 from leakwatch.ps.views import PROCESSES, Row
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from leakwatch.model.memory_class import ClassTrend, ClassUse, Growth
-from leakwatch.report import growth_words, json_report, maps, markdown, terminal
+from leakwatch.report import growth_words, json_report, maps, renderers
 from tests.report.report_findings import NOW_MS, ROWS, report
 
 MIB, HOUR_MS = 1 << 20, 3_600_000
@@ -61,8 +61,8 @@ def test_the_table_has_every_class_that_grows() -> None:
 def test_a_report_says_it_under_the_finding() -> None:
     rows = (replace(ROWS[0], growth=GROWTH), *ROWS[1:])
     said = report(rows)
-    assert terminal.render(said).count("    grows: the heap, +3.10 MiB/h of 3.20 (97 %)") == 1
-    assert markdown.render(said).count("grows: the heap, +3.10 MiB/h of 3.20 (97 %)") == 1
+    assert renderers.render_terminal(said).count("    grows: the heap, +3.10 MiB/h of 3.20 (97 %)") == 1
+    assert renderers.render_markdown(said).count("grows: the heap, +3.10 MiB/h of 3.20 (97 %)") == 1
     found = json.loads(json_report.render(said))["findings"]
     told = [one["growing"] for one in found if one["growing"]]
     assert len(told) == 1
@@ -76,10 +76,10 @@ def test_a_report_says_it_under_the_finding() -> None:
 
 def test_a_name_that_is_no_utf8_is_escaped_in_json() -> None:
     odd = replace(GROWTH, classes=(trend("memfd:caf\udce9", MIB, 1.0),))
-    told = growth_words.as_object(odd)
+    told = growth_words.growth_object(odd)
     assert told is not None
     assert told["classes"][0]["class"] == "memfd:caf\\xe9"
-    assert growth_words.as_object(None) is None
+    assert growth_words.growth_object(None) is None
 
 
 def test_of_a_long_path_the_end_is_shown() -> None:

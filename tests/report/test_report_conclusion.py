@@ -8,7 +8,7 @@ import pytest
 
 from leakwatch.model.incident import Incident, IncidentState, Resolution
 from leakwatch.model.verdict import FindingKind, Verdict
-from leakwatch.report import summary, terminal
+from leakwatch.report import renderers, summary
 from leakwatch.report.build import Filters, Own, Report, ReportRow, build
 from leakwatch.report.conclusion import Outcome, Tally, conclude, tally
 from tests.report.report_findings import ALL, HOST, HOUR_MS, NOW_MS, finding, report
@@ -76,7 +76,7 @@ def test_a_leak_that_a_restart_ended_counts_for_a_day() -> None:
     )  # fmt: skip
     restarted = report((program(OK, incident=incident),))
     assert restarted.outcome is Outcome.LEAK
-    assert "web leaked until it was restarted at 2023-11-14T19:13:20Z." in terminal.render(restarted)
+    assert "web leaked until it was restarted at 2023-11-14T19:13:20Z." in renderers.render_terminal(restarted)
     later = replace(ALL, ended_since_ms=NOW_MS - HOUR_MS)
     assert report((program(OK, incident=incident),), later).outcome is Outcome.OK
     never = replace(incident, confirmed_ms=None)
@@ -84,7 +84,7 @@ def test_a_leak_that_a_restart_ended_counts_for_a_day() -> None:
 
 
 def test_where_nothing_is_decided_nothing_is_called_fine() -> None:
-    assert terminal.render(report((program(LEARNING), cache(LEARNING)), Filters())).startswith(
+    assert renderers.render_terminal(report((program(LEARNING), cache(LEARNING)), Filters())).startswith(
         "Nothing is decided yet "
     )
 

@@ -17,10 +17,10 @@ from leakwatch.clock import rfc3339
 from leakwatch.errors import UsageError
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Criterion, Verdict
-from leakwatch.report import csv_report, json_report, markdown, summary, terminal, words
+from leakwatch.report import json_report, renderers, summary, words
 from leakwatch.report.build import Filters, Own, Report, ReportRow
 from leakwatch.report.conclusion import Outcome
-from leakwatch.report.incident_words import minute
+from leakwatch.report.growth_words import minute
 from leakwatch.text.escape import printable
 from tests.report.report_findings import ALL, HOST, HOUR_MS, MIB, NOW_MS, ROWS, finding, of_one, report
 
@@ -45,7 +45,7 @@ def strict(text: str) -> dict[str, object]:
 def test_what_is_too_large_to_be_read_is_said_to_be_estimated() -> None:
     for estimated in (True, False):
         built = report((replace(ROWS[0], estimated=True, too_large=estimated),))
-        for text in (terminal.render(built), markdown.render(built)):
+        for text in (renderers.render_terminal(built), renderers.render_markdown(built)):
             assert ("now (estimated: too large to be read)" in text) is estimated
 
 
@@ -58,7 +58,7 @@ def test_programs_are_told_of_every_estimate() -> None:
 def test_it_watches_itself() -> None:
     own = replace(ROWS[0].finding, pid=4711)
     built = replace(report(ROWS[:1]), own=Own(own, 0.0012))
-    for text in (terminal.render(built), markdown.render(built)):
+    for text in (renderers.render_terminal(built), renderers.render_markdown(built)):
         (line,) = [line for line in text.splitlines() if "leakwatch itself takes" in line]
         assert "0.12 % of a core; its own verdict: leak, " in line
     found = strict(json_report.render(built))["self"]
@@ -84,12 +84,12 @@ def test_verdicts_that_are_not_renewed_are_said_to_be_old() -> None:
     reading = replace(failing, host=replace(HOST, every_s=300.0, reading_since_ms=NOW_MS - 10_000))
     for found, why in ((failing, "journalctl -u leakwatch"), (reading, "History is being read back")):
         # THEN the report begins with that, and a program is told
-        assert "No verdicts for 2 h" in terminal.render(found).splitlines()[1]
-        assert why in terminal.render(found)
+        assert "No verdicts for 2 h" in renderers.render_terminal(found).splitlines()[1]
+        assert why in renderers.render_terminal(found)
         assert strict(json_report.render(found))["judging"] is False
     # AND an evaluation that is due is no failure
     due = report(host=replace(HOST, every_s=300.0), evaluated_ms=NOW_MS - 400_000)
-    assert "No verdicts" not in terminal.render(due)
+    assert "No verdicts" not in renderers.render_terminal(due)
     assert strict(json_report.render(due))["judging"] is True
 
 
@@ -155,23 +155,23 @@ def test_json_carries_any_name_unchanged(name: str) -> None:
 
 @given(TEXT)
 def test_nothing_in_a_table_drives_the_terminal_or_forges_a_line(name: str) -> None:
-    text = terminal.render(of_one(name))
-    assert len(text.splitlines()) == len(terminal.render(of_one("plain")).splitlines())
+    text = renderers.render_terminal(of_one(name))
+    assert len(text.splitlines()) == len(renderers.render_terminal(of_one("plain")).splitlines())
     assert all(line.isprintable() for line in text.split("\n"))
     text.encode()
 
 
 @given(TEXT)
 def test_the_pid_stays_visible_behind_any_name(name: str) -> None:
-    assert "(pid 4242)" in terminal.render(of_one(name, pid=4242))
+    assert "(pid 4242)" in renderers.render_terminal(of_one(name, pid=4242))
 
 
 @given(TEXT)
 def test_a_csv_has_one_line_a_finding_and_no_formula(name: str) -> None:
-    text = csv_report.render(of_one(name))
+    text = renderers.render_csv(of_one(name))
     text.encode()
     head, row = csv.reader(io.StringIO(text, newline=""))
-    assert len(row) == len(head) == len(csv_report.COLUMNS)
+    assert len(row) == len(head) == len(renderers.COLUMNS)
     for cell in row:
         assert cell.isprintable()
         assert not cell.startswith(("=", "@", "+")) and (not cell.startswith("-") or re.fullmatch(r"-\d+", cell))  # noqa: PT018
@@ -180,7 +180,7 @@ def test_a_csv_has_one_line_a_finding_and_no_formula(name: str) -> None:
 
 @given(TEXT)
 def test_markdown_is_one_row_a_finding_without_markup_from_the_name(name: str) -> None:
-    text = markdown.render(of_one(name))
+    text = renderers.render_markdown(of_one(name))
     text.encode()
     rows = [line for line in text.split("\n") if line.startswith("| leak")]
     assert len(rows) == 1
@@ -192,7 +192,7 @@ def test_markdown_is_one_row_a_finding_without_markup_from_the_name(name: str) -
 
 
 def test_markdown_makes_no_link_by_itself() -> None:
-    text = markdown.render(of_one("www.evil.example http://evil.example @all"))
+    text = renderers.render_markdown(of_one("www.evil.example http://evil.example @all"))
     assert "http://" not in text
     assert "www." not in text
     assert " @" not in text
@@ -200,7 +200,7 @@ def test_markdown_makes_no_link_by_itself() -> None:
 
 def test_wide_characters_do_not_shift_the_columns() -> None:
     rows = (ReportRow(finding("a", "名前")), ReportRow(finding("b", "plain")))
-    lines = [line for line in terminal.render(report(rows)).splitlines() if line.startswith("leak")]
+    lines = [line for line in renderers.render_terminal(report(rows)).splitlines() if line.startswith("leak")]
     assert lines[0].index("+12.0") + 2 == lines[1].index("+12.0")  # two characters take a column more each
 
 
@@ -326,7 +326,7 @@ def unseen(**more: Any) -> Report:
 def test_processes_that_do_not_answer_are_said_first_with_their_names_and_since_when() -> None:
     hung = tuple((pid, f"db\x1b{pid}", NOW_MS - HOUR_MS) for pid in range(800, 807))
     found = unseen(hung=hung, absences={AbsenceReason.NO_ANSWER: 9})
-    text = terminal.render(found)
+    text = renderers.render_terminal(found)
     since = minute(NOW_MS - HOUR_MS)
     assert f"9 processes do not answer: 800 db\\x1b800 since {since}, 801 " in text
     assert "sudo cat /proc/800/task/*/stack" in text
@@ -336,14 +336,14 @@ def test_processes_that_do_not_answer_are_said_first_with_their_names_and_since_
 
 
 def test_one_that_does_not_answer_is_no_value_that_was_not_read() -> None:
-    text = terminal.render(unseen(absences={AbsenceReason.NO_ANSWER: 1}))
+    text = renderers.render_terminal(unseen(absences={AbsenceReason.NO_ANSWER: 1}))
     assert "1 process does not answer." in text
     assert "Not read" not in text
 
 
 def test_hidden_processes_are_part_of_the_headline() -> None:
     found = unseen(hidepid="invisible")
-    text = terminal.render(found)
+    text = renderers.render_terminal(found)
     assert text.splitlines()[0].endswith("; other users' processes are hidden.")
     assert "hidepid=invisible" in text
     assert "CAP_SYS_PTRACE" in text

@@ -15,13 +15,13 @@ from leakwatch.alerting.incidents import Announcement
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.config import Config
 from leakwatch.explain.sentences import purpose, sentence
-from leakwatch.explain.steps import next_steps
 from leakwatch.explain.stored import case_of, find
+from leakwatch.explain.text import next_steps
 from leakwatch.model.incident import Incident, IncidentState
 from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import Criterion, Finding, FindingKind, Sort, Verdict
 from leakwatch.nextsteps import counts
-from leakwatch.report import csv_report, incidents, json_report, markdown, terminal
+from leakwatch.report import incidents, json_report, renderers
 from leakwatch.report.build import Report, ReportRow, build
 from leakwatch.store.encoding.codec import decode_finding, encode_finding
 from tests.report.report_findings import ALL, GIB, HOST, NOW_MS, finding
@@ -61,7 +61,7 @@ def report(*rows: ReportRow) -> Report:
 
 
 def test_a_table_says_which_count_grows_how_fast_of_what_and_until_when() -> None:
-    text = terminal.render(report())
+    text = renderers.render_terminal(report())
     (row,) = [line for line in text.splitlines() if line.startswith("leak ")]
     assert "shop (pid 812): open files" in row
     assert "+120/h (108 to 132)" in row
@@ -75,7 +75,7 @@ def test_a_table_says_which_count_grows_how_fast_of_what_and_until_when() -> Non
     )
     assert "\x1b" not in text
     assert "iB" not in row
-    assert "open files" in markdown.render(report())
+    assert "open files" in renderers.render_markdown(report())
 
 
 def test_programs_get_numbers_under_names_of_their_own() -> None:
@@ -92,7 +92,7 @@ def test_programs_get_numbers_under_names_of_their_own() -> None:
     for name in ("slope_bytes_per_hour", "grown_bytes", "current_bytes", "limit_bytes"):
         assert one[name] is None
     assert {window["slope_count_per_hour"] for window in one["windows"]} == {120.0}
-    (row,) = csv.DictReader(io.StringIO(csv_report.render(report()), newline=""))
+    (row,) = csv.DictReader(io.StringIO(renderers.render_csv(report()), newline=""))
     assert (row["slope_bytes_per_hour"], row["current_bytes"], row["current_count"]) == ("", "", "184")
     assert row["slope_count_per_hour"] == "120.0"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.model.incident import EventKind, IncidentEvent
-from leakwatch.report import csv_report, incidents, json_report, markdown, terminal
+from leakwatch.report import incidents, json_report, renderers
 from leakwatch.report.build import Filters, Host, Report
 from tests.report.report_findings import HOST, INCIDENTS, NOW_MS, ROWS, WITH_INCIDENTS, report
 
@@ -21,27 +21,27 @@ GOLDEN = Path(__file__).parent / "golden"
 EMPTY_HOST = Host(NOW_MS - 500_000, 60.0, {}, {"processes": 1}, {}, {})
 
 CASES: dict[str, Callable[[], str]] = {
-    "all.txt": lambda: terminal.render(report()),
-    "all.md": lambda: markdown.render(report()),
+    "all.txt": lambda: renderers.render_terminal(report()),
+    "all.md": lambda: renderers.render_markdown(report()),
     "all.json": lambda: json_report.render(report()),
-    "all.csv": lambda: csv_report.render(report()),
-    "suspects.txt": lambda: terminal.render(report(filters=Filters())),
-    "one-window.txt": lambda: terminal.render(report(filters=Filters(window_s=3600))),
-    "one-name.txt": lambda: terminal.render(report(filters=Filters(names=("indexer",)))),
-    "incidents.txt": lambda: terminal.render(report(WITH_INCIDENTS)),
-    "incidents.md": lambda: markdown.render(report(WITH_INCIDENTS)),
+    "all.csv": lambda: renderers.render_csv(report()),
+    "suspects.txt": lambda: renderers.render_terminal(report(filters=Filters())),
+    "one-window.txt": lambda: renderers.render_terminal(report(filters=Filters(window_s=3600))),
+    "one-name.txt": lambda: renderers.render_terminal(report(filters=Filters(names=("indexer",)))),
+    "incidents.txt": lambda: renderers.render_terminal(report(WITH_INCIDENTS)),
+    "incidents.md": lambda: renderers.render_markdown(report(WITH_INCIDENTS)),
     "incidents.json": lambda: json_report.render(report(WITH_INCIDENTS)),
-    "incidents.csv": lambda: csv_report.render(report(WITH_INCIDENTS)),
+    "incidents.csv": lambda: renderers.render_csv(report(WITH_INCIDENTS)),
     "list.txt": lambda: incidents.table(_listed(everything=False), NOW_MS, resolved=1),
     "list-all.txt": lambda: incidents.table(_listed(everything=True), NOW_MS, resolved=0),
     "list.json": lambda: incidents.as_json(_listed(everything=True), NOW_MS),
     "history.txt": lambda: incidents.history(_listed(everything=False)[0], HISTORY, NOW_MS),
     "history.json": lambda: incidents.history_json(_listed(everything=False)[0], HISTORY, NOW_MS),
     "no-incidents.txt": lambda: incidents.table([], NOW_MS, resolved=0),
-    "nothing.txt": lambda: terminal.render(_nothing()),
-    "nothing.md": lambda: markdown.render(_nothing()),
+    "nothing.txt": lambda: renderers.render_terminal(_nothing()),
+    "nothing.md": lambda: renderers.render_markdown(_nothing()),
     "nothing.json": lambda: json_report.render(_nothing()),
-    "colour.txt": lambda: terminal.render(report(filters=Filters()), colour=True),
+    "colour.txt": lambda: renderers.render_terminal(report(filters=Filters()), colour=True),
 }
 
 
@@ -74,7 +74,7 @@ def test_the_output_is_the_golden_one(name: str) -> None:
 
 
 def test_no_line_is_padded_at_its_end_and_no_column_is_wider_than_its_widest_cell() -> None:
-    lines = terminal.render(report()).splitlines()
+    lines = renderers.render_terminal(report()).splitlines()
     assert lines == [line.rstrip() for line in lines]
     head, *rows = [line for line in lines if line.startswith(("verdict", "leak ", "watch ", "ok ", "learning "))]
     starts = [head.index(title) for title in ("what", "rate", "per day", "grown", "lasts")]
@@ -88,7 +88,7 @@ def test_singular_and_plural() -> None:
     from leakwatch.model.sample import AbsenceReason
 
     host = replace(HOST, targets_read={"processes": 1, "slab": 1}, absences={AbsenceReason.DENIED: 1}, missed=1)
-    text = terminal.render(report((), host=host))
+    text = renderers.render_terminal(report((), host=host))
     assert "Nothing found that leaks among 1 process and 1 slab cache." in text
     assert "Not read: 1 value refused by the kernel (such as /proc/7/smaps_rollup: EACCES)." in text
     assert "1 of 1437 scrapes was missed" in text
@@ -96,7 +96,7 @@ def test_singular_and_plural() -> None:
 
 def test_a_stopped_daemon_is_told_before_the_list() -> None:
     late = report(host=replace(HOST, last_scrape_ms=NOW_MS - 3 * 3_600_000))
-    assert terminal.render(late).splitlines()[1].startswith("Nobody samples: the last scrape is 3 h old.")
-    assert "Nobody samples" in markdown.render(late).splitlines()[2]
+    assert renderers.render_terminal(late).splitlines()[1].startswith("Nobody samples: the last scrape is 3 h old.")
+    assert "Nobody samples" in renderers.render_markdown(late).splitlines()[2]
     assert json_report.as_object(late)["sampling"] is False
     assert json_report.as_object(report())["sampling"] is True

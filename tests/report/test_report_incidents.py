@@ -18,7 +18,7 @@ from leakwatch.clock import SystemClock
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState, Silence
 from leakwatch.model.verdict import FindingKind, Verdict
-from leakwatch.report import incidents, terminal
+from leakwatch.report import incidents, renderers
 from leakwatch.report.build import Filters, ReportRow
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.incident.rows import ChangedIncidents
@@ -228,6 +228,6 @@ def test_a_name_means_what_is_not_resolved_before_what_is_and_the_newest_of_thes
 def test_a_resolved_incident_is_told_of_in_a_report_only_while_it_is_silenced() -> None:
     one = replace(INCIDENTS["p05"], silence=Silence(0, 2 * NOW_MS, "anna"))
     row = ReportRow(finding("p05", "sshd"), incident=one)
-    assert "incident i0e: resolved" in terminal.render(report((row,), Filters()))
+    assert "incident i0e: resolved" in renderers.render_terminal(report((row,), Filters()))
     row = ReportRow(finding("p05", "sshd"), incident=replace(one, silence=None))
-    assert "incident" not in terminal.render(report((row,), Filters()))
+    assert "incident" not in renderers.render_terminal(report((row,), Filters()))

@@ -8,7 +8,7 @@ import pytest
 
 from leakwatch import metrics
 from leakwatch.model.identity import Owner
-from leakwatch.report import json_report, ownership, summary, terminal
+from leakwatch.report import json_report, ownership, renderers, summary
 from leakwatch.report.ownership import Kills, Ownership
 from tests.report.report_findings import HOUR_MS, NOW_MS, ROWS, report
 
@@ -76,7 +76,7 @@ def test_a_report_has_it_below_the_finding_and_kills_at_its_end() -> None:
     rows = (replace(ROWS[0], whose=SHOP), *ROWS[1:])
     kills = {"shop.service": SHOP.kills, "": Kills(1, NOW_MS, NOW_MS, certain=False)}
     one = report(rows, kills=kills)
-    text = terminal.render(one)
+    text = renderers.render_terminal(one)
     assert "    of /system.slice/shop.service · control group: 300 MiB of 512 MiB allowed" in text
     assert (
         "Killed by the kernel for want of memory: somebody unknown once, 2023-11-14 22:13Z; "

@@ -11,7 +11,7 @@ from leakwatch import metrics
 from leakwatch.model.memory_class import class_target
 from leakwatch.model.sample import Sample, Scrape
 from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
-from leakwatch.queries.memory_growth import growths
+from leakwatch.queries.report import growths
 from leakwatch.store.maintenance import sealing
 from leakwatch.store.maintenance.retention import RetentionLimits, purge
 from leakwatch.store.maintenance.sealing import merge, seal

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.alerting.incidents import Incidents
-from leakwatch.alerting.timings import IncidentTimings
+from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.cli.main import main
 from leakwatch.errors import (
     IncidentNotFoundError,

@@ -52,7 +52,7 @@ def test_names_that_are_not_utf8_come_back_as_they_were(store: Path) -> None:
 
 def test_the_daemon_does_without_sqlalchemy_numpy_and_openssl() -> None:
     code = (
-        "from leakwatch.system.lean import without_openssl; without_openssl()\n"
+        "from leakwatch.cli.daemon import without_openssl; without_openssl()\n"
         "import sys, leakwatch.monitoring.daemon, leakwatch.system.journal, leakwatch.cli.daemon\n"
         "import apscheduler.schedulers.background, apscheduler.executors.pool\n"
         "heavy = {'sqlalchemy', 'alembic', 'numpy', 'scipy', '_ssl', '_hashlib'}\n"

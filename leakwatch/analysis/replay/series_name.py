@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from leakwatch import metrics
-from leakwatch.kernel.slab_names import gives_back
+from leakwatch.kernel.account import gives_back
 from leakwatch.model.identity import ProcessInfo, Target, TargetKind
 from leakwatch.model.memory_class import process_and_class
 

@@ -26,8 +26,7 @@ from leakwatch.collectors.result import CollectorResult
 from leakwatch.collectors.services.containers import container_among
 from leakwatch.collectors.services.naming import group_within
 from leakwatch.model.identity import HOST, Owner, Service, ServiceKind, Target
-from leakwatch.model.oom import GroupCount, LimitedGroup, OomCounts, OomKill
-from leakwatch.model.sample import Absence, AbsenceReason, Sample
+from leakwatch.model.sample import Absence, AbsenceReason, GroupCount, LimitedGroup, OomCounts, OomKill, Sample
 from leakwatch.procfs.cgroup.memory import Group, GroupMemory, Number
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host.sysfs import Limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
-from leakwatch.kernel.slab_names import PINNED, RECLAIM_ACCOUNTED, WITH_INODES
+from leakwatch.kernel.account import PINNED, RECLAIM_ACCOUNTED, WITH_INODES
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.cgroup.memory import Group, group_of
 from leakwatch.procfs.fields import MalformedError, count
