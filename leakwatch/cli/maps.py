@@ -13,6 +13,7 @@ from leakwatch.errors import EXIT_OK, FindingNotFoundError, PermissionNeededErro
 from leakwatch.model.memory_class import ClassUse
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host.mounts import hides_from_us
 from leakwatch.procfs.pid.mapping_reader import Mapped
 from leakwatch.report import maps
 from leakwatch.report.maps import Looked, MapsLine
@@ -77,6 +78,11 @@ def _look(procfs: ProcFS, pid: int) -> tuple[int, Mapped]:
     procfs.pids()  # a tree that is none is told as such
     stat = procfs.stat(pid)
     if isinstance(stat, Absence):
+        if stat.reason is AbsenceReason.DENIED:
+            raise PermissionNeededError(f"maps: {stat.detail}; needs CAP_SYS_PTRACE: run it with sudo")
+        if hidden := hides_from_us(procfs.root):
+            why = f"if there is a process {pid}, /proc hides it (hidepid={printable(hidden)})"
+            raise PermissionNeededError(f"maps: {why}; needs CAP_SYS_PTRACE: run it with sudo")
         raise FindingNotFoundError(f"maps: there is no process {pid}")
     found = procfs.mappings(pid)
     if not isinstance(found, Absence):

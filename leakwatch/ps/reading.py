@@ -14,6 +14,7 @@ from functools import cache
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
+from leakwatch.procfs.host.mounts import hides_from_us
 from leakwatch.procfs.pid.mappings import NameUse
 from leakwatch.procfs.pid.stat import PidStat
 from leakwatch.ps.sums import HeldMemory, Sums, matching, of_names
@@ -47,6 +48,8 @@ class Reading:
     """Those that hang with their memory map locked."""
     failed: list[str] = field(default_factory=list)
     """Files, and what was wrong with each."""
+    hidepid: str = ""
+    """How others' processes are hidden from us, however many; empty where they are not."""
 
 
 def read(procfs: ProcFS, wanted: ReadRequest) -> Reading:
@@ -54,7 +57,7 @@ def read(procfs: ProcFS, wanted: ReadRequest) -> Reading:
 
     Kernel threads and zombies have no memory of their own, and who ends meanwhile has none left: neither is an error.
     """
-    found = Reading()
+    found = Reading(hidepid=hides_from_us(procfs.root))
     for pid in procfs.pids():
         if (wanted.pids and pid not in wanted.pids) or pid == wanted.not_pid:
             continue
@@ -159,6 +162,11 @@ def remarks(reading: Reading, *, filtered: bool, root: bool | None = None) -> li
     """Return a line for each thing that is missing; ``root`` is whether we are, worked out when not given."""
     root = os.geteuid() == 0 if root is None else root
     lines = []
+    if reading.hidepid:
+        way = "it takes CAP_SYS_PTRACE to see them" if root else "sudo leakwatch ps shows them"
+        lines.append(
+            f"Not shown: processes of others, which /proc hides (hidepid={printable(reading.hidepid)}); {way}."
+        )
     if reading.refused:
         named = _named(reading.refused)
         way = "refused even to root: see leakwatch doctor" if root else "sudo leakwatch ps shows them"

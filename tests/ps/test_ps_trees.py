@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from leakwatch.cli.main import main
+from tests.procfs.test_hidepid import tree as mounted
 
 KIB = 1024
 Trees = Callable[[str], Path]
@@ -223,6 +225,20 @@ def test_what_cannot_be_read_is_told_on_standard_error(proc_tree: Trees, capsys:
     assert len(json.loads(out)) == 3
     assert err.startswith("Not read: 1 process, such as ")
     assert "5150/smaps_rollup: smaps_rollup: the first line does not end in [rollup]" in err
+
+
+def test_that_others_are_hidden_is_said(proc_tree: Trees, capsys: Capture) -> None:
+    proc = proc_tree("linux-6.18-x86_64")
+    mounted(proc, "hidepid=invisible")
+    assert main(["ps", "--proc", str(proc), "--pid", "1"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("Not shown: processes of others, which /proc hides (hidepid=invisible); ")
+    assert said.count("\n") == 1
+    assert main(["maps", "1", "--once", "--proc", str(proc)]) == 77
+    said = capsys.readouterr().err
+    assert said.startswith("leakwatch: maps: if there is a process 1, /proc hides it (hidepid=invisible); needs CAP_")
+    shutil.rmtree(proc / "self")
+    assert main(["maps", "1", "--once", "--proc", str(proc)]) == 67
 
 
 def test_nothing_that_matches_is_said_and_no_error(proc_tree: Trees, capsys: Capture) -> None:

@@ -129,9 +129,9 @@ def effective_capabilities(root: str) -> int:
     """Return our own, as bits; none where they cannot be read."""
     try:
         status = read_file(f"{root}/self/status")
-    except OSError:
+        return next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith(b"CapEff:")), 0)
+    except (OSError, ValueError, IndexError):
         return 0
-    return next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith(b"CapEff:")), 0)
 
 
 def hides_from_us(root: str) -> str:
