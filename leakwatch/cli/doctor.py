@@ -11,7 +11,7 @@ from leakwatch.errors import EXIT_NO_PERMISSION, EXIT_OK
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.queries.doctor import DoctorLine, diagnose, held_capabilities
 from leakwatch.system.service_install import command_path
-from leakwatch.text.escape import printable
+from leakwatch.text.escape import message
 
 EPILOG = """\
 Run it as the user that is to sample. The service (leakwatch service install) has CAP_SYS_PTRACE and
@@ -53,7 +53,7 @@ def _print(lines: Iterable[DoctorLine]) -> list[DoctorLine]:
     """Print each line as it comes: reading thousands of processes takes seconds."""
     done = []
     for line in lines:
-        emit(f"{line.state:<8} {printable(line.text)}".rstrip() + "\n")
+        emit(f"{line.state:<8} {message(line.text)}".rstrip() + "\n")
         done.append(line)
     return done
 

@@ -19,7 +19,7 @@ from typing import BinaryIO, TextIO
 from leakwatch.errors import OutputWriteError, UsageError
 from leakwatch.report.renderers import Renderer
 from leakwatch.text import outfile
-from leakwatch.text.escape import printable, printable_lines
+from leakwatch.text.escape import message, printable, printable_lines
 
 STDOUT = "-"
 
@@ -66,9 +66,9 @@ def shows_colours() -> bool:
 
 
 def remark(line: str) -> None:
-    """Write one line to standard error, safe to print; that it cannot be written is no error."""
+    """Write one line to standard error, safe to print and short; that it cannot be written is no error."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{printable(line)}\n")
+        sys.stderr.write(f"{message(line)}\n")
         sys.stderr.flush()
 
 

@@ -18,6 +18,8 @@ from leakwatch.config.values import described, pattern, quoted
 from leakwatch.text.escape import printable
 
 KeyPath = tuple[str, ...]
+MOST_DOTS = 500
+"""In a line. TOML's keys may have any number of parts, and tomllib takes time by its square: 12 s for 32,000."""
 MOST_SIGNS = 20
 """Of "=" in a line that the key may reach to."""
 
@@ -140,6 +142,10 @@ def label(path: KeyPath) -> str:
 def read_document(name: str, text: str) -> Document:
     """Read a TOML text; never raises, whatever the text is."""
     document = Document(name, text)
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > MOST_DOTS:
+            document.report_whole(f"{name}:{number}", f"more than {MOST_DOTS} dots in a line; break it into several")
+            return document
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

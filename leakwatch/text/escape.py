@@ -27,6 +27,22 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
 
 
+LONGEST_LINE = 1000
+"""Characters of a message: four names as long as a file's may be, and what is said of them."""
+
+
+def message(text: str) -> str:
+    """Return one line about something: printable, and short whatever name is in it.
+
+    What is cut out of a longer one is its middle: the name is there, and what to do stands at the end.
+    """
+    shown = printable(text)
+    if len(shown) <= LONGEST_LINE:
+        return shown
+    half = LONGEST_LINE // 2
+    return f"{shown[:half]}…{shown[1 - half :]}"
+
+
 _OUR_COLOURS = re.compile("(\x1b\\[(?:1;31|33|0)m)")
 """What ``report.columns`` colours a verdict with, and nothing else."""
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")

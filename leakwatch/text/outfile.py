@@ -266,6 +266,6 @@ def read_whole(path: str | Path, most_bytes: int) -> bytes:
             parts.append(part)
             size += len(part)
             if size > most_bytes:
-                raise OSError(errno.EFBIG, f"it holds more than {most_bytes >> 20} MiB")
+                raise OSError(errno.EFBIG, f"it holds more than {most_bytes >> 10} KiB")
     finally:
         os.close(descriptor)

@@ -96,6 +96,8 @@ def test_every_problem_is_reported_at_once_with_its_line_and_what_to_write(file:
         ("\ufeff[sampling]\n", "1: column 1: not valid TOML: Invalid statement"),
         (f"a = {'9' * 5000}\n", "a number too long or a nesting too deep; this is no configuration"),
         (f"a = {'[' * 100_000}\n", "a number too long or a nesting too deep; this is no configuration"),
+        (f"\n{'a.' * 20_000}b = 1\n", "2: more than 500 dots in a line; break it into several"),
+        ("#\n" * (1 << 17) + "#", "cannot be read: it holds more than 256 KiB; see to the file or leave it out"),
     ],
 )
 def test_what_is_not_toml_is_told_in_one_line(file: Path, text: str, problem: str) -> None:

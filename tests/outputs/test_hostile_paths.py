@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,15 @@ def test_what_fails_while_an_error_is_told_is_not_told(
     monkeypatch.setattr(Reader, "opened", Path("\0"))  # as one that nobody foresaw
     assert _unforeseen(KeyError("x")) == 70
     assert capsys.readouterr().err.startswith("leakwatch: internal error: KeyError: 'x'")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["ps --proc {}", "explain --file {} x", "maps {}", "{}", "ps -c {}", "report --config {}", "ps --bar -o {}"],
+)
+def test_a_message_is_short_whatever_was_typed(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        main([word.format("\u202e" * 40_000) for word in words.split()])
+    said = capsys.readouterr().err
+    assert said.startswith(("leakwatch: ", "usage: "))
+    assert len(said) < 3000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.text.escape import printable
+from leakwatch.text.escape import LONGEST_LINE, message, printable
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates included, which st.text() alone leaves out
 
@@ -45,3 +45,17 @@ def test_escaping_twice_changes_nothing(text: str) -> None:
 )
 def test_examples(hostile: str, shown: str) -> None:
     assert printable(hostile) == shown
+
+
+@given(ANY_TEXT)
+def test_a_message_is_printable_text_when_it_is_short(text: str) -> None:
+    assert message(text) == printable(text)
+
+
+def test_what_is_cut_out_of_a_long_message_is_its_middle() -> None:
+    long = message(f"no finding is called {'x' * 131_000}; see: leakwatch report")
+    assert (len(long), long.count("…")) == (LONGEST_LINE, 1)
+    assert long.startswith("no finding is called xxx")
+    assert long.endswith("xxx; see: leakwatch report")
+    assert message("\u202e" * LONGEST_LINE).isprintable()
+    assert len(message("a" * LONGEST_LINE)) == LONGEST_LINE
