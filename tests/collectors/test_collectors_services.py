@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,24 @@ def test_any_control_group_gives_a_service(path: str) -> None:
     kind, name = of(f"0::/{path}\n")
     assert name
     assert kind in ServiceKind
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [("worker-3 x", "worker"), ("worker3 x", "worker"), ("a-b x", "a-b"), ("w--3 x", "w-"), ("#3 x", "")],
+)
+def test_a_title_s_number_is_left_out(title: str, name: str) -> None:
+    assert program_of("x", "/usr/bin/python3", (title,)) == f"python3 {name}".rstrip()
+
+
+def test_a_title_of_digits_takes_no_time() -> None:
+    def cost(size: int) -> float:
+        began = time.thread_time()
+        for _ in range(5):
+            program_of("x", "/usr/bin/python3", (f"{'1' * size}a x",))
+        return time.thread_time() - began
+
+    assert min(cost(1 << 14) for _ in range(3)) < 9 * min(cost(1 << 12) for _ in range(3)) + 0.005
 
 
 def test_hostile_bytes_are_spelled_out() -> None:

@@ -30,7 +30,7 @@ _LONGEST = 120
 """Characters of a program's name: arguments are as long as whoever starts it likes."""
 _MULTICALL = frozenset({"busybox", "toybox", "coreutils"})
 """One executable, many programs: the first argument says which."""
-_NUMBERED = re.compile(r"[-_#.]?\d+$")
+_BEFORE_NUMBER = ("-", "_", "#", ".")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash")
 
 
@@ -103,7 +103,8 @@ def _title(args: Sequence[str]) -> str:
     if len(args) != 1 or " " not in args[0].strip():
         return ""
     first = args[0].split()[0].lstrip("[(").rstrip(":])")
-    return _base(_NUMBERED.sub("", first))
+    stem = first.rstrip("0123456789")
+    return _base(stem[:-1] if stem != first and stem[-1:] in _BEFORE_NUMBER else stem)
 
 
 def _script_words(options: _Options, rest: Sequence[str]) -> list[str]:
