@@ -115,7 +115,7 @@ class SeriesState:
 
     def _take_checkpoint(self, end: int) -> None:
         checkpoint = self._look(end)
-        self.history = follow(self.history, checkpoint, self.criteria)
+        self.history = follow(self.history, checkpoint)
         question = None
         if worth_judging(self.history, checkpoint, self.past_runs, self.criteria):
             question = WindowRequest(self._plan, self._held(), self.criteria, end)
@@ -261,7 +261,7 @@ class SeriesState:
             self._follow_coarse()
         missed = [due for due in dues if (due + 1) * self._plan.base_s * 1000 > self.settled_ms]
         for due in missed[:-1]:
-            self.history = follow(self.history, self._look(due), self.criteria)
+            self.history = follow(self.history, self._look(due))
         if missed:
             self._take_checkpoint(missed[-1])
         self._due = dues[-1] if dues else -1
@@ -279,7 +279,7 @@ class SeriesState:
             end = (ring.start + at + 1) * COARSE_OF - 1
             if end < self._trail.fine.start:
                 age = (end - self._trail.first + 1) * plan.base_s / plan.rule_hour_s
-                self.history = follow(self.history, Checkpoint(0, age, low, low, nan), self.criteria)
+                self.history = follow(self.history, Checkpoint(0, age, low, low, nan))
 
     def restore(self, level: int, block: Block, segment_ms: int) -> None:
         """Take a stored block, oldest first, the coarse blocks before the fine ones."""

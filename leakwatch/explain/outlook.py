@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from leakwatch.analysis import thresholds as k
 from leakwatch.explain import sentences
 from leakwatch.explain.case import Case, What
 from leakwatch.model.verdict import Criterion, Verdict
@@ -71,17 +72,17 @@ def _after_samples(case: Case, need: str, missing: Criterion | None) -> Outlook:
 
 
 def _of_leak(case: Case) -> Outlook:
-    c, alarm_state, history, rule_hour_s = case.criteria, case.alarm_state, case.history, case.plan.rule_hour_s
+    alarm_state, history, rule_hour_s = case.alarm_state, case.history, case.plan.rule_hour_s
     if alarm_state is None or history is None or alarm_state.alarm is None:
         return _next(case, ("It is taken back when it stops growing, or when most of what grew is given back.",))
     length = max(0.0, history.record_age - alarm_state.alarm.since_age)
     paused = min(history.longest_pause, length)
-    pause = format_duration(max(c.over_pause * paused, c.over_share * length, c.over_hours) * rule_hour_s)
+    pause = format_duration(max(k.OVER_PAUSE * paused, k.OVER_SHARE * length, k.OVER_HOURS) * rule_hour_s)
     unit = case.assessment.unit
-    back = format_amount(alarm_state.alarm.base + c.gone_ratio * (history.record - alarm_state.alarm.base), unit)
+    back = format_amount(alarm_state.alarm.base + k.GONE_RATIO * (history.record - alarm_state.alarm.base), unit)
     highest = format_amount(history.record, unit)
     given = "most are gone" if unit else "the memory was given back"
-    share = f"{100 * c.levelling_ratio:.0f} %"
+    share = f"{100 * k.LEVELLING_RATIO:.0f} %"
     changes = (
         f"It is taken back when it reaches no new high for {pause}; the highest trough is {highest}.",
         f"It is taken back when it stays below {back} for {format_duration(2 * rule_hour_s)}: {given}.",
@@ -97,12 +98,11 @@ def _of_watch(case: Case) -> Outlook:
 
 
 def _of_suspicion(case: Case) -> Outlook:
-    c = case.criteria
     pending = tuple(sentences.sentence(test) for test in case.assessment.evidence if test.criterion in PENDING)
     waited = case.test("fresh data")
     if waited is not None:
         changes = [
-            f"It becomes a leak when new data rise by {100 * c.confirm_follow:.0f} % of the first forecast or more.",
+            f"It becomes a leak when new data rise by {100 * k.CONFIRM_FOLLOW:.0f} % of the first forecast or more.",
             "It is no suspicion any more when they do not; the next one begins a new forecast.",
         ]
         at_ms = case.next_checkpoint(case.checkpoint_ms + _left_s(waited) * 1000)
@@ -110,7 +110,7 @@ def _of_suspicion(case: Case) -> Outlook:
     changes = [f"It is suspect, though not at the newest look: for that {sentences.wanted(t)}." for t in case.failed]
     held = case.alarm_state.suspicion if case.alarm_state is not None else None
     if held is not None:
-        forget = format_duration(c.forget_ratio * held.rule_hours * case.plan.rule_hour_s)
+        forget = format_duration(k.FORGET_RATIO * held.rule_hours * case.plan.rule_hour_s)
         changes.append(f"The suspicion is dropped when the growth is not seen for {forget}.")
     return _next(case, tuple(changes), pending)
 
@@ -146,7 +146,7 @@ def _leak_ms(case: Case, suspect_ms: int) -> int:
     """Return when what becomes suspect at a look can be a leak; what was one before need not be confirmed anew."""
     if case.alarm_state is not None and case.alarm_state.past is not None:
         return case.next_checkpoint(case.checkpoint_ms)
-    return case.next_checkpoint(suspect_ms + _wait_s(case, case.criteria.strong_hours * case.plan.rule_hour_s) * 1000)
+    return case.next_checkpoint(suspect_ms + _wait_s(case, k.STRONG_HOURS * case.plan.rule_hour_s) * 1000)
 
 
 def _all_of(changes: list[str]) -> str:
@@ -163,7 +163,7 @@ def _passes_ms(case: Case, test: Criterion) -> float:
     if test.criterion != "has gone on for long enough":
         return case.checkpoint_ms + _left_s(test) * 1000
     # Growth that is told to be straight later on needs less patience than now.
-    needed_s = min(test.threshold or 0.0, case.criteria.strong_hours * case.plan.rule_hour_s)
+    needed_s = min(test.threshold or 0.0, k.STRONG_HOURS * case.plan.rule_hour_s)
     at_ms = case.checkpoint_ms + max(0.0, needed_s - (test.measured or 0.0)) * 1000
     # A window is as long as the growth it holds, which may have begun before the one that was judged.
     return at_ms if case.assessment.since_ms is None else min(at_ms, case.assessment.since_ms + needed_s * 1000)
@@ -175,9 +175,9 @@ def _of_ok(case: Case) -> Outlook:
         return _never(case)
     if case.sparse:
         return Outlook(tuple(f"It would be suspect if {sentences.wanted(test)}." for test in case.failed), (), None, "")
-    windows = sorted({c.plain_hours * rule_hour_s, float(case.plan.windows_s[-1])})
-    takes = " or ".join(_takes(case, window_s) for window_s in windows if window_s >= c.plain_hours * rule_hour_s)
-    noise = f"{c.min_noise_ratio * c.sensitivity:g}"
+    windows = sorted({k.PLAIN_HOURS * rule_hour_s, float(case.plan.windows_s[-1])})
+    takes = " or ".join(_takes(case, window_s) for window_s in windows if window_s >= k.PLAIN_HOURS * rule_hour_s)
+    noise = f"{k.MIN_NOISE_RATIO * c.sensitivity:g}"
     shape = f"The growth would have to be {noise} times its ups and downs, straight, on new ground and still going on."
     changes = (
         f"To be called a leak it would have to grow by {takes}; less is too little to matter.",
@@ -187,7 +187,7 @@ def _of_ok(case: Case) -> Outlook:
         # It grows, or did a while ago: a window that holds that growth may be straight at the next checkpoint.
         at_ms = _leak_ms(case, case.next_checkpoint(case.checkpoint_ms))
         return Outlook(changes, (), at_ms, "leak, if all of that holds from the next look on")
-    at_ms = _leak_ms(case, case.next_checkpoint(case.checkpoint_ms + c.strong_hours * rule_hour_s * 1000))
+    at_ms = _leak_ms(case, case.next_checkpoint(case.checkpoint_ms + k.STRONG_HOURS * rule_hour_s * 1000))
     return Outlook(changes, (), at_ms, "leak, if clear growth began now")
 
 
@@ -201,19 +201,19 @@ def _takes(case: Case, window_s: float) -> str:
 def _least(case: Case, window_s: float) -> float:
     """Return the least growth within a window that matters, in bytes."""
     c, ratio = case.criteria, case.criteria.min_growth_ratio
-    if ratio and window_s < c.long_hours * case.plan.rule_hour_s:
-        ratio = max(ratio, c.min_growth_ratio_short)
+    if ratio and window_s < k.LONG_HOURS * case.plan.rule_hour_s:
+        ratio = max(ratio, k.MIN_GROWTH_RATIO_SHORT)
     return max(c.min_growth_bytes, ratio * case.assessment.current_bytes, c.min_rate_bytes_per_hour * window_s / HOUR_S)
 
 
 def _wait_s(case: Case, window_s: float) -> float:
     """Return how long confirmation of a suspicion from a window of this length takes."""
-    c, rule_hour_s = case.criteria, case.plan.rule_hour_s
-    return min(c.confirm_hours * rule_hour_s, c.confirm_ratio * window_s)
+    rule_hour_s = case.plan.rule_hour_s
+    return min(k.CONFIRM_HOURS * rule_hour_s, k.CONFIRM_RATIO * window_s)
 
 
 def _confirmation(case: Case) -> str:
-    most = format_duration(case.criteria.confirm_hours * case.plan.rule_hour_s)
+    most = format_duration(k.CONFIRM_HOURS * case.plan.rule_hour_s)
     runs_out = "the limit were reached" if case.assessment.unit else "memory ran out"
     return (
         f"data that come after the first suspicion decide, a quarter of the window's length and at most {most}; sooner "

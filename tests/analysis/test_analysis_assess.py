@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.rules.evaluate import answers_at, blocks_of, shape_name
 from leakwatch.analysis.rules.tests import evidence, judge
 from leakwatch.analysis.thresholds import LeakCriteria
@@ -241,7 +242,7 @@ def test_what_the_cheap_look_passes_over_the_close_one_would_not_flag(seed: int,
     history = LevelHistory(record=record, lowest=lowest, record_age=12.0)
     if not worth_judging(history, Checkpoint(0, 12.0, trough, trough, 0.0), NO_LIVES, CRITERIA):
         judged = judged_of(blocks(lows))
-        near = trough >= record - CRITERIA.below_record * (record - lowest)
+        near = trough >= record - k.BELOW_RECORD * (record - lowest)
         assert not (near and judged.hit.any())
 
 

@@ -168,7 +168,7 @@ def history_of(*troughs: float, noise: float = 0.0) -> LevelHistory:
     """Follow troughs a unit apart."""
     history = LevelHistory()
     for age, trough in enumerate(troughs):
-        history = follow(history, checkpoint(age, trough, noise=noise), CRITERIA)
+        history = follow(history, checkpoint(age, trough, noise=noise))
     return history
 
 
@@ -194,7 +194,7 @@ def test_a_release_is_a_fall_by_two_fifths_of_what_was_gained_and_counts_once() 
 
 def test_a_look_without_data_changes_no_ground() -> None:
     history = history_of(100, 200)
-    assert follow(history, checkpoint(9, nan, noise=nan), CRITERIA) == history
+    assert follow(history, checkpoint(9, nan, noise=nan)) == history
 
 
 def test_only_what_is_near_its_record_and_moved_by_enough_is_worth_a_closer_look() -> None:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.replay.block_grid import Segment, all_checkpoints
 from leakwatch.analysis.rules.evaluate import answers_at, marks_of, onset_of
 from leakwatch.analysis.rules.tests import TestResults, judge, may_hit, may_veto
@@ -89,7 +90,7 @@ def _stretch(number: int, series: Series, at: int, checkpoints: list[Checkpoint]
     criteria, history = series.criteria, LevelHistory()
     histories, worth = [], []
     for place, checkpoint in enumerate(checkpoints):
-        history = follow(history, checkpoint, criteria)
+        history = follow(history, checkpoint)
         histories.append(history)
         if worth_judging(history, checkpoint, series.past_runs, criteria):
             worth.append(place)
@@ -173,13 +174,12 @@ class Windows:
 
     def _telling(self, whose: Ints, ends: Ints) -> list[tuple[WindowHit, ...]]:
         """Return the windows that hit or resemble past lives, and those that contradict the ones that hit."""
-        k = self.criteria[0]
-        least = min(least_hours(k), k.memory_hours, k.reopen_hours)
-        judged = self._judged(whose, ends, least, lambda y: may_hit(y, k))
+        least = min(least_hours(), k.MEMORY_HOURS, k.REOPEN_HOURS)
+        judged = self._judged(whose, ends, least, may_hit)
         marks = self._marks(judged, judged.hit | judged.memory, len(ends))
         some = np.unique(judged.rows.checkpoint[judged.hit])
         if len(some):
-            vetoes = self._judged(whose[some], ends[some], least, lambda y: may_veto(y, k))
+            vetoes = self._judged(whose[some], ends[some], least, may_veto)
             for at, of_one in zip(some.tolist(), self._marks(vetoes, vetoes.veto, len(some)), strict=True):
                 marks[at] += of_one
         return marks
@@ -210,7 +210,6 @@ class Windows:
         return out
 
 
-def least_hours(criteria: LeakCriteria) -> float:
+def least_hours() -> float:
     """Return the shortest window that can hit: no growth is called a leak that has not gone on for so long."""
-    c = criteria
-    return min(c.strong_hours, c.plain_hours, c.bent_hours, c.curved_hours, c.grown_hours)
+    return min(k.STRONG_HOURS, k.PLAIN_HOURS, k.BENT_HOURS, k.CURVED_HOURS, k.GROWN_HOURS)

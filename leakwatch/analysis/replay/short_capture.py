@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.findings.counts import counted
 from leakwatch.analysis.replay.capture import Capture
 from leakwatch.analysis.replay.series_name import Subject
@@ -47,14 +48,14 @@ def look_briefly(capture: Capture, found: Assessment, criteria_for: Callable[[Su
     z, growth, noise = float(shape.slope[0] / shape.error[0]), float(shape.growth[0]), float(shape.noise[0])
     window_s = max(1, round(span_ms / 1000))
     tests = (
-        Criterion("growth is significant", z, criteria.min_z, z >= criteria.min_z, "", window_s),
+        Criterion("growth is significant", z, k.MIN_Z, z >= k.MIN_Z, "", window_s),
         Criterion(
             "growth in the window", growth, criteria.min_growth_bytes, growth >= criteria.min_growth_bytes, "bytes",
             window_s,
         ),
         Criterion(
-            "growth against noise", growth / max(noise, 1.0), criteria.min_noise_ratio,
-            growth >= criteria.min_noise_ratio * noise, "ratio", window_s,
+            "growth against noise", growth / max(noise, 1.0), k.MIN_NOISE_RATIO,
+            growth >= k.MIN_NOISE_RATIO * noise, "ratio", window_s,
         ),
     )  # fmt: skip
     found = replace(found, slope_bytes_per_hour=slope, slope_low=slope - half, slope_high=slope + half)

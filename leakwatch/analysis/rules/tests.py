@@ -8,6 +8,7 @@ from math import isfinite
 
 import numpy as np
 
+from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import TimePlan
 from leakwatch.analysis.windows.block_table import Bools, Ints
@@ -67,15 +68,14 @@ def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], wh
     hours = np.array([span.rule_hours for span in plan.spans])[rows.span]
     per_hour = s.slope * len(_TWELFTHS) * HOUR_S / seconds
     c = _Thresholds(criteria, whose)
-    k = criteria[0]  # everything but the configured four is the same for all
     noise = s.noise * c.sensitivity
-    slack = k.slack * np.minimum(noise, 1.5 * s.jitter)
-    straight = (s.growth >= k.strong_noise_ratio * noise) & (s.growth >= k.strong_growth_ratio * s.level)
-    strong = straight & (s.residual <= k.strong_residual * s.growth)
-    grows = _growth(s, per_hour, hours, noise, c, k)
-    lasts = _lasting(s, rows, plan, seconds, slack, strong, k)
-    shape = _shape(s, rows, noise, k)
-    patience = _patience(s, rows, seconds, hours, strong, c, k)
+    slack = k.SLACK * np.minimum(noise, 1.5 * s.jitter)
+    straight = (s.growth >= k.STRONG_NOISE_RATIO * noise) & (s.growth >= k.STRONG_GROWTH_RATIO * s.level)
+    strong = straight & (s.residual <= k.STRONG_RESIDUAL * s.growth)
+    grows = _growth(s, per_hour, hours, noise, c)
+    lasts = _lasting(s, rows, plan, seconds, slack, strong)
+    shape = _shape(s, rows, noise)
+    patience = _patience(s, rows, seconds, hours, strong, c)
     tests = (*grows, *lasts, *shape, *patience)
     growing = np.logical_and.reduce([test.passed for test in grows])
     return TestResults(
@@ -87,8 +87,8 @@ def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], wh
         growing=growing,
         hit=growing & np.logical_and.reduce([test.passed for test in (*lasts, *shape, *patience)]),
         strong=strong,
-        memory=_memory(s, rows, per_hour, hours, noise, slack, c, k),
-        veto=_veto(s, noise, k),
+        memory=_memory(s, rows, per_hour, hours, noise, slack, c),
+        veto=_veto(s, noise),
     )
 
 
@@ -105,79 +105,77 @@ class _Thresholds:
         self.sensitivity = np.array([c.sensitivity for c in criteria])[whose]
 
 
-def _growth(
-    s: WindowFeatures, per_hour: Floats, hours: Floats, noise: Floats, c: _Thresholds, k: LeakCriteria
-) -> tuple[Test, ...]:
+def _growth(s: WindowFeatures, per_hour: Floats, hours: Floats, noise: Floats, c: _Thresholds) -> tuple[Test, ...]:
     """Return whether it grows, by enough to matter and by more than its noise."""
     z = s.slope / s.error
-    is_long = hours >= k.long_hours
-    ratio = np.where(is_long, c.ratio, np.maximum(c.ratio, k.min_growth_ratio_short * (c.ratio > 0)))
+    is_long = hours >= k.LONG_HOURS
+    ratio = np.where(is_long, c.ratio, np.maximum(c.ratio, k.MIN_GROWTH_RATIO_SHORT * (c.ratio > 0)))
     in_noise = s.growth / np.maximum(noise, 1.0)
-    confident = is_long & (z >= k.min_z_long * c.sensitivity)
+    confident = is_long & (z >= k.MIN_Z_LONG * c.sensitivity)
     return (
-        _at_least("growth is significant", z, np.full_like(z, k.min_z) * c.sensitivity, "", grows=True),
+        _at_least("growth is significant", z, np.full_like(z, k.MIN_Z) * c.sensitivity, "", grows=True),
         _at_least("rate is worth waking for", per_hour, c.rate, "bytes/h", grows=True),
         _at_least("growth in the window", s.growth, c.growth, "bytes", grows=True),
         _at_least("growth relative to the level", s.growth / s.level, ratio, "ratio", grows=True),
         _at_least(
-            "growth against noise", in_noise, np.where(confident, k.min_noise_ratio_long, k.min_noise_ratio), "ratio",
+            "growth against noise", in_noise, np.where(confident, k.MIN_NOISE_RATIO_LONG, k.MIN_NOISE_RATIO), "ratio",
             grows=True,
         ),
     )  # fmt: skip
 
 
 def _lasting(
-    s: WindowFeatures, rows: WindowRows, plan: TimePlan, seconds: Floats, slack: Floats, strong: Bools, k: LeakCriteria
+    s: WindowFeatures, rows: WindowRows, plan: TimePlan, seconds: Floats, slack: Floats, strong: Bools
 ) -> tuple[Test, ...]:
     """Return whether the growth goes on, at the pace it had."""
-    young = rows.age < k.young_hours
-    third = np.where(young, k.min_third_ratio_young, k.min_third_ratio)
+    young = rows.age < k.YOUNG_HOURS
+    third = np.where(young, k.MIN_THIRD_RATIO_YOUNG, k.MIN_THIRD_RATIO)
     has = np.isfinite(rows.previous) & (rows.previous > 2 * s.noise)
     now = s.slope * len(_TWELFTHS)
     before = np.where(has, rows.previous, 1.0)
-    previous = _ratio("as fast as before the window", now, before, k.min_previous_ratio, slack)
-    last = _ratio("rises into the newest block", s.last_step, s.growth / 11, k.min_last_ratio, slack, positive=False)
+    previous = _ratio("as fast as before the window", now, before, k.MIN_PREVIOUS_RATIO, slack)
+    last = _ratio("rises into the newest block", s.last_step, s.growth / 11, k.MIN_LAST_RATIO, slack, positive=False)
     since_checkpoint = s.slope * len(_TWELFTHS) * plan.checkpoint_blocks * plan.base_s / seconds
     rise = np.where(np.isfinite(rows.newest), rows.newest, 0.0)
-    newest = _ratio("rises now", rise, since_checkpoint, k.min_newest_ratio, 0.0 * slack, positive=False)
+    newest = _ratio("rises now", rise, since_checkpoint, k.MIN_NEWEST_RATIO, 0.0 * slack, positive=False)
     return (
-        _ratio("newer half as steep", s.late, s.early, k.min_late_ratio, 0.24 * 11 * 1.12 * slack),
+        _ratio("newer half as steep", s.late, s.early, k.MIN_LATE_RATIO, 0.24 * 11 * 1.12 * slack),
         _ratio("newest third as steep", s.last_rise, s.middle_rise, third, 0.7 * slack),
-        _ratio("still rising", s.tail, s.growth * 3 / 11, k.min_tail_ratio, slack, positive=False),
+        _ratio("still rising", s.tail, s.growth * 3 / 11, k.MIN_TAIL_RATIO, slack, positive=False),
         _unless(previous, ~has),
         _unless(last, ~strong),
-        _unless(newest, ~(strong & (rows.usual >= k.min_newest_ratio * since_checkpoint))),
+        _unless(newest, ~(strong & (rows.usual >= k.MIN_NEWEST_RATIO * since_checkpoint))),
     )
 
 
-def _shape(s: WindowFeatures, rows: WindowRows, noise: Floats, k: LeakCriteria) -> tuple[Test, ...]:
+def _shape(s: WindowFeatures, rows: WindowRows, noise: Floats) -> tuple[Test, ...]:
     """Return whether it is a ramp or a staircase on new ground."""
-    share = np.full_like(s.growth, k.max_step_share)
+    share = np.full_like(s.growth, k.MAX_STEP_SHARE)
     above = np.where(np.isfinite(rows.known), s.now - rows.known, s.growth)
     below = (s.top - s.now) / np.maximum(noise, 1.0)
-    most = np.full_like(below, k.max_below_top)
+    most = np.full_like(below, k.MAX_BELOW_TOP)
     return (
         Test("not one step", s.step_share, share, s.step_share <= share, "ratio"),
-        _at_least("separate rises", s.rises, np.full_like(s.rises, k.min_rises), ""),
+        _at_least("separate rises", s.rises, np.full_like(s.rises, k.MIN_RISES), ""),
         Test("new ground", above, np.zeros_like(above), above > 0, "bytes"),
-        Test("not coming down", below, most, s.now >= s.top - k.max_below_top * noise, "ratio"),
-        _at_least("more than it has moved before", s.growth, k.min_prior_ratio * rows.prior, "bytes"),
+        Test("not coming down", below, most, s.now >= s.top - k.MAX_BELOW_TOP * noise, "ratio"),
+        _at_least("more than it has moved before", s.growth, k.MIN_PRIOR_RATIO * rows.prior, "bytes"),
     )
 
 
 def _patience(
-    s: WindowFeatures, rows: WindowRows, seconds: Floats, hours: Floats, strong: Bools, c: _Thresholds, k: LeakCriteria
+    s: WindowFeatures, rows: WindowRows, seconds: Floats, hours: Floats, strong: Bools, c: _Thresholds
 ) -> tuple[Test, ...]:
     """Return whether it has gone on for long enough, and is above yesterday."""
-    curved = (s.residual > k.curved_noise * s.jitter) & (s.residual > k.curved_growth * s.growth)
-    morning = np.where(s.growth >= k.large_growth * s.level, k.large_hours, k.curved_hours)
-    bent = np.where(s.bend > -k.s_shaped * s.growth, k.bent_hours, morning)
-    patience = np.where(curved, bent, np.where(strong, k.strong_hours, k.plain_hours))
-    needed = np.where(rows.age < k.young_hours, patience, k.grown_hours)
+    curved = (s.residual > k.CURVED_NOISE * s.jitter) & (s.residual > k.CURVED_GROWTH * s.growth)
+    morning = np.where(s.growth >= k.LARGE_GROWTH * s.level, k.LARGE_HOURS, k.CURVED_HOURS)
+    bent = np.where(s.bend > -k.S_SHAPED * s.growth, k.BENT_HOURS, morning)
+    patience = np.where(curved, bent, np.where(strong, k.STRONG_HOURS, k.PLAIN_HOURS))
+    needed = np.where(rows.age < k.YOUNG_HOURS, patience, k.GROWN_HOURS)
     rule_hour_s = seconds / hours
     day = np.isfinite(rows.day_rise)
     per_hour_grown = s.slope * len(_TWELFTHS) / hours
-    yesterday = np.maximum(k.day_ratio * per_hour_grown * np.minimum(hours, 24.0), c.growth / 2)
+    yesterday = np.maximum(k.DAY_RATIO * per_hour_grown * np.minimum(hours, 24.0), c.growth / 2)
     above = _at_least("above the same time yesterday", np.where(day, rows.day_rise, 0.0), yesterday, "bytes")
     return (
         _at_least("has gone on for long enough", seconds, needed * rule_hour_s, "s"),
@@ -193,46 +191,45 @@ def _memory(
     noise: Floats,
     slack: Floats,
     c: _Thresholds,
-    k: LeakCriteria,
 ) -> Bools:
     enough: Bools = (
         (rows.track == Track.LOWS)
-        & (hours >= k.memory_hours)
-        & (s.slope / s.error >= k.min_z)
+        & (hours >= k.MEMORY_HOURS)
+        & (s.slope / s.error >= k.MIN_Z)
         & (s.growth >= np.maximum(c.growth, c.ratio * s.level))
         & (s.growth >= 8 * noise)
         & (per_hour >= c.rate)
-        & (s.late >= k.min_late_ratio * s.early - 0.24 * 11 * 1.12 * slack)
+        & (s.late >= k.MIN_LATE_RATIO * s.early - 0.24 * 11 * 1.12 * slack)
         & (s.last_rise > 0)
-        & (s.last_rise >= k.min_third_ratio_young * s.middle_rise - 0.7 * slack)
-        & (s.step_share <= k.max_step_share)
-        & (s.rises >= k.min_rises)
+        & (s.last_rise >= k.MIN_THIRD_RATIO_YOUNG * s.middle_rise - 0.7 * slack)
+        & (s.step_share <= k.MAX_STEP_SHARE)
+        & (s.rises >= k.MIN_RISES)
         & (s.now > s.top - noise)
     )
     return enough
 
 
-def _veto(s: WindowFeatures, noise: Floats, k: LeakCriteria) -> Bools:
+def _veto(s: WindowFeatures, noise: Floats) -> Bools:
     bends: Bools = (
-        (s.slope / s.error >= k.min_z)
+        (s.slope / s.error >= k.MIN_Z)
         & (s.growth >= 10 * noise)
         & (s.middle_rise > 0)
-        & (s.last_rise < k.veto_ratio * s.middle_rise - noise)
+        & (s.last_rise < k.VETO_RATIO * s.middle_rise - noise)
         & (s.now > s.top - 2 * noise - 0.1 * s.growth)
     )
     return bends
 
 
-def may_hit(y: Floats, k: LeakCriteria) -> Bools:
+def may_hit(y: Floats) -> Bools:
     """Return which windows are worth measuring for a hit: no other passes the tests of rises and newest third."""
     share, rises = rises_of(y)
-    return (share <= k.max_step_share) & (rises >= k.min_rises) & (thirds_of(y)[1] > 0)
+    return (share <= k.MAX_STEP_SHARE) & (rises >= k.MIN_RISES) & (thirds_of(y)[1] > 0)
 
 
-def may_veto(y: Floats, k: LeakCriteria) -> Bools:
+def may_veto(y: Floats) -> Bools:
     """Return which windows are worth measuring for a veto."""
     middle, last = thirds_of(y)
-    return (middle > 0) & (last < k.veto_ratio * middle)
+    return (middle > 0) & (last < k.VETO_RATIO * middle)
 
 
 def _at_least(name: str, measured: Floats, threshold: Floats, unit: str, *, grows: bool = False) -> Test:

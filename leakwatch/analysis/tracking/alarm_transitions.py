@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
+from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.tracking.alarm_state import Alarm, AlarmState, EndedAlarm, Suspicion
 from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, nearest_record
@@ -39,13 +40,13 @@ def step(
     ``course`` returns the medians of twelve equal parts of the last so many rule hours, () where they are not held;
     ``onset`` when a climb of which so many rule hours were seen began, in UTC milliseconds, and the level there.
     """
-    now = _Step(alarm_state, checkpoint, history, past_runs, criteria, rule_hour_s, headroom_bytes)
+    now = _Step(alarm_state, checkpoint, history, past_runs, rule_hour_s, headroom_bytes)
     alarm_state.growing = any(mark.growing for mark in marks)
     alarm_state.why = ()
     hits = now.not_held_back(_hits(marks))
     if criteria.straight_while_young:
         hits = now.straight(hits)
-    memory = past_runs.same_slope(marks, checkpoint.end_ms, criteria)
+    memory = past_runs.same_slope(marks, checkpoint.end_ms)
     if alarm_state.alarm is None:
         again = now.reopened(marks)
         if again is not None:
@@ -93,7 +94,6 @@ class _Step:
     checkpoint: Checkpoint
     history: LevelHistory
     past_runs: PastRuns
-    c: LeakCriteria
     rule_hour_s: float
     headroom_bytes: float | None
 
@@ -106,13 +106,13 @@ class _Step:
 
     def not_held_back(self, hits: list[WindowHit]) -> list[WindowHit]:
         """Return the hits that stand beside what is known of the level; note what speaks against them."""
-        low, history, c = self.checkpoint.trough, self.history, self.c
+        low, history = self.checkpoint.trough, self.history
         if not hits or not isfinite(low):
             return []
         passed = []
-        settled = self.past_runs.plateau(self.checkpoint.end_ms, c)
+        settled = self.past_runs.plateau(self.checkpoint.end_ms)
         if settled is not None:
-            floor, age = c.plateau_margin * settled.level, c.plateau_age * settled.settled_hours
+            floor, age = k.PLATEAU_MARGIN * settled.level, k.PLATEAU_AGE * settled.settled_hours
             passed += [
                 self._note("above the level past lives settled at", low, floor, "bytes", passed=low >= floor),
                 self._note(
@@ -121,38 +121,38 @@ class _Step:
                 ),
             ]  # fmt: skip
         if 1 <= history.falls <= 2:
-            beyond = history.peak + c.release_more * history.depth
+            beyond = history.peak + k.RELEASE_MORE * history.depth
             passed.append(
                 self._note("beyond the peak before the last release", low, beyond, "bytes", passed=low >= beyond)
             )
-        nearest = nearest_record(history, c)
+        nearest = nearest_record(history)
         passed.append(self._note("near its highest level", low, nearest, "bytes", passed=low >= nearest))
         return hits if all(passed) else []
 
     def straight(self, hits: list[WindowHit]) -> list[WindowHit]:
         """Return the hits that need not wait for a day: straight ones, and those whose limit is hours away."""
-        age, headroom, c = self.checkpoint.age, self.headroom_bytes, self.c
-        if not hits or age >= c.young_hours:
+        age, headroom = self.checkpoint.age, self.headroom_bytes
+        if not hits or age >= k.YOUNG_HOURS:
             return hits
 
         def is_urgent(mark: WindowHit) -> bool:
-            soon_s = c.plain_hours * self.rule_hour_s
+            soon_s = k.PLAIN_HOURS * self.rule_hour_s
             return headroom is not None and mark.slope > 0 and headroom / mark.slope * 3600 < soon_s
 
         kept = [mark for mark in hits if mark.strong or is_urgent(mark)]
         if not kept:
-            self._note("a day of what is not straight", age, c.young_hours, "s", passed=False)
+            self._note("a day of what is not straight", age, k.YOUNG_HOURS, "s", passed=False)
         return kept
 
     def reopened(self, marks: Sequence[WindowHit]) -> WindowHit | None:
         """Return the window by which an alarm that ended goes on: it grows soon after that end, and on new ground."""
-        past, checkpoint, c = self.state.past, self.checkpoint, self.c
-        if past is None or not isfinite(checkpoint.trough) or checkpoint.age - past.age >= c.reopen_span * past.length:
+        past, checkpoint = self.state.past, self.checkpoint
+        if past is None or not isfinite(checkpoint.trough) or checkpoint.age - past.age >= k.REOPEN_SPAN * past.length:
             return None
-        if checkpoint.trough <= past.top + max(2 * self.history.noise, c.reopen_share * (past.top - past.base)):
+        if checkpoint.trough <= past.top + max(2 * self.history.noise, k.REOPEN_SHARE * (past.top - past.base)):
             return None
-        least = c.reopen_rate * past.slope
-        return _longest([m for m in marks if m.memory and m.rule_hours >= c.reopen_hours and m.slope >= least])
+        least = k.REOPEN_RATE * past.slope
+        return _longest([m for m in marks if m.memory and m.rule_hours >= k.REOPEN_HOURS and m.slope >= least])
 
     def suspect(self, hits: list[WindowHit], memory: WindowHit | None) -> None:
         """Freeze a forecast at the first hit; let fresh data decide."""
@@ -167,7 +167,7 @@ class _Step:
         if held is not None:
             held.checkpoints += 1
         if best is None:
-            if held is not None and age - held.last_age > self.c.forget_ratio * held.rule_hours:
+            if held is not None and age - held.last_age > k.FORGET_RATIO * held.rule_hours:
                 state.suspicion = None
             return
         if held is None:
@@ -177,10 +177,10 @@ class _Step:
 
     def _not_paused(self, hits: list[WindowHit]) -> list[WindowHit]:
         """Return the hits whose growth has not stood still for longer than they may."""
-        longest, stall, c = self.history.longest_pause, self.checkpoint.age - self.history.record_age, self.c
+        longest, stall = self.history.longest_pause, self.checkpoint.age - self.history.record_age
 
         def may_pause(mark: WindowHit) -> float:
-            return max(longest, min(c.stall_blocks * mark.rule_hours / 12, c.stall_hours))
+            return max(longest, min(k.STALL_BLOCKS * mark.rule_hours / 12, k.STALL_HOURS))
 
         kept = [hit for hit in hits if stall <= may_pause(hit)]
         if hits and not kept:
@@ -189,12 +189,12 @@ class _Step:
 
     def _confirm(self, held: Suspicion, best: WindowHit) -> None:
         """Raise the alarm when enough fresh data follow the forecast, or memory would run out before."""
-        c, headroom, age = self.c, self.headroom_bytes, self.checkpoint.age
-        wait = min(c.confirm_hours, c.confirm_ratio * held.rule_hours)
-        if best.rule_hours >= c.waive_hours and best.now - best.first >= c.waive_growth * best.first:
-            wait = min(wait, c.waived_hours)
+        headroom, age = self.headroom_bytes, self.checkpoint.age
+        wait = min(k.CONFIRM_HOURS, k.CONFIRM_RATIO * held.rule_hours)
+        if best.rule_hours >= k.WAIVE_HOURS and best.now - best.first >= k.WAIVE_GROWTH * best.first:
+            wait = min(wait, k.WAIVED_HOURS)
         fresh = age - held.age
-        least = c.confirm_checkpoints if age < c.young_hours else 0.0
+        least = k.CONFIRM_CHECKPOINTS if age < k.YOUNG_HOURS else 0.0
         waited = self._note("fresh data", fresh, wait, "s", passed=fresh >= wait - 1e-9)
         seen = self._note(
             "looks that see it", held.hits / held.checkpoints, least, "ratio",
@@ -207,7 +207,7 @@ class _Step:
         elif waited and seen:
             expected = held.slope * fresh * self.rule_hour_s / 3600
             follow = (best.now - held.level) / expected if expected > 0 else 1.0
-            least = c.confirm_follow
+            least = k.CONFIRM_FOLLOW
             if self._note("fresh data follow the line", follow, least, "ratio", passed=follow >= least):
                 self.alarm(best, None, "fresh data")
             else:
@@ -240,7 +240,7 @@ class _Step:
                 )  # fmt: skip
             state.ended = "the memory was given back" if gone else "the growth has stopped"
         elif self._levels_off(length, course):
-            base = alarm.base + self.c.gone_ratio * (history.record - alarm.base)
+            base = alarm.base + k.GONE_RATIO * (history.record - alarm.base)
             state.ended = "the memory was given back" if checkpoint.trough < base else "the growth levels off"
         else:
             return
@@ -248,11 +248,11 @@ class _Step:
 
     def _over(self, alarm: Alarm) -> tuple[bool, bool]:
         """Return whether the memory was given back, and whether the growth has stopped."""
-        history, c = self.history, self.c
-        gone = self.checkpoint.recent_top < alarm.base + c.gone_ratio * (history.record - alarm.base)
+        history = self.history
+        gone = self.checkpoint.recent_top < alarm.base + k.GONE_RATIO * (history.record - alarm.base)
         length = history.record_age - alarm.since_age
         pause = min(history.longest_pause, length)  # flat time before the climb, however long, is no pause of it
-        least = max(c.over_pause * pause, c.over_share * length, c.over_hours)
+        least = max(k.OVER_PAUSE * pause, k.OVER_SHARE * length, k.OVER_HOURS)
         return gone, self.checkpoint.age - history.record_age > least
 
     def _levels_off(self, length: float, course: Callable[[float], tuple[float, ...]]) -> bool:
@@ -264,4 +264,4 @@ class _Step:
         if self.history.longest_pause >= length / 6:
             return False  # pauses make its thirds uneven
         parts = course(length)
-        return bool(parts) and _rise(parts, 4, 8) < self.c.levelling_ratio * max(_rise(parts, 0, 4), 0.0)
+        return bool(parts) and _rise(parts, 4, 8) < k.LEVELLING_RATIO * max(_rise(parts, 0, 4), 0.0)

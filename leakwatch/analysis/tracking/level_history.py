@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import inf, isfinite
 from typing import NamedTuple
 
+from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.tracking.past_runs import PastRuns
 
@@ -48,7 +49,7 @@ RANGE_SHARE = 0.5
 """Of the least growth that the troughs must span: a median of slopes may exceed their range, but not so."""
 
 
-def follow(history: LevelHistory, checkpoint: Checkpoint, c: LeakCriteria) -> LevelHistory:
+def follow(history: LevelHistory, checkpoint: Checkpoint) -> LevelHistory:
     """Return the history after one more checkpoint."""
     _, age, low, _, noise = checkpoint
     if not isfinite(low):
@@ -58,7 +59,7 @@ def follow(history: LevelHistory, checkpoint: Checkpoint, c: LeakCriteria) -> Le
         noise = known_noise
     lowest = min(lowest, low)
     if low > record:
-        margin = max(noise, c.record_ratio * (record - lowest)) if isfinite(record) else 0.0
+        margin = max(noise, k.RECORD_RATIO * (record - lowest)) if isfinite(record) else 0.0
         if low > record + margin:
             if isfinite(record):
                 pause = max(pause, age - record_age)
@@ -67,14 +68,14 @@ def follow(history: LevelHistory, checkpoint: Checkpoint, c: LeakCriteria) -> Le
     if falling:
         depth = max(depth, peak - low)
         falling = low <= peak - 0.5 * depth
-    elif fall > 3 * noise and record > lowest and fall >= _release(record - lowest, depth, c):
+    elif fall > 3 * noise and record > lowest and fall >= _release(record - lowest, depth):
         falling, falls, peak, depth = True, falls + 1, record, fall
     return LevelHistory(record, lowest, record_age, pause, noise, falling, falls, peak, depth)
 
 
-def _release(gained: float, depth: float, c: LeakCriteria) -> float:
+def _release(gained: float, depth: float) -> float:
     """Return how far a fall must go to be a release; after a first one, half as deep as that is another tooth."""
-    return min(c.release_ratio * gained, c.release_again * depth) if depth > 0 else c.release_ratio * gained
+    return min(k.RELEASE_RATIO * gained, k.RELEASE_AGAIN * depth) if depth > 0 else k.RELEASE_RATIO * gained
 
 
 def worth_judging(history: LevelHistory, checkpoint: Checkpoint, past_runs: PastRuns, c: LeakCriteria) -> bool:
@@ -82,9 +83,9 @@ def worth_judging(history: LevelHistory, checkpoint: Checkpoint, past_runs: Past
     low = checkpoint.trough
     if history.record - history.lowest < RANGE_SHARE * c.min_growth_bytes or not isfinite(low):
         return False
-    return low >= nearest_record(history, c) or past_runs.any_grew(checkpoint.end_ms)
+    return low >= nearest_record(history) or past_runs.any_grew(checkpoint.end_ms)
 
 
-def nearest_record(history: LevelHistory, c: LeakCriteria) -> float:
+def nearest_record(history: LevelHistory) -> float:
     """Return how low the level may be for growth to go on now."""
-    return history.record - max(3 * history.noise, c.below_record * (history.record - history.lowest))
+    return history.record - max(3 * history.noise, k.BELOW_RECORD * (history.record - history.lowest))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import isfinite
 from statistics import median
 
+from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.window_request import WindowHit
 from leakwatch.analysis.windows.robust import bend_noise, mad_sigma, residuals_of, theil_sen
@@ -64,8 +65,8 @@ def summarise(
     grew = (
         growth >= max(GROWN_NOISE * noise, GROWN_SHARE * abs(end), criteria.min_growth_bytes)
         and per_hour >= criteria.min_rate_bytes_per_hour
-        and slope >= criteria.min_z * error
-        and late >= criteria.min_late_ratio * early - 0.3 * min(noise, 1.5 * bend_noise(y))
+        and slope >= k.MIN_Z * error
+        and late >= k.MIN_LATE_RATIO * early - 0.3 * min(noise, 1.5 * bend_noise(y))
     )
     half = real[len(real) // 2 :]
     quarter = max(1, len(half) // 4)
@@ -109,36 +110,36 @@ class PastRuns:
         """Return whether a life known by now grew."""
         return bool(self.known) and any(life.grew and life.ended_ms <= now_ms for life in self.known)
 
-    def plateau(self, now_ms: int, c: LeakCriteria) -> Plateau | None:
+    def plateau(self, now_ms: int) -> Plateau | None:
         """Return where lives known by now settled, None where more of them grew than settled."""
         if not self.known:
             return None
         grew, settled = self._until(now_ms)
         if not settled or len(settled) < len(grew):
             return None
-        last = settled[-c.lives_kept :]
+        last = settled[-k.LIVES_KEPT :]
         return Plateau(max(life.level for life in last), max(life.settled_hours for life in last))
 
-    def same_slope(self, marks: Sequence[WindowHit], now_ms: int, c: LeakCriteria) -> WindowHit | None:
+    def same_slope(self, marks: Sequence[WindowHit], now_ms: int) -> WindowHit | None:
         """Return the longest window that grows at the slope of past lives, where enough of them grew."""
         if not self.known:
             return None
         grew, settled = self._until(now_ms)
         if not grew or len(grew) < len(settled):
             return None
-        if not _tell(grew, c):
+        if not _tell(grew):
             return None
-        slope = median(life.slope for life in grew[-c.lives_kept :])
-        low, high = c.memory_low * slope, c.memory_high * slope
+        slope = median(life.slope for life in grew[-k.LIVES_KEPT :])
+        low, high = k.MEMORY_LOW * slope, k.MEMORY_HIGH * slope
         same = [mark for mark in marks if mark.memory and low <= mark.slope <= high]
         return max(same, key=lambda mark: mark.rule_hours, default=None)
 
 
-def _tell(grew: Sequence[RunSummary], c: LeakCriteria) -> bool:
+def _tell(grew: Sequence[RunSummary]) -> bool:
     """Return whether lives that grew are enough to know a leak by: one long one, two that could be judged, or three."""
     ages = [life.age_hours for life in grew]
-    judged = sum(age >= c.memory_hours for age in ages)
-    return max(ages) >= c.one_life_hours or judged >= c.judged_lives or len(ages) >= c.short_lives
+    judged = sum(age >= k.MEMORY_HOURS for age in ages)
+    return max(ages) >= k.ONE_LIFE_HOURS or judged >= k.JUDGED_LIVES or len(ages) >= k.SHORT_LIVES
 
 
 NO_LIVES = PastRuns()
