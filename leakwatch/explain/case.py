@@ -93,7 +93,7 @@ class Case:
         """Whether a forecast was made, which new data will bear out or not."""
         if self.verdict is not Verdict.WATCH or self.at_most_watch:
             return False
-        return self.test("fresh data") is not None or (
+        return self.test("fresh_data") is not None or (
             self.alarm_state is not None and self.alarm_state.suspicion is not None
         )
 
@@ -133,4 +133,4 @@ class Case:
 
 
 def _waives(test: Criterion) -> bool:
-    return test.criterion == "memory lasts until confirmed"
+    return test.criterion == "outlasts_confirmation"

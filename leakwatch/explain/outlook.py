@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leakwatch.analysis import thresholds as k
+from leakwatch.analysis.rules.catalog import Stage, rule
 from leakwatch.explain import sentences
 from leakwatch.explain.case import Case, What
 from leakwatch.model.verdict import Criterion, Verdict
 from leakwatch.units import format_amount, format_duration, format_growth
 
 HOUR_S = 3600
-PENDING = ("fresh data", "looks that see it", "fresh data follow the line")
-"""The parts of confirmation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def outlook(case: Case) -> Outlook:
 
 def _of_learning(case: Case) -> Outlook:
     need = " ".join(f"A first verdict is given when {sentences.wanted(test)}." for test in case.failed)
-    missing = case.test("data in the shortest window")
+    missing = case.test("enough_data")
     if case.sparse:
         return _after_samples(case, need, missing)
     if missing is None:
@@ -58,12 +57,12 @@ def _of_learning(case: Case) -> Outlook:
 
 def _is_brief(case: Case) -> bool:
     """Return whether the growth to be watched is that of a recording too short for a verdict."""
-    return case.test("data in the shortest window") is not None
+    return case.test("enough_data") is not None
 
 
 def _after_samples(case: Case, need: str, missing: Criterion | None) -> Outlook:
     """Return what a series with few samples waits for: their number, and the time they have to span."""
-    count, interval_s = case.test("samples in this life"), case.interval_s or 0.0
+    count, interval_s = case.test("enough_samples"), case.interval_s or 0.0
     left = 1 if count is None else round(_left_s(count))
     if missing is not None and interval_s:
         left = max(left, -int(-_left_s(missing) // interval_s))
@@ -98,8 +97,12 @@ def _of_watch(case: Case) -> Outlook:
 
 
 def _of_suspicion(case: Case) -> Outlook:
-    pending = tuple(sentences.sentence(test) for test in case.assessment.evidence if test.criterion in PENDING)
-    waited = case.test("fresh data")
+    pending = tuple(
+        sentences.sentence(test)
+        for test in case.assessment.evidence
+        if rule(test.criterion).stage is Stage.CONFIRMATION
+    )
+    waited = case.test("fresh_data")
     if waited is not None:
         changes = [
             f"It becomes a leak when new data rise by {100 * k.CONFIRM_FOLLOW:.0f} % of the first forecast or more.",
@@ -120,7 +123,7 @@ def _of_growth(case: Case) -> Outlook:
     changes = [f"It becomes suspect when {sentences.wanted(test)}." for test in case.failed]
     if case.sparse:
         return _of_seldom(case, tuple(changes))
-    lasting = [test for test in case.failed if test.criterion in _BY_TIME]
+    lasting = [test for test in case.failed if rule(test.criterion).by_time]
     if not lasting or len(lasting) < len(case.failed):
         changes.append(f"{_all_of(changes)}{_confirmation(case)}")
         suspect_ms = case.next_checkpoint(case.checkpoint_ms)
@@ -134,7 +137,7 @@ def _of_growth(case: Case) -> Outlook:
 
 def _of_seldom(case: Case, changes: tuple[str, ...]) -> Outlook:
     """Return what comes next of what is sampled seldom: of a suspicion it is known how many samples it awaits."""
-    awaited = case.test("fresh samples")
+    awaited = case.test("fresh_samples")
     if awaited is None:
         return Outlook(changes, (), None, "")
     left = max(1, round(_left_s(awaited)))
@@ -153,14 +156,9 @@ def _all_of(changes: list[str]) -> str:
     return "All of these must hold in one window; then " if len(changes) > 1 else "Then "
 
 
-_BY_TIME = (
-    "has gone on for long enough", "older than past lives took to settle", "a day of what is not straight",
-)  # fmt: skip
-
-
 def _passes_ms(case: Case, test: Criterion) -> float:
     """Return when a test passes that only takes time, if all goes on as it does."""
-    if test.criterion != "has gone on for long enough":
+    if test.criterion != "long_enough":
         return case.checkpoint_ms + _left_s(test) * 1000
     # Growth that is told to be straight later on needs less patience than now.
     needed_s = min(test.threshold or 0.0, k.STRONG_HOURS * case.plan.rule_hour_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from leakwatch.explain.wordings import OF_COUNTS, SENTENCES, Sentence, Style
+from leakwatch.analysis.rules.catalog import Style, rule
 from leakwatch.model.verdict import Criterion
 from leakwatch.text.escape import printable
 from leakwatch.units import format_bytes, format_duration, format_growth, format_rate
@@ -13,15 +13,10 @@ FAR = 1000.0
 """A ratio from here on stands for any larger one, see ``analysis.rules``."""
 
 
-def _known(test: Criterion) -> Sentence | None:
-    of_count = OF_COUNTS.get(test.criterion) if test.unit.startswith("count") else None
-    return of_count or SENTENCES.get(test.criterion)
-
-
 def sentence(test: Criterion) -> str:
-    """Return what was found; of a criterion another version knew, its name and numbers."""
-    known = _known(test)
-    if known is None:
+    """Return what was found; of a rule of another version, its name and numbers."""
+    known = rule(test.criterion)
+    if not known.id:
         measured, threshold = _written(test, Style.UNIT)
         return f"{printable(test.criterion)}: measured {measured}, threshold {threshold}."
     return _filled(known.passed if test.passed else known.failed, test, known.style)
@@ -29,16 +24,13 @@ def sentence(test: Criterion) -> str:
 
 def wanted(test: Criterion) -> str:
     """Return what would have to be for it to pass, as a clause."""
-    known = _known(test)
-    if known is None:
-        return printable(test.criterion)
-    return _filled(known.wanted, test, known.style)
+    known = rule(test.criterion)
+    return _filled(known.wanted, test, known.style) if known.id else printable(test.criterion)
 
 
 def purpose(test: Criterion) -> str:
-    """Return what the criterion is for, empty for one of another version."""
-    known = _known(test)
-    return known.purpose if known else ""
+    """Return what the rule is for, empty for one of another version."""
+    return rule(test.criterion).purpose
 
 
 def _filled(template: str, test: Criterion, style: Style) -> str:

@@ -184,7 +184,7 @@ def _broken(line: str) -> str:
     return textwrap.fill(line, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
 
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def render_json(case: Case, now_ms: int) -> str:

@@ -15,7 +15,7 @@ from leakwatch.report.json_values import criterion, finite, growth, time, window
 from leakwatch.text.escape import as_text, json_text, printable
 from leakwatch.units import format_amount
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_SEEN = 5
 """Series without a verdict whose growth is told."""
 _HEADINGS = ("verdict", "series", "rate (95 % interval)", "per day", "grown", "now")

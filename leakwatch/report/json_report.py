@@ -12,7 +12,7 @@ from leakwatch.report.build import Report, ReportRow
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 from leakwatch.text.escape import json_text
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def render(report: Report) -> str:

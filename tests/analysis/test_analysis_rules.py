@@ -273,7 +273,7 @@ def test_fresh_data_on_the_line_confirm_after_a_quarter_of_the_window() -> None:
     climbed(alarm_state, 15, [large(15)])
     assert alarm_state.alarm is not None
     assert (alarm_state.alarm.by, alarm_state.alarm.since_age, alarm_state.alarm.base) == (
-        "fresh data",
+        "fresh_data",
         0,
         large(15).first,
     )
@@ -306,7 +306,7 @@ def test_a_leak_that_would_fill_memory_sooner_is_not_waited_for() -> None:
     alarm_state = climbed(AlarmState(), 12, [large(12)], headroom=29 * MIB)
     assert alarm_state.alarm is not None
     assert alarm_state.alarm.by == "exhaustion"
-    assert alarm_state.why[-1].criterion == "memory lasts until confirmed"
+    assert alarm_state.why[-1].criterion == "outlasts_confirmation"
 
 
 def test_a_longer_window_that_levels_off_takes_a_shorter_one_s_word_back() -> None:
@@ -320,11 +320,11 @@ def test_a_level_below_its_record_or_its_last_peak_is_no_suspicion() -> None:
     low = LevelHistory(record=400 * MIB, lowest=100 * MIB, record_age=12)
     alarm_state = climbed(AlarmState(), 12, history=low)
     assert alarm_state.suspicion is None
-    assert [c.criterion for c in alarm_state.why if not c.passed] == ["near its highest level"]
+    assert [c.criterion for c in alarm_state.why if not c.passed] == ["near_highest_level"]
     released = LevelHistory(record=220 * MIB, lowest=100 * MIB, record_age=12, falls=1, peak=219 * MIB, depth=50 * MIB)
     alarm_state = climbed(AlarmState(), 12, history=released)
     assert alarm_state.suspicion is None
-    assert [c.criterion for c in alarm_state.why if not c.passed] == ["beyond the peak before the last release"]
+    assert [c.criterion for c in alarm_state.why if not c.passed] == ["beyond_last_release"]
     assert climbed(AlarmState(), 12, history=released._replace(falls=3)).suspicion is not None, "a saw's troughs tell"
 
 
@@ -444,7 +444,7 @@ def test_lives_that_settled_hold_back_what_is_below_and_younger() -> None:
     known = PastRuns((life(1, grew=False, level=300.0 * MIB),))
     alarm_state = climbed(AlarmState(), 12, past_runs=known)
     assert alarm_state.suspicion is None
-    assert [c.criterion for c in alarm_state.why if not c.passed] == ["above the level past lives settled at"]
+    assert [c.criterion for c in alarm_state.why if not c.passed] == ["above_past_plateau"]
     assert climbed(AlarmState(), 25, past_runs=known).suspicion is not None
 
 
@@ -466,7 +466,7 @@ def test_lives_that_grew_at_this_slope_need_no_fresh_data() -> None:
     )
     alarm_state = climbed(AlarmState(), 12, [mark], past_runs=PastRuns((one, two, three)))
     assert alarm_state.alarm is not None
-    assert alarm_state.alarm.by == "past lives"
+    assert alarm_state.alarm.by == "past_lives"
     assert climbed(AlarmState(), 12, [mark], past_runs=PastRuns((replace(one, age_hours=6),))).alarm is not None
     other = PastRuns(tuple(replace(each, slope=100.0 * MIB) for each in (one, two, three)))
     assert climbed(AlarmState(), 12, [mark], past_runs=other).alarm is None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from leakwatch import metrics
+from leakwatch.analysis.rules.catalog import CATALOG, Stage
 from leakwatch.cli.main import main
 from leakwatch.config.keys import default_toml
 
@@ -33,6 +34,7 @@ def pages() -> dict[str, str]:
         "configuration.md": configuration(),
         "metrics.md": metric_table(),
         "json.md": json_page(),
+        "rules.md": rule_table(),
     }
 
 
@@ -101,6 +103,26 @@ def metric_table() -> str:
             f"| `{name}` | {one.unit.value} | {_cell(what)} | {_cell(one.source)} | {'yes' if one.judged else ''} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def rule_table() -> str:
+    """Return the page about the detector's rules, a table a stage."""
+    parts = [
+        "# Rules of the detector",
+        "",
+        GENERATED,
+        "",
+        "Every rule by its id, which is what JSON calls `criterion`. Names in capitals are constants of",
+        "`analysis/thresholds.py`, where each has its reason; names in small letters are keys of `[thresholds]`.",
+        "[How the detector decides](detector.md) tells how the rules play together.",
+        "",
+    ]
+    for stage in Stage:
+        parts += [f"## {stage.value[0].upper()}{stage.value[1:]}", "", "| rule | asks for | why |", "|---|---|---|"]
+        rows = [one for one in CATALOG if one.stage is stage]
+        parts += [f"| `{one.id}` | {_cell(one.threshold)} | {_cell(one.purpose)} |" for one in rows]
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def json_page() -> str:

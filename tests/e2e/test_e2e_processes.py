@@ -112,7 +112,7 @@ def test_one_window_alone(shared_run: SharedRun) -> None:
 
 def test_every_format_is_well_formed(shared_run: SharedRun) -> None:
     texts = {form: _formatted(shared_run, form) for form in FORMATS}
-    assert json.loads(texts["json"])["schema"] == 1
+    assert json.loads(texts["json"])["schema"] == 2
     rows = list(csv.DictReader(io.StringIO(texts["csv"], newline="")))
     assert len(rows) == len(json.loads(texts["json"])["findings"])
     assert {row["verdict"] for row in rows} >= {"leak", "ok"}

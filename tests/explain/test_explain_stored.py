@@ -171,7 +171,7 @@ def test_it_is_found_by_every_name_it_has(explain: Callable[..., tuple[int, str,
 def test_json_is_the_reports_finding_with_sentences(explain: Callable[..., tuple[int, str, str]]) -> None:
     _, out, _ = explain("shop.service", "--format", "json")
     found = json.loads(out)
-    assert (found["schema"], found["verdict"], found["pid"], found["incident"]["id"]) == (1, "leak", 1, "i0a1b2c3")
+    assert (found["schema"], found["verdict"], found["pid"], found["incident"]["id"]) == (2, "leak", 1, "i0a1b2c3")
     assert found["decided_by_window_s"] == found["evidence"][0]["window_s"] >= 60
     assert all(test["sentence"] for test in found["evidence"])
     assert found["earliest_at"] > found["as_of"]

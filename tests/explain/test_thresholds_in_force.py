@@ -75,7 +75,7 @@ def found(config: Config) -> tuple[list[Finding], list[ProcessInfo]]:
 def in_force(finding: Finding) -> float | None:
     """Return the least rate the daemon measured a finding against."""
     tests = finding.assessment.evidence
-    return next(test.threshold for test in tests if test.criterion == "rate is worth waking for")
+    return next(test.threshold for test in tests if test.criterion == "min_rate")
 
 
 def explained(finding: Finding, config: Config, processes: list[ProcessInfo]) -> float:

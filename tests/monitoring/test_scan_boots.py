@@ -58,7 +58,7 @@ def test_a_leak_is_one_again_in_each_boot() -> None:
                 assert not found  # of the boot before nothing is said
     assert set(first) == {1, 2, 3}
     (one,) = [found for found in detector.evaluate(START_MS + at * 1000).findings if found.name == "kmalloc-4k"]
-    assert one.assessment.reason.endswith("as earlier lives of this service did")
+    assert one.assessment.reason.endswith("as earlier runs of this service did")
     boot_ms = START_MS + 3 * BOOT_S * 1000
     assert (one.assessment.since_ms, one.assessment.grown_bytes) == (boot_ms, (BOOT_S - 1) * 100 * KIB)
 

@@ -112,7 +112,7 @@ def test_what_learns_is_written_when_there_is_twice_the_data_or_more_of_it_is_ne
     ledger, written = FindingsLog(), []
     for at in range(1, 60):
         need_s = 1800.0 if at < 30 else 3600.0
-        test = Criterion("data in the shortest window", 60.0 * at, need_s, passed=False, unit="s", window_s=3600)
+        test = Criterion("enough_data", 60.0 * at, need_s, passed=False, unit="s", window_s=3600)
         one = finding(LEARNING, at=at)
         one = replace(one, assessment=replace(one.assessment, evidence=(test,)))
         # WHEN it is judged every minute

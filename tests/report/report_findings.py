@@ -39,8 +39,8 @@ def finding(
         verdict=verdict,
         current_bytes=812 * MIB,
         evidence=(
-            Criterion("rate is worth waking for", rate, 64.0 * KIB, True, "bytes/h", 4 * HOUR),
-            Criterion("still rising", 0.987654, 0.4, True, "ratio", 4 * HOUR),
+            Criterion("min_rate", rate, 64.0 * KIB, True, "bytes/h", 4 * HOUR),
+            Criterion("rises_at_end", 0.987654, 0.4, True, "ratio", 4 * HOUR),
         ),
         windows=tuple(
             Trend(window_s, window_s, 12, rate or 0.0, 0.9 * (rate or 0), 1.1 * (rate or 0), verdict, "ramp")

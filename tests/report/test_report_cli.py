@@ -78,7 +78,7 @@ def test_the_table_says_who_leaks(config: Path, store: Path, capsys: pytest.Capt
 def test_json_is_the_whole_contract(config: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report(config, store, "--format", "json", "--verdict", "all") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert {one["id"]: one["verdict"] for one in found["findings"]} == {"p1": "leak", "p2": "ok"}
     assert found["host"]["processes_read"] == 7
     assert found["host"]["mem_total_bytes"] == 16 << 30

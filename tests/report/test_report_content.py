@@ -100,7 +100,7 @@ def test_the_keys_are_those_of_the_contract() -> None:
         "absences", "absence_examples", "store_notes", "judging", "reading_back_since", "outcome", "decided",
         "undecided",
     }  # fmt: skip
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert set(found["host"]) == {
         "last_scrape_at", "interval_s", "windows_s", "processes_read", "slab_caches_read", "vmalloc_callers_read",
         "meminfo_fields_read", "mem_total_bytes", "mem_available_bytes", "unaccounted_bytes", "scrapes",

@@ -40,8 +40,8 @@ def of_files(verdict: Verdict = Verdict.LEAK, *, rate: float = 120.0) -> Finding
         current_bytes=184,
         grown_bytes=120,
         evidence=(
-            Criterion("rate is worth waking for", 120.0, 1.0, passed=True, unit="count/h", window_s=14400),
-            Criterion("growth in the window", 96.0, 16.0, passed=True, unit="count", window_s=14400),
+            Criterion("min_rate", 120.0, 1.0, passed=True, unit="count/h", window_s=14400),
+            Criterion("min_growth", 96.0, 16.0, passed=True, unit="count", window_s=14400),
         ),
     )
     return replace(
@@ -142,7 +142,7 @@ def test_sentences_about_counts_name_their_own_thresholds() -> None:
     assert "min_count_rate" in purpose(rate)
     assert sentence(growth) == "It grew by 96 within 4 h; 16 is enough to matter."
     assert "min_count_growth" in purpose(growth)
-    assert "min_growth:" in purpose(replace(growth, unit="bytes"))
+    assert "min_growth " in purpose(replace(growth, unit="bytes"))
 
 
 def test_steps_have_the_pid_and_go_by_what_grows() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import leakwatch
+from leakwatch.analysis.tracking.alarm_state import Alarm, AlarmState, from_values, to_values
 from leakwatch.errors import StoreCorruptError, StoreTooNewError, StoreWriteError
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Verdict
 from leakwatch.store import tables
 from leakwatch.store.files import engine
 from leakwatch.store.files.open import open_writer
@@ -285,4 +288,30 @@ def test_every_migration_taken_back_is_an_empty_store(store: Path) -> None:
     writer.close()
     reader = Reader(store)
     assert reader.samples(USS, process(1).identity.target)
+    reader.close()
+
+
+def test_findings_and_alarms_of_schema_0004_go_by_the_ids_of_rules(store: Path) -> None:
+    # GIVEN a store as the version before wrote it
+    evidence = (Criterion("not_a_step", 0.2, 0.55, True, "ratio", 3600),)
+    found = Finding("p0", FindingKind.PROCESS, "shop", "process.uss_swap_bytes", Assessment(Verdict.LEAK, 7, evidence))
+    held = AlarmState(alarm=Alarm(1.0, 2.0, 3.0, 0.1, 6.0, 21600.0, BASE_MS, "fresh_data"))
+    writer = Writer(store)
+    writer.write_scrape(scrape(1))
+    key = (USS, process(1).identity.target)
+    writer.write_evaluation([(found, None)], {key: json.dumps(to_values(held), separators=(",", ":"))}, {}, BASE_MS)
+    writer.close()
+    before = "'not_a_step', 'not one step'", "'\"fresh_data\"', '\"fresh data\"'"
+    change(
+        store,
+        f"UPDATE finding SET payload = replace(payload, {before[0]})",
+        f"UPDATE suspicion SET payload = replace(payload, {before[1]})",
+        "UPDATE alembic_version SET version_num = '0004'",
+    )
+    # WHEN this version opens it
+    open_writer(store, BASE_MS).close()
+    # THEN both are what this version would have written
+    reader = Reader(store)
+    assert [one.finding for one in reader.findings()] == [found]
+    assert [from_values(json.loads(text)) for text in reader.suspicions().values()] == [held]
     reader.close()

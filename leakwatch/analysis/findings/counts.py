@@ -68,7 +68,6 @@ _UNITS = {"bytes": "count", "bytes/h": "count/h"}
 _WORDS = (
     ("memory would run out before", "the limit would be reached before"),
     ("the memory was given back", "most of them are gone again"),
-    ("gave memory back before", "went down before"),
 )
 
 

@@ -48,13 +48,13 @@ def look_briefly(capture: Capture, found: Assessment, criteria_for: Callable[[Su
     z, growth, noise = float(shape.slope[0] / shape.error[0]), float(shape.growth[0]), float(shape.noise[0])
     window_s = max(1, round(span_ms / 1000))
     tests = (
-        Criterion("growth is significant", z, k.MIN_Z, z >= k.MIN_Z, "", window_s),
+        Criterion("significant_slope", z, k.MIN_Z, z >= k.MIN_Z, "", window_s),
         Criterion(
-            "growth in the window", growth, criteria.min_growth_bytes, growth >= criteria.min_growth_bytes, "bytes",
+            "min_growth", growth, criteria.min_growth_bytes, growth >= criteria.min_growth_bytes, "bytes",
             window_s,
         ),
         Criterion(
-            "growth against noise", growth / max(noise, 1.0), k.MIN_NOISE_RATIO,
+            "above_noise", growth / max(noise, 1.0), k.MIN_NOISE_RATIO,
             growth >= k.MIN_NOISE_RATIO * noise, "ratio", window_s,
         ),
     )  # fmt: skip

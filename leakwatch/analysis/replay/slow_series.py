@@ -214,16 +214,16 @@ class _Run:
             return ()
         held, since, _ = self.suspicion
         fresh = len(self.values) - 1 - since
-        return (Criterion("fresh samples", fresh, _wait(held), passed=fresh >= _wait(held)),)
+        return (Criterion("fresh_samples", fresh, _wait(held), passed=fresh >= _wait(held)),)
 
     def _learning(self, times: Floats, current: int, count: int, seen: float | None) -> Assessment:
         """Return that there are too few samples, or that those of what rises lie too close together."""
         evidence = []
         if count < LEAST:
-            evidence.append(Criterion("samples in this life", count, LEAST, passed=False))
+            evidence.append(Criterion("enough_samples", count, LEAST, passed=False))
         if seen is not None and seen < self.least_s:
             window_s = round(self.least_s)
-            evidence.append(Criterion("data in the shortest window", seen, self.least_s, False, "s", window_s))
+            evidence.append(Criterion("enough_data", seen, self.least_s, False, "s", window_s))
         have = f"{count} samples over {format_duration(float(times[-1] - times[self.life]) / 1000)} of data"
         need = f"{LEAST} " if count < LEAST else ""
         need += f"{'over ' if need else ''}{format_duration(self.least_s)} " if len(evidence) > (count < LEAST) else ""
@@ -279,25 +279,25 @@ def tests_of(t: Floats, y: Floats, past_t: Floats, past_y: Floats, c: LeakCriter
         return Criterion(name, measured, threshold, measured >= threshold, unit, window_s)
 
     tests = [
-        at_least("growth is significant", mann_kendall(y), MIN_Z * c.sensitivity, ""),
-        at_least("growth relative to the level", growth / level, MIN_GROWTH),
-        at_least("rate is worth waking for", slope, c.min_rate_bytes_per_hour, "bytes/h"),
-        at_least("growth against noise", growth / max(noise, 1.0), MIN_NOISE * c.sensitivity),
-        Criterion("not one step", step, MAX_STEP, step <= MAX_STEP, "ratio", window_s),
-        at_least("newer half as steep", late / early if early > 0 else (1.0 if late > 0 else 0.0), MIN_HALF),
+        at_least("significant_slope", mann_kendall(y), MIN_Z * c.sensitivity, ""),
+        at_least("min_growth_ratio", growth / level, MIN_GROWTH),
+        at_least("min_rate", slope, c.min_rate_bytes_per_hour, "bytes/h"),
+        at_least("above_noise", growth / max(noise, 1.0), MIN_NOISE * c.sensitivity),
+        Criterion("not_a_step", step, MAX_STEP, step <= MAX_STEP, "ratio", window_s),
+        at_least("newer_half_as_steep", late / early if early > 0 else (1.0 if late > 0 else 0.0), MIN_HALF),
     ]
     if len(past_y) >= 3:
         reach = min(len(past_y), len(y))
         before = slope_of(past_t[-reach:], past_y[-reach:])
-        tests.append(at_least("as fast as before the window", slope / before if before > 0 else 1.0, MIN_PREVIOUS))
+        tests.append(at_least("as_fast_as_before", slope / before if before > 0 else 1.0, MIN_PREVIOUS))
     life_t, life_y = np.concatenate([past_t, t])[1:], np.concatenate([past_y, y])[1:]
     mean = (float(np.median(life_y[-2:])) - float(life_y[0])) / max(1e-9, float(life_t[-1] - life_t[0]))
-    tests.append(at_least("as fast as the life's mean", slope / mean if mean > 0 else 1.0, MIN_OF_LIFE))
+    tests.append(at_least("as_fast_as_run_mean", slope / mean if mean > 0 else 1.0, MIN_OF_LIFE))
     below = (float(y.max()) - float(y[-1])) / growth if growth > 0 else 1.0
-    tests.append(Criterion("not coming down", below, GONE, below <= GONE, "ratio", window_s))
+    tests.append(Criterion("near_window_peak", below, GONE, below <= GONE, "ratio", window_s))
     if len(past_y):
         above = float(min(y[-2:]) - past_y.max())
-        tests.append(at_least("new ground", above, 0.0, "bytes"))
+        tests.append(at_least("above_previous_peak", above, 0.0, "bytes"))
     return tuple(tests)
 
 

@@ -167,10 +167,10 @@ def shape_name(judged: TestResults, row: int) -> str:
     if judged.hit[row]:
         return "ramp"
     failed = {test.name for test in judged.tests if not test.passed[row]}
-    if failed & {"not one step", "separate rises"}:
+    if failed & {"not_a_step", "separate_rises"}:
         return "step"
-    if failed & {"new ground", "not coming down", "above the same time yesterday"}:
+    if failed & {"above_previous_peak", "near_window_peak", "above_yesterday"}:
         return "sawtooth"
-    if failed <= {"has gone on for long enough", "more than it has moved before"}:
+    if failed <= {"long_enough", "above_earlier_moves"}:
         return "ramp"
     return "plateau"

@@ -113,12 +113,12 @@ def _growth(s: WindowFeatures, per_hour: Floats, hours: Floats, noise: Floats, c
     in_noise = s.growth / np.maximum(noise, 1.0)
     confident = is_long & (z >= k.MIN_Z_LONG * c.sensitivity)
     return (
-        _at_least("growth is significant", z, np.full_like(z, k.MIN_Z) * c.sensitivity, "", grows=True),
-        _at_least("rate is worth waking for", per_hour, c.rate, "bytes/h", grows=True),
-        _at_least("growth in the window", s.growth, c.growth, "bytes", grows=True),
-        _at_least("growth relative to the level", s.growth / s.level, ratio, "ratio", grows=True),
+        _at_least("significant_slope", z, np.full_like(z, k.MIN_Z) * c.sensitivity, "", grows=True),
+        _at_least("min_rate", per_hour, c.rate, "bytes/h", grows=True),
+        _at_least("min_growth", s.growth, c.growth, "bytes", grows=True),
+        _at_least("min_growth_ratio", s.growth / s.level, ratio, "ratio", grows=True),
         _at_least(
-            "growth against noise", in_noise, np.where(confident, k.MIN_NOISE_RATIO_LONG, k.MIN_NOISE_RATIO), "ratio",
+            "above_noise", in_noise, np.where(confident, k.MIN_NOISE_RATIO_LONG, k.MIN_NOISE_RATIO), "ratio",
             grows=True,
         ),
     )  # fmt: skip
@@ -133,15 +133,15 @@ def _lasting(
     has = np.isfinite(rows.previous) & (rows.previous > 2 * s.noise)
     now = s.slope * len(_TWELFTHS)
     before = np.where(has, rows.previous, 1.0)
-    previous = _ratio("as fast as before the window", now, before, k.MIN_PREVIOUS_RATIO, slack)
-    last = _ratio("rises into the newest block", s.last_step, s.growth / 11, k.MIN_LAST_RATIO, slack, positive=False)
+    previous = _ratio("as_fast_as_before", now, before, k.MIN_PREVIOUS_RATIO, slack)
+    last = _ratio("rises_in_newest_block", s.last_step, s.growth / 11, k.MIN_LAST_RATIO, slack, positive=False)
     since_checkpoint = s.slope * len(_TWELFTHS) * plan.checkpoint_blocks * plan.base_s / seconds
     rise = np.where(np.isfinite(rows.newest), rows.newest, 0.0)
-    newest = _ratio("rises now", rise, since_checkpoint, k.MIN_NEWEST_RATIO, 0.0 * slack, positive=False)
+    newest = _ratio("rises_since_checkpoint", rise, since_checkpoint, k.MIN_NEWEST_RATIO, 0.0 * slack, positive=False)
     return (
-        _ratio("newer half as steep", s.late, s.early, k.MIN_LATE_RATIO, 0.24 * 11 * 1.12 * slack),
-        _ratio("newest third as steep", s.last_rise, s.middle_rise, third, 0.7 * slack),
-        _ratio("still rising", s.tail, s.growth * 3 / 11, k.MIN_TAIL_RATIO, slack, positive=False),
+        _ratio("newer_half_as_steep", s.late, s.early, k.MIN_LATE_RATIO, 0.24 * 11 * 1.12 * slack),
+        _ratio("newest_third_as_steep", s.last_rise, s.middle_rise, third, 0.7 * slack),
+        _ratio("rises_at_end", s.tail, s.growth * 3 / 11, k.MIN_TAIL_RATIO, slack, positive=False),
         _unless(previous, ~has),
         _unless(last, ~strong),
         _unless(newest, ~(strong & (rows.usual >= k.MIN_NEWEST_RATIO * since_checkpoint))),
@@ -155,11 +155,11 @@ def _shape(s: WindowFeatures, rows: WindowRows, noise: Floats) -> tuple[Test, ..
     below = (s.top - s.now) / np.maximum(noise, 1.0)
     most = np.full_like(below, k.MAX_BELOW_TOP)
     return (
-        Test("not one step", s.step_share, share, s.step_share <= share, "ratio"),
-        _at_least("separate rises", s.rises, np.full_like(s.rises, k.MIN_RISES), ""),
-        Test("new ground", above, np.zeros_like(above), above > 0, "bytes"),
-        Test("not coming down", below, most, s.now >= s.top - k.MAX_BELOW_TOP * noise, "ratio"),
-        _at_least("more than it has moved before", s.growth, k.MIN_PRIOR_RATIO * rows.prior, "bytes"),
+        Test("not_a_step", s.step_share, share, s.step_share <= share, "ratio"),
+        _at_least("separate_rises", s.rises, np.full_like(s.rises, k.MIN_RISES), ""),
+        Test("above_previous_peak", above, np.zeros_like(above), above > 0, "bytes"),
+        Test("near_window_peak", below, most, s.now >= s.top - k.MAX_BELOW_TOP * noise, "ratio"),
+        _at_least("above_earlier_moves", s.growth, k.MIN_PRIOR_RATIO * rows.prior, "bytes"),
     )
 
 
@@ -176,9 +176,9 @@ def _patience(
     day = np.isfinite(rows.day_rise)
     per_hour_grown = s.slope * len(_TWELFTHS) / hours
     yesterday = np.maximum(k.DAY_RATIO * per_hour_grown * np.minimum(hours, 24.0), c.growth / 2)
-    above = _at_least("above the same time yesterday", np.where(day, rows.day_rise, 0.0), yesterday, "bytes")
+    above = _at_least("above_yesterday", np.where(day, rows.day_rise, 0.0), yesterday, "bytes")
     return (
-        _at_least("has gone on for long enough", seconds, needed * rule_hour_s, "s"),
+        _at_least("long_enough", seconds, needed * rule_hour_s, "s"),
         _unless(above, ~day),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isfinite
 
+from leakwatch.analysis.rules.catalog import RULES, confirmed_by
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import TimePlan
 from leakwatch.analysis.tracking.alarm_state import AlarmState
@@ -17,7 +18,7 @@ from leakwatch.units import format_duration
 MIN_FILL = 0.5
 """Of the shortest window must be seen before anything is said."""
 MIN_BLOCKS = 6
-LEAST_DATA = "data in the shortest window"
+LEAST_DATA = "enough_data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +34,6 @@ class Observed:
     def span_s(self) -> float:
         """Seconds between the two: how much data there is, however it falls into blocks."""
         return (self.last_ms - self.first_ms) / 1000
-
-
-_FAILED = {
-    "growth is significant": "no growth beyond noise within {}",
-    "rate is worth waking for": "grows, but too slowly to matter",
-    "growth in the window": "grows by too little within {} to matter",
-    "growth relative to the level": "grows by too little of its level within {}",
-    "growth against noise": "what grows within {} is within its noise",
-    "newer half as steep": "grew within {}, but is slowing: it may be bounded",
-    "newest third as steep": "grew within {}, but is slowing: it may be bounded",
-    "still rising": "grew within {} and has stopped",
-    "as fast as before the window": "grew faster before: it may be levelling off",
-    "rises into the newest block": "grew within {} and has just stopped",
-    "rises now": "grew within {} and has just stopped",
-    "not one step": "grew within {} in one step: it may not go on",
-    "separate rises": "grew within {}, but in a few steps: it may not go on",
-    "new ground": "rises within {}, but on known ground",
-    "not coming down": "rose within {} and is coming down",
-    "more than it has moved before": "grows by less than it has moved before",
-    "has gone on for long enough": "grows, but not yet for long enough to tell it from a cycle or a warm-up",
-    "above the same time yesterday": "no higher than at the same time yesterday",
-    "above the level past lives settled at": "below the level this service has settled at before",
-    "older than past lives took to settle": "younger than this service takes to settle",
-    "beyond the peak before the last release": "gave memory back before and is not beyond that peak yet",
-    "near its highest level": "below its highest level",
-    "no longer pause than before": "pauses for longer than ever before",
-    "a day of what is not straight": "grows, but not straight: it may follow its load, which a day will tell",
-    "fresh data": "looks like a leak; data that come now will decide",
-    "looks that see it": "looks like a leak now and then; data that come now will decide",
-    "fresh data follow the line": "fresh data did not follow the forecast",
-}
-_BY = {
-    "fresh data": "a straight rise over {}, and data that came after the first suspicion went on as forecast",
-    "past lives": "grows over {} as earlier lives of this service did",
-    "reopened": "goes on growing over {} after a pause",
-    "exhaustion": "a rise over {}; memory would run out before it could be confirmed",
-}
 
 
 def screened(
@@ -100,7 +64,7 @@ def screened(
     reach = max(0.0, history.record - history.lowest) if isfinite(history.record) else 0.0
     floor = criteria.min_growth_bytes
     window_s = min(have, plan.windows_s[-1])
-    evidence = (Criterion("growth in the window", reach, floor, reach >= floor, "bytes", window_s),)
+    evidence = (Criterion("min_growth", reach, floor, reach >= floor, "bytes", window_s),)
     span = format_duration(window_s)
     reason = f"below its highest level of {span}" if reach >= floor else f"no growth within {span}"
     if alarm_state.ended:
@@ -168,7 +132,7 @@ def settled(
         reason = "looks like a leak; data that come now will decide"
     else:
         window = format_duration(failed.window_s or answer.window_s)
-        reason = _FAILED.get(failed.criterion, f"{failed.criterion}: no").format(window)
+        reason = RULES[failed.criterion].short.format(window=window)
     watched = verdict is Verdict.WATCH
     return Assessment(
         verdict=verdict,
@@ -215,11 +179,11 @@ def _leak(alarm_state: AlarmState, answer: WindowResult | None, current_bytes: i
     alarm = alarm_state.alarm
     assert alarm is not None
     criteria = tuple(answer.evidence) if answer else ()
-    confirmed = Criterion(f"confirmed by {alarm.by}", 1.0, 1.0, True, "")
+    confirmed = RULES[confirmed_by(alarm.by)]
     return Assessment(
         verdict=Verdict.LEAK,
         current_bytes=current_bytes,
-        evidence=(*criteria, *alarm_state.why, confirmed),
+        evidence=(*criteria, *alarm_state.why, Criterion(confirmed.id, 1.0, 1.0, True, "")),
         windows=answer.trends if answer else (),
         slope_bytes_per_hour=alarm.slope,
         slope_low=alarm.slope - alarm.half_width,
@@ -227,7 +191,7 @@ def _leak(alarm_state: AlarmState, answer: WindowResult | None, current_bytes: i
         since_ms=alarm.onset_ms,
         grown_bytes=None if alarm.onset_ms is None else max(0, round(current_bytes - alarm.onset_level)),
         confidence=_confidence(alarm_state, answer),
-        reason=_BY[alarm.by].format(format_duration(alarm.seconds)),
+        reason=confirmed.short.format(window=format_duration(alarm.seconds)),
     )
 
 

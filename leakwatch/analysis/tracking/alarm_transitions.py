@@ -114,19 +114,17 @@ class _Step:
         if settled is not None:
             floor, age = k.PLATEAU_MARGIN * settled.level, k.PLATEAU_AGE * settled.settled_hours
             passed += [
-                self._note("above the level past lives settled at", low, floor, "bytes", passed=low >= floor),
+                self._note("above_past_plateau", low, floor, "bytes", passed=low >= floor),
                 self._note(
-                    "older than past lives took to settle", self.checkpoint.age, age, "s",
+                    "older_than_past_warmup", self.checkpoint.age, age, "s",
                     passed=self.checkpoint.age >= age,
                 ),
             ]  # fmt: skip
         if 1 <= history.falls <= 2:
             beyond = history.peak + k.RELEASE_MORE * history.depth
-            passed.append(
-                self._note("beyond the peak before the last release", low, beyond, "bytes", passed=low >= beyond)
-            )
+            passed.append(self._note("beyond_last_release", low, beyond, "bytes", passed=low >= beyond))
         nearest = nearest_record(history)
-        passed.append(self._note("near its highest level", low, nearest, "bytes", passed=low >= nearest))
+        passed.append(self._note("near_highest_level", low, nearest, "bytes", passed=low >= nearest))
         return hits if all(passed) else []
 
     def straight(self, hits: list[WindowHit]) -> list[WindowHit]:
@@ -141,7 +139,7 @@ class _Step:
 
         kept = [mark for mark in hits if mark.strong or is_urgent(mark)]
         if not kept:
-            self._note("a day of what is not straight", age, k.YOUNG_HOURS, "s", passed=False)
+            self._note("straight_or_a_day", age, k.YOUNG_HOURS, "s", passed=False)
         return kept
 
     def reopened(self, marks: Sequence[WindowHit]) -> WindowHit | None:
@@ -159,7 +157,7 @@ class _Step:
         state, age = self.state, self.checkpoint.age
         hits = self._not_paused(hits)
         if memory is not None and not hits:
-            alarm = self.alarm(memory, None, "past lives")
+            alarm = self.alarm(memory, None, "past_lives")
             if any(self._over(alarm)):
                 state.alarm = None  # it has been higher in this life and gave it back
             return
@@ -184,7 +182,7 @@ class _Step:
 
         kept = [hit for hit in hits if stall <= may_pause(hit)]
         if hits and not kept:
-            self._note("no longer pause than before", stall, max(map(may_pause, hits)), "s", passed=False)
+            self._note("no_longer_pause", stall, max(map(may_pause, hits)), "s", passed=False)
         return kept
 
     def _confirm(self, held: Suspicion, best: WindowHit) -> None:
@@ -195,21 +193,21 @@ class _Step:
             wait = min(wait, k.WAIVED_HOURS)
         fresh = age - held.age
         least = k.CONFIRM_CHECKPOINTS if age < k.YOUNG_HOURS else 0.0
-        waited = self._note("fresh data", fresh, wait, "s", passed=fresh >= wait - 1e-9)
+        waited = self._note("fresh_data", fresh, wait, "s", passed=fresh >= wait - 1e-9)
         seen = self._note(
-            "looks that see it", held.hits / held.checkpoints, least, "ratio",
+            "checkpoints_agree", held.hits / held.checkpoints, least, "ratio",
             passed=held.hits >= least * held.checkpoints,
         )  # fmt: skip
         left = headroom / best.slope * 3600 / self.rule_hour_s if headroom is not None and best.slope > 0 else inf
         if left < wait - fresh:
-            self._note("memory lasts until confirmed", left, wait - fresh, "s", passed=False)
+            self._note("outlasts_confirmation", left, wait - fresh, "s", passed=False)
             self.alarm(best, None, "exhaustion")
         elif waited and seen:
             expected = held.slope * fresh * self.rule_hour_s / 3600
             follow = (best.now - held.level) / expected if expected > 0 else 1.0
             least = k.CONFIRM_FOLLOW
-            if self._note("fresh data follow the line", follow, least, "ratio", passed=follow >= least):
-                self.alarm(best, None, "fresh data")
+            if self._note("follows_forecast", follow, least, "ratio", passed=follow >= least):
+                self.alarm(best, None, "fresh_data")
             else:
                 self.state.suspicion = None  # the forecast was wrong: the next hit freezes a new one
 

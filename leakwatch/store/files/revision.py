@@ -9,7 +9,7 @@ from leakwatch.errors import LeakwatchError, StoreCorruptError, StoreNotFoundErr
 from leakwatch.store.files.sqlite_errors import result_codes, translated
 from leakwatch.store.sql import daemon as texts
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration. Known here so that a start need not load Alembic to see that nothing is to be done."""
 _OUR_TABLES = frozenset({"scrape", "series", "target"})
 _ALEMBIC_TABLE = "alembic_version"
