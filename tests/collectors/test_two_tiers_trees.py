@@ -88,9 +88,12 @@ def test_another_start_time_is_another_process(proc_tree: Trees) -> None:
     assert not after.estimated
 
 
-def test_without_statm_everything_is_read_at_every_look(proc_tree: Trees) -> None:
+@pytest.mark.parametrize("data", [None, b"", b"what is this\n"])
+def test_without_statm_everything_is_read_at_every_look(proc_tree: Trees, data: bytes | None) -> None:
     root = proc_tree(V618)
     (root / str(PID) / "statm").unlink()
+    if data is not None:
+        (root / str(PID) / "statm").write_bytes(data)
     watch = Watch(root)
     for _ in range(3):
         assert not watch.look()[metrics.PROCESS_USS].estimated

@@ -270,6 +270,13 @@ def test_a_root_without_processes_is_refused(tmp_path: Path) -> None:
         ProcFS(str(tmp_path)).pids()
 
 
+def test_given_zeros_the_page_size_is_not_told_by_them(proc_tree: Trees) -> None:
+    root = proc_tree("linux-5.15-arm64-64k")
+    for file in root.glob("[0-9]*/statm"):
+        file.write_text("0 1 1 1 0 1 0\n")
+    assert ProcFS(str(root)).page_size == 65536
+
+
 def test_given_a_page_size_none_is_worked_out(proc_tree: Trees) -> None:
     assert ProcFS(str(proc_tree("linux-5.15-arm64-64k")), page_size=4096).page_size == 4096
 

@@ -232,8 +232,12 @@ class StatmScanner:
         except OSError:
             result.absent(Absence(AbsenceReason.GONE, f"{self._procfs.root}/{pid}/statm: ESRCH"))
             return None
-        # Without an address space it is ending, or has lost its main thread.
-        return None if raw == NO_MEMORY else self._watched(pid, stat, file, raw, pid_statm.parse_statm(raw))
+        if raw == NO_MEMORY:  # it is ending, or has lost its main thread
+            return None
+        try:
+            return self._watched(pid, stat, file, raw, pid_statm.parse_statm(raw))
+        except MalformedError:  # an empty file of a recorded tree
+            return self._watched(pid, stat, None, b"", None)
 
     def _watched(
         self, pid: int, stat: PidStat, file: int | None, raw: bytes, statm: pid_statm.PidStatm | None

@@ -80,7 +80,12 @@ def page_size(tree: Tree) -> int:
 
 def _ratio(tree: Tree, pid: int) -> int | None:
     status, statm = tree.status(pid), tree.statm(pid)
-    if isinstance(status, Absence) or isinstance(statm, Absence) or status.vm_size_bytes is None:
+    if (
+        isinstance(status, Absence)
+        or isinstance(statm, Absence)
+        or status.vm_size_bytes is None
+        or not statm.size_pages
+    ):
         return None
     pages, rest = divmod(status.vm_size_bytes, statm.size_pages)
     return pages if rest == 0 else None
