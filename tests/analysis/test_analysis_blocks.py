@@ -125,8 +125,7 @@ def test_memory_is_bounded() -> None:
     assert len(trail.coarse) <= PLAN.coarse_kept
 
 
-@given(irregular(), st.integers(0, 120))
-def test_restored_blocks_continue_as_if_never_stopped(samples: Samples, stop: int) -> None:
+def continue_as_if_never_stopped(samples: Samples, stop: int) -> None:
     # GIVEN a run that stopped at a moment, of which the store holds the sealed blocks and the samples
     before, after = samples[: stop + 1], samples[stop + 1 :]
     _, sealed = fed(before)
@@ -149,10 +148,15 @@ def test_restored_blocks_continue_as_if_never_stopped(samples: Samples, stop: in
     assert [block for level, block in more if level == FINE] == all_sealed[FINE][len(sealed[FINE]) :]
 
 
+@given(irregular(), st.integers(0, 120))
+def test_restored_blocks_continue_as_if_never_stopped(samples: Samples, stop: int) -> None:
+    continue_as_if_never_stopped(samples, stop)
+
+
 @pytest.mark.parametrize("stop", [3, 14, 37, 61, 118, 240, 333])
 def test_the_coarse_block_open_at_a_restart_is_completed(stop: int) -> None:
     samples = [(START_MS + at * 1000, float(at * 7919 % 1000)) for at in range(400)]
-    test_restored_blocks_continue_as_if_never_stopped.hypothesis.inner_test(samples, stop)
+    continue_as_if_never_stopped(samples, stop)
 
 
 def test_a_gap_is_padded_and_never_joined() -> None:

@@ -191,6 +191,7 @@ def test_the_child_does_not_import_from_where_root_happens_to_be(
     (tmp_path / "alembic.py").write_text("raise SystemExit('taken over')")
     monkeypatch.chdir(tmp_path)
     migrate.ensure_schema(tmp_path / "leakwatch.db")
+    assert rows(tmp_path / "leakwatch.db", "SELECT version_num FROM alembic_version") == [(REVISION,)]
 
 
 @pytest.mark.live

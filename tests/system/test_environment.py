@@ -41,7 +41,8 @@ def environment(place: Path) -> Environment:
 
 
 def test_an_open_environment_is_accepted(environment: Environment) -> None:
-    require_readable(environment, hidden=())
+    require_readable(environment, hidden=())  # raises nothing
+    assert [first_closed(path) for path in environment.paths] == [None, None]
 
 
 @pytest.mark.parametrize("top", HIDDEN, ids=str)
@@ -54,7 +55,9 @@ def test_what_the_sandbox_hides_is_refused(top: Path) -> None:
 
 
 def test_a_name_that_only_begins_alike_is_not_hidden(environment: Environment, place: Path) -> None:
-    require_readable(environment, hidden=(place / "ven",))
+    require_readable(environment, hidden=(place / "ven",))  # raises nothing
+    with pytest.raises(PermissionNeededError, match="hides"):
+        require_readable(environment, hidden=(place / "venv",))
 
 
 def test_an_interpreter_linked_from_a_hidden_place_is_refused(environment: Environment, place: Path) -> None:

@@ -103,8 +103,10 @@ def test_it_ends_after_its_time() -> None:
 
 def test_who_is_no_longer_listened_to_ends() -> None:
     values = Child(counting, 10**9, 60).values()
-    next(values)
+    _, pid = next(values)
     values.close()  # type: ignore[attr-defined]  # a generator
+    with pytest.raises(ProcessLookupError):  # killed and collected
+        os.kill(pid, 0)
 
 
 def test_where_none_can_be_started_the_work_is_done_here(
