@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
+
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+
+# Built on the profile Hypothesis chose: with CI set, every run tries the same examples.
+settings.register_profile("leakwatch", examples(50))
+settings.load_profile("leakwatch")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

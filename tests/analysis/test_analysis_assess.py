@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.analysis import thresholds as k
@@ -33,6 +33,7 @@ from tests.analysis.analysis_shapes import (
     first_leak,
     seconds,
 )
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from leakwatch.analysis.rules.tests import TestResults
@@ -229,7 +230,7 @@ def test_yesterday_is_the_median_of_two_hours_around_this_time() -> None:
 # The cheap checkpoint
 
 
-@settings(max_examples=400, deadline=None)
+@examples(150)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 3.0), st.sampled_from(["walk", "ramp", "saw", "stairs"]))
 def test_what_the_cheap_look_passes_over_the_close_one_would_not_flag(seed: int, size: float, kind: str) -> None:
     rng = np.random.default_rng(seed)

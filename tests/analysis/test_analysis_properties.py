@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.analysis.online import SeriesState
@@ -20,6 +20,7 @@ from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, plan_of
 from leakwatch.analysis.windows.features import measure
 from leakwatch.model.verdict import Verdict
 from tests.analysis.analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS, settle
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import ReplayOutcome
@@ -62,7 +63,7 @@ def said(one: Capture, criteria: LeakCriteria = CRITERIA, windows_s: tuple[int, 
 # Scale, time, order
 
 
-@settings(max_examples=25, deadline=None)
+@examples(10)
 @given(NAMES, st.sampled_from([2, 8, 64]))
 def test_larger_programs_with_larger_thresholds_get_the_same_verdicts(name: str, factor: int) -> None:
     larger = replace(
@@ -79,7 +80,7 @@ def test_larger_programs_with_larger_thresholds_get_the_same_verdicts(name: str,
     )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(10)
 @given(NAMES, st.integers(-20_000, 20_000))
 def test_another_time_gives_the_same_verdicts(name: str, coarse_blocks: int) -> None:
     # Blocks lie on a grid of 1970's: by whole coarse blocks, which are whole checkpoints, all moves with the time.
@@ -92,7 +93,7 @@ def test_another_time_gives_the_same_verdicts(name: str, coarse_blocks: int) -> 
     assert ours.assessment.reason == theirs.assessment.reason
 
 
-@settings(max_examples=10, deadline=None)
+@examples(2)
 @given(st.permutations(sorted(SERIES)))
 def test_the_order_of_series_means_nothing(order: list[str]) -> None:
     outcomes = replay([capture(SERIES[name], name) for name in order], Settings(DEFAULT, lambda _: CRITERIA))
@@ -125,7 +126,7 @@ def test_lives_of_one_service_are_known_in_the_order_they_ended(turned: bool) ->
 # More growth, fewer points
 
 
-@settings(max_examples=40, deadline=None)
+@examples(15)
 @given(st.sampled_from(CLEAR_LEAKS), st.floats(0.5, 50))
 def test_more_growth_never_makes_a_leak_ok(name: str, more: float) -> None:
     assert said(capture(SERIES[name])).assessment.verdict is Verdict.LEAK
@@ -134,7 +135,7 @@ def test_more_growth_never_makes_a_leak_ok(name: str, more: float) -> None:
     assert steeper.alerts
 
 
-@settings(max_examples=40, deadline=None)
+@examples(15)
 @given(st.sampled_from(CLEAR_LEAKS + CLEARLY_HEALTHY), st.integers(0, 2**31))
 def test_a_fifth_of_the_points_missing_keeps_the_verdict(name: str, seed: int) -> None:
     kept = np.random.default_rng(seed).random(len(HOURS)) >= 0.2
@@ -215,7 +216,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     st.lists(st.tuples(STEPS, VALUES), max_size=60),
     st.integers(1, 8),

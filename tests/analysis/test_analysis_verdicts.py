@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.analysis.thresholds import LeakCriteria
@@ -28,6 +28,7 @@ from tests.analysis.analysis_shapes import (
     seconds,
     verdicts,
 )
+from tests.examples import examples
 
 FAST = (MINUTES, HALF_MINUTES, THREE_MINUTES)
 T = seconds(300)
@@ -210,6 +211,7 @@ DEFAULT_BOUNDED = {
 }
 
 
+@pytest.mark.quality
 @pytest.mark.parametrize("name", DEFAULT_BOUNDED)
 def test_what_is_bounded_is_never_called_a_leak_at_the_default_windows(name: str) -> None:
     seen = daily(DEFAULT_BOUNDED[name])
@@ -217,6 +219,7 @@ def test_what_is_bounded_is_never_called_a_leak_at_the_default_windows(name: str
     assert verdicts(seen)[-1] == "ok"
 
 
+@pytest.mark.quality
 @pytest.mark.parametrize(
     ("name", "values", "most"),
     [
@@ -232,6 +235,7 @@ def test_slow_bounded_growth_is_taken_back(name: str, values: np.ndarray, most: 
     assert seen[-1][1].verdict is not Verdict.LEAK
 
 
+@pytest.mark.quality
 def test_a_random_walk_seldom_ends_as_a_leak() -> None:
     # A walk is a leak by any local checkpoint; measured: 22 % at some checkpoint out of 120, none at the last.
     runs = [checkpoints(4 * BASE + np.cumsum(noise(0.3 * MIB, 600, seed))) for seed in range(25)]
@@ -286,7 +290,7 @@ def outcome(seen: Looks) -> list[tuple[object, ...]]:
     return [(at, one.verdict, one.reason, one.grown_bytes) for at, one in seen]
 
 
-@settings(max_examples=30, deadline=None)
+@examples(8)
 @given(SHAPES, st.integers(20, 299), st.sampled_from(FAST))
 def test_the_verdict_on_a_prefix_is_that_of_a_replay_stopped_there(
     values: np.ndarray, stop: int, windows_s: tuple[int, ...]
@@ -295,14 +299,14 @@ def test_the_verdict_on_a_prefix_is_that_of_a_replay_stopped_there(
     assert checkpoints(values[:stop], windows_s) == [checkpoint for checkpoint in whole if checkpoint[0] < stop]
 
 
-@settings(max_examples=20, deadline=None)
+@examples(8)
 @given(SHAPES, st.integers(1, 10_000))
 def test_another_day_gives_the_same_verdicts(values: np.ndarray, blocks: int) -> None:
     later = checkpoints(values, start_ms=START_MS + blocks * 10_000)
     assert outcome(later) == outcome(checkpoints(values))
 
 
-@settings(max_examples=20, deadline=None)
+@examples(8)
 @given(SHAPES, st.sampled_from([2, 4, 64]))
 def test_larger_programs_with_larger_thresholds_get_the_same_verdicts(values: np.ndarray, factor: int) -> None:
     # Larger only: the floor below which a fall is everyday noise does not scale.
@@ -316,7 +320,7 @@ def test_larger_programs_with_larger_thresholds_get_the_same_verdicts(values: np
     assert [one.verdict for _, one in theirs] == [one.verdict for _, one in checkpoints(values)]
 
 
-@settings(max_examples=20, deadline=None)
+@examples(8)
 @given(st.integers(0, 2**30), st.integers(1, 30))
 def test_rates_a_little_above_the_thresholds_are_found_and_below_are_not(base: int, share: int) -> None:
     # GIVEN growth in two minutes of 1 MiB x (1 + share/10), where the level asks for no more, and of its inverse

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.analysis.online import SeriesState
@@ -19,6 +19,7 @@ from leakwatch.analysis.rules.evaluate import answer
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Verdict
 from tests.analysis.analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import ReplayOutcome
@@ -113,14 +114,14 @@ TIMES = {
 
 KINDS = [
     # windows, interval in seconds, samples, shapes tried with each kind of times
-    (DEFAULT, 10.0, 4000, 2),
+    (DEFAULT, 10.0, 4000, 1),
     (DEFAULT, 60.0, 1500, 1),
     (DEFAULT, 300.0, 400, 1),
     (DEFAULT, 400.0, 260, 1),
     (DEFAULT, 1200.0, 110, 1),
-    (MINUTES, 1.0, 600, 4),
-    ((180,), 2.0, 500, 4),
-    ((HOUR, 4 * HOUR), 60.0, 1200, 3),
+    (MINUTES, 1.0, 600, 2),
+    ((180,), 2.0, 500, 2),
+    ((HOUR, 4 * HOUR), 60.0, 1200, 1),
 ]
 Kind = tuple[tuple[int, ...], float, int, int]
 
@@ -206,7 +207,7 @@ def test_the_shapes_are_of_both_kinds() -> None:
 
 
 @pytest.mark.quality
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.sampled_from(sorted(SHAPES)),
     st.sampled_from(sorted(TIMES)),
@@ -260,7 +261,7 @@ def test_looks_are_those_of_a_live_series(when: str) -> None:
 
 
 @pytest.mark.quality
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.sampled_from(sorted(SHAPES)),
     st.integers(0, 2**31),

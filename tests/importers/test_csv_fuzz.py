@@ -9,11 +9,12 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakwatch.analysis.replay.capture import in_elapsed_time
 from leakwatch.errors import CaptureError
+from tests.examples import examples
 from tests.importers.csv_files import HEADER, Series, read
 
 LINE_BREAK = b"\n"
@@ -95,7 +96,7 @@ def test_one_wrong_line_among_good_ones_is_found_at_its_place(
 
 @given(st.binary(max_size=300), st.sampled_from([b"", HEADER, HEADER + b"1,x,5\n", b"\x1f\x8b"]), st.integers(1, 50))
 @example(b"\x1f\x8b\x08", b"", 1)
-@settings(max_examples=500)
+@examples(150)
 def test_any_bytes_give_captures_or_one_line_that_says_where(data: bytes, before: bytes, most: int) -> None:
     found = read_or_error(before + data, most)
     if isinstance(found, str):

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.text.redact import LONGEST, MOST_WORDS, REDACTED, redacted, text
+from tests.examples import examples
 
 SECRET = "hunter2"
 
@@ -61,22 +62,21 @@ SHORT, LONG = 4096, 16384
 
 
 def cost(piece: str, size: int) -> float:
-    """Return the seconds that the repeated piece takes in each of the shapes, the least of three."""
+    """Return the seconds that the repeated piece takes in each of the shapes."""
     long = piece * (size // len(piece))
-
-    def once() -> float:
-        began = time.thread_time()
-        text(long)
-        redacted([long, long])
-        redacted(long.split(" "))
-        return time.thread_time() - began
-
-    return min(once() for _ in range(3))
+    began = time.thread_time()
+    text(long)
+    redacted([long, long])
+    redacted(long.split(" "))
+    return time.thread_time() - began
 
 
 def grows_too_fast(piece: str) -> bool:
-    """Tell whether four times the text costs far more than four times the time; sixteen times it would be squared."""
-    return cost(piece, LONG) > 9 * cost(piece, SHORT) + 0.005
+    """Tell whether four times the text costs far more than four times the time; sixteen times it would be squared.
+
+    What is slow by itself is so each of three times; a busy machine is not.
+    """
+    return all(cost(piece, LONG) > 9 * cost(piece, SHORT) + 0.005 for _ in range(3))
 
 
 @pytest.mark.parametrize("piece", PIECES)
@@ -84,7 +84,7 @@ def test_no_text_makes_it_slow(piece: str) -> None:
     assert not grows_too_fast(piece)
 
 
-@settings(deadline=None, max_examples=15)
+@examples(10)
 @given(st.lists(st.sampled_from(PIECES), min_size=2, max_size=4))
 def test_no_mixture_makes_it_slow(pieces: list[str]) -> None:
     assert not grows_too_fast("".join(pieces))
