@@ -13,7 +13,7 @@ from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.writer import Writer
-from tests.alerting.lifecycle_looks import LEAK, OK, START_MS, WATCH, finding
+from tests.alerting.observations import LEAK, OK, START_MS, WATCH, finding
 
 SECOND_MS = 1000
 PACE = IncidentTimings(4 * SECOND_MS, 8 * SECOND_MS)

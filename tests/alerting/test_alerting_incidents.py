@@ -14,7 +14,7 @@ from leakwatch.alerting.lifecycle import Message
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentState, Silence
 from leakwatch.model.timeline import Stamps
 from leakwatch.system import journal
-from tests.alerting.lifecycle_looks import EVERY_MS, HOUR_MS, LEARNING, MIB, OK, PACE, START_MS, WATCH, finding
+from tests.alerting.observations import EVERY_MS, HOUR_MS, LEARNING, MIB, OK, PACE, START_MS, WATCH, finding
 
 if TYPE_CHECKING:
     from leakwatch.model.verdict import Finding

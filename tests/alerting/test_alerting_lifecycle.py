@@ -11,7 +11,7 @@ import pytest
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.model.incident import Acknowledgement, IncidentState, Resolution, Silence
 from leakwatch.model.verdict import FindingKind, Verdict
-from tests.alerting.lifecycle_looks import (
+from tests.alerting.observations import (
     BASE,
     HOUR_MS,
     LEAK,

@@ -21,7 +21,7 @@ from leakwatch.analysis.windows.block_table import Blocks, Table
 from leakwatch.analysis.windows.cut import Track, WindowRows
 from leakwatch.analysis.windows.cut import cut as cut_windows
 from leakwatch.model.verdict import Verdict
-from tests.analysis.analysis_shapes import (
+from tests.analysis.shapes import (
     BASE,
     CRITERIA,
     DEFAULT,

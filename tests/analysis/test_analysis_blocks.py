@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from leakwatch.analysis.series.blocks import COARSE, FINE, HELD_AS, MEDIAN_OF, OpenBlock, Ring, Trail
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_HOURS, FINE_KEPT, plan_of
 from leakwatch.model.sample import Block
-from tests.analysis.analysis_shapes import DEFAULT, START_MS
+from tests.analysis.shapes import DEFAULT, START_MS
 
 PLAN = plan_of((60, 240, 960), 1.0)
 FINE_MS, COARSE_MS = PLAN.base_s * 1000, PLAN.coarse_s * 1000

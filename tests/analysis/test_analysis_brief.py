@@ -10,7 +10,7 @@ from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.replay.short_capture import LEAST_SAMPLES, look_briefly
 from leakwatch.model.verdict import Assessment, Verdict
-from tests.analysis.analysis_shapes import CRITERIA, DEFAULT, MIB, START_MS
+from tests.analysis.shapes import CRITERIA, DEFAULT, MIB, START_MS
 
 
 def found(values: np.ndarray, *, every_s: float = 1.0) -> Assessment:

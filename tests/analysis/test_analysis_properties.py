@@ -19,7 +19,7 @@ from leakwatch.analysis.rules.tests import T95
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, plan_of
 from leakwatch.analysis.windows.features import measure
 from leakwatch.model.verdict import Verdict
-from tests.analysis.analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS, settle
+from tests.analysis.shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS, settle
 from tests.examples import examples
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary
 from leakwatch.analysis.window_request import WindowHit
 from leakwatch.analysis.windows.robust import course_of, noise_of, onset
 from leakwatch.model.verdict import Verdict
-from tests.analysis.analysis_shapes import BASE, CRITERIA, HOUR, MIB, MINUTES, START_MS, settle
+from tests.analysis.shapes import BASE, CRITERIA, HOUR, MIB, MINUTES, START_MS, settle
 
 PLAN = plan_of(MINUTES, 1.0)
 

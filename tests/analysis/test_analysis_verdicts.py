@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.model.verdict import Verdict
-from tests.analysis.analysis_shapes import (
+from tests.analysis.shapes import (
     BASE,
     DAY,
     DEFAULT,

@@ -13,7 +13,7 @@ from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Assessment, Verdict
-from tests.analysis.analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, settle
+from tests.analysis.shapes import CRITERIA, DEFAULT, HOUR, MIB, settle
 
 START_MS = 1_749_999_600_000  # 2025-06-15 15:00Z
 RATE = 1_166_666.0  # bytes an hour: 1.11 MiB

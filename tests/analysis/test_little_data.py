@@ -15,7 +15,7 @@ from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.cli.main import main
 from leakwatch.model.verdict import Verdict
-from tests.analysis.analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
+from tests.analysis.shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

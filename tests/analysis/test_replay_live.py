@@ -18,7 +18,7 @@ from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.rules.evaluate import answer
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Verdict
-from tests.analysis.analysis_shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS
+from tests.analysis.shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS
 from tests.examples import examples
 
 if TYPE_CHECKING:

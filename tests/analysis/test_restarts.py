@@ -12,7 +12,7 @@ from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.restarts import past_runs_of
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.model.verdict import Verdict
-from tests.analysis.analysis_shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
+from tests.analysis.shapes import CRITERIA, DEFAULT, HOUR, MIB, START_MS
 
 if TYPE_CHECKING:
     from leakwatch.analysis.replay.capture import ReplayOutcome

@@ -21,7 +21,7 @@ from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
 from leakwatch.procfs.fs import ProcFS
-from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
+from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -35,8 +35,8 @@ def main(store: Path) -> None:
     from leakwatch.report.words import what
     from leakwatch.store.files.open import open_writer
     from leakwatch.store.read.reader import Reader
-    from tests.monitoring.scan_scrapes import KIB, MIB, START_MS, Machine, leak, process
-    from tests.monitoring.test_scan_counts import about, rising, scraped, watch
+    from tests.monitoring.scrapes import KIB, MIB, START_MS, Machine, leak, process
+    from tests.monitoring.test_detector_counts import about, rising, scraped, watch
 
     one = process(1)
     target = one.identity.target

@@ -20,7 +20,7 @@ from leakwatch.queries.report import read_report
 from leakwatch.report.build import Filters
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.read.reader import Reader
-from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, leak, only, process, unit
+from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, leak, only, process, unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ from leakwatch.model.verdict import Rooms, Verdict
 from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.judge_pool import in_process
 from leakwatch.procfs.fs import ProcFS
-from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit, watch
+from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit, watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

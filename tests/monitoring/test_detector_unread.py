@@ -15,7 +15,7 @@ from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.estimate_guard import WAITS
 from leakwatch.report import json_report, words
 from leakwatch.report.build import ReportRow
-from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, names, process, unit
+from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, names, process, unit
 
 POOL = unit("pool.service")
 ORPHANS = [process(pid, "orphan", POOL) for pid in range(1, 61)]

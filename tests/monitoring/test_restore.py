@@ -1,4 +1,4 @@
-"""A restart in the middle: the scan fed from a real store goes on as if it had never stopped."""
+"""A restart in the middle: the detector fed from a real store goes on as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.restore import Intake, recall, resume
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
-from tests.monitoring.scan_scrapes import (
+from tests.monitoring.scrapes import (
     KIB,
     MIB,
     MINUTES,

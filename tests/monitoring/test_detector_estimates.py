@@ -10,7 +10,7 @@ import pytest
 from leakwatch.metrics import PROCESS_USS
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
-from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
+from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from leakwatch.config import IgnoreConfig, Override, Thresholds
 from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import Finding, FindingKind, Room, Rooms, Verdict
 from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
-from tests.monitoring.scan_scrapes import (
+from tests.monitoring.scrapes import (
     GIB,
     KIB,
     MIB,

@@ -1,4 +1,4 @@
-"""Counts through a scan: beside memory, never in its place; sampled seldom; limits, ids, restarts, what is ignored."""
+"""Counts in scrapes: beside memory, never in its place; sampled seldom; limits, ids, restarts, what is ignored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leakwatch.model.identity import HOST, ProcessInfo
 from leakwatch.model.sample import Sample
 from leakwatch.model.verdict import CountLimit, FindingKind, Rooms, Sort, Verdict
 from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
-from tests.monitoring.scan_scrapes import KIB, MIB, MINUTES, START_MS, Machine, leak, process, unit
+from tests.monitoring.scrapes import KIB, MIB, MINUTES, START_MS, Machine, leak, process, unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leakwatch.alerting.incidents import Incidents
 from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.monitoring.detector import Detector
-from tests.monitoring.scan_scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit
+from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit
 
 if TYPE_CHECKING:
     from leakwatch.model.incident import Incident, IncidentEvent

@@ -13,7 +13,7 @@ from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.restore import recall, resume
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
-from tests.monitoring.scan_scrapes import KIB, MIB, START_MS, Machine, NoLimits, process
+from tests.monitoring.scrapes import KIB, MIB, START_MS, Machine, NoLimits, process
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from dataclasses import replace
 from leakwatch import metrics
 from leakwatch.alerting.findings_log import ENDED_KEPT, REFRESH_MS, Changes, FindingsLog, LoggedFinding
 from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Verdict
-from tests.monitoring.scan_scrapes import MIB, START_MS
+from tests.monitoring.scrapes import MIB, START_MS
 
 LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING
 MINUTE_MS = 60_000

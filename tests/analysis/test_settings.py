@@ -1,4 +1,4 @@
-"""What the operator's words become for the detector, and that a live scan and a replay turn them alike."""
+"""What the operator's words become for the detector, and that the daemon and a replay turn them alike."""
 
 from __future__ import annotations
 
