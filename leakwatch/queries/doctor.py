@@ -20,6 +20,7 @@ from leakwatch.errors import (
     ProcUnavailableError,
     StoreNotFoundError,
     StorePathError,
+    UsageError,
 )
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
@@ -224,7 +225,10 @@ def _places(config_file: str | None) -> Iterator[DoctorLine]:
         for problem in error.problems:
             yield DoctorLine("", problem)
     url = config.store.url
-    yield _place(writer_path(url))
+    try:
+        yield _place(writer_path(url))
+    except UsageError as error:
+        yield DoctorLine("wrong", str(error), exit_code=error.exit_code)
     for path in reader_paths(url):
         yield _store(path)
 

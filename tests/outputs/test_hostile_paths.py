@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
 
 from leakwatch.cli.main import _unforeseen, main
+from leakwatch.store.files import lock
 from leakwatch.store.read.reader import Reader
 from tests.report.test_report_cli import make_store
 
@@ -63,6 +65,21 @@ def test_a_name_too_long_for_the_files_beside_it_is_wrong(tmp_path: Path, capsys
     assert ended(capsys, "daemon", "--for", "1s", "--config", config) == 74
     assert main(["doctor", "--config", config]) == 74
     assert "File name too long" in capsys.readouterr().out
+
+
+def test_a_user_without_a_home_has_no_store_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number that no passwd knows, as in a container."""
+    for name in ("HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("getuid", "geteuid"):
+        monkeypatch.setattr(os, name, lambda: 1_234_567)
+    monkeypatch.setattr(lock, "SERVICE_DIRECTORY", Path("/nowhere"))
+    assert ended(capsys, "daemon", "--for", "1s") == 2
+    assert ended(capsys, "report") == 66
+    assert main(["doctor"]) == 2
+    assert "\nwrong    this user has no home directory" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["ps", "maps 1 --once", "kernel", "doctor", "daemon --for 1s"])

@@ -164,12 +164,19 @@ def path_of_url(url: str) -> Path:
 
 
 def _user_directory() -> Path:
+    """Return where this user keeps a store. Raises UsageError where it has no home, as a bare number in a container."""
     state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "leakwatch"
+    try:
+        return (Path(state) if state else Path.home() / ".local" / "state") / "leakwatch"
+    except RuntimeError:
+        raise UsageError("this user has no home directory to keep a store in; set url under [store]") from None
 
 
 def writer_path(url: str) -> Path:
-    """Return where the daemon keeps its store: the URL, else systemd's directory, else this user's."""
+    """Return where the daemon keeps its store: the URL, else systemd's directory, else this user's.
+
+    Raises UsageError.
+    """
     if url:
         path = path_of_url(url)
         # Lock and set-aside copies belong beside the file itself: a link is a second name, not a second store.
@@ -188,5 +195,7 @@ def reader_paths(url: str) -> tuple[Path, ...]:
     if url:
         return (path_of_url(url),)
     state = os.environ.get("STATE_DIRECTORY")
-    directories = ([Path(state.split(":")[0])] if state else []) + [SERVICE_DIRECTORY, _user_directory()]
+    directories = [*([Path(state.split(":")[0])] if state else []), SERVICE_DIRECTORY]
+    with suppress(UsageError):  # without a home there is none of one's own
+        directories.append(_user_directory())
     return tuple(directory / FILE_NAME for directory in directories)
