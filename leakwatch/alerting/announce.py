@@ -15,6 +15,7 @@ from leakwatch.model.incident import Incident
 from leakwatch.model.sample import OomKill
 from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import Finding
+from leakwatch.report import phrases
 from leakwatch.system.journal import LEAK_FOUND, LEAK_OVER, LEAK_REMINDED, LEAK_REOPENED, OOM_KILLED
 from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_bytes, format_growth
@@ -38,7 +39,9 @@ def announce(what: Announcement, stamps: Stamps) -> None:
     finding, incident = what.finding, what.incident
     extra = {"message_id": _MESSAGE_IDS[what.message], "leakwatch": _fields(finding, incident)}
     if what.message is Message.OVER or finding is None:
-        text = f"leak over: {_who(finding, incident)}: {printable(incident.reason)}; incident {incident.id}"
+        text = (
+            f"leak over: {_who(finding, incident)}: {printable(phrases.text(incident.reasons))}; incident {incident.id}"
+        )
         log.info("%s", text, extra=extra)
         return
     remark = _REMARKS.get(what.message, "")

@@ -18,8 +18,7 @@ from hashlib import blake2s
 
 from leakwatch.alerting.resolution import IncidentTimings, is_back, why_over
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState, Progress, Resolution
-from leakwatch.model.verdict import Finding, FindingKind, Verdict
-from leakwatch.units import format_duration, format_growth
+from leakwatch.model.verdict import Finding, FindingKind, Phrase, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +92,17 @@ def is_history(incident: Incident, now_ms: int, pace: IncidentTimings) -> bool:
 def _opened(look: Observation, finding: Finding, events: list[IncidentEvent]) -> Incident:
     now_ms = look.now_ms
     id_ = incident_id(finding.id, now_ms)
-    reason = finding.assessment.reason
-    events.append(IncidentEvent(id_, now_ms, EventKind.OPENED, reason))
+    reasons = finding.assessment.reasons
+    events.append(IncidentEvent(id_, now_ms, EventKind.OPENED, reasons))
     progress = Progress(looked_ms=now_ms, pid=finding.pid, life=look.life)
     return Incident(
-        id_, finding.id, finding.kind, finding.name, IncidentState.OPEN, now_ms, reason=reason, progress=progress
+        id_, finding.id, finding.kind, finding.name, IncidentState.OPEN, now_ms, reasons=reasons, progress=progress
     )
 
 
 def _reopened(incident: Incident, look: Observation, finding: Finding, events: list[IncidentEvent]) -> Incident:
     now_ms = look.now_ms
-    ago = format_duration(max(0, now_ms - (incident.resolved_ms or now_ms)) / 1000)
+    ago_s = max(0, now_ms - (incident.resolved_ms or now_ms)) / 1000
     # Its silence stays in force, its acknowledgement does not: see Acknowledgement.round.
     again = replace(
         incident,
@@ -114,12 +113,12 @@ def _reopened(incident: Incident, look: Observation, finding: Finding, events: l
         progress=Progress(looked_ms=now_ms, pid=finding.pid, life=look.life),
     )
     if incident.confirmed_ms is None:  # a suspicion that comes back: nobody knew of it
-        reason = finding.assessment.reason
-        events.append(IncidentEvent(incident.id, now_ms, EventKind.OPENED, reason))
-        return replace(again, reason=reason)
-    reason = f"leaks again, {ago} after it was resolved"
-    events.append(IncidentEvent(incident.id, now_ms, EventKind.REOPENED, reason))
-    return replace(again, reopened=incident.reopened + 1, reopened_ms=now_ms, reason=reason)
+        reasons = finding.assessment.reasons
+        events.append(IncidentEvent(incident.id, now_ms, EventKind.OPENED, reasons))
+        return replace(again, reasons=reasons)
+    reasons = (Phrase("leaks_again", (ago_s,)),)
+    events.append(IncidentEvent(incident.id, now_ms, EventKind.REOPENED, reasons))
+    return replace(again, reopened=incident.reopened + 1, reopened_ms=now_ms, reasons=reasons)
 
 
 def _seen(incident: Incident, look: Observation, pace: IncidentTimings, events: list[IncidentEvent]) -> Incident:
@@ -150,10 +149,8 @@ def _missing(incident: Incident, now_ms: int, pace: IncidentTimings, events: lis
     if gone_ms < pace.shortest_ms:
         return incident
     if incident.kind is FindingKind.KERNEL:
-        why = "no longer seen: it is gone, or explained by what it is made of"
-        return _resolved(incident, Resolution.GONE, why, now_ms, events)
-    why = "no longer seen: it ended and did not come back, or is ignored now"
-    return _resolved(incident, Resolution.ENDED, why, now_ms, events)
+        return _resolved(incident, Resolution.GONE, Phrase("kernel_gone"), now_ms, events)
+    return _resolved(incident, Resolution.ENDED, Phrase("process_gone"), now_ms, events)
 
 
 def _is_restart(before: Progress, look: Observation, finding: Finding) -> bool:
@@ -171,10 +168,11 @@ def _restarted(incident: Incident, look: Observation, finding: Finding, events: 
     before = incident.progress
     learning = finding.assessment.verdict is Verdict.LEARNING
     if incident.restarted_ms is None or (before.judged and learning):  # of one that always restarts, once is enough
-        changed = before.pid and finding.pid and before.pid != finding.pid
-        pids = f": pid {before.pid}, now {finding.pid}" if changed else ""
-        reason = f"restarted{pids}{'; learning anew' if learning else ''}"
-        events.append(IncidentEvent(incident.id, look.now_ms, EventKind.RESTARTED, reason))
+        what = Phrase("restarted")
+        if before.pid and finding.pid and before.pid != finding.pid:
+            what = Phrase("restarted_as", (before.pid, finding.pid))
+        reasons = (what, Phrase("learns_anew")) if learning else (what,)
+        events.append(IncidentEvent(incident.id, look.now_ms, EventKind.RESTARTED, reasons))
     progress = replace(
         before,
         pid=finding.pid,
@@ -200,14 +198,15 @@ def _leaking(incident: Incident, look: Observation, finding: Finding, events: li
     incident = replace(
         incident, since_ms=began_ms, confirmed_ms=incident.confirmed_ms or look.now_ms, progress=progress
     )
-    rate = format_growth(finding.assessment.slope_bytes_per_hour or 0.0, finding.assessment.unit)
-    kind, reason = EventKind.CONFIRMED, f"{rate}: {finding.assessment.reason}"
+    found = finding.assessment
+    rate = (found.slope_bytes_per_hour or 0.0, found.unit)
+    kind, reasons = EventKind.CONFIRMED, (Phrase("at_rate", rate), *found.reasons)
     if incident.state is IncidentState.CONFIRMED:
-        kind, reason = EventKind.CONTINUED, f"leaks after its restart as well: {rate}"
+        kind, reasons = EventKind.CONTINUED, (Phrase("leaks_after_restart", rate),)
     elif incident.reopened:
         return replace(incident, state=IncidentState.CONFIRMED)  # told by the event that it was reopened
-    events.append(IncidentEvent(incident.id, look.now_ms, kind, reason))
-    return replace(incident, state=IncidentState.CONFIRMED, restarted_ms=None, reason=reason)
+    events.append(IncidentEvent(incident.id, look.now_ms, kind, reasons))
+    return replace(incident, state=IncidentState.CONFIRMED, restarted_ms=None, reasons=reasons)
 
 
 def _at_leak(before: Progress, look: Observation, finding: Finding, grew_ms: int) -> Progress:
@@ -251,9 +250,11 @@ def _quiet(
     return incident if over is None else _resolved(incident, *over, look.now_ms, events)
 
 
-def _resolved(incident: Incident, why: Resolution, reason: str, now_ms: int, events: list[IncidentEvent]) -> Incident:
-    events.append(IncidentEvent(incident.id, now_ms, EventKind.RESOLVED, reason))
-    return replace(incident, state=IncidentState.RESOLVED, resolved_ms=now_ms, resolution=why, reason=reason)
+def _resolved(
+    incident: Incident, why: Resolution, reason: Phrase, now_ms: int, events: list[IncidentEvent]
+) -> Incident:
+    events.append(IncidentEvent(incident.id, now_ms, EventKind.RESOLVED, (reason,)))
+    return replace(incident, state=IncidentState.RESOLVED, resolved_ms=now_ms, resolution=why, reasons=(reason,))
 
 
 def _tell(incident: Incident, look: Observation, events: list[IncidentEvent]) -> tuple[Incident, Message | None]:
@@ -266,7 +267,7 @@ def _tell(incident: Incident, look: Observation, events: list[IncidentEvent]) ->
     if silence is not None:
         return replace(incident, silence=silence, progress=replace(progress, muted=True)), None
     if incident.silence is not None:
-        events.append(IncidentEvent(incident.id, look.now_ms, EventKind.EXPIRED, "the silence is over"))
+        events.append(IncidentEvent(incident.id, look.now_ms, EventKind.EXPIRED, (Phrase("silence_over"),)))
         incident, progress = replace(incident, silence=None), replace(progress, muted=True)
     if incident.acknowledged:
         return replace(incident, progress=replace(progress, muted=False)), None

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from leakwatch import metrics
 from leakwatch.model.incident import Incident, IncidentState, Progress, Resolution
-from leakwatch.model.verdict import Finding
-from leakwatch.units import format_duration
+from leakwatch.model.verdict import Finding, Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +60,19 @@ def is_back(before: Progress, finding: Finding) -> bool:
     return finding.assessment.current_bytes <= before.base_bytes + allowed
 
 
-def why_over(incident: Incident, pace: IncidentTimings) -> tuple[Resolution, str] | None:
+def why_over(incident: Incident, pace: IncidentTimings) -> tuple[Resolution, Phrase] | None:
     """Return why what is no leak at present is over, None while it may be a pause."""
     done = incident.progress
-    quiet = format_duration(done.quiet_ms / 1000)
+    quiet_s = done.quiet_ms / 1000
     if incident.state is IncidentState.OPEN:
         # Nobody was told, so there is nobody who could be told too often.
         over = done.quiet_ms >= pace.shortest_ms
-        return (Resolution.UNCONFIRMED, f"the suspicion did not come back for {quiet}") if over else None
+        return (Resolution.UNCONFIRMED, Phrase("not_suspected_again", (quiet_s,))) if over else None
     if done.back_ms >= pace.settle_ms:
-        what = "it" if done.metric in metrics.COUNTS else "memory"
-        return Resolution.BACK, f"{what} is back in the range it had before it grew"
+        return Resolution.BACK, Phrase("number_back" if done.metric in metrics.COUNTS else "memory_back")
     if incident.restarted_ms is not None:
         over = done.quiet_ms > pace.bounded(done.took_ms)
-        took = format_duration(done.took_ms / 1000)
-        return (Resolution.CLEAN, f"no leak for {quiet} after its restart; it took {took} to show") if over else None
+        spans = (quiet_s, done.took_ms / 1000)
+        return (Resolution.CLEAN, Phrase("clean_after_restart", spans)) if over else None
     over = done.quiet_ms >= pace.bounded(done.grew_ms)
-    grew = format_duration(done.grew_ms / 1000)
-    return (Resolution.FLAT, f"no leak for {quiet}; it had grown for {grew}") if over else None
+    return (Resolution.FLAT, Phrase("flat", (quiet_s, done.grew_ms / 1000))) if over else None

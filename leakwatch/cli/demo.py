@@ -19,7 +19,7 @@ from leakwatch.demo.workloads import LEAK_BYTES_PER_S, MESSAGES_PER_S, READY
 from leakwatch.errors import LeakwatchError
 from leakwatch.model.verdict import Finding, Verdict
 from leakwatch.queries.report import read_report, with_next_steps
-from leakwatch.report import renderers
+from leakwatch.report import phrases, renderers
 from leakwatch.report.build import Filters, Report
 from leakwatch.store.read.reader import Reader
 from leakwatch.system.service_install import command_path
@@ -203,7 +203,7 @@ def _conclude(report: Report, processes: Processes) -> int:
     leaks = [row.finding for row in report.rows if row.finding.assessment.verdict is Verdict.LEAK]
     accused = {name for name in processes if any(_is_about(finding, name, processes[name].pid) for finding in leaks)}
     # Where our control group makes one service of all we start, its finding lists who grows in it.
-    listed = any(f"pid {processes['leak'].pid} " in finding.note for finding in leaks)
+    listed = any(f"pid {processes['leak'].pid} " in phrases.text(finding.notes) for finding in leaks)
     problems = [] if listed or "leak" in accused else ["demo-leak was not found"]
     problems += [f"demo-{name} was called a leak and is none" for name in WORKLOADS[1:] if name in accused]
     if "messages" in processes and not any(finding.name in SLAB_CACHES for finding in leaks):

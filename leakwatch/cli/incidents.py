@@ -14,14 +14,14 @@ from leakwatch.config import load_config
 from leakwatch.errors import EXIT_OK, UsageError
 from leakwatch.model.incident import Acknowledgement, IncidentState, Silence
 from leakwatch.model.timeline import Stamps
+from leakwatch.model.verdict import Phrase, said
 from leakwatch.queries.report import open_store
-from leakwatch.report import incidents
-from leakwatch.report.growth_words import course, minute
+from leakwatch.report import incidents, phrases
+from leakwatch.report.growth_words import course
 from leakwatch.report.incidents import IncidentEntry, entries, find
 from leakwatch.store.incident.marks import Marker
 from leakwatch.store.read.reader import Reader
 from leakwatch.text.escape import as_text, printable
-from leakwatch.units import format_duration
 
 LONGEST_SILENCE_S = 366 * 86_400
 """A year: a silence is to end before nobody remembers it; what is never to be reported belongs below [ignore]."""
@@ -140,13 +140,13 @@ def run_silence(args: argparse.Namespace) -> int:
     path, stamps, entry = _find(args)
     now_ms = _now_ms()
     given = Silence(now_ms, now_ms + round(seconds * 1000), _user(), reason)
-    told = f"for {format_duration(seconds)}, until {minute(given.until_ms)}"
+    told = Phrase("silenced", (seconds, given.until_ms))
     marker = Marker(path, stamps)
     try:
-        marker.silence(entry.incident.id, given, f"{told}; {reason}" if reason else told)
+        marker.silence(entry.incident.id, given, (told, *said(reason)))
     finally:
         marker.close()
-    _say(f"{_title(entry)} is silenced {told}; it is announced again after that if it still leaks.")
+    _say(f"{_title(entry)} is silenced {phrases.text([told])}; it is announced again after that if it still leaks.")
     return EXIT_OK
 
 

@@ -186,7 +186,7 @@ def case_for(procfs: ProcFS, row: ReportRow, infos: Sequence[ProcessInfo]) -> Ca
         criteria=LeakCriteria(),
         field=field_of(finding),
         pid=finding.pid,
-        at_most_watch=finding.note.startswith("reclaimable"),
+        at_most_watch=finding.is_reclaimable,
         row=row,
         patient=None if kernel else patient_or_nobody(procfs, finding, infos),
         facts=facts_here(finding.name.partition("@")[0]) if kernel else None,

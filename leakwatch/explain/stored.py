@@ -94,7 +94,7 @@ def case_of(
         pid=finding.pid,
         alarm_state=alarm_state,
         history=history,
-        at_most_watch=finding.note.startswith("reclaimable"),
+        at_most_watch=finding.is_reclaimable,
         every_s=every_s,
         offset_ms=offset_ms,
         row=row,

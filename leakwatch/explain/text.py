@@ -20,7 +20,7 @@ from leakwatch.nextsteps import counts, kernel_tools
 from leakwatch.nextsteps.native import steps_for
 from leakwatch.nextsteps.process_context import nobody
 from leakwatch.nextsteps.step import Risk, Step
-from leakwatch.report import growth_words, json_report, words
+from leakwatch.report import growth_words, json_report, phrases, words
 from leakwatch.report.captures import JudgedCapture, as_object
 from leakwatch.report.columns import aligned, coloured
 from leakwatch.report.json_values import criterion, time
@@ -127,8 +127,10 @@ def _tests(title: str, case: Case, *, passed: bool) -> str:
         lines.append(sentences.sentence(test))
         if not passed and sentences.purpose(test):
             lines[-1] += f" Why it is asked: {sentences.purpose(test)}"
-    if not passed and not tests and case.verdict is not Verdict.LEAK and case.assessment.reason:
-        reason = printable(case.assessment.reason)  # what no single test says: below its highest level, given back
+    if not passed and not tests and case.verdict is not Verdict.LEAK and case.assessment.reasons:
+        reason = printable(
+            phrases.text(case.assessment.reasons)
+        )  # what no single test says: below its highest level, given back
         lines.append(f"{reason[0].upper()}{reason[1:]}.")
     return _section(title, lines)
 

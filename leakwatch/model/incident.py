@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from leakwatch.model.verdict import FindingKind, Verdict
+from leakwatch.model.verdict import FindingKind, Phrases, Verdict
 
 
 class IncidentState(StrEnum):
@@ -65,8 +65,7 @@ class IncidentEvent:
     incident_id: str
     at_ms: int
     kind: EventKind
-    reason: str = ""
-    """In words."""
+    reasons: Phrases = ()
     by: str = ""
     """The user who did it, empty for what leakwatch did."""
 
@@ -162,8 +161,8 @@ class Incident:
     """When the growth began."""
     resolved_ms: int | None = None
     resolution: Resolution | None = None
-    reason: str = ""
-    """Of the last change of state, in words."""
+    reasons: Phrases = ()
+    """Of the last change of state."""
     reopened: int = 0
     """How often it came back after it was resolved."""
     reopened_ms: int | None = None

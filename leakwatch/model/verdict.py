@@ -25,6 +25,24 @@ SEVERITY = {Verdict.OK: 0, Verdict.LEARNING: 1, Verdict.WATCH: 2, Verdict.LEAK: 
 
 
 @dataclass(frozen=True, slots=True)
+class Phrase:
+    """Something to say, as a code with its parameters: ``report.phrases`` words it, and nothing else does."""
+
+    code: str
+    """A row of ``report.phrases``, or the id of a rule of the detector."""
+    params: tuple[float | str, ...] = ()
+    """Seconds, bytes, bytes an hour, numbers or names, as the row has it."""
+
+
+Phrases = tuple[Phrase, ...]
+
+
+def said(text: str) -> Phrases:
+    """Return what a person has written, or a version before has worded, as it is."""
+    return (Phrase("text", (text,)),) if text else ()
+
+
+@dataclass(frozen=True, slots=True)
 class Criterion:
     """One test of a rule: what was measured, what it was held against, and whether it passed."""
 
@@ -72,8 +90,8 @@ class Assessment:
     grown_bytes: int | None = None
     confidence: float = 0.0
     """0 to 1: how much of the evidence agrees; a weight for ranking, not a probability."""
-    reason: str = ""
-    """One line in an operator's words."""
+    reasons: Phrases = ()
+    """Why the verdict is what it is."""
     unit: str = ""
     """What its numbers are: empty for bytes, or ``count``."""
 
@@ -153,7 +171,7 @@ class Finding:
     limit_name: str = ""
     exhaustion_at_ms: int | None = None
     evaluated_at_ms: int = 0
-    note: str = ""
+    notes: Phrases = ()
     """What else belongs to this finding: workers, caches it explains."""
     limit_total: int | None = None
     """Of a count: the limit itself, of which ``limit_bytes`` is what is left."""
@@ -164,6 +182,11 @@ class Finding:
     """Of a service not all of whose processes are read: how many there are, and how many are read. What is said of its
     size is then the least it can be."""
     processes_read: int | None = None
+
+    @property
+    def is_reclaimable(self) -> bool:
+        """Whether the kernel gives it back when memory is asked for: it is watched at most."""
+        return any(note.code.startswith("reclaimable") for note in self.notes)
 
     @property
     def is_lower_bound(self) -> bool:

@@ -14,13 +14,13 @@ from leakwatch.analysis.series.derived import Key
 from leakwatch.metrics import PROCESS_UNREAD, PROCESS_USS
 from leakwatch.model.identity import Target, TargetKind
 from leakwatch.model.sample import Scrape
-from leakwatch.model.verdict import Assessment, Verdict
+from leakwatch.model.verdict import Assessment, Phrase, Verdict
 
 _OF_SIZE = frozenset({PROCESS_USS, PROCESS_UNREAD})
 
-WAITS = "looks like a leak, but its size is estimated just now; it is read before it is called one"
+WAITS = Phrase("awaits_read")
 
-BY_ESTIMATES = "; by estimates alone, as it is too large to be read without making it wait"
+BY_ESTIMATES = Phrase("by_estimates")
 
 
 class EstimateGuard:
@@ -63,10 +63,10 @@ class EstimateGuard:
             return found
         if key not in self._proven:
             if not all(self._is_read(target) for target in processes):
-                return replace(found, verdict=Verdict.WATCH, reason=WAITS)
+                return replace(found, verdict=Verdict.WATCH, reasons=(WAITS,))
             self._proven.add(key)
         if any(target in self._unreadable for target in processes):
-            return replace(found, reason=f"{found.reason}{BY_ESTIMATES}")
+            return replace(found, reasons=(*found.reasons, BY_ESTIMATES))
         return found
 
     def _is_read(self, process: Target) -> bool:

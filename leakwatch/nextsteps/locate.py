@@ -45,7 +45,7 @@ def kernel_steps(finding: Finding) -> tuple[Step, ...]:
     """Return the steps for a finding about the kernel, on this machine."""
     kind = finding.metric.partition(".")[0]
     if kind == "slab":
-        reclaimable = finding.note.startswith("reclaimable")
+        reclaimable = finding.is_reclaimable
         return kernel_tools.of_slab(finding.name, facts_here(finding.name.partition("@")[0]), reclaimable=reclaimable)
     if kind == "vmalloc":
         return kernel_tools.of_vmalloc(finding.name, facts_here())

@@ -10,6 +10,7 @@ from typing import Any
 from leakwatch.clock import rfc3339
 from leakwatch.model.incident import Incident, IncidentState
 from leakwatch.model.memory_class import ClassTrend, Growth, title
+from leakwatch.report import phrases
 from leakwatch.report.columns import WIDEST, aligned
 from leakwatch.report.json_values import finite, integer
 from leakwatch.text.escape import printable
@@ -151,7 +152,8 @@ def minute(ts_ms: int) -> str:
 def course(incident: Incident) -> str:
     """Return how far it has come and since when: ``confirmed 2026-11-25 08:00Z, reopened 2 times``."""
     if incident.state is IncidentState.RESOLVED:
-        return f"resolved {minute(incident.resolved_ms or incident.opened_ms)}: {printable(incident.reason)}"
+        why = printable(phrases.text(incident.reasons))
+        return f"resolved {minute(incident.resolved_ms or incident.opened_ms)}: {why}"
     if incident.state is IncidentState.OPEN:
         return f"suspected {minute(incident.opened_ms)}, not confirmed yet"
     parts = [f"confirmed {minute(incident.confirmed_ms or incident.opened_ms)}"]
@@ -193,7 +195,7 @@ def incident_object(incident: Incident, now_ms: int) -> dict[str, Any]:
         "confirmed_at": _time(incident.confirmed_ms),
         "resolved_at": _time(incident.resolved_ms),
         "resolution": None if incident.resolution is None else str(incident.resolution),
-        "reason": incident.reason,
+        "reason": phrases.text(incident.reasons),
         "reopened": incident.reopened,
         "reopened_at": _time(incident.reopened_ms),
         "restarted_at": _time(incident.restarted_ms),

@@ -12,7 +12,7 @@ from leakwatch.clock import rfc3339
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.model.incident import Incident, IncidentEvent, IncidentState
 from leakwatch.model.verdict import Finding
-from leakwatch.report import growth_words
+from leakwatch.report import growth_words, phrases
 from leakwatch.report.columns import aligned
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_growth
@@ -169,13 +169,18 @@ def history(entry: IncidentEntry, events: Sequence[IncidentEvent], now_ms: int) 
 
 def _happened(event: IncidentEvent) -> tuple[str, str, str]:
     by = f"by {printable(event.by)}" if event.by else ""
-    return rfc3339(event.at_ms), str(event.kind), ": ".join(filter(None, (by, printable(event.reason))))
+    return rfc3339(event.at_ms), str(event.kind), ": ".join(filter(None, (by, printable(phrases.text(event.reasons)))))
 
 
 def history_json(entry: IncidentEntry, events: Sequence[IncidentEvent], now_ms: int) -> str:
     """Return the same for programs."""
     happened = [
-        {"at": rfc3339(event.at_ms), "event": str(event.kind), "by": event.by or None, "reason": event.reason}
+        {
+            "at": rfc3339(event.at_ms),
+            "event": str(event.kind),
+            "by": event.by or None,
+            "reason": phrases.text(event.reasons),
+        }
         for event in events
     ]
     return _json({"schema": SCHEMA, "generated_at": rfc3339(now_ms), **as_object(entry, now_ms), "history": happened})

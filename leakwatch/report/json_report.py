@@ -7,7 +7,7 @@ from typing import Any
 from leakwatch.clock import rfc3339
 from leakwatch.metrics import KERNEL_UNACCOUNTED
 from leakwatch.model.verdict import Finding
-from leakwatch.report import growth_words, ownership, words
+from leakwatch.report import growth_words, ownership, phrases, words
 from leakwatch.report.build import Report, ReportRow
 from leakwatch.report.json_values import criterion, finite, growth, time, window
 from leakwatch.text.escape import json_text
@@ -117,7 +117,7 @@ def finding(row: ReportRow, now_ms: int) -> dict[str, Any]:
         "evaluated_at": time(one.evaluated_at_ms),
         "confidence": finite(found.confidence),
         "reason": words.reason_of(found),
-        "note": one.note,
+        "note": phrases.text(one.notes),
         "growing": growth_words.growth_object(row.growth),
         "whose": ownership.as_object(row.whose),
         "incident": row.incident and growth_words.incident_object(row.incident, now_ms),

@@ -9,7 +9,7 @@ from typing import Any
 from leakwatch.clock import rfc3339
 from leakwatch.model.sample import AbsenceReason
 from leakwatch.model.verdict import Verdict
-from leakwatch.report import ownership
+from leakwatch.report import ownership, phrases
 from leakwatch.report.build import Host, Report, ReportRow
 from leakwatch.report.conclusion import Outcome
 from leakwatch.report.growth_words import minute
@@ -188,7 +188,9 @@ def _own(report: Report) -> list[str]:
     found = report.own.finding.assessment
     cpu = "" if report.own.cpu_share is None else f", {100 * report.own.cpu_share:.2f} % of a core"
     memory = f"{format_bytes(found.current_bytes)}{cpu}"
-    return [f"leakwatch itself takes {memory}; its own verdict: {found.verdict}, {printable(found.reason)}."]
+    return [
+        f"leakwatch itself takes {memory}; its own verdict: {found.verdict}, {printable(phrases.text(found.reasons))}."
+    ]
 
 
 def _hidden(report: Report) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from leakwatch import metrics
 from leakwatch.model.incident import IncidentState
 from leakwatch.model.verdict import SUSPECT, Assessment, Finding, FindingKind, Trend, Verdict
-from leakwatch.report import growth_words, ownership
+from leakwatch.report import growth_words, ownership, phrases
 from leakwatch.report.build import ReportRow
 from leakwatch.text.escape import printable
 from leakwatch.units import format_amount, format_duration, format_growth
@@ -119,7 +119,8 @@ def why_of(found: Assessment) -> str:
 def reason_of(found: Assessment) -> str:
     """Return why an assessment is what it is, with the growth that was seen where none could be judged yet."""
     seen = seen_of(found)
-    return f"{found.reason}; {seen}" if seen else found.reason
+    reason = phrases.text(found.reasons)
+    return f"{reason}; {seen}" if seen else reason
 
 
 def seen_of(found: Assessment) -> str:
@@ -159,8 +160,8 @@ def where(row: ReportRow, now_ms: int) -> str:
         parts.append(printable(one.service))
     if one.user:
         parts.append(f"user {printable(one.user)}")
-    if one.note:
-        parts.append(printable(one.note))
+    if one.notes:
+        parts.append(printable(phrases.text(one.notes)))
     if row.ended_ms is not None:
         parts.append(f"ended {growth_words.minute(row.ended_ms)}")
     parts.append(f"id {one.id}")

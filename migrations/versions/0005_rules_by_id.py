@@ -1,4 +1,4 @@
-"""Rules are stored by their id: findings and alarms that a version before wrote named them by a phrase.
+"""Rules are stored by their id, reasons and notes as codes: a version before wrote both in English.
 
 Revision ID: 0005
 Revises: 0004
@@ -7,6 +7,7 @@ Create Date: 2026-12-01
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -57,28 +58,96 @@ IDS = {
     "fresh samples": "fresh_samples",
     "samples in this life": "enough_samples",
 }
+CODES = {
+    "looked like a leak a moment ago; data that come now will decide": "looked_like_a_leak",
+    "looks like a leak; data that come now will decide": "looks_like_a_leak",
+    "the memory was given back": "memory_given_back",
+    "most of them are gone again": "most_are_gone",
+    "the growth has stopped": "growth_stopped",
+    "the growth levels off": "growth_levels_off",
+    "no longer seen: it is gone, or explained by what it is made of": "kernel_gone",
+    "no longer seen: it ended and did not come back, or is ignored now": "process_gone",
+    "memory is back in the range it had before it grew": "memory_back",
+    "it is back in the range it had before it grew": "number_back",
+    "the silence is over": "silence_over",
+    "restarted": "restarted",
+    "slab cache": "slab_cache",
+    "reclaimable slab cache": "reclaimable_slab_cache",
+    "unreclaimable slab cache": "unreclaimable_slab_cache",
+    "reclaimable with the caches whose objects it describes": "reclaimable_with_others",
+    "vmalloc: kernel stacks, one a thread": "vmalloc_stacks",
+    "vmalloc, by the function that asked for it": "vmalloc_caller",
+}
+"""Texts without a number in them; every other goes on as the text it is."""
 BY = ("fresh data", "past lives")
 """What an alarm was raised by; the other causes have no blank in their names."""
 
 
 def upgrade() -> None:
-    _rewrite("finding", "id", lambda found: _renamed(found, IDS))
-    _rewrite("suspicion", "series_id", lambda held: _raised(held, {by: by.replace(" ", "_") for by in BY}))
+    _rewrite("finding", "id", _coded_finding)
+    _rewrite("suspicion", "series_id", _coded_alarm)
+    for name, key in (("incident", "id"), ("incident_event", "id")):
+        _reword(name, key, lambda text: json.dumps(_phrases(text), separators=(",", ":")))
 
 
 def downgrade() -> None:
-    _rewrite("finding", "id", lambda found: _renamed(found, {new: old for old, new in IDS.items()}))
-    _rewrite("suspicion", "series_id", lambda held: _raised(held, {by.replace(" ", "_"): by for by in BY}))
+    """A version before reads no codes: it judges anew, and shows what happened to incidents as stored."""
+    _rewrite("finding", "id", _worded_finding)
+    _rewrite("suspicion", "series_id", _worded_alarm)
+    for name, key in (("incident", "id"), ("incident_event", "id")):
+        _reword(name, key, lambda text: _text(json.loads(text)))
 
 
-def _renamed(found: dict[str, Any], names: dict[str, str]) -> None:
-    for test in found["assessment"]["evidence"]:
-        test["criterion"] = names.get(test["criterion"], test["criterion"])
+def _coded_finding(found: dict[str, Any]) -> None:
+    assessment = found["assessment"]
+    for test in assessment["evidence"]:
+        test["criterion"] = IDS.get(test["criterion"], test["criterion"])
+    assessment["reasons"] = _phrases(assessment.pop("reason", ""))
+    found["notes"] = _phrases(found.pop("note", ""))
 
 
-def _raised(held: dict[str, Any], names: dict[str, str]) -> None:
+def _coded_alarm(held: dict[str, Any]) -> None:
+    held["ended"] = CODES.get(held["ended"], held["ended"])
+    if held["alarm"] and held["alarm"]["by"] in BY:
+        held["alarm"]["by"] = held["alarm"]["by"].replace(" ", "_")
+
+
+def _worded_finding(found: dict[str, Any]) -> None:
+    phrases = {new: old for old, new in IDS.items()}
+    assessment = found["assessment"]
+    for test in assessment["evidence"]:
+        test["criterion"] = phrases.get(test["criterion"], test["criterion"])
+    assessment["reason"] = _text(assessment.pop("reasons", []))
+    found["note"] = _text(found.pop("notes", []))
+
+
+def _worded_alarm(held: dict[str, Any]) -> None:
+    held["ended"] = {code: text for text, code in CODES.items()}.get(held["ended"], held["ended"])
     if held["alarm"]:
-        held["alarm"]["by"] = names.get(held["alarm"]["by"], held["alarm"]["by"])
+        held["alarm"]["by"] = {by.replace(" ", "_"): by for by in BY}.get(held["alarm"]["by"], held["alarm"]["by"])
+
+
+def _phrases(text: str) -> list[list[str]]:
+    """Return a text as phrases, which are lists with a code first; a note says first what kind of cache it is about."""
+    if not text:
+        return []
+    if text in CODES:
+        return [[CODES[text]]]
+    first, _, rest = text.partition(", ")
+    return [[CODES[first]], ["text", rest]] if first in CODES else [["text", text]]
+
+
+def _text(phrases: list[list[Any]]) -> str:
+    texts = {code: text for text, code in CODES.items()}
+    return "; ".join(str(more[0]) if code == "text" else texts.get(code, code) for code, *more in phrases)
+
+
+def _reword(name: str, key: str, change: Callable[[str], str]) -> None:
+    table = sa.table(name, sa.column(key), sa.column("reason"))
+    connection = op.get_bind()
+    for at, text in connection.execute(sa.select(table.c[key], table.c.reason)).all():
+        with contextlib.suppress(ValueError, TypeError):
+            connection.execute(table.update().where(table.c[key] == at).values(reason=change(text)))
 
 
 def _rewrite(name: str, key: str, change: Callable[[dict[str, Any]], None]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.alerting.lifecycle import Message, Observation, step
 from leakwatch.alerting.resolution import IncidentTimings
-from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict, said
 
 if TYPE_CHECKING:
     from leakwatch.model.incident import Incident, IncidentEvent
@@ -37,7 +37,7 @@ def finding(
     suspect = verdict in (LEAK, WATCH)
     assessment = Assessment(
         verdict, level, slope_bytes_per_hour=3.0 * MIB, slope_low=2.0 * MIB, slope_high=4.0 * MIB,
-        since_ms=since_ms if suspect else None, grown_bytes=grown if suspect else None, reason="a straight rise",
+        since_ms=since_ms if suspect else None, grown_bytes=grown if suspect else None, reasons=said("a straight rise"),
     )  # fmt: skip
     return Finding(id_, kind, "web.service", metric, assessment, pid, "web.service")
 

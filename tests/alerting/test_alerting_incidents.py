@@ -13,6 +13,7 @@ from leakwatch.alerting.incidents import Announcement, IncidentChanges, Incident
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentState, Silence
 from leakwatch.model.timeline import Stamps
+from leakwatch.model.verdict import said
 from leakwatch.system import journal
 from tests.alerting.observations import EVERY_MS, HOUR_MS, LEARNING, MIB, OK, PACE, START_MS, WATCH, finding
 
@@ -150,7 +151,9 @@ def test_what_ended_long_ago_is_forgotten() -> None:
 
 
 def incident(**changes: object) -> Incident:
-    one = Incident("i1", "s1", finding().kind, "web.service", IncidentState.CONFIRMED, START_MS, reason="it ended")
+    one = Incident(
+        "i1", "s1", finding().kind, "web.service", IncidentState.CONFIRMED, START_MS, reasons=said("it ended")
+    )
     return replace(one, **changes)  # type: ignore[arg-type]
 
 
@@ -198,7 +201,7 @@ def test_a_hostile_name_forges_no_log_line(caplog: pytest.LogCaptureFixture) -> 
     hostile = replace(finding(), name=name, service="y\u202e")
     with caplog.at_level(logging.INFO, "leakwatch"):
         announce(Announcement(Message.FOUND, incident(), hostile), Stamps())
-        announce(Announcement(Message.OVER, incident(name=name, reason=name), None), Stamps())
+        announce(Announcement(Message.OVER, incident(name=name, reasons=said(name)), None), Stamps())
     first, second = (record.getMessage() for record in caplog.records)
     assert first.isprintable()
     assert second.isprintable()

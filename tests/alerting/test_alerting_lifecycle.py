@@ -11,6 +11,7 @@ import pytest
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.model.incident import Acknowledgement, IncidentState, Resolution, Silence
 from leakwatch.model.verdict import FindingKind, Verdict
+from leakwatch.report.phrases import text
 from tests.alerting.observations import (
     BASE,
     HOUR_MS,
@@ -96,7 +97,7 @@ def test_it_is_over_when_it_was_no_leak_for_as_long_as_it_had_grown() -> None:
     assert (course.state, course.told) == ("resolved", [FOUND, OVER])
     assert course.incident is not None
     assert course.incident.resolution is Resolution.FLAT
-    assert course.incident.reason.startswith("no leak for 6 h")
+    assert text(course.incident.reasons).startswith("no leak for 6 h")
 
 
 def test_who_grew_for_weeks_need_not_be_watched_for_weeks() -> None:
@@ -183,12 +184,12 @@ def test_an_incident_lives_on_through_a_restart_and_says_so() -> None:
     # THEN the incident stays and says so
     assert course.incident is not None
     assert (course.state, course.incident.restarted_ms is not None) == ("confirmed", True)
-    assert course.events[-1].reason == "restarted: pid 7, now 8; learning anew"
+    assert text(course.events[-1].reasons) == "restarted: pid 7, now 8; learning anew"
     # and when it leaks again that is the same one, told to nobody
     course.go(OK, 0.4).go(LEAK, 3)
     assert (course.told, course.incident.restarted_ms) == ([FOUND], None)
     assert course.kinds == ["opened", "confirmed", "restarted", "continued"]
-    assert course.events[-1].reason == "leaks after its restart as well: +3.00 MiB/h"
+    assert text(course.events[-1].reasons) == "leaks after its restart as well: +3.00 MiB/h"
 
 
 def test_clean_after_a_restart_for_longer_than_it_took_to_show_is_over() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from leakwatch import metrics
 from leakwatch.alerting.findings_log import ENDED_KEPT, REFRESH_MS, Changes, FindingsLog, LoggedFinding
-from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Verdict, said
 from tests.monitoring.scrapes import MIB, START_MS
 
 LEAK, WATCH, OK, LEARNING = Verdict.LEAK, Verdict.WATCH, Verdict.OK, Verdict.LEARNING
@@ -18,7 +18,7 @@ def finding(
 ) -> Finding:
     assessment = Assessment(
         verdict, 100 * MIB, slope_bytes_per_hour=3.0 * MIB, slope_low=2.0 * MIB, slope_high=4.0 * MIB,
-        since_ms=START_MS, grown_bytes=9 * MIB, reason="why not",
+        since_ms=START_MS, grown_bytes=9 * MIB, reasons=said("why not"),
     )  # fmt: skip
     return Finding(
         id_, kind, "web.service", "process.uss_swap_bytes", assessment, pid, "web.service",

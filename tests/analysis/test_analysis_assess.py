@@ -21,6 +21,7 @@ from leakwatch.analysis.windows.block_table import Blocks, Table
 from leakwatch.analysis.windows.cut import Track, WindowRows
 from leakwatch.analysis.windows.cut import cut as cut_windows
 from leakwatch.model.verdict import Verdict
+from leakwatch.report.phrases import text
 from tests.analysis.shapes import (
     BASE,
     CRITERIA,
@@ -251,7 +252,7 @@ def test_what_the_cheap_look_passes_over_the_close_one_would_not_flag(seed: int,
 
 
 def _reasons(values: np.ndarray, windows_s: tuple[int, ...] = MINUTES) -> list[str]:
-    return [assessment.reason for _, assessment in checkpoints(values, windows_s)]
+    return [text(assessment.reasons) for _, assessment in checkpoints(values, windows_s)]
 
 
 def test_each_verdict_says_why() -> None:
@@ -281,7 +282,7 @@ def test_too_little_data_is_learning_and_says_how_much_it_takes() -> None:
 def test_growth_before_the_first_window_is_whole_says_how_much_it_takes() -> None:
     at, found = checkpoints(BASE + seconds(60) * MIB)[7]
     assert at == 40
-    assert (found.verdict, found.reason) == (Verdict.LEARNING, "40 s of data, 60 s needed for a first verdict")
+    assert (found.verdict, text(found.reasons)) == (Verdict.LEARNING, "40 s of data, 60 s needed for a first verdict")
 
 
 def test_growth_with_holes_is_learning_and_says_why() -> None:
@@ -289,7 +290,7 @@ def test_growth_with_holes_is_learning_and_says_why() -> None:
     values[np.arange(300) % 60 >= 15] = np.nan  # three of twelve blocks
     said = [one for at, one in checkpoints(values) if at > 130]
     assert {one.verdict for one in said} == {Verdict.LEARNING}
-    assert said[-1].reason == "too many samples are missing within 60 s for a verdict"
+    assert text(said[-1].reasons) == "too many samples are missing within 60 s for a verdict"
 
 
 def test_a_leak_carries_its_evidence_whole() -> None:

@@ -10,6 +10,7 @@ from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.replay.short_capture import LEAST_SAMPLES, look_briefly
 from leakwatch.model.verdict import Assessment, Verdict
+from leakwatch.report.phrases import text
 from tests.analysis.shapes import CRITERIA, DEFAULT, MIB, START_MS
 
 
@@ -26,7 +27,7 @@ def test_ten_minutes_of_clear_growth_are_to_be_watched_with_their_slope() -> Non
     assert one.verdict is Verdict.WATCH
     assert one.slope_bytes_per_hour == pytest.approx(360 * MIB, rel=0.02)
     assert (one.slope_low or 0) < 360 * MIB < (one.slope_high or 0)
-    assert "too short" in one.reason
+    assert "too short" in text(one.reasons)
     assert any(test.criterion == "enough_data" and not test.passed for test in one.evidence)
 
 
@@ -42,4 +43,4 @@ def test_a_handful_of_samples_has_no_slope() -> None:
 
 def test_what_is_long_enough_is_left_as_it_is() -> None:
     one = found(100 * MIB + np.arange(240) * MIB, every_s=60)
-    assert "too short" not in one.reason
+    assert "too short" not in text(one.reasons)

@@ -6,6 +6,7 @@ from leakwatch import metrics
 from leakwatch.analysis.findings.services_and_kernel import Member, finding_id, service_finding
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import AssessedSeries, Assessment, FindingKind, Verdict
+from leakwatch.report.phrases import text
 
 PROGRAM = Service(ServiceKind.PROGRAM, "python3 worker.py")
 
@@ -30,7 +31,7 @@ def test_one_leak_among_the_watched_is_named_with_its_own_rate() -> None:
     finding = service_finding(PROGRAM, members, total(Verdict.LEAK, 9e8))
     # THEN the finding is the process's, with the rate that is its
     assert (finding.kind, finding.pid, finding.assessment.slope_bytes_per_hour) == (FindingKind.PROCESS, 1, 7e8)
-    assert "2 of 3 processes grow" in finding.note
+    assert "2 of 3 processes grow" in text(finding.notes)
 
 
 def test_workers_that_leak_together_are_one_service() -> None:

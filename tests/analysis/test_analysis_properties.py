@@ -19,6 +19,7 @@ from leakwatch.analysis.rules.tests import T95
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, plan_of
 from leakwatch.analysis.windows.features import measure
 from leakwatch.model.verdict import Verdict
+from leakwatch.report.phrases import text
 from tests.analysis.shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS, settle
 from tests.examples import examples
 
@@ -90,7 +91,7 @@ def test_another_time_gives_the_same_verdicts(name: str, coarse_blocks: int) -> 
     ours, theirs = said(capture(SERIES[name], start_ms=START_MS + shift_ms)), said(capture(SERIES[name]))
     assert [(a - shift_ms, b if b is None else b - shift_ms) for a, b in ours.alerts] == list(theirs.alerts)
     assert ours.assessment.verdict is theirs.assessment.verdict
-    assert ours.assessment.reason == theirs.assessment.reason
+    assert text(ours.assessment.reasons) == text(theirs.assessment.reasons)
 
 
 @examples(2)
@@ -202,7 +203,7 @@ def test_too_few_samples_are_learning(windows_s: tuple[int, ...], count: int, ev
     if count < 6 or (count < 8 and every_s == DAY):
         assert outcome.alerts == ()
         assert outcome.assessment.verdict is Verdict.LEARNING
-        assert outcome.assessment.reason
+        assert text(outcome.assessment.reasons)
 
 
 VALUES = st.one_of(
@@ -232,7 +233,7 @@ def test_no_input_is_an_error_or_a_number_json_cannot_carry(
         values.append(value)
     outcome = said(raw(times, values), windows_s=windows_s)
     assert all(isfinite(number) for number in numbers(outcome.assessment))
-    assert outcome.assessment.reason
+    assert text(outcome.assessment.reasons)
     for start, end in outcome.alerts:
         assert end is None or isinstance(end, int)
         assert isinstance(start, int)

@@ -337,7 +337,7 @@ def test_a_pause_longer_than_any_before_is_no_suspicion() -> None:
 def test_an_alarm_ends_when_the_memory_is_given_back() -> None:
     alarm_state = climbed(alarmed(), 16, [], trough=110 * MIB, history=LevelHistory(250 * MIB, 100 * MIB, 15.0))
     assert (alarm_state.alarm, alarm_state.past) == (None, None)
-    assert alarm_state.ended == "the memory was given back"
+    assert alarm_state.ended == "memory_given_back"
 
 
 def test_an_alarm_ends_when_growth_has_stopped_and_reopens_when_it_goes_on() -> None:
@@ -346,7 +346,7 @@ def test_an_alarm_ends_when_growth_has_stopped_and_reopens_when_it_goes_on() -> 
     assert alarm_state.alarm is not None, "a quarter of fifteen hours has not passed"
     climbed(alarm_state, 18.8, [], trough=250 * MIB, history=held)
     assert alarm_state.alarm is None
-    assert alarm_state.ended == "the growth has stopped"
+    assert alarm_state.ended == "growth_stopped"
     assert alarm_state.past is not None
     # WHEN growth goes on, on ground never reached before
     going_on = MARK._replace(rule_hours=3.0, hit=False)
@@ -360,7 +360,7 @@ def test_an_alarm_ends_when_the_climb_levels_off() -> None:
     assert climbed(alarmed(), 16, course=straight).alarm is not None
     alarm_state = climbed(alarmed(), 16, course=level)
     assert alarm_state.alarm is None
-    assert alarm_state.ended == "the growth levels off"
+    assert alarm_state.ended == "growth_levels_off"
 
 
 def test_thirds_of_a_climb_that_has_paused_prove_nothing() -> None:
@@ -379,7 +379,7 @@ def test_a_restart_is_no_levelling_off() -> None:
         alarm_state, fallen, LevelHistory(250 * MIB, 60 * MIB, 15.0), [], NO_LIVES, CRITERIA,
         rule_hour_s=HOUR, course=lambda *_: LEVEL, onset=lambda _: ONSET,
     )  # fmt: skip
-    assert alarm_state.ended == "the memory was given back"
+    assert alarm_state.ended == "memory_given_back"
 
 
 def test_an_alarm_takes_the_slope_of_the_longest_window_that_hits() -> None:

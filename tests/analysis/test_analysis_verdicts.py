@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.model.verdict import Verdict
+from leakwatch.report.phrases import text
 from tests.analysis.shapes import (
     BASE,
     DAY,
@@ -253,7 +254,7 @@ def test_a_leak_emptied_by_a_restart_is_over() -> None:
     assert verdicts(seen)[-2:] == ["leak", "ok"]
     over_s = next(at for at, one in seen if at > 150 and one.verdict is Verdict.OK)
     assert over_s <= 180
-    assert any(one.reason.startswith("the memory was given back") for _, one in seen)
+    assert any(text(one.reasons).startswith("the memory was given back") for _, one in seen)
 
 
 def test_a_gap_of_samples_is_not_joined() -> None:
@@ -287,7 +288,7 @@ SHAPES = st.sampled_from(
 
 
 def outcome(seen: Looks) -> list[tuple[object, ...]]:
-    return [(at, one.verdict, one.reason, one.grown_bytes) for at, one in seen]
+    return [(at, one.verdict, text(one.reasons), one.grown_bytes) for at, one in seen]
 
 
 @examples(8)

@@ -17,7 +17,8 @@ from leakwatch.analysis.settings import criteria_of
 from leakwatch.analysis.thresholds import COUNT_RATIO
 from leakwatch.config import Config, Thresholds
 from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
-from leakwatch.model.verdict import Assessment, Criterion, Sort, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Phrase, Sort, Verdict
+from leakwatch.report.phrases import text
 
 ONE, OTHER = Target(TargetKind.PROCESS, "b/1/1"), Target(TargetKind.PROCESS, "b/2/1")
 FDS = (metrics.PROCESS_FDS, ONE)
@@ -68,7 +69,7 @@ def test_a_count_without_samples_or_that_never_rose_has_an_outcome() -> None:
     empty, quiet = (replay([one], settings)[0].assessment for one in (nothing, flat))
     assert (empty.verdict, empty.unit) == (Verdict.LEARNING, "count")
     assert (quiet.verdict, quiet.unit, quiet.current_bytes) == (Verdict.OK, "count", 12)
-    assert quiet.reason == "has never risen by 50% of what is worth telling"
+    assert text(quiet.reasons) == "has never risen by 50% of what is worth telling"
 
 
 def test_the_interval_of_a_count_is_that_of_what_is_sampled_beside_it() -> None:
@@ -101,13 +102,15 @@ def test_floors_of_counts_are_numbers() -> None:
 
 def test_a_verdict_on_a_count_speaks_of_numbers() -> None:
     evidence = tuple(Criterion(unit, 1.0, 2.0, passed=True, unit=unit) for unit in ("bytes", "bytes/h", "s"))
-    reason = "a rise over 12 h; memory would run out before it could be confirmed"
-    found = Assessment(Verdict.LEAK, 120, evidence, reason=reason)
+    found = Assessment(Verdict.LEAK, 120, evidence, reasons=(Phrase("confirmed_by_exhaustion", (43200.0,)),))
     told = counted(found)
     assert [test.unit for test in told.evidence] == ["count", "count/h", "s"]
     assert (told.unit, found.unit) == ("count", "")
-    assert told.reason == "a rise over 12 h; the limit would be reached before it could be confirmed"
-    assert "memory" not in counted(Assessment(Verdict.OK, 1, reason="the memory was given back; flat")).reason
+    assert text(told.reasons) == "a rise over 12 h; the limit would be reached before it could be confirmed"
+    gone = Assessment(Verdict.OK, 1, reasons=(Phrase("memory_given_back"),))
+    assert (text(gone.reasons), text(counted(gone).reasons)) == (
+        "the memory was given back", "most of them are gone again",
+    )  # fmt: skip
 
 
 def test_each_count_of_a_service_has_an_id_of_its_own() -> None:

@@ -18,6 +18,7 @@ from leakwatch.analysis.replay.series_name import subject_of
 from leakwatch.analysis.rules.evaluate import answer
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Verdict
+from leakwatch.report.phrases import text
 from tests.analysis.shapes import CRITERIA, DAY, DEFAULT, HOUR, MIB, MINUTES, START_MS
 from tests.examples import examples
 
@@ -191,7 +192,11 @@ def test_a_replay_says_what_a_live_series_said(kind: Kind, when: str) -> None:
         outcome = replayed(capture, kind[0])
         assert list(outcome.alerts) == alerts, shape
         theirs, ours = said[-1], outcome.assessment
-        assert (ours.verdict, ours.reason, ours.evidence) == (theirs.verdict, theirs.reason, theirs.evidence), shape
+        assert (ours.verdict, text(ours.reasons), ours.evidence) == (
+            theirs.verdict,
+            text(theirs.reasons),
+            theirs.evidence,
+        ), shape
         assert (ours.slope_bytes_per_hour, ours.since_ms) == (theirs.slope_bytes_per_hour, theirs.since_ms), shape
 
 

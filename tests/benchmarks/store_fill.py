@@ -20,7 +20,7 @@ from sqlalchemy import insert
 
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
-from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict, said
 from leakwatch.store import tables
 from leakwatch.store.encoding import chunks
 from leakwatch.store.encoding.rounds import BlockColumns
@@ -182,7 +182,7 @@ def _blocks(at: int, names: list[tuple[str, Target]], values: NDArray[np.int64])
 def _judge(writer: Writer, infos: list[ProcessInfo], now_ms: int) -> None:
     """Write a finding a process, one in fifty a leak, and that an evaluation took place."""
     leak = Assessment(Verdict.LEAK, 300 << 20, slope_bytes_per_hour=5e6, slope_low=4e6, slope_high=6e6,
-                      since_ms=BASE_MS, grown_bytes=100 << 20, confidence=0.8, reason="made up")  # fmt: skip
+                      since_ms=BASE_MS, grown_bytes=100 << 20, confidence=0.8, reasons=said("made up"))  # fmt: skip
     findings = []
     for at, info in enumerate(infos):
         assessment = leak if at % 50 == 0 else replace(leak, verdict=Verdict.OK, slope_bytes_per_hour=None)

@@ -11,7 +11,7 @@ import random
 
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
-from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict, said
 
 BASE_MS = 1_790_000_000_000
 BOOT = "b0a1c2d3-0000-4000-8000-000000000000"
@@ -138,6 +138,6 @@ def finding(kind: FindingKind, name: str, suspect: bool, number: int) -> Finding
     )
     assessment = Assessment(
         verdict, 812 << 20, evidence if suspect else evidence[:1], trends if suspect else (),
-        reason="no growth that lasted, within 4 h",
+        reasons=said("no growth that lasted, within 4 h"),
     )  # fmt: skip
     return Finding(f"{kind}:{name}", kind, name, METRICS[0], assessment, pid=812, evaluated_at_ms=at_ms(number))

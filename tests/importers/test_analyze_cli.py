@@ -74,7 +74,7 @@ def test_jsonl_has_a_line_a_series_in_the_order_of_the_file(leaky: str, capsys: 
 def test_json_is_one_object(leaky: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", "--format", "json", "--verdict", "ok,learning", leaky]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert [one["series"] for one in found["series"]] == ["proc/calm[8]", "slab/dentry"]
 
 

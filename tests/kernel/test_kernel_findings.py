@@ -10,6 +10,7 @@ from leakwatch.analysis.findings.services_and_kernel import kernel_findings
 from leakwatch.analysis.series.derived import judged_values
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import AssessedSeries, Assessment, Finding, Verdict
+from leakwatch.report.phrases import text
 
 KIB, MIB = 1 << 10, 1 << 20
 FALLING = Assessment(Verdict.LEAK, 0, slope_bytes_per_hour=100 * MIB)
@@ -55,7 +56,7 @@ def test_what_the_kernel_notes_of_reclaimable_objects_goes_with_them(
     those = found(*WALK, facts=facts_of_dentries(), unavailable=unavailable)
     assert those["dentry"].assessment.verdict is verdict
     assert those["kmalloc-192"].assessment.verdict is verdict
-    assert those["kmalloc-192"].note.startswith("reclaimable"), "so that nobody says that it may become a leak"
+    assert text(those["kmalloc-192"].notes).startswith("reclaimable"), "so that nobody says that it may become a leak"
 
 
 @pytest.mark.parametrize(
@@ -104,9 +105,9 @@ def test_what_says_more_stands_for_the_total(part: AssessedSeries, total: str) -
 def test_a_suspect_s_note_names_what_is_merged_into_its_cache() -> None:
     facts = KernelFacts(aliases=lambda name: tuple("abcdefgh") if name == "signal_cache" else ())
     leak = found(cache("signal_cache", MIB), facts=facts)["signal_cache"]
-    assert leak.note == "slab cache, merged with a, b, c, d, e, f and 2 more"
+    assert text(leak.notes) == "slab cache; merged with a, b, c, d, e, f and 2 more"
     fine = found(cache("signal_cache", MIB, Verdict.OK), facts=facts)["signal_cache"]
-    assert fine.note == "slab cache"
+    assert text(fine.notes) == "slab cache"
 
 
 def test_per_cpu_memory_tells_of_dying_groups_and_the_rest_of_its_uncertainty() -> None:
@@ -114,8 +115,8 @@ def test_per_cpu_memory_tells_of_dying_groups_and_the_rest_of_its_uncertainty() 
     facts.note(metrics.KERNEL_DYING_CGROUPS, HOST, 4210)
     facts.note(metrics.KERNEL_UNCERTAINTY, HOST, 3 * MIB)
     those = found(of_host(metrics.KERNEL_PERCPU, MIB), of_host(metrics.KERNEL_UNACCOUNTED, MIB), facts=facts)
-    assert those["per-CPU memory"].note == "4210 control groups are removed and still held"
-    assert those["unaccounted"].note == "at any one moment right within 3.00 MiB"
+    assert text(those["per-CPU memory"].notes) == "4210 control groups are removed and still held"
+    assert text(those["unaccounted"].notes) == "at any one moment right within 3.00 MiB"
 
 
 def test_free_pages_on_the_cpus_lists_are_available() -> None:

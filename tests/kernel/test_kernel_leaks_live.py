@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.kernel.account import STACK_CALLERS
+from leakwatch.report.phrases import text
 from leakwatch.units import format_rate
 from tests.kernel.kernel_course import INTERVAL_S, STEPS, Keeper, Said, course
 
@@ -53,7 +54,7 @@ def kept(kind: str, each: int, directory: Path) -> Said:
 
 def told(said: Said) -> str:
     return ", ".join(
-        f"{name} {format_rate(one.assessment.slope_bytes_per_hour or 0)} ({one.note})"
+        f"{name} {format_rate(one.assessment.slope_bytes_per_hour or 0)} ({text(one.notes)})"
         for name, one in said.leaks.items()
     )
 
@@ -84,7 +85,9 @@ def until(good: Callable[[Said], bool], once: Callable[[], Said]) -> Said:
 def test_what_is_kept_leaks_its_cache_or_caller(scratch: Path, kind: str, each: int, names: tuple[str, ...]) -> None:
     def right(said: Said) -> list[str]:
         """A merged cache is called by whichever name came first; the note has the others."""
-        return [name for name, one in said.leaks.items() if {name, *one.note.replace(",", "").split()} & set(names)]
+        return [
+            name for name, one in said.leaks.items() if {name, *text(one.notes).replace(",", "").split()} & set(names)
+        ]
 
     said = until(lambda said: bool(right(said)), lambda: kept(kind, each, scratch))
     assert right(said), f"{kind} should leak one of {names}: {told(said)}"
@@ -103,7 +106,7 @@ def test_pages_no_counter_names_are_unaccounted_with_their_rate(scratch: Path) -
 
     said = until(right, lambda: kept("full-pipe", 16, scratch))
     assert right(said), told(said)
-    assert "right within" in said.leaks["unaccounted"].note
+    assert "right within" in text(said.leaks["unaccounted"].notes)
 
 
 def test_what_waits_in_sockets_stands_for_what_is_unaccounted(scratch: Path) -> None:
@@ -133,7 +136,7 @@ def test_a_walk_over_files_is_no_leak_of_any_cache(scratch: Path) -> None:
                 shutil.rmtree(path)
 
     def of_the_walk(said: Said) -> set[str]:
-        notes = {name: one.note for name, one in said.by_name.items() if one.metric == "slab.active_bytes"}
+        notes = {name: text(one.notes) for name, one in said.by_name.items() if one.metric == "slab.active_bytes"}
         caches = said.alarmed & notes.keys()
         return {name for name in caches if name.startswith("kmalloc-") or notes[name].startswith("reclaimable")}
 

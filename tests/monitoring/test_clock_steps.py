@@ -18,6 +18,7 @@ from leakwatch.monitoring.daemon import Daemon
 from leakwatch.monitoring.judge_pool import in_process
 from leakwatch.queries.report import read_report
 from leakwatch.report.build import Filters
+from leakwatch.report.phrases import text
 from leakwatch.store.maintenance.integrity import check
 from leakwatch.store.read.reader import Reader
 from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, leak, only, process, unit
@@ -145,7 +146,7 @@ class Run:
         reader = Reader(self.store, of_timeline=True)
         events = [(one.name, event) for one in reader.incidents() for event in reader.incident_events(one.id)]
         reader.close()
-        return sorted((event.at_ms, event.kind, name, event.reason) for name, event in events)
+        return sorted((event.at_ms, event.kind, name, text(event.reasons)) for name, event in events)
 
 
 Start = "Callable[..., Run]"

@@ -13,6 +13,7 @@ from leakwatch.model.identity import HOST, ProcessInfo
 from leakwatch.model.sample import Sample
 from leakwatch.model.verdict import CountLimit, FindingKind, Rooms, Sort, Verdict
 from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
+from leakwatch.report.phrases import text
 from tests.monitoring.scrapes import KIB, MIB, MINUTES, START_MS, Machine, leak, process, unit
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ def test_who_leaks_both_has_both_findings_and_the_count_names_the_other() -> Non
     evaluation = watch(Machine({ONE: leak()}), {of(ONE): rising(), of(ONE, metrics.PROCESS_THREADS): lambda _: 4})
     memory, files = memory_of(evaluation), about(evaluation, metrics.PROCESS_FDS)
     assert (memory.assessment.verdict, files.assessment.verdict) == (Verdict.LEAK, Verdict.LEAK)
-    assert files.note == f"its memory grows, too: {memory.id}"
-    assert memory.note == ""
+    assert text(files.notes) == f"its memory grows, too: {memory.id}"
+    assert text(memory.notes) == ""
     assert len(evaluation.findings) == 2, "threads that never rose are not judged"
 
 
@@ -144,7 +145,7 @@ def test_of_a_unit_the_process_that_leaks_is_named() -> None:
     counts = {of(workers[0]): lambda at: 20 + min(at, 30), of(workers[1]): rising(2.0), of(workers[2]): lambda _: 9}
     found = about(watch(Machine(dict.fromkeys(workers, 50 * MIB)), counts), metrics.PROCESS_FDS)
     assert (found.kind, found.name, found.pid) == (FindingKind.SERVICE, "shop.service", 2)
-    assert "pid 2 +7200/h" in found.note
+    assert "pid 2 +7200/h" in text(found.notes)
 
 
 def test_what_is_too_slow_or_too_small_is_none_and_is_configured_in_numbers() -> None:
@@ -179,7 +180,7 @@ def test_a_limit_that_comes_before_confirmation_makes_a_leak_at_once() -> None:
     assert about(watch(machine, counts, 75), metrics.PROCESS_FDS).assessment.verdict is Verdict.WATCH
     found = about(watch(machine, counts, 75, detector=Detector(MINUTES, Tight())), metrics.PROCESS_FDS)
     assert found.assessment.verdict is Verdict.LEAK
-    assert "the limit would be reached" in found.assessment.reason
+    assert "the limit would be reached" in text(found.assessment.reasons)
 
 
 def test_what_files_are_made_of_is_told_and_kept_over_a_restart() -> None:
@@ -218,7 +219,7 @@ def test_segments_of_nobody_are_reported_in_place_of_shared_memory_as_a_whole() 
         metrics.IPC_SHM_ORPHANS, FindingKind.KERNEL, "System V shared memory of nobody",
     )  # fmt: skip
     assert found.assessment.verdict is Verdict.LEAK
-    assert found.note == "largest: shmid 4 1.00 MiB"
+    assert text(found.notes) == "largest: shmid 4 1.00 MiB"
 
 
 def test_segments_and_what_they_hold_name_each_other() -> None:
@@ -226,7 +227,7 @@ def test_segments_and_what_they_hold_name_each_other() -> None:
     evaluation = watch(machine, {(metrics.IPC_SHM_SEGMENTS, HOST): rising()})
     memory, segments = about(evaluation, metrics.IPC_SHM_ORPHANS), about(evaluation, metrics.IPC_SHM_SEGMENTS)
     assert (memory.assessment.verdict, segments.assessment.verdict) == (Verdict.LEAK, Verdict.LEAK)
-    assert segments.note == f"their memory grows, too: {memory.id}"
+    assert text(segments.notes) == f"their memory grows, too: {memory.id}"
 
 
 def test_semaphores_are_counted_against_what_the_kernel_allows() -> None:

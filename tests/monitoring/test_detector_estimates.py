@@ -10,6 +10,7 @@ import pytest
 from leakwatch.metrics import PROCESS_USS
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
+from leakwatch.report.phrases import text
 from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, process, unit
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def test_a_suspect_that_is_never_read_is_never_a_leak(detector: Detector) -> Non
     found = course(detector, lambda *_: {LEAKER.identity.target})
     assert Verdict.LEAK not in verdicts(found)
     assert found[-1].assessment.verdict is Verdict.WATCH
-    assert "is read before it is called one" in found[-1].assessment.reason
+    assert "is read before it is called one" in text(found[-1].assessment.reasons)
 
 
 def test_one_read_since_the_suspicion_is_enough(detector: Detector) -> None:
@@ -110,4 +111,4 @@ def test_who_is_too_large_to_be_read_is_judged_by_estimates_and_that_is_said(det
     target = LEAKER.identity.target
     found = course(detector, lambda *_: {target}, unreadable=(target,))
     assert found[-1].assessment.verdict is Verdict.LEAK
-    assert "by estimates alone" in found[-1].assessment.reason
+    assert "by estimates alone" in text(found[-1].assessment.reasons)

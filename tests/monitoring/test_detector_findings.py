@@ -9,6 +9,7 @@ from leakwatch.config import IgnoreConfig, Override, Thresholds
 from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import Finding, FindingKind, Room, Rooms, Verdict
 from leakwatch.monitoring.detector import VANISHED_AFTER, Detector
+from leakwatch.report.phrases import text
 from tests.monitoring.scrapes import (
     GIB,
     KIB,
@@ -41,7 +42,7 @@ def test_a_leaking_unit_is_one_finding_that_names_the_process() -> None:
     )  # fmt: skip
     assert finding.metric == metrics.PROCESS_USS_SWAP
     assert finding.assessment.verdict is Verdict.LEAK
-    assert finding.note == "1 of 3 processes grow: pid 12 +3.52 GiB/h"
+    assert text(finding.notes) == "1 of 3 processes grow: pid 12 +3.52 GiB/h"
     assert watch(machine).running == {10, 11, 12}
     assert finding.user == "root"
 
@@ -50,7 +51,7 @@ def test_one_leaking_process_of_a_program_run_four_times_is_a_process() -> None:
     machine = Machine({process(pid, "worker"): 30 * MIB for pid in (1, 2, 3)} | {process(4, "worker"): leak()})
     (finding,) = watch(machine).findings
     assert (finding.kind, finding.name, finding.pid) == (FindingKind.PROCESS, "worker", 4)
-    assert finding.note.startswith("1 of 4 processes grow")
+    assert text(finding.notes).startswith("1 of 4 processes grow")
 
 
 def test_a_pool_in_which_all_leak_is_one_finding_with_their_sum() -> None:
@@ -58,8 +59,8 @@ def test_a_pool_in_which_all_leak_is_one_finding_with_their_sum() -> None:
     (finding,) = watch(Machine({process(pid, "w", pool): leak(200 * KIB) for pid in range(1, 6)})).findings
     assert (finding.kind, finding.metric) == (FindingKind.SERVICE, metrics.SERVICE_USS_SWAP)
     assert finding.assessment.slope_bytes_per_hour == pytest.approx(5 * 200 * KIB * 3600, rel=0.05)
-    assert finding.note.startswith("5 of 5 processes grow")
-    assert finding.note.count("pid") == 3
+    assert text(finding.notes).startswith("5 of 5 processes grow")
+    assert text(finding.notes).count("pid") == 3
 
 
 def test_a_pool_whose_workers_are_too_short_lived_is_judged_by_its_sum() -> None:
@@ -195,7 +196,7 @@ def test_a_suspect_near_its_own_limit_is_not_waited_for() -> None:
     assert free.assessment.verdict is Verdict.WATCH
     (bound,) = watch(machine, 75, detector=Detector(MINUTES, Tight())).findings
     assert bound.assessment.verdict is Verdict.LEAK
-    assert "would run out" in bound.assessment.reason
+    assert "would run out" in text(bound.assessment.reasons)
 
 
 def test_what_stands_still_has_no_end() -> None:
@@ -219,7 +220,7 @@ def test_kernel_caches_and_callers_are_found_by_name() -> None:
     assert names(evaluation) == {
         "kmalloc-4k": "leak", "task_struct": "ok", "dentry": "ok", "bpf_map_area_alloc": "leak", "module_alloc": "ok",
     }  # fmt: skip
-    notes = {finding.name: finding.note for finding in evaluation.findings}
+    notes = {finding.name: text(finding.notes) for finding in evaluation.findings}
     assert notes["kmalloc-4k"] == "unreclaimable slab cache"
     assert notes["task_struct"] == "slab cache"
     assert notes["dentry"] == "reclaimable slab cache"
@@ -233,10 +234,10 @@ def test_a_reclaimable_cache_is_ok_unless_available_memory_falls_with_it() -> No
 
     (steady,) = watch(machine(40 * GIB)).findings
     assert steady.assessment.verdict is Verdict.OK
-    assert steady.assessment.reason == "grows, but is reclaimable and available memory does not fall with it"
+    assert text(steady.assessment.reasons) == "grows, but is reclaimable and available memory does not fall with it"
     (taken,) = watch(machine(lambda at: 40 * GIB - at * MIB)).findings
     assert taken.assessment.verdict is Verdict.WATCH
-    assert taken.assessment.reason.endswith("reclaimable, but available memory falls with it")
+    assert text(taken.assessment.reasons).endswith("reclaimable, but available memory falls with it")
     (other,) = watch(machine(lambda at: 40 * GIB - at * 100 * KIB)).findings
     assert other.assessment.verdict is Verdict.OK, "a tenth of its growth is somebody else's"
 

@@ -15,6 +15,7 @@ from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.estimate_guard import WAITS
 from leakwatch.report import json_report, words
 from leakwatch.report.build import ReportRow
+from leakwatch.report.phrases import text
 from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, names, process, unit
 
 POOL = unit("pool.service")
@@ -50,7 +51,7 @@ def test_sixty_orphans_of_which_one_is_read_are_not_ok(instead: str) -> None:
     # THEN it is told by the sum, which is said to be the least it can be
     assert finding.assessment.verdict is Verdict.LEARNING
     assert finding.assessment.current_bytes == (4 + 59 * 264) * MIB
-    assert finding.assessment.reason == (
+    assert text(finding.assessment.reasons) == (
         "at least 15.2 GiB: 1 of 60 processes is read, the others count by an estimate"
     )
     row = ReportRow(finding)
@@ -79,7 +80,7 @@ def test_growth_of_those_not_read_is_found_and_called_a_leak_only_once_they_are(
     evaluation = watched(machine, UNREAD)
     (finding,) = evaluation.findings
     assert finding.assessment.verdict is Verdict.WATCH
-    assert finding.assessment.reason.startswith(WAITS)
+    assert finding.assessment.reasons[0] == WAITS
     # THEN they are asked for
     assert {info.identity.target for info in ORPHANS[1:20]} <= evaluation.suspects
 

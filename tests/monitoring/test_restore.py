@@ -12,6 +12,7 @@ from leakwatch.config import AnalysisConfig, Config
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.restore import Intake, recall, resume
+from leakwatch.report.phrases import text
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 from tests.monitoring.scrapes import (
@@ -121,7 +122,8 @@ def run(empty_store: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 def findings(evaluation: Evaluation) -> dict[str, tuple[object, ...]]:
     return {
-        f.id: (f.name, f.pid, f.metric, f.assessment.verdict, f.assessment.reason, f.note) for f in evaluation.findings
+        f.id: (f.name, f.pid, f.metric, f.assessment.verdict, text(f.assessment.reasons), text(f.notes))
+        for f in evaluation.findings
     }
 
 

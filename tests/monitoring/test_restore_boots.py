@@ -11,6 +11,7 @@ from leakwatch.config import AnalysisConfig, Config, SamplingConfig
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
 from leakwatch.monitoring.restore import recall, resume
+from leakwatch.report.phrases import text
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.read.reader import Reader
 from tests.monitoring.scrapes import KIB, MIB, START_MS, Machine, NoLimits, process
@@ -58,7 +59,7 @@ def test_a_leak_is_one_again_in_each_boot() -> None:
                 assert not found  # of the boot before nothing is said
     assert set(first) == {1, 2, 3}
     (one,) = [found for found in detector.evaluate(START_MS + at * 1000).findings if found.name == "kmalloc-4k"]
-    assert one.assessment.reason.endswith("as earlier runs of this service did")
+    assert text(one.assessment.reasons).endswith("as earlier runs of this service did")
     boot_ms = START_MS + 3 * BOOT_S * 1000
     assert (one.assessment.since_ms, one.assessment.grown_bytes) == (boot_ms, (BOOT_S - 1) * 100 * KIB)
 

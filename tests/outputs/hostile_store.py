@@ -12,7 +12,7 @@ from leakwatch.collectors.result import outcome_samples
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentEvent, IncidentState, Silence
 from leakwatch.model.sample import AbsenceReason, CollectorOutcome, Sample, Scrape, Tick
-from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict, said
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.text.escape import as_text
@@ -47,7 +47,7 @@ def make_store(path: Path, names: tuple[bytes, ...]) -> Path:
     }
     incidents = [_incident(finding, now_ms) for finding in findings[::3]]
     events = [
-        IncidentEvent(one.id, now_ms, kind, decoded(names[at]), decoded(names[at]))
+        IncidentEvent(one.id, now_ms, kind, said(decoded(names[at])), decoded(names[at]))
         for at, one in enumerate(incidents)
         for kind in (EventKind.OPENED, EventKind.ACKNOWLEDGED, EventKind.SILENCED)
     ]
@@ -105,18 +105,18 @@ def _finding(number: int, name: str, now_ms: int) -> Finding:
         since_ms=now_ms - HOUR_MS,
         grown_bytes=MIB,
         confidence=0.5,
-        reason="a straight rise",
+        reasons=said("a straight rise"),
     )
     return Finding(
         finding_id(target), kind, name, metric, found, 100 + number, None if kind is FindingKind.KERNEL else name,
-        name, 700 * MIB, f"memory limit of /{name}", now_ms + HOUR_MS, now_ms, f"1 of 2 grows: {name}",
+        name, 700 * MIB, f"memory limit of /{name}", now_ms + HOUR_MS, now_ms, said(f"1 of 2 grows: {name}"),
     )  # fmt: skip
 
 
 def _incident(finding: Finding, now_ms: int) -> Incident:
     return Incident(
         "i" + finding.id[1:], finding.id, finding.kind, finding.name, IncidentState.CONFIRMED, now_ms - HOUR_MS,
-        now_ms - HOUR_MS, reason=finding.name,
+        now_ms - HOUR_MS, reasons=said(finding.name),
         acknowledgement=Acknowledgement(now_ms, finding.name, finding.name),
         silence=Silence(now_ms - 1, now_ms + HOUR_MS, finding.name, finding.name) if finding.pid == 103 else None,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from leakwatch.model.incident import Acknowledgement, Incident, IncidentState, Resolution, Silence
 from leakwatch.model.sample import AbsenceReason
-from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict, said
 from leakwatch.report.build import Filters, Host, Report, build
 from leakwatch.report.build import ReportRow as Row
 
@@ -52,7 +52,7 @@ def finding(
         since_ms=NOW_MS - 30 * HOUR_MS if suspect else None,
         grown_bytes=355 * MIB if suspect else None,
         confidence=confidence,
-        reason=reason,
+        reasons=said(reason),
     )
     at_ms = None if lasts_h is None else NOW_MS + round(lasts_h * HOUR_MS)
     return Finding(
@@ -61,7 +61,7 @@ def finding(
         limit_name="" if at_ms is None else "memory limit of /system.slice/shop.service",
         exhaustion_at_ms=at_ms,
         evaluated_at_ms=NOW_MS - 60_000,
-        note=note,
+        notes=said(note),
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ ROWS = (
 )  # fmt: skip
 _CONFIRMED = Incident(
     "i0a", "s01", FindingKind.SERVICE, "shop.service", IncidentState.CONFIRMED, NOW_MS - 9 * HOUR_MS,
-    NOW_MS - 8 * HOUR_MS, NOW_MS - 30 * HOUR_MS, reason="a straight rise",
+    NOW_MS - 8 * HOUR_MS, NOW_MS - 30 * HOUR_MS, reasons=said("a straight rise"),
     acknowledgement=Acknowledgement(NOW_MS - HOUR_MS, "anna", "fixed in 2.3"),
 )  # fmt: skip
 INCIDENTS = {
@@ -117,7 +117,7 @@ INCIDENTS = {
     ),
     "p05": replace(
         _CONFIRMED, id="i0e", finding_id="p05", name="sshd", state=IncidentState.RESOLVED,
-        resolved_ms=NOW_MS - HOUR_MS, resolution=Resolution.FLAT, reason="no leak for 8 h; it had grown for 7 h",
+        resolved_ms=NOW_MS - HOUR_MS, resolution=Resolution.FLAT, reasons=said("no leak for 8 h; it had grown for 7 h"),
     ),
 }  # fmt: skip
 WITH_INCIDENTS = tuple(replace(row, incident=INCIDENTS.get(row.finding.id)) for row in ROWS)
@@ -132,11 +132,20 @@ def report(rows: tuple[Row, ...] = ROWS, filters: Filters = ALL, host: Host = HO
 def of_one(name: str, **changes: object) -> Report:
     """A report of one finding that is named, belongs to is noted, and acknowledged by and as ``name``."""
     one = replace(
-        finding("x", name), service=name, user=name, note=name, limit_name=name, exhaustion_at_ms=NOW_MS + HOUR_MS
+        finding("x", name),
+        service=name,
+        user=name,
+        notes=said(name),
+        limit_name=name,
+        exhaustion_at_ms=NOW_MS + HOUR_MS,
     )
-    one = replace(one, assessment=replace(one.assessment, reason=name), **changes)
+    one = replace(one, assessment=replace(one.assessment, reasons=said(name)), **changes)
     notes = {"processes": [f"denied: {name}"]}
     incident = replace(
-        INCIDENTS["k02"], name=name, reason=name, silence=None, acknowledgement=Acknowledgement(NOW_MS, name, name, 2)
+        INCIDENTS["k02"],
+        name=name,
+        reasons=said(name),
+        silence=None,
+        acknowledgement=Acknowledgement(NOW_MS, name, name, 2),
     )
     return report((Row(one, incident=incident),), host=replace(HOST, notes=notes))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.model.incident import EventKind, IncidentEvent
+from leakwatch.model.verdict import said
 from leakwatch.report import incidents, json_report, renderers
 from leakwatch.report.build import Filters, Host, Report
 from tests.report.report_findings import HOST, INCIDENTS, NOW_MS, ROWS, WITH_INCIDENTS, report
@@ -46,9 +47,9 @@ CASES: dict[str, Callable[[], str]] = {
 
 
 HISTORY = (
-    IncidentEvent("i0a", NOW_MS - 9 * 3_600_000, EventKind.OPENED, "a straight rise"),
-    IncidentEvent("i0a", NOW_MS - 8 * 3_600_000, EventKind.CONFIRMED, "+12.0 MiB/h: a straight rise"),
-    IncidentEvent("i0a", NOW_MS - 3_600_000, EventKind.ACKNOWLEDGED, "fixed in 2.3", "anna"),
+    IncidentEvent("i0a", NOW_MS - 9 * 3_600_000, EventKind.OPENED, said("a straight rise")),
+    IncidentEvent("i0a", NOW_MS - 8 * 3_600_000, EventKind.CONFIRMED, said("+12.0 MiB/h: a straight rise")),
+    IncidentEvent("i0a", NOW_MS - 3_600_000, EventKind.ACKNOWLEDGED, said("fixed in 2.3"), "anna"),
     IncidentEvent("i0a", NOW_MS - 60_000, EventKind.UNSILENCED, by="evil\n\x1b[2J"),
 )
 

@@ -17,7 +17,7 @@ from leakwatch.cli.main import main
 from leakwatch.clock import SystemClock
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState, Silence
-from leakwatch.model.verdict import FindingKind, Verdict
+from leakwatch.model.verdict import FindingKind, Verdict, said
 from leakwatch.report import incidents, renderers
 from leakwatch.report.build import Filters, ReportRow
 from leakwatch.store.files.open import open_writer
@@ -37,7 +37,7 @@ def populate(path: Path) -> Path:
     now_ms = SystemClock().now().wall_ms
     one = Incident(
         "i1", "p1", FindingKind.PROCESS, "web", IncidentState.CONFIRMED, now_ms - 9 * HOUR_MS, now_ms - 8 * HOUR_MS,
-        now_ms - 30 * HOUR_MS, reason="a straight rise",
+        now_ms - 30 * HOUR_MS, reasons=said("a straight rise"),
     )  # fmt: skip
     known = (
         one,
@@ -45,7 +45,7 @@ def populate(path: Path) -> Path:
         replace(one, id="i3", finding_id="p3", name="twin"),
         replace(one, id="i4", finding_id="p4", name="twin", state=IncidentState.OPEN, confirmed_ms=None),
     )
-    events = (IncidentEvent("i1", now_ms - 9 * HOUR_MS, EventKind.OPENED, "it rises"),)
+    events = (IncidentEvent("i1", now_ms - 9 * HOUR_MS, EventKind.OPENED, said("it rises")),)
     writer = open_writer(path, now_ms)
     gone = replace(finding("p3", "twin", Verdict.LEAK, pid=8), evaluated_at_ms=now_ms)
     states = {"evaluation": {"at_ms": now_ms} | EVALUATION}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leakwatch.model.verdict import Verdict
+from leakwatch.model.verdict import Verdict, said
 from leakwatch.store.encoding import chunks, rounds
 from leakwatch.store.encoding.codec import decode_finding, encode_finding
 from leakwatch.store.encoding.integers import (
@@ -217,5 +217,5 @@ def test_the_look_up_of_one_series_finds_what_the_whole_round_has() -> None:
 
 @given(st.text(max_size=3), st.text(max_size=3), st.text(max_size=3))
 def test_a_finding_with_any_names_comes_back(name: str, user: str, note: str) -> None:
-    one = replace(finding("p1", name, Verdict.LEAK), user=user, note=note)
+    one = replace(finding("p1", name, Verdict.LEAK), user=user, notes=said(note))
     assert decode_finding(encode_finding(one)) == one

@@ -16,7 +16,7 @@ from leakwatch.cli.main import main
 from leakwatch.clock import Instant
 from leakwatch.errors import LeakwatchError
 from leakwatch.model.incident import EventKind, Incident, IncidentEvent, IncidentState
-from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict, said
 from leakwatch.monitoring.store_supervisor import StoreSupervisor
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.maintenance.integrity import _sample_rounds, check
@@ -41,7 +41,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
         writer.write_scrape(scrape(number), [block(1, BASE_MS + number * 300_000)])
     found = [(_finding(n), None) for n in range(20)]
     incident = Incident("i1", "f1", FindingKind.PROCESS, "p1", IncidentState.CONFIRMED, BASE_MS)
-    event = IncidentEvent("i1", BASE_MS, EventKind.OPENED, "grows")
+    event = IncidentEvent("i1", BASE_MS, EventKind.OPENED, said("grows"))
     suspicions = {(USS, process(n).identity.target): '{"a":1}' for n in range(1, 4)}
     changed = ChangedIncidents((incident,), (event,))
     writer.write_evaluation(found, suspicions, {"evaluation": {"at_ms": 1}, "lives": {}}, BASE_MS, changed)
@@ -147,7 +147,7 @@ def test_random_damage_is_an_error_or_a_note_and_never_more(store: Path, tmp_pat
 
 
 def _finding(number: int) -> Finding:
-    assessment = Assessment(Verdict.OK, 1000 + number, reason="flat")
+    assessment = Assessment(Verdict.OK, 1000 + number, reasons=said("flat"))
     return Finding(f"f{number}", FindingKind.PROCESS, f"p{number}", USS, assessment, pid=number)
 
 

@@ -40,7 +40,8 @@ from leakwatch.model.incident import (
     Silence,
 )
 from leakwatch.model.timeline import CLOCK, Stamps
-from leakwatch.model.verdict import Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import Assessment, Finding, FindingKind, Phrase, Verdict, said
+from leakwatch.report.phrases import text
 from leakwatch.store.files import sqlite_errors
 from leakwatch.store.files.open import open_writer
 from leakwatch.store.incident.marks import Marker
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
 HOSTILE = "we\udcffb\n\x1b[2J"
 WHOLE = Incident(
     "i1", "s1", FindingKind.SERVICE, HOSTILE, IncidentState.RESOLVED, BASE_MS, BASE_MS + 1, BASE_MS - 5, BASE_MS + 9,
-    Resolution.CLEAN, "no leak for 2 h", 3, BASE_MS + 4, BASE_MS + 6,
+    Resolution.CLEAN, (Phrase("flat", (7200.0, 3600.5)), *said(HOSTILE)), 3, BASE_MS + 4, BASE_MS + 6,
     Progress(
         BASE_MS + 9, Verdict.WATCH, "process.uss_bytes", 7, "boot/7/70", 100, 200, 30, 40, 50, 60, 70, True, True,
         True,
@@ -97,7 +98,7 @@ def test_an_incident_comes_back_whole(writer: Writer, reader: Reader) -> None:
 
 def test_its_history_is_kept_in_the_order_it_was_written(writer: Writer, reader: Reader) -> None:
     # As the clock may be set back.
-    history = [IncidentEvent("i1", BASE_MS - n, kind, HOSTILE, "anna") for n, kind in enumerate(EventKind)]
+    history = [IncidentEvent("i1", BASE_MS - n, kind, said(HOSTILE), "anna") for n, kind in enumerate(EventKind)]
     put(writer, WHOLE, events=tuple(history[:3]))
     put(writer, PLAIN, events=(*history[3:], IncidentEvent("i2", BASE_MS, EventKind.OPENED)))
     assert reader.incident_events("i1") == history
@@ -110,7 +111,7 @@ def test_the_daemon_does_not_undo_what_is_noted_meanwhile(writer: Writer, reader
     # WHEN it is noted, and the daemon goes on with what it knows
     marker = Marker(writer.path, Stamps())
     marker.acknowledge("i2", GIVEN)
-    marker.silence("i2", QUIET, "for 30 ms")
+    marker.silence("i2", QUIET, said("for 30 ms"))
     put(writer, replace(PLAIN, state=IncidentState.CONFIRMED, name="inode"))
     # THEN both are there, and the daemon is told
     noted = replace(PLAIN, state=IncidentState.CONFIRMED, name="inode", acknowledgement=GIVEN, silence=QUIET)
@@ -120,7 +121,7 @@ def test_the_daemon_does_not_undo_what_is_noted_meanwhile(writer: Writer, reader
     marker.unsilence("i2", BASE_MS + 70, "carl")
     marker.close()
     assert reader.incidents() == [replace(noted, silence=None)]
-    assert [(e.kind, e.by, e.reason) for e in reader.incident_events("i2")] == [
+    assert [(e.kind, e.by, text(e.reasons)) for e in reader.incident_events("i2")] == [
         ("acknowledged", "anna", "known"), ("silenced", "bert", "for 30 ms"), ("unsilenced", "carl", ""),
     ]  # fmt: skip
 
@@ -130,7 +131,7 @@ def test_a_silence_is_ended_unless_it_was_renewed_meanwhile(writer: Writer, read
     put(writer, silences=((QUIET, PLAIN),))
     assert reader.incidents() == [PLAIN]
     marker = Marker(writer.path, Stamps())
-    marker.silence("i2", replace(QUIET, until_ms=BASE_MS + 999), "")
+    marker.silence("i2", replace(QUIET, until_ms=BASE_MS + 999), ())
     marker.close()
     put(writer, silences=((QUIET, PLAIN),))
     assert reader.incidents()[0].silence == replace(QUIET, until_ms=BASE_MS + 999)
@@ -366,11 +367,14 @@ def test_many_at_once_lose_nothing(writer: Writer, reader: Reader) -> None:
 
 
 def leak(id_: str = "s1", name: str = "web.service", since_ms: int | None = BASE_MS - 3_600_000) -> dict[str, object]:
-    assessment = Assessment(Verdict.LEAK, 100, slope_bytes_per_hour=5.0, since_ms=since_ms, grown_bytes=50, reason="up")
+    """What that schema stored: reason and note in words."""
+    assessment = Assessment(Verdict.LEAK, 100, slope_bytes_per_hour=5.0, since_ms=since_ms, grown_bytes=50)
     found = Finding(
         id_, FindingKind.SERVICE, name, "process.uss_swap_bytes", assessment, 7, name, evaluated_at_ms=BASE_MS
     )
-    return dataclasses.asdict(found)
+    stored = dataclasses.asdict(found)
+    del stored["notes"], stored["assessment"]["reasons"]
+    return stored | {"note": "", "assessment": stored["assessment"] | {"reason": "up"}}
 
 
 @pytest.fixture
@@ -397,14 +401,17 @@ def first(tmp_path: Path) -> Path:
 
 def test_what_was_announced_becomes_an_incident_that_was_told(first: Path) -> None:
     # WHEN the daemon opens it
-    reading = rows(first, "SELECT id, kind, verdict, evaluated_ms, payload, ended_ms FROM finding ORDER BY id")
+    columns = "SELECT id, kind, verdict, evaluated_ms, ended_ms FROM finding ORDER BY id"
+    reading = rows(first, columns)
     open_writer(first, BASE_MS).close()
     # THEN nothing is lost
-    assert rows(first, "SELECT * FROM finding ORDER BY id") == reading
+    assert rows(first, columns) == reading
+    assert rows(first, "SELECT payload FROM finding WHERE id = 's3'") == [("{half",)]
     assert all_samples(first) == [(1, 1, 77)]
     assert all_blocks(first) == [(300, 5, 1, 3, 1.0, 2.0, 3.0, 3.0, 5)]
     # and what was announced is an incident, with a history
     reader = Reader(first)
+    assert text(next(one.finding for one in reader.findings() if one.finding.id == "s1").assessment.reasons) == "up"
     one, other = reader.incidents()
     history = reader.incident_events(one.id)
     reader.close()
@@ -414,7 +421,7 @@ def test_what_was_announced_becomes_an_incident_that_was_told(first: Path) -> No
     assert one.progress.told
     assert one.progress.grew_ms == 3_600_000
     assert (other.finding_id, other.name) == ("s2", HOSTILE)
-    assert [(event.kind, event.at_ms, event.reason) for event in history] == [("confirmed", BASE_MS, "up")]
+    assert [(event.kind, event.at_ms, text(event.reasons)) for event in history] == [("confirmed", BASE_MS, "up")]
 
 
 def test_after_the_upgrade_nothing_is_told_a_second_time(first: Path) -> None:
@@ -450,7 +457,7 @@ def test_what_is_noted_after_the_clock_was_set_is_noted_on_the_timeline(writer: 
     marker = Marker(writer.path, reader.stamps)
     # WHEN something is noted, by the clock as it is now
     now_ms = BASE_MS + 60_000 - back_ms
-    marker.silence("i2", Silence(now_ms, now_ms + 1000, "me"), "")
+    marker.silence("i2", Silence(now_ms, now_ms + 1000, "me"), ())
     marker.acknowledge("i2", Acknowledgement(now_ms, "me"))
     marker.close()
     # THEN the daemon has it when it was, and a reader when it is shown

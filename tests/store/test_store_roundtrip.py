@@ -11,7 +11,7 @@ import pytest
 from leakwatch.errors import StoreWriteError
 from leakwatch.model.identity import HOST, ProcessIdentity, ProcessInfo, Service, ServiceKind, Target, TargetKind
 from leakwatch.model.sample import AbsenceReason, Block, CollectorOutcome, Sample, Scrape, SealedBlock, Tick
-from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict
+from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Trend, Verdict, said
 from tests.store.storetools import BASE_MS, MINUTE_MS, RSS, SERVICE, USS, block, change, process, rows, scrape
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def finding(id_: str = "unit:a", verdict: Verdict = Verdict.LEAK) -> Finding:
         slope_bytes_per_hour=5.5,
         since_ms=BASE_MS,
         confidence=0.9,
-        reason="grows «steadily»",
+        reasons=said("grows «steadily»"),
     )
     return Finding(id_, FindingKind.PROCESS, "näme\udcff", USS, assessment, pid=7, service="a", evaluated_at_ms=BASE_MS)
 

@@ -15,7 +15,7 @@ from leakwatch.analysis.findings.services_and_kernel import Member, finding_id, 
 from leakwatch.analysis.series.derived import Key
 from leakwatch.analysis.thresholds import COUNT_RATIO
 from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
-from leakwatch.model.verdict import SEVERITY, Assessment, Criterion, Finding, FindingKind, Sort
+from leakwatch.model.verdict import SEVERITY, Assessment, Criterion, Finding, FindingKind, Phrase, Sort
 
 RISEN_SHARE = 0.5
 """Of the growth worth telling; the detector's own first look asks for as much (``level_history.RANGE_SHARE``)."""
@@ -65,24 +65,14 @@ class CountScreen:
 
 
 _UNITS = {"bytes": "count", "bytes/h": "count/h"}
-_WORDS = (
-    ("memory would run out before", "the limit would be reached before"),
-    ("the memory was given back", "most of them are gone again"),
-)
+_OF_COUNTS = {"memory_given_back": "most_are_gone", "confirmed_by_exhaustion": "limit_comes_first"}
+"""Reasons that speak of memory, and what stands for them where a number is judged."""
 
 
 def counted(found: Assessment) -> Assessment:
-    """Return the assessment of a count in a count's words and units."""
-    return replace(
-        found, unit="count", reason=in_counts(found.reason), evidence=tuple(_criterion(test) for test in found.evidence)
-    )
-
-
-def in_counts(text: str) -> str:
-    """Return a reason that speaks of memory as one that speaks of a number."""
-    for of_memory, of_counts in _WORDS:
-        text = text.replace(of_memory, of_counts)
-    return text
+    """Return the assessment of a count in a count's units."""
+    reasons = tuple(replace(one, code=_OF_COUNTS.get(one.code, one.code)) for one in found.reasons)
+    return replace(found, unit="count", reasons=reasons, evidence=tuple(_criterion(test) for test in found.evidence))
 
 
 def _criterion(test: Criterion) -> Criterion:
@@ -103,9 +93,9 @@ def count_finding(service: Service, metric: str, members: Sequence[Member], memo
     lead = max(members, key=lambda member: weight(member.judged.assessment))
     growing = [m for m in members if SEVERITY[m.judged.assessment.verdict] >= SUSPECT]
     of_program = service.kind is ServiceKind.PROGRAM
-    notes = [workers(members, growing)]
+    notes = list(workers(members, growing))
     if memory is not None and SEVERITY[memory.assessment.verdict] >= SUSPECT:
-        notes.append(f"its memory grows, too: {memory.id}")
+        notes.append(Phrase("its_memory_grows", (memory.id,)))
     return Finding(
         id=finding_id(count_target(service.target, metric)),
         kind=FindingKind.PROCESS if of_program else FindingKind.SERVICE,
@@ -114,7 +104,7 @@ def count_finding(service: Service, metric: str, members: Sequence[Member], memo
         assessment=lead.judged.assessment,
         pid=lead.info.identity.pid,
         service=service.name,
-        note="; ".join(filter(None, notes)),
+        notes=tuple(notes),
     )
 
 

@@ -17,11 +17,8 @@ from dataclasses import dataclass, field, replace
 from leakwatch import metrics
 from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.model.identity import Target, TargetKind
-from leakwatch.model.verdict import SEVERITY, AssessedSeries, Assessment, Verdict
-from leakwatch.units import format_bytes
+from leakwatch.model.verdict import SEVERITY, AssessedSeries, Assessment, Phrase, Phrases, Verdict
 
-ALIASES_NAMED = 6
-"""Of the caches merged into one, those a note names; the others are counted."""
 _OF_GROUPS = ("mem_cgroup", "memcg", "cgroup")
 """How the caches begin that hold control groups themselves."""
 
@@ -65,40 +62,25 @@ class KernelFacts:
         elif metric in (metrics.KERNEL_DYING_CGROUPS, metrics.KERNEL_UNCERTAINTY):
             self.host[metric] = value
 
-    def words(self, metric: str, target: Target, *, suspect: bool, along: bool = False) -> str:
-        """Return what a finding about a series adds to its name; ``along`` for a cache that goes with reclaimable ones.
-
-        It begins with "reclaimable" for what can be watched at most.
-        """
+    def notes(self, metric: str, target: Target, *, suspect: bool, along: bool = False) -> Phrases:
+        """Return what is said of a series beside its name; ``along`` for a cache that goes with reclaimable ones."""
         if target.kind is TargetKind.SLAB:
             known = self.reclaimable.get(target.key)
-            kind = "slab cache" if known is None else "reclaimable slab cache" if known else "unreclaimable slab cache"
+            kind = "slab_cache" if known is None else "reclaimable_slab_cache" if known else "unreclaimable_slab_cache"
             if along and not known:
-                kind = "reclaimable with the caches whose objects it describes"
+                kind = "reclaimable_with_others"
             names = self.aliases(target.key.partition("@")[0]) if suspect else ()
-            return ", ".join(filter(None, (kind, _merged(names), self._dying(of_groups=_is_of_groups(target.key)))))
+            merged = (Phrase("merged_with", names),) if names else ()
+            return (Phrase(kind), *merged, *self._dying(of_groups=target.key.startswith(_OF_GROUPS)))
         if target.kind is TargetKind.VMALLOC:
-            if target.key in STACK_CALLERS:
-                return "vmalloc: kernel stacks, one a thread"
-            return "vmalloc, by the function that asked for it"
+            return (Phrase("vmalloc_stacks" if target.key in STACK_CALLERS else "vmalloc_caller"),)
         if metric == metrics.KERNEL_UNACCOUNTED and metrics.KERNEL_UNCERTAINTY in self.host:
-            return f"at any one moment right within {format_bytes(self.host[metrics.KERNEL_UNCERTAINTY])}"
+            return (Phrase("right_within", (self.host[metrics.KERNEL_UNCERTAINTY],)),)
         return self._dying(of_groups=metric == metrics.KERNEL_PERCPU)
 
-    def _dying(self, *, of_groups: bool) -> str:
+    def _dying(self, *, of_groups: bool) -> Phrases:
         dying = self.host.get(metrics.KERNEL_DYING_CGROUPS, 0)
-        return f"{dying} control groups are removed and still held" if of_groups and dying > 1 else ""
-
-
-def _is_of_groups(cache: str) -> bool:
-    return cache.startswith(_OF_GROUPS)
-
-
-def _merged(names: tuple[str, ...]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - ALIASES_NAMED} more" if len(names) > ALIASES_NAMED else ""
-    return f"merged with {', '.join(names[:ALIASES_NAMED])}{more}"
+        return (Phrase("dying_groups", (dying,)),) if of_groups and dying > 1 else ()
 
 
 SUSPECT = SEVERITY[Verdict.WATCH]
@@ -125,9 +107,9 @@ def with_reclaim(
         if one.target.kind is not TargetKind.SLAB or SEVERITY[one.assessment.verdict] < SUSPECT:
             out.append(one)
         elif facts.reclaimable.get(one.target.key):
-            out.append(_milder(one, "is reclaimable", unavailable))
+            out.append(_milder(one, "reclaimable", unavailable))
         elif _goes_along(one, arrays):
-            out.append(_milder(one, "holds what the kernel notes of reclaimable objects", unavailable))
+            out.append(_milder(one, "notes_of_reclaimable", unavailable))
         else:
             out.append(one)
     return out
@@ -138,10 +120,9 @@ def _milder(judged: AssessedSeries, why: str, unavailable: Assessment | None) ->
     falling = unavailable is not None and SEVERITY[unavailable.verdict] >= SUSPECT
     share = (unavailable.slope_bytes_per_hour or 0.0) / (found.slope_bytes_per_hour or 1.0) if unavailable else 0.0
     if falling and share >= PART_OF_TOTAL:
-        reason = f"{found.reason}; {why}, but available memory falls with it"
-        return replace(judged, assessment=replace(found, verdict=Verdict.WATCH, reason=reason))
-    reason = f"grows, but {why} and available memory does not fall with it"
-    return replace(judged, assessment=replace(found, verdict=Verdict.OK, reason=reason))
+        reasons = (*found.reasons, Phrase(f"{why}_available_falls"))
+        return replace(judged, assessment=replace(found, verdict=Verdict.WATCH, reasons=reasons))
+    return replace(judged, assessment=replace(found, verdict=Verdict.OK, reasons=(Phrase(f"{why}_available_holds"),)))
 
 
 def array_of(objects: int, object_bytes: int) -> tuple[int, float]:

@@ -10,9 +10,8 @@ from leakwatch import metrics
 from leakwatch.analysis.findings.kernel_facts import SUSPECT, KernelFacts, is_explained, with_reclaim
 from leakwatch.kernel.account import STACK_CALLERS
 from leakwatch.model.identity import ProcessInfo, Service, ServiceKind, Target, TargetKind
-from leakwatch.model.verdict import SEVERITY, AssessedSeries, Assessment, Finding, FindingKind, Verdict
+from leakwatch.model.verdict import SEVERITY, AssessedSeries, Assessment, Finding, FindingKind, Phrase, Phrases, Verdict
 from leakwatch.text.escape import as_text
-from leakwatch.units import format_bytes, format_growth
 
 _UNDECIDED = frozenset({Verdict.OK, Verdict.LEARNING})
 
@@ -38,12 +37,10 @@ class Partly:
     processes: int
     read: int
 
-    def in_words(self) -> str:
-        """Return which of them are read, for a reason."""
-        if self.processes == 1:
-            return "its process is not read and counts by an estimate"
-        read = f"{self.read} of {self.processes} processes {'is' if self.read == 1 else 'are'} read"
-        return f"{read}, the others count by an estimate" if self.read else f"{read}, they count by estimates"
+    @property
+    def phrase(self) -> Phrase:
+        """Which of them are read, for a reason."""
+        return Phrase("processes_read", (self.read, self.processes))
 
 
 def service_finding(
@@ -59,13 +56,11 @@ def service_finding(
     found = finding.assessment
     if partly is None or (found.verdict not in _UNDECIDED and finding.metric != metrics.SERVICE_USS_SWAP):
         return finding  # what one process that is read says of itself needs no other
-    number = partly.in_words()
     if found.verdict in _UNDECIDED:
-        found = replace(
-            found, verdict=Verdict.LEARNING, reason=f"at least {format_bytes(found.current_bytes)}: {number}"
-        )
+        least = Phrase("at_least", (found.current_bytes,))
+        found = replace(found, verdict=Verdict.LEARNING, reasons=(least, partly.phrase))
     else:
-        found = replace(found, reason=f"{found.reason}; {number}")
+        found = replace(found, reasons=(*found.reasons, partly.phrase))
     return replace(finding, assessment=found, processes=partly.processes, processes_read=partly.read)
 
 
@@ -97,7 +92,7 @@ def _service_finding(service: Service, members: Sequence[Member], total: Assesse
         assessment=judged.assessment,
         pid=lead.info.identity.pid if single or growing else None,
         service=service.name,
-        note=workers(members, growing),
+        notes=workers(members, growing),
     )
 
 
@@ -106,19 +101,25 @@ def weight(assessment: Assessment) -> tuple[int, float]:
     return SEVERITY[assessment.verdict], assessment.slope_bytes_per_hour or 0.0
 
 
-def workers(members: Sequence[Member], growing: Sequence[Member]) -> str:
-    """Return how many of several processes grow and how fast, empty of a single one."""
+def workers(members: Sequence[Member], growing: Sequence[Member]) -> Phrases:
+    """Return how many of several processes grow and how fast, nothing of a single one."""
     if len(members) == 1:
-        return ""
+        return ()
     if not growing:
-        return f"{len(members)} processes"
+        return (Phrase("processes", (len(members),)),)
     worst = sorted(growing, key=lambda member: weight(member.judged.assessment), reverse=True)[:3]
-    rates = ", ".join(
-        f"pid {m.info.identity.pid} {format_growth(found.slope_bytes_per_hour or 0.0, found.unit)}"
-        for m in worst
-        for found in [m.judged.assessment]
+    rates = [(m.info.identity.pid, m.judged.assessment.slope_bytes_per_hour or 0.0) for m in worst]
+    return (
+        Phrase(
+            "processes_grow",
+            (
+                len(growing),
+                len(members),
+                worst[0].judged.assessment.unit,
+                *(number for rate in rates for number in rate),
+            ),
+        ),
     )
-    return f"{len(growing)} of {len(members)} processes grow: {rates}"
 
 
 def kernel_findings(
@@ -151,7 +152,7 @@ def _kernel_finding(judged: AssessedSeries, facts: KernelFacts, *, along: bool) 
         name=name,
         metric=judged.metric,
         assessment=judged.assessment,
-        note=facts.words(judged.metric, target, suspect=suspect, along=along),
+        notes=facts.notes(judged.metric, target, suspect=suspect, along=along),
     )
 
 
@@ -187,7 +188,7 @@ def attach_orphans(findings: Sequence[Finding], largest: Mapping[str, Sequence[s
 def _named(finding: Finding, known: Mapping[str, Finding], largest: Mapping[str, Sequence[str]]) -> Finding:
     memory = known.get(metrics.row(finding.metric).held_as)
     if memory is not None and SEVERITY[memory.assessment.verdict] >= SUSPECT:
-        return replace(finding, note=f"their memory grows, too: {memory.id}")
+        return replace(finding, notes=(Phrase("their_memory_grows", (memory.id,)),))
     if largest.get(finding.metric):
-        return replace(finding, note=f"largest: {', '.join(largest[finding.metric])}")
+        return replace(finding, notes=(Phrase("largest", tuple(largest[finding.metric])),))
     return finding

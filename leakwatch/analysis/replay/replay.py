@@ -27,7 +27,7 @@ from leakwatch.analysis.replay.slow_series import replay_sparse
 from leakwatch.analysis.rules.verdict import Observed, capped, screened, settled, without_use
 from leakwatch.analysis.time_plan import FINE_KEPT, TimePlan, plan_of
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary
-from leakwatch.model.verdict import Assessment, Verdict
+from leakwatch.model.verdict import Assessment, Phrase, Verdict
 
 CHUNK_SAMPLES = 2_000_000
 """Series are taken in chunks of about so many samples: enough to judge many windows at once, little to hold."""
@@ -118,8 +118,8 @@ def _by_plan(
 
 
 def _not_risen(capture: Capture) -> ReplayOutcome:
-    reason = f"has never risen by {RISEN_SHARE:.0%} of what is worth telling"
-    return ReplayOutcome(capture.name, Assessment(Verdict.OK, round(float(capture.values[-1])), reason=reason), ())
+    reasons = (Phrase("never_risen", (RISEN_SHARE,)),)
+    return ReplayOutcome(capture.name, Assessment(Verdict.OK, round(float(capture.values[-1])), reasons=reasons), ())
 
 
 def _in_units(outcome: ReplayOutcome, one: PreparedSeries) -> ReplayOutcome:
@@ -222,7 +222,7 @@ def _noticed(outcome: ReplayOutcome, capture: Capture, step_s: float | None) -> 
     still = bool(seen) and seen[-1][1] is None
     assessment = outcome.assessment
     if assessment.verdict is Verdict.LEAK and not still:
-        assessment = replace(assessment, verdict=Verdict.WATCH, reason=f"{assessment.reason}; not yet evaluated")
+        assessment = replace(assessment, verdict=Verdict.WATCH, reasons=(*assessment.reasons, Phrase("not_evaluated")))
     return replace(outcome, assessment=assessment, alerts=tuple(seen))
 
 

@@ -20,8 +20,7 @@ from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import BLOCKS
 from leakwatch.analysis.windows.features import measure
 from leakwatch.analysis.windows.robust import onset
-from leakwatch.model.verdict import Assessment, Criterion, Verdict
-from leakwatch.units import format_duration
+from leakwatch.model.verdict import Assessment, Criterion, Phrase, Verdict
 
 LEAST_SAMPLES = 2 * BLOCKS
 """Two samples a block: a minimum of one is no trough."""
@@ -61,12 +60,11 @@ def look_briefly(capture: Capture, found: Assessment, criteria_for: Callable[[Su
     found = replace(found, slope_bytes_per_hour=slope, slope_low=slope - half, slope_high=slope + half)
     if not all(test.passed for test in tests):
         return found
-    reason = f"grows over {format_duration(window_s)}, which is too short to tell for how long; {found.reason}"
     watched = replace(
         found,
         verdict=Verdict.WATCH,
         evidence=(*tests, *found.evidence),
-        reason=reason,
+        reasons=(Phrase("too_short", (window_s,)), *found.reasons),
         grown_bytes=max(0, round(found.current_bytes - level)),
         since_ms=since_ms,
     )

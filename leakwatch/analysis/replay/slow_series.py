@@ -17,8 +17,7 @@ from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import BLOCKS
 from leakwatch.analysis.windows.robust import climb_onset
 from leakwatch.analysis.windows.robust_rows import Floats, fit_line, mad_sigma, slope_of
-from leakwatch.model.verdict import Assessment, Criterion, Verdict
-from leakwatch.units import format_duration
+from leakwatch.model.verdict import Assessment, Criterion, Phrase, Verdict
 
 LEAST = 8
 WINDOWS = (8, 10, 12)
@@ -187,17 +186,17 @@ class _Run:
         if self.alarm is not None:
             slope, low, high = self.slope, min(low, self.slope), max(high, self.slope)
             onset, verdict = self.alarm.onset, Verdict.LEAK
-            reason = f"grows over {count} samples, in a straight line and on new ground"
+            reason = Phrase("grows_over_samples", (count,))
         else:
             onset = self._onset(len(self.values) - 1)
             failed = [test.criterion for test in tests if not test.passed]
             grows = slope > 0 and tests[0].passed and tests[1].passed
             watched = self.suspicion is not None or (grows and len(failed) <= MOST_FAILED)
             verdict = Verdict.WATCH if watched else Verdict.OK
-            what = "grows" if watched else "no lasting growth"
-            reason = "looks like a leak; the samples that come now will decide"
+            reason = Phrase("samples_decide")
             if failed:
-                reason = f"{what} within {newest} samples ({failed[0]}: no)"
+                what = "grows_in_samples" if watched else "no_growth_in_samples"
+                reason = Phrase(what, (newest, failed[0], tests[0].window_s or 0))
             tests = (*tests, *self._awaited())
         suspect = verdict is not Verdict.OK
         return Assessment(
@@ -205,7 +204,7 @@ class _Run:
             since_ms=int(times[onset[0]]) if suspect else None,
             grown_bytes=max(0, round(current - onset[1])) if suspect else None,
             confidence=0.7 if verdict is Verdict.LEAK else 0.3 if suspect else 0.0,
-            reason=reason,
+            reasons=(reason,),
         )  # fmt: skip
 
     def _awaited(self) -> tuple[Criterion, ...]:
@@ -224,11 +223,12 @@ class _Run:
         if seen is not None and seen < self.least_s:
             window_s = round(self.least_s)
             evidence.append(Criterion("enough_data", seen, self.least_s, False, "s", window_s))
-        have = f"{count} samples over {format_duration(float(times[-1] - times[self.life]) / 1000)} of data"
-        need = f"{LEAST} " if count < LEAST else ""
-        need += f"{'over ' if need else ''}{format_duration(self.least_s)} " if len(evidence) > (count < LEAST) else ""
+        need = LEAST if count < LEAST else 0
+        need_s = self.least_s if len(evidence) > (count < LEAST) else 0.0
+        span_s = float(times[-1] - times[self.life]) / 1000
+        reason = Phrase("too_few_samples", (count, span_s, need, need_s))
         observed = Observed(int(times[self.life]), int(times[-1]), float(self.values[self.life]))
-        return unjudged(observed, current, tuple(evidence), f"{have}, {need}needed for a first verdict")
+        return unjudged(observed, current, tuple(evidence), reason)
 
 
 def _wait(held: _Hit) -> int:

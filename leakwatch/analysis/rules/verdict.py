@@ -1,4 +1,4 @@
-"""From a climb and its windows to a verdict with its evidence, in an operator's words."""
+"""From an alarm's state and the windows of a checkpoint to a verdict with its evidence."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from leakwatch.analysis.time_plan import TimePlan
 from leakwatch.analysis.tracking.alarm_state import AlarmState
 from leakwatch.analysis.tracking.level_history import LevelHistory
 from leakwatch.analysis.window_request import WindowResult
-from leakwatch.model.verdict import Assessment, Criterion, Verdict
-from leakwatch.units import format_duration
+from leakwatch.model.verdict import Assessment, Criterion, Phrase, Phrases, Verdict
 
 MIN_FILL = 0.5
 """Of the shortest window must be seen before anything is said."""
@@ -56,20 +55,24 @@ def screened(
     if have < need:
         return learning(observed, plan, current_bytes)
     if alarm_state.suspicion is not None:
-        reason = "looked like a leak a moment ago; data that come now will decide"
         slope = alarm_state.suspicion.slope
-        return Assessment(Verdict.WATCH, current_bytes, alarm_state.why, slope_bytes_per_hour=slope, reason=reason)
+        return Assessment(
+            Verdict.WATCH,
+            current_bytes,
+            alarm_state.why,
+            slope_bytes_per_hour=slope,
+            reasons=(Phrase("looked_like_a_leak"),),
+        )
     if have < plan.windows_s[0] and rise >= criteria.min_growth_bytes:
         return learning(observed, plan, current_bytes, plan.windows_s[0])  # it rises: too early to say for how long
     reach = max(0.0, history.record - history.lowest) if isfinite(history.record) else 0.0
     floor = criteria.min_growth_bytes
     window_s = min(have, plan.windows_s[-1])
     evidence = (Criterion("min_growth", reach, floor, reach >= floor, "bytes", window_s),)
-    span = format_duration(window_s)
-    reason = f"below its highest level of {span}" if reach >= floor else f"no growth within {span}"
+    reasons: Phrases = (Phrase("below_highest" if reach >= floor else "no_growth", (window_s,)),)
     if alarm_state.ended:
-        reason = f"{alarm_state.ended}; {reason}"
-    return Assessment(Verdict.OK, current_bytes, evidence, slope_bytes_per_hour=0.0, reason=reason)
+        reasons = (Phrase(alarm_state.ended), *reasons)
+    return Assessment(Verdict.OK, current_bytes, evidence, slope_bytes_per_hour=0.0, reasons=reasons)
 
 
 def needed_s(plan: TimePlan) -> float:
@@ -84,22 +87,19 @@ def learning(observed: Observed, plan: TimePlan, current_bytes: int, need_s: flo
 
 
 @lru_cache(maxsize=1024)
-def _too_short(have: float, need: float, window_s: int) -> tuple[tuple[Criterion], str]:
+def _too_short(have: float, need: float, window_s: int) -> tuple[tuple[Criterion], Phrase]:
     """Return the evidence and the reason: thousands of series that are as old as one another share them."""
     evidence = (Criterion(LEAST_DATA, have, need, have >= need, "s", window_s),)
-    reason = f"{format_duration(have)} of data, {format_duration(need)} needed for a first verdict"
-    if have >= need:
-        reason = f"{format_duration(have)} of data; the next look gives a first verdict"
-    return evidence, reason
+    return evidence, Phrase("verdict_due", (have,)) if have >= need else Phrase("too_little_data", (have, need))
 
 
-def unjudged(observed: Observed, current_bytes: int, evidence: tuple[Criterion, ...], reason: str) -> Assessment:
+def unjudged(observed: Observed, current_bytes: int, evidence: tuple[Criterion, ...], reason: Phrase) -> Assessment:
     """Return that no verdict is possible yet, with the growth seen so far, which is none that was judged."""
     grown = current_bytes - observed.first
     since_ms = observed.first_ms if isfinite(grown) else None
     grown_bytes = max(0, round(grown)) if isfinite(grown) else None
     return Assessment(
-        Verdict.LEARNING, current_bytes, evidence, since_ms=since_ms, grown_bytes=grown_bytes, reason=reason
+        Verdict.LEARNING, current_bytes, evidence, since_ms=since_ms, grown_bytes=grown_bytes, reasons=(reason,)
     )
 
 
@@ -108,8 +108,7 @@ def _unjudged(have_s: float, plan: TimePlan, current_bytes: int, observed: Obser
     need = plan.spans[0].seconds
     if have_s < need:
         return learning(observed, plan, current_bytes, need)
-    reason = f"too many samples are missing within {format_duration(need)} for a verdict"
-    return unjudged(observed, current_bytes, (), reason)
+    return unjudged(observed, current_bytes, (), Phrase("samples_missing", (need,)))
 
 
 def settled(
@@ -128,11 +127,9 @@ def settled(
     verdict = Verdict.WATCH if alarm_state.suspicion is not None or answer.growing else Verdict.OK
     evidence = (*answer.evidence, *alarm_state.why)
     failed = next((c for c in evidence if not c.passed), None)
-    if failed is None:
-        reason = "looks like a leak; data that come now will decide"
-    else:
-        window = format_duration(failed.window_s or answer.window_s)
-        reason = RULES[failed.criterion].short.format(window=window)
+    reason = Phrase("looks_like_a_leak")
+    if failed is not None:
+        reason = Phrase(failed.criterion, (failed.window_s or answer.window_s,))
     watched = verdict is Verdict.WATCH
     return Assessment(
         verdict=verdict,
@@ -145,7 +142,7 @@ def settled(
         since_ms=max(answer.since_ms, observed.first_ms) if watched else None,
         grown_bytes=max(0, round(current_bytes - answer.since_level)) if watched else None,
         confidence=_confidence(alarm_state, answer) if watched else 0.0,
-        reason=reason,
+        reasons=(reason,),
     )
 
 
@@ -164,15 +161,14 @@ def capped(found: Assessment) -> Assessment:
     """Return the assessment of what the kernel gives back when asked, or of what is no use of memory: never `leak`."""
     if found.verdict is not Verdict.LEAK:
         return found
-    reason = f"{found.reason}; but the kernel gives this back when memory is asked for"
-    return replace(found, verdict=Verdict.WATCH, reason=reason)
+    return replace(found, verdict=Verdict.WATCH, reasons=(*found.reasons, Phrase("given_back_when_asked")))
 
 
 def without_use(found: Assessment) -> Assessment:
     """Return the assessment of what takes no memory as it rises, such as free memory: neither `leak` nor `watch`."""
     if found.verdict not in (Verdict.LEAK, Verdict.WATCH):
         return found
-    return replace(found, verdict=Verdict.OK, reason="rises, but takes no memory: it is what is free, or a total")
+    return replace(found, verdict=Verdict.OK, reasons=(Phrase("takes_no_memory"),))
 
 
 def _leak(alarm_state: AlarmState, answer: WindowResult | None, current_bytes: int) -> Assessment:
@@ -191,7 +187,7 @@ def _leak(alarm_state: AlarmState, answer: WindowResult | None, current_bytes: i
         since_ms=alarm.onset_ms,
         grown_bytes=None if alarm.onset_ms is None else max(0, round(current_bytes - alarm.onset_level)),
         confidence=_confidence(alarm_state, answer),
-        reason=confirmed.short.format(window=format_duration(alarm.seconds)),
+        reasons=(Phrase(confirmed.id, (alarm.seconds,)),),
     )
 
 

@@ -75,7 +75,7 @@ class AlarmState:
     why: tuple[Criterion, ...] = field(default=())
     """What the last checkpoint held against the suspicion, beyond the windows' own tests."""
     ended: str = ""
-    """Why the last alarm ended."""
+    """Why the last alarm ended, the code of a phrase."""
 
     @property
     def is_idle(self) -> bool:

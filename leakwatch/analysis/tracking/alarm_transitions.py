@@ -236,10 +236,10 @@ class _Step:
                     checkpoint.age, history.record, length, alarm.since_age, alarm.base, alarm.slope, alarm.onset_ms,
                     alarm.onset_level,
                 )  # fmt: skip
-            state.ended = "the memory was given back" if gone else "the growth has stopped"
+            state.ended = "memory_given_back" if gone else "growth_stopped"
         elif self._levels_off(length, course):
             base = alarm.base + k.GONE_RATIO * (history.record - alarm.base)
-            state.ended = "the memory was given back" if checkpoint.trough < base else "the growth levels off"
+            state.ended = "memory_given_back" if checkpoint.trough < base else "growth_levels_off"
         else:
             return
         state.alarm = state.suspicion = None

@@ -13,15 +13,47 @@ from typing import Any
 
 from leakwatch.model.identity import Target, TargetKind, identity_of
 from leakwatch.model.memory_class import process_and_class
-from leakwatch.model.verdict import Assessment, Criterion, Finding, FindingKind, Sort, Trend, Verdict
+from leakwatch.model.verdict import (
+    Assessment,
+    Criterion,
+    Finding,
+    FindingKind,
+    Phrase,
+    Phrases,
+    Sort,
+    Trend,
+    Verdict,
+    said,
+)
 from leakwatch.store.encoding.integers import PayloadError
 
 log = logging.getLogger(__name__)
 
 
+def encode_phrases(phrases: Phrases) -> str:
+    """Return phrases as compact JSON: a list each, its code first."""
+    return json.dumps([[one.code, *one.params] for one in phrases], separators=(",", ":"))
+
+
+def decode_phrases(text: str) -> Phrases:
+    """Return the phrases ``encode_phrases`` wrote; any other text as it is."""
+    try:
+        return _phrases(json.loads(text))
+    except (ValueError, TypeError):
+        return said(text)
+
+
+def _phrases(raw: list[list[Any]]) -> Phrases:
+    if not isinstance(raw, list):
+        raise TypeError("phrases are a list")
+    return tuple(Phrase(str(code), tuple(params)) for code, *params in raw)
+
+
 def encode_finding(finding: Finding) -> str:
     """Return the finding as compact JSON, without what is not known: half the text of one that is no suspect."""
     told = dataclasses.asdict(finding)
+    told["notes"] = [[one.code, *one.params] for one in finding.notes]
+    told["assessment"]["reasons"] = [[one.code, *one.params] for one in finding.assessment.reasons]
     _drop_unknown(told, Finding)
     _drop_unknown(told["assessment"], Assessment)
     return json.dumps(told, separators=(",", ":"))
@@ -31,8 +63,9 @@ def _drop_unknown(told: dict[str, Any], of: type[Finding | Assessment]) -> None:
     for field in dataclasses.fields(of):
         if field.default in (None, "") and told[field.name] == field.default:
             del told[field.name]
-    if not told.get("sorts", True):
-        del told["sorts"]
+    for name in ("sorts", "notes"):
+        if not told.get(name, True):
+            del told[name]
 
 
 def decode_finding(text: str) -> Finding | None:
@@ -89,6 +122,8 @@ def _finding(raw: dict[str, Any]) -> Finding:
     assessment["windows"] = tuple(
         Trend(**{**item, "verdict": Verdict(item["verdict"])}) for item in assessment["windows"]
     )
+    assessment["reasons"] = _phrases(assessment.get("reasons", []))
     raw["assessment"] = Assessment(**assessment)
+    raw["notes"] = _phrases(raw.get("notes", []))
     raw["sorts"] = tuple(Sort(**item) for item in raw.get("sorts", ()))
     return Finding(**raw)

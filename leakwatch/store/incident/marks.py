@@ -12,6 +12,7 @@ from pathlib import Path
 from leakwatch.errors import IncidentNotFoundError
 from leakwatch.model.incident import Acknowledgement, EventKind, IncidentEvent, Silence
 from leakwatch.model.timeline import Stamps
+from leakwatch.model.verdict import Phrases, said
 from leakwatch.store.files import engine
 from leakwatch.store.files.sqlite_errors import translated
 from leakwatch.store.incident import rows
@@ -35,10 +36,10 @@ class Marker:
     def acknowledge(self, incident_id: str, given: Acknowledgement) -> None:
         """Note that somebody knows. Raises IncidentNotFoundError."""
         given = replace(given, at_ms=self._stamps.timeline(given.at_ms))
-        event = IncidentEvent(incident_id, given.at_ms, EventKind.ACKNOWLEDGED, given.reason, given.by)
+        event = IncidentEvent(incident_id, given.at_ms, EventKind.ACKNOWLEDGED, said(given.reason), given.by)
         self._mark(rows.acknowledgement_values(given), event)
 
-    def silence(self, incident_id: str, given: Silence, told: str) -> None:
+    def silence(self, incident_id: str, given: Silence, told: Phrases) -> None:
         """Note a silence in place of the one there may be; ``told`` is what the history says. The same errors."""
         lasts_ms = given.until_ms - given.since_ms
         since_ms = self._stamps.timeline(given.since_ms)

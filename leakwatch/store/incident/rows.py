@@ -25,6 +25,7 @@ from leakwatch.model.incident import (
 )
 from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import FindingKind, Verdict
+from leakwatch.store.encoding.codec import decode_phrases, encode_phrases
 from leakwatch.store.files.driver import PlainConnection
 from leakwatch.store.maintenance.column_checks import text, whole
 from leakwatch.store.sql import daemon as texts
@@ -63,7 +64,13 @@ def marks(connection: PlainConnection) -> dict[str, Marks]:
 
 def event_values(event: IncidentEvent) -> dict[str, object]:
     """Return the columns of an entry of the history."""
-    return dataclasses.asdict(event)
+    return {
+        "incident_id": event.incident_id,
+        "at_ms": event.at_ms,
+        "kind": event.kind,
+        "reason": encode_phrases(event.reasons),
+        "by": event.by,
+    }
 
 
 def acknowledgement_values(given: Acknowledgement | None) -> dict[str, object]:
@@ -87,11 +94,11 @@ def silence_values(given: Silence | None) -> dict[str, object]:
 
 
 def _row(incident: Incident) -> dict[str, object]:
-    row = {name: getattr(incident, name) for name in texts.PROGRESS if name != "payload"}
+    row = {name: getattr(incident, name) for name in texts.PROGRESS if name not in ("payload", "reason")}
     payload = json.dumps(dataclasses.asdict(incident.progress), separators=(",", ":"))
     return (
         row
-        | {"id": incident.id, "payload": payload}
+        | {"id": incident.id, "payload": payload, "reason": encode_phrases(incident.reasons)}
         | acknowledgement_values(incident.acknowledgement)
         | silence_values(incident.silence)
     )
@@ -113,7 +120,7 @@ def incident_of(row: Any) -> Incident:
         since_ms=_time(row.since_ms),
         resolved_ms=_time(row.resolved_ms),
         resolution=Resolution(row.resolution) if row.resolution in frozenset(Resolution) else None,
-        reason=str(row.reason),
+        reasons=decode_phrases(str(row.reason)),
         reopened=_time(row.reopened) or 0,
         reopened_ms=_time(row.reopened_ms),
         restarted_ms=_time(row.restarted_ms),

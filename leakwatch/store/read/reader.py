@@ -190,7 +190,7 @@ class Reader:
         if row.kind not in frozenset(EventKind):
             return None  # of another version
         at_ms = self.stamps.wall(whole(row.at_ms))
-        return IncidentEvent(row.incident_id, at_ms, EventKind(row.kind), row.reason, row.by)
+        return IncidentEvent(row.incident_id, at_ms, EventKind(row.kind), codec.decode_phrases(str(row.reason)), row.by)
 
     def finding_counts(self) -> dict[str, int]:
         """Return how many findings of living targets there are of each verdict."""
