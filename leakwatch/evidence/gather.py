@@ -32,7 +32,7 @@ from leakwatch.report import json_report, words
 from leakwatch.report.build import ReportRow
 from leakwatch.report.samples import Exported, write_csv
 from leakwatch.store.read.reader import Reader
-from leakwatch.text.escape import json_text
+from leakwatch.text.escape import json_text, printable_lines
 
 WIDTH = 100
 _SECRETS = (
@@ -62,7 +62,7 @@ def readme(title: str, lines: Sequence[str], entries: Sequence[BundleEntry]) -> 
                 entry.note, WIDTH, initial_indent=f"  {entry.name:<{widest}}  ", subsequent_indent=" " * (widest + 4)
             )
     out += ["", *textwrap.wrap(_SECRETS, WIDTH)]
-    return BundleEntry("README.txt", "what this is", ("\n".join(out) + "\n").encode())
+    return BundleEntry("README.txt", "what this is", printable_lines("\n".join(out) + "\n").encode())
 
 
 BEFORE_MS = 86_400_000
@@ -170,7 +170,8 @@ def _json(row: ReportRow, now_ms: int) -> bytes:
 
 def _steps(procfs: ProcFS, row: ReportRow, infos: Sequence[ProcessInfo]) -> BundleEntry:
     about = "what to do next: commands with what each needs, costs and risks"
-    return BundleEntry("steps.txt", about, next_text.render(case_for(procfs, row, infos)).encode())
+    # The path of an interpreter is in it, which whoever starts the process chooses.
+    return BundleEntry("steps.txt", about, printable_lines(next_text.render(case_for(procfs, row, infos))).encode())
 
 
 def case_for(procfs: ProcFS, row: ReportRow, infos: Sequence[ProcessInfo]) -> Case:

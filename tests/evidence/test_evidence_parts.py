@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,14 @@ import pytest
 from leakwatch.errors import OutputExistsError, StoreWriteError
 from leakwatch.evidence import bundle, collect
 from leakwatch.evidence.bundle import BundleEntry, bounded
+from leakwatch.evidence.gather import _steps as steps_entry
 from leakwatch.evidence.gather import readme
+from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
+from leakwatch.model.sample import Absence
+from leakwatch.model.verdict import Verdict
+from leakwatch.procfs.fs import ProcFS
+from leakwatch.report.build import ReportRow
+from tests.report.report_findings import finding
 
 ENTRIES = [BundleEntry("a.txt", "the letter", b"a\n"), BundleEntry("b.txt", "the other", None, "nobody had it")]
 
@@ -99,6 +109,27 @@ def test_the_mappings_of_a_real_process_add_up_to_its_rollup() -> None:
     rollup = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
     rss = sum(int(row[3]) for row in rows) / 1024
     assert rss == pytest.approx(int(rollup["Rss"].split()[0]), rel=0.05)
+
+
+def test_the_steps_take_any_path_of_an_interpreter() -> None:
+    argv = [b"/\xff\x1b[31m/python3", "-c", "import time; print(flush=True); time.sleep(60)"]
+    procfs = ProcFS()
+    with subprocess.Popen(argv, executable=sys.executable, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            began = procfs.stat(process.pid)
+            assert not isinstance(began, Absence)
+            info = ProcessInfo(
+                ProcessIdentity(procfs.boot_id(), process.pid, began.start_ticks),
+                "x", "x", 0, Service(ServiceKind.PROGRAM, "x"),
+            )  # fmt: skip
+            leak = replace(finding("p1", "x", Verdict.LEAK), pid=process.pid)
+            steps = steps_entry(procfs, ReportRow(leak, None, None), [info])
+        finally:
+            process.kill()
+    assert steps.data is not None
+    assert b"/\\xff\\x1b[31m/python3" in steps.data
 
 
 def kept(tmp_path: Path, *stamps: str, size: int = 10) -> list[bundle.KeptBundle]:
