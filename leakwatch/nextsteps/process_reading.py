@@ -13,6 +13,7 @@ from leakwatch.nextsteps.runtime_signs import ENVIRONMENT, Elf, Traces, listenin
 from leakwatch.procfs.files import link_target, read_file
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid import mappings
+from leakwatch.text.escape import as_text
 
 MOST_MAPS = 8 << 20
 """Bytes of ``maps`` that are read: libraries come among the first hundred lines but for what is above the heap."""
@@ -42,11 +43,11 @@ def read_traces(procfs: ProcFS, pid: int, *, deep: bool = True) -> Traces | None
     innermost = int(inner[1].split()[-1]) if inner else pid
     return Traces(
         pid=pid,
-        name=stat.comm,
-        exe="" if isinstance(exe, Absence) else exe,
-        arguments=() if isinstance(arguments, Absence) else procfs.shown(arguments),
-        directory=_link(f"{base}/cwd"),
-        mapped=mappings.mapped_files(maps),
+        name=as_text(stat.comm),
+        exe="" if isinstance(exe, Absence) else as_text(exe),
+        arguments=() if isinstance(arguments, Absence) else tuple(map(as_text, procfs.shown(arguments))),
+        directory=as_text(_link(f"{base}/cwd")),
+        mapped=tuple(map(as_text, mappings.mapped_files(maps))),
         elf=None if stuck else _elf(f"{base}/exe", deep=deep),
         environment=_environment(environment),
         caught=_signals(int(caught[1], 16)) if caught else None,

@@ -20,6 +20,7 @@ from leakwatch.evidence.gather import readme
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import Verdict
+from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.report.build import ReportRow
 from tests.report.report_findings import finding
@@ -125,9 +126,12 @@ def test_the_steps_take_any_path_of_an_interpreter() -> None:
                 "x", "x", 0, Service(ServiceKind.PROGRAM, "x"),
             )  # fmt: skip
             leak = replace(finding("p1", "x", Verdict.LEAK), pid=process.pid)
+            traces = read_traces(procfs, process.pid)
             steps = steps_entry(procfs, ReportRow(leak, None, None), [info])
         finally:
             process.kill()
+    assert traces is not None
+    assert traces.arguments[0] == "/\\xff\x1b[31m/python3"  # reports have it in JSON, which knows no lone surrogate
     assert steps.data is not None
     assert b"/\\xff\\x1b[31m/python3" in steps.data
 
