@@ -1,6 +1,6 @@
-"""Tells the log of leaks that were found, came back, still last when their silence is over, and are over.
+"""Writes to the log: leaks that were found, came back, still last when their silence is over, and are over.
 
-Tells the log of processes the kernel killed for want of memory, and whose they were.
+And processes the kernel killed for want of memory, and whose they were.
 """
 
 from __future__ import annotations

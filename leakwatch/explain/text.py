@@ -1,6 +1,6 @@
-"""An explanation for a terminal: the verdict, what speaks for and against it, what comes next.
+"""An explanation: for a terminal the verdict, what speaks for and against it, and what comes next.
 
-An explanation for programs: what a report or ``analyze`` says of the series, with every sentence beside it.
+For programs: what a report or ``analyze`` says of the series, with every sentence beside it.
 
 Where to look next: what leakwatch sees from outside says who grows, these say what it is made of.
 """

@@ -1,6 +1,6 @@
 """What is measured: samples, scrapes, blocks, and why a value is missing.
 
-Processes that the kernel killed for want of memory, and the counts they are found by.
+And processes that the kernel killed for want of memory, and the counts they are found by.
 """
 
 from __future__ import annotations

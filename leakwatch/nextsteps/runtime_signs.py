@@ -1,4 +1,6 @@
-"""What was read of a process to tell what runs in it; where it came from, a live tree or a recorded one, is open.
+"""The signs of a process's runtime: what was read of it, the ports it listens on, how its program was built.
+
+What was read of a process to tell what runs in it; where it came from, a live tree or a recorded one, is open.
 
 Which TCP ports a process listens on: ``/proc/PID/net/tcp`` joined with its open sockets.
 

@@ -3,8 +3,6 @@
 ``int()`` is too kind for this: it takes ``-5``, ``1_000`` and 4000 digits, none of which a kernel prints, and the
 last of which no database holds.
 
-The one error a parser raises.
-
 Files of ``name number`` lines: ``memory.stat``, ``memory.events``, ``memory.oom_control``, ``/proc/vmstat``.
 
 The kernel's documents call this "flat keyed" (admin-guide/cgroup-v2.rst). Newer kernels add names, none takes one away

@@ -2,7 +2,7 @@
 
 What a store knows of owners, control groups and OOM kills, for a report.
 
-One use case: from a store and a finding to what part of the memory grows.
+And from a store and a finding to what part of the memory grows.
 """
 
 from __future__ import annotations

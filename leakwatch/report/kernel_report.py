@@ -1,6 +1,6 @@
-"""``leakwatch kernel`` for a terminal: the answer, the parts, what limits them, then caches and callers one by one.
+"""``leakwatch kernel``: for a terminal the answer, the parts, what limits them, then caches and callers one by one.
 
-``leakwatch kernel`` for programs: one JSON object, schema 1, plain integer bytes, times in RFC 3339.
+For programs: one JSON object, schema 1, plain integer bytes, times in RFC 3339.
 """
 
 from __future__ import annotations

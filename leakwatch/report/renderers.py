@@ -1,10 +1,7 @@
 """Output formats: a verb has a table of them by name, a row each. The report's table is here.
 
-The report as Markdown, for a ticket or a chat.
-
-The report for a terminal: the answer, the ranked list with the reason under each, then what limits it.
-
-The report as CSV, one line a finding (RFC 4180), bytes as integers, times in RFC 3339.
+For a terminal: the answer, the ranked list with the reason under each, then what limits it. Markdown is for a ticket or
+a chat. CSV has one line a finding (RFC 4180), bytes as integers, times in RFC 3339.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The stored form of service owners and OOM kills: states of the store, written by the daemon and read by commands.
+"""What the daemon keeps as states of the store.
+
+The stored form of service owners and OOM kills: states of the store, written by the daemon and read by commands.
 
 What the store remembers of processes that the last scrape could not see.
 """

@@ -1,4 +1,6 @@
-"""System V IPC: how many there are of each, and the memory that nobody will ever give back.
+"""Memory without an owner: of System V IPC, and files in tmpfs.
+
+System V IPC: how many there are of each, and the memory that no process will give back.
 
 A segment that nobody has attached and whose creator has ended, and messages in a queue whose last sender and last
 receiver have ended, stay until somebody removes them. Only the IPC namespace leakwatch runs in can be seen.

@@ -1,4 +1,4 @@
-"""``/proc/PID/smaps`` mapping by mapping; ``pid_smaps`` has the sums.
+"""``/proc/PID/smaps`` mapping by mapping; ``smaps`` has the sums.
 
 A mapping's lines begin with ``START-END PERMS OFFSET DEVICE INODE PATH``; what follows are sizes in kB, more of them
 with every kernel, and ``VmFlags`` (3.8). The text has 700 bytes a mapping, so it is parsed in pieces.

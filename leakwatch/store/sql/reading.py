@@ -1,10 +1,4 @@
-"""The SQL of what things are called: boots, targets, series and processes.
-
-The SQL of what the analysis says and keeps: findings, suspicions and the daemon's state.
-
-The SQL of incidents and what people note of them.
-
-The SQL of scrapes, without their samples.
+"""The SQL that reads names, findings, suspicions, incidents with what people note of them, and scrapes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The SQL of seals and chunks: history that was put away.
-
-The SQL of rounds: samples and blocks as they came, not sealed yet.
+"""The SQL of samples and blocks: rounds, as they came, and the seals and chunks of history that was put away.
 """
 
 from __future__ import annotations
