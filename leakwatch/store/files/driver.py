@@ -1,6 +1,6 @@
 """SQLite files as Python's own driver opens them: what every connection to a store begins with.
 
-Without SQLAlchemy, which would be a third of the daemon's memory: see ``PlainConnection`` and ``engine``, which build on it.
+Without SQLAlchemy, which would be a third of the daemon's memory: ``PlainConnection`` and ``engine`` build on it.
 
 A connection without SQLAlchemy, for the daemon's own transactions.
 

@@ -1,5 +1,4 @@
-"""The SQL that reads names, findings, suspicions, incidents with what people note of them, and scrapes.
-"""
+"""The SQL that reads names, findings, suspicions, incidents with what people note of them, and scrapes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The SQL of samples and blocks: rounds, as they came, and the seals and chunks of history that was put away.
-"""
+"""The SQL of samples and blocks: rounds, as they came, and the seals and chunks of history that was put away."""
 
 from __future__ import annotations
 
