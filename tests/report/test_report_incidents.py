@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,9 +55,14 @@ def populate(path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return populate(tmp_path_factory.mktemp("populated") / "leakwatch.db")
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return populate(tmp_path / "leakwatch.db")
+def store(tmp_path: Path, populated: Path) -> Path:
+    return Path(shutil.copy(populated, tmp_path / "leakwatch.db"))
 
 
 @pytest.fixture
