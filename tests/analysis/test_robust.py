@@ -7,7 +7,6 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import stats
 
 from leakwatch.analysis.windows import robust, robust_rows
 from leakwatch.analysis.windows.robust_rows import (
@@ -38,6 +37,8 @@ def test_rows_are_measured_as_in_plain_python(y: np.ndarray) -> None:
 
 
 def test_sigma_is_that_of_normal_noise() -> None:
+    from scipy import stats  # here: every worker collects this module, one needs half a second of scipy
+
     y = np.random.default_rng(7).normal(0, 3.0, (1, 20_000))
     for name in ("mad_sigma", "step_noise", "bend_noise"):
         assert getattr(robust_rows, name)(y)[0] == pytest.approx(3.0, rel=0.05), name
@@ -60,12 +61,16 @@ def hours(n: int) -> np.ndarray:
 
 @given(LEVELS)
 def test_the_slope_is_that_of_scipy(y: np.ndarray) -> None:
+    from scipy import stats
+
     line = fit_line(hours(len(y)), y)
     assert line.slope == pytest.approx(stats.theilslopes(y, hours(len(y))).slope)
 
 
 @given(LEVELS)
 def test_without_autocorrelation_the_interval_is_that_of_scipy(y: np.ndarray) -> None:
+    from scipy import stats
+
     # Distinct values: for ties scipy narrows it, which asks for more trust in quantised values than they earn.
     t = hours(len(y))
     theirs = stats.theilslopes(y, t, alpha=0.95)
