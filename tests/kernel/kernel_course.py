@@ -31,7 +31,7 @@ INTERVAL_S = 300
 STEPS = 132
 """Eleven hours: a leak is confirmed after six to eight."""
 LOOK_EVERY = 3
-KEEPER = Path(__file__).with_name("kernel_keeper.py")
+CHECKOUT = Path(__file__).parents[2]
 
 
 class NoLimits:
@@ -47,7 +47,8 @@ class Keeper:
 
     def __init__(self, kind: str, directory: Path) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, str(KEEPER), kind, str(directory)],
+            [sys.executable, "-m", "tests.kernel.kernel_keeper", kind, str(directory)],
+            cwd=CHECKOUT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

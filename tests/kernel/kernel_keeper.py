@@ -9,8 +9,6 @@ import socket
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.corpus.kernel_objects import CLONE_NEWIPC, LIBC, Kind, checked, fds, kinds
 
 UNREAD = 1 << 20
