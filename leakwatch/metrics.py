@@ -299,9 +299,9 @@ _OTHERS = (
     Metric(
         IPC_SHM_ORPHANS,
         Unit.BYTES,
-        "System V shared memory of nobody",
+        "orphaned System V shared memory",
         "/proc/sysvipc/shm rss + swap",
-        "attached by nobody, and who made it has ended; of leakwatch's own IPC namespace alone",
+        "no process has it attached, and its creator has ended; of leakwatch's own IPC namespace alone",
         judged=True,
         slow=True,
         part_of=(KERNEL_SHMEM,),
@@ -310,9 +310,9 @@ _OTHERS = (
     Metric(
         IPC_MSG_ORPHANS,
         Unit.BYTES,
-        "System V messages of nobody",
+        "orphaned System V messages",
         "/proc/sysvipc/msg cbytes",
-        "whoever sent to and received from the queue last has ended; of leakwatch's own IPC namespace alone",
+        "the last sender and the last receiver have ended; of leakwatch's own IPC namespace alone",
         judged=True,
         slow=True,
     ),
@@ -349,7 +349,7 @@ _OTHERS = (
     Metric(
         TMPFS_ORPHANS,
         Unit.BYTES,
-        "files in tmpfs that nobody has open",
+        "files in tmpfs that no process has open",
         "a walk through each tmpfs that has grown, and who has its files open or mapped",
         "of the mounts pid 1 sees; POSIX shared memory is /dev/shm",
         judged=True,

@@ -27,7 +27,7 @@ _MESSAGE_IDS = {
     Message.OVER: LEAK_OVER,
 }
 _REMARKS = {
-    Message.REOPENED: "back again after it was resolved, ",
+    Message.REOPENED: "reopened after it was resolved, ",
     Message.REMINDED: "its silence is over and it still leaks, ",
 }
 
@@ -118,9 +118,7 @@ def _sentence(kill: OomKill, service: str) -> str:
     if not service:
         maybe = ", ".join(printable(key.partition(":")[2]) for key in kill.candidates)
         where = f" in {printable(kill.group)}" if kill.group else ""
-        return (
-            f"out of memory: the kernel killed {killed}{where}; whose cannot be told{maybe and f', maybe of {maybe}'}"
-        )
-    limit = "" if kill.limit_bytes is None else f"; its control group may take {format_bytes(kill.limit_bytes)}"
-    sure = "" if kill.certain else " (inferred: its control group was made anew)"
+        return f"out of memory: the kernel killed {killed}{where}; its service is unknown{maybe and f', maybe {maybe}'}"
+    limit = "" if kill.limit_bytes is None else f"; its control group's limit is {format_bytes(kill.limit_bytes)}"
+    sure = "" if kill.certain else " (inferred: its control group was recreated)"
     return f"out of memory: the kernel killed {killed} of {printable(service)}{sure}{limit}"

@@ -27,7 +27,7 @@ from leakwatch.report.json_values import criterion, time
 from leakwatch.text.escape import json_text, printable
 from leakwatch.units import format_amount, format_duration
 
-ENDED = "It has ended; after a restart it is watched anew."
+ENDED = "It has ended. After a restart its history begins again."
 
 
 def next_steps(case: Case) -> tuple[Step, ...]:
@@ -64,7 +64,7 @@ def _number(case: Case) -> str:
 
 
 WIDTH = 120
-_HEADINGS = ("window", "rate (95 % interval)", "shape", "as it alone sees it")
+_HEADINGS = ("window", "rate (95 % interval)", "shape", "by this window alone")
 
 
 def render(case: Case, now_ms: int, *, colour: bool = False) -> str:
@@ -105,7 +105,7 @@ def headline(case: Case, now_ms: int) -> str:
     when = words.when(case.row, now_ms) if case.row is not None else "now"
     size = f"{format_amount(found.current_bytes, found.unit)} {when}"
     if case.verdict is Verdict.LEARNING:
-        return f"too little is known yet; {size}"
+        return f"too little data yet; {size}"
     if case.verdict is Verdict.OK:
         return f"no sign of a leak; {size}"
     grown = words.grown_of(found)
@@ -113,7 +113,7 @@ def headline(case: Case, now_ms: int) -> str:
     if case.verdict is Verdict.LEAK:
         return f"consistent with a leak: {growth}"
     if case.at_most_watch:
-        return f"grows, but can be given back: {growth}"
+        return f"grows, but the kernel can reclaim it: {growth}"
     return f"{'looks like a leak, not confirmed yet' if case.suspected else 'grows, may be bounded'}: {growth}"
 
 
@@ -126,11 +126,10 @@ def _tests(title: str, case: Case, *, passed: bool) -> str:
     for test in tests:
         lines.append(sentences.sentence(test))
         if not passed and sentences.purpose(test):
-            lines[-1] += f" Why it is asked: {sentences.purpose(test)}"
+            lines[-1] += f" Why: {sentences.purpose(test)}"
     if not passed and not tests and case.verdict is not Verdict.LEAK and case.assessment.reasons:
-        reason = printable(
-            phrases.text(case.assessment.reasons)
-        )  # what no single test says: below its highest level, given back
+        # What no single test says: below its highest level, given back.
+        reason = printable(phrases.text(case.assessment.reasons))
         lines.append(f"{reason[0].upper()}{reason[1:]}.")
     return _section(title, lines)
 
@@ -164,7 +163,7 @@ def earliest(case: Case, comes: Outlook) -> str:
         lasts = "" if comes.at_ms is None or not has_name(comes.at_ms) else f", about {rfc3339(comes.at_ms)}"
         return f"after {words.count(comes.samples, 'more sample')}{lasts}: {comes.decides}."
     if comes.at_ms is None:
-        return "the next sample, as each is judged when it comes" if case.sparse else ""
+        return "the next sample: each one is judged when it arrives" if case.sparse else ""
     judged = f"; evaluated every {format_duration(case.every_s)}" if case.every_s else ""
     return f"{rfc3339(comes.at_ms)}: {comes.decides}{judged}."
 
@@ -172,7 +171,7 @@ def earliest(case: Case, comes: Outlook) -> str:
 def _next(case: Case) -> list[str]:
     lines = [step.line for step in next_steps(case)]
     if lines and case.row is not None:
-        lines.append(f"What each costs, and what is installed: leakwatch explain {case.row.finding.id} --next")
+        lines.append(f"Costs, and what is installed: leakwatch explain {case.row.finding.id} --next")
     return lines
 
 

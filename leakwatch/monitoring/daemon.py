@@ -266,7 +266,7 @@ class Daemon:
         processes = sum(o.targets_read for o in scrape.outcomes if o.collector == PROCESSES)
         status = f"watching {processes} processes; {self._leaks} leak, {self._watched} to watch"
         if not self._intake.is_open:
-            status = f"watching {processes} processes; history is being read back, verdicts follow"
+            status = f"watching {processes} processes; reading history back, verdicts follow"
         status += f"; {self._supervisor.trouble}" if self._supervisor.trouble else ""
         if self._ready:
             systemd.status(status)

@@ -16,7 +16,7 @@ from leakwatch.units import format_duration
 
 HOURS_A_RATE = 1000
 """Alarms are told per this many hours of one series, as detectors are compared: six weeks of one, a day of 42."""
-_HEADINGS = ("first alarm", "series", "alarms", "alarmed for", "at the end")
+_HEADINGS = ("first alarm", "series", "alarms", "time alarmed", "at the end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,14 @@ def comparison(before: Sequence[Replayed], after: Sequence[Replayed]) -> str:
             ("alarms", str(one.alarms), str(other.alarms)),
             (f"alarms per {HOURS_A_RATE} series-hours", one.rate, other.rate),
             (f"series alarmed, of {len(before)}", str(one.alarmed), str(other.alarmed)),
-            ("leak at the end", str(one.leaking), str(other.leaking)),
-            ("alarmed for, all together", format_duration(one.alarmed_s), format_duration(other.alarmed_s)),
+            ("leaks at the end", str(one.leaking), str(other.leaking)),
+            ("time alarmed, in total", format_duration(one.alarmed_s), format_duration(other.alarmed_s)),
         ]
     )
     pairs = [(a, b) for a, b in zip(before, after, strict=True) if _differ(a, b)]
     if not pairs:
-        return "\n".join([*out, "", "No series is judged differently."]) + "\n"
-    out += ["", f"They differ in {words.count(len(pairs), 'series', 'series')}:", ""]
+        return "\n".join([*out, "", "Every series has the same alarms and verdict."]) + "\n"
+    out += ["", f"Differences in {words.count(len(pairs), 'series', 'series')}:", ""]
     out += aligned([("series", *names), *((_name(a), _course(a), _course(b)) for a, b in pairs)])
     return "\n".join(out) + "\n"
 

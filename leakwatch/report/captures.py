@@ -123,7 +123,7 @@ def _headline(counts: Counter[Verdict], series: int, found: Tally) -> str:
     leaks, watched = counts[Verdict.LEAK], counts[Verdict.WATCH]
     parts = [words.count(leaks, "leak")] if leaks else []
     parts += [f"{watched} to watch"] if watched else []
-    nothing = "Nothing found that leaks" if found.decided or not found.undecided else "Nothing is decided yet"
+    nothing = "No leaks found" if found.decided or not found.undecided else "Nothing decided yet"
     return f"{', '.join(parts) or nothing} among {words.count(series, 'series', 'series')}."
 
 
@@ -159,7 +159,7 @@ def _remarks(counts: Counter[Verdict], shown: Collection[Verdict]) -> list[str]:
     if counts[Verdict.LEARNING]:
         out.append("Learning: too few samples, or over too short a time, for a verdict.")
     if counts[Verdict.LEAK] + counts[Verdict.WATCH]:
-        out.append("Why, test by test, and what would change it: leakwatch explain --file FILE SERIES")
+        out.append("To see why, test by test, and what would change it: leakwatch explain --file FILE SERIES")
     return out
 
 

@@ -53,11 +53,11 @@ def _percent(one: ClassTrend) -> str:
 def _looks(growth: Growth) -> str:
     over = format_duration((growth.last_ms - growth.first_ms) / 1000)
     of = f" at {growth.processes} processes" if growth.processes > 1 else ""
-    return f"{growth.reads} looks{of} in {over}"
+    return f"{growth.reads} reads{of} in {over}"
 
 
 def table(growth: Growth | None) -> list[str]:
-    """Return the classes as lines of a table, what grows fastest first; nothing without looks."""
+    """Return the classes as lines of a table, the fastest growth first; empty without reads."""
     if growth is None:
         return []
     cells = [
@@ -105,7 +105,7 @@ def _shown(growth: Growth) -> list[ClassTrend]:
 
 def heading(growth: Growth) -> str:
     """Return what stands above the table."""
-    return f"What grows, by {_looks(growth)}, the last at {rfc3339(growth.last_ms)} (held: alone, and in swap)"
+    return f"What grows, by {_looks(growth)}, the last at {rfc3339(growth.last_ms)} (held: private and in swap)"
 
 
 def growth_object(growth: Growth | None) -> dict[str, Any] | None:

@@ -63,7 +63,7 @@ def _parts(now: KernelView, then: KernelView | None) -> list[str]:
     none = [TITLES[name] for name, size in parts if not size and not changes.get(name)]
     lines += [f"Nothing in: {'; '.join(none)}."] if none else []
     unknown = [title for name, title in TITLES.items() if name not in account.parts and name in TOLD_ALMOST_ALWAYS]
-    return lines + ([f"Not known, so in what is unaccounted: {'; '.join(unknown)}."] if unknown else [])
+    return lines + ([f"Unknown, so counted as unaccounted: {'; '.join(unknown)}."] if unknown else [])
 
 
 def _share(size: int, total: int) -> str:
@@ -80,14 +80,14 @@ def _remarks(now: KernelView, then: KernelView | None) -> list[str]:
     account = now.account
     lines = []
     if account.doubts:
-        lines.append(f"What is unaccounted may be wrong by {format_bytes(account.uncertainty_bytes)}:")
+        lines.append(f"The unaccounted size may be wrong by {format_bytes(account.uncertainty_bytes)}:")
         lines += [f"  {format_bytes(doubt.size_bytes)}: {doubt.reason}" for doubt in account.doubts]
     shown = [(title, name) for name, title in FACTS.items() if now.facts.get(name) and name != "available_bytes"]
     if shown:
-        lines.append("Beside these parts, or within them:")
+        lines.append("Outside these parts, or inside them:")
         lines += [f"  {_fact(name, now.facts[name])} {title}{_fact_change(name, now, then)}" for title, name in shown]
     if then is not None and now.booted_ms is not None and then.at_ms < now.booted_ms:
-        lines.append(f"The machine was started anew at {rfc3339(now.booted_ms)}, after what is compared with.")
+        lines.append(f"The machine rebooted at {rfc3339(now.booted_ms)}, after the earlier values.")
     return lines
 
 
@@ -128,10 +128,10 @@ def _in_none(caches: tuple[CacheUse, ...], now: KernelView) -> str:
     beyond = slab - sum(one.taken_bytes for one in caches)
     if now.slab_above_bytes is not None:
         above = format_bytes(now.slab_above_bytes)
-        return f"{format_bytes(max(0, beyond))} of slab is in none: single objects above {above}"
+        return f"{format_bytes(max(0, beyond))} of slab is in no cache: single objects above {above}"
     if beyond < 0:
-        return f"they are {format_bytes(-beyond)} more than slab, which is not explained"
-    return f"{format_bytes(beyond)} of slab is in none of these, which is not explained"
+        return f"together {format_bytes(-beyond)} more than slab, unexplained"
+    return f"{format_bytes(beyond)} of slab is in no cache, unexplained"
 
 
 def _callers(callers: tuple[CallerUse, ...], then: KernelView | None, top: int) -> list[str]:

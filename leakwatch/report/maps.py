@@ -82,13 +82,13 @@ def table(looked: Looked) -> str:
 def _answer(looked: Looked) -> str:
     who = f"{printable(looked.name)} (pid {looked.pid}) holds {format_bytes(looked.held_bytes)}"
     if looked.apart_s is None:
-        return f"{who} alone and in swap."
+        return f"{who} of private memory and swap."
     over = format_duration(looked.apart_s)
     gained = looked.gained_bytes
     moved = [f"{printable(title(one.label))} {_signed(one.gained_bytes)}" for one in _telling(looked)]
     if not moved:
-        return f"{who} alone and in swap; nothing changed in {over}."
-    return f"{who} alone and in swap, {_signed(gained)} in {over}: {', '.join(moved)}."
+        return f"{who} of private memory and swap; no change in {over}."
+    return f"{who} of private memory and swap, {_signed(gained)} in {over}: {', '.join(moved)}."
 
 
 def _telling(looked: Looked) -> list[MapsLine]:
@@ -107,7 +107,7 @@ def _classes(looked: Looked) -> list[str]:
         total = total.plus(one.now)
     cells.append(_cells("all", total, looked.gained_bytes, sum(one.gained_mappings for one in looked.classes), looked))
     rest = len(looked.classes) - len(shown)
-    more = [f"{count(rest, 'more class', 'more classes')} of which nothing is held alone."] if rest else []
+    more = [f"{count(rest, 'more class', 'more classes')} without private memory."] if rest else []
     return [*aligned([(*_CLASS_HEADINGS, *_changes(looked)), *cells]), *more]
 
 

@@ -90,7 +90,7 @@ def _memory(whose: Ownership) -> str:
     alone = len(whose.owner.groups) < 2
     text = f"control group{'' if alone else 's'}: {format_bytes(current)}"
     if alone:
-        text += f" of {format_bytes(limit)} allowed" if limit is not None else ", no limit known"
+        text += f" of {format_bytes(limit)} allowed" if limit is not None else ", no known limit"
     if peak is not None:
         text += f", peak {format_bytes(peak)}"
     parts = [f"{name} {format_bytes(values[metric])}" for metric, name in _PARTS if values.get(metric)]
@@ -110,7 +110,7 @@ def killed(kills: Kills) -> str:
         text = f"{times}, {when}"
     else:
         text = f"{times} since {when}, last {growth_words.minute(kills.last_ms)}"
-    return text if kills.certain else f"{text} (inferred: its control group was made anew)"
+    return text if kills.certain else f"{text} (inferred: its control group was recreated)"
 
 
 def as_object(whose: Ownership | None) -> dict[str, Any] | None:

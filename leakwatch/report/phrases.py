@@ -62,7 +62,7 @@ _WORDS = {
     "dying_groups": "{0} control groups are removed and still held",
     # What happened to an incident.
     "leaks_again": "leaks again, {0:time} after it was resolved",
-    "kernel_gone": "no longer seen: it is gone, or explained by what it is made of",
+    "kernel_gone": "no longer seen: it is gone, or its parts explain it",
     "process_gone": "no longer seen: it ended and did not come back, or is ignored now",
     "restarted": "restarted",
     "restarted_as": "restarted: pid {0}, now {1}",

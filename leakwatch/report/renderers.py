@@ -33,7 +33,7 @@ def _table(rows: Sequence[ReportRow], now_ms: int) -> list[str]:
     if not rows:
         return []
     lines = [
-        "| verdict | what | rate (95 % interval) | per day | grown | lasts | why |",
+        "| verdict | what | rate (95 % interval) | per day | grown | time to limit | why |",
         "|---|---|--:|--:|---|--:|---|",
     ]
     for row in rows:
@@ -43,14 +43,14 @@ def _table(rows: Sequence[ReportRow], now_ms: int) -> list[str]:
             words.rate(row),
             words.per_day(row),
             words.grown(row),
-            words.lasts(row, now_ms),
+            words.time_to_limit(row, now_ms),
             "; ".join(words.more(row, now_ms)),
         )
         lines.append("| " + " | ".join(markdown(cell) for cell in cells) + " |")
     return lines
 
 
-_HEADINGS = ("verdict", "what", "rate (95 % interval)", "per day", "grown", "lasts")
+_HEADINGS = ("verdict", "what", "rate (95 % interval)", "per day", "grown", "time to limit")
 
 
 def render_terminal(report: Report, *, colour: bool = False) -> str:
@@ -88,7 +88,7 @@ def _cells(row: ReportRow, now_ms: int) -> tuple[str, ...]:
         words.rate(row),
         words.per_day(row),
         words.grown(row),
-        words.lasts(row, now_ms),
+        words.time_to_limit(row, now_ms),
     )
 
 

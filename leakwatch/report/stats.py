@@ -14,7 +14,7 @@ from leakwatch.units import format_bytes
 SCHEMA = 1
 _PARTS = (
     ("listing_cpu_seconds", "listing processes"),
-    ("looking_cpu_seconds", "looking at each (statm), names"),
+    ("looking_cpu_seconds", "reading statm of each, names"),
     ("reading_cpu_seconds", "full reads (smaps_rollup)"),
     ("delivering_cpu_seconds", "values, threads, open files"),
     ("kernel_cpu_seconds", "kernel (slab, vmalloc, meminfo)"),
@@ -29,7 +29,7 @@ _WHY = {
     "waiting": "waits: the CPU budget went to others",
     "refused": "the kernel refuses a full read",
 }
-_ROW_HEADINGS = ("pid", "name", "resident", "a full read", "full reads", "possible error", "now")
+_ROW_HEADINGS = ("pid", "name", "resident", "one full read", "full reads", "possible error", "now")
 
 
 def as_json(stats: Mapping[str, Any]) -> str:
@@ -52,20 +52,20 @@ def table(stats: Mapping[str, Any]) -> str:
     """Return the same for a terminal, the answer first."""
     lines = [*_answer(stats), "", *_parts(stats), ""]
     for title, rows in (
-        ("Dearest full reads:", stats["dearest"]),
-        ("Too large to be read unasked ([sampling] max_stall), estimated instead, the largest:", stats["over_stall"]),
-        ("Waiting for CPU time ([sampling] cpu_budget), the most uncertain:", stats["waiting"]),
+        ("Most expensive full reads:", stats["dearest"]),
+        ("Estimated, as a full read would exceed [sampling] max_stall; the largest:", stats["over_stall"]),
+        ("Waiting for CPU time ([sampling] cpu_budget); the most uncertain:", stats["waiting"]),
     ):
         if rows:
             lines += [title, *_rows(rows), ""]
-    lines.append(f"As of {rfc3339(stats['at_ms'])}, since this store was begun.")
+    lines.append(f"As of {rfc3339(stats['at_ms'])}, totals since the store was created.")
     return "\n".join(lines) + "\n"
 
 
 def _answer(stats: Mapping[str, Any]) -> list[str]:
     last = stats["last"]
     cpu_s, interval_s = last["cpu_seconds"], stats["interval_s"]
-    skipped = f"{last['skipped']} left out" if last["skipped"] else "none left out"
+    skipped = f"{last['skipped']} skipped" if last["skipped"] else "none skipped"
     told = count(last["processes"], "process", "processes")
     share = f"{100 * cpu_s / interval_s:.2f} % of a core at one round every {interval_s:g} s"
     return [
@@ -82,7 +82,7 @@ def _parts(stats: Mapping[str, Any]) -> list[str]:
     ]
     heading = ("CPU time", f"in {count(stats['rounds'], 'round')}", "a round", "share")
     counted = (
-        f"Of all values {stats['estimated']} were estimated and {stats['skipped']} left out, counted by process and"
+        f"{stats['estimated']} values were estimated and {stats['skipped']} skipped, counted by process and"
         f" round; {count(stats['full_reads'], 'full read')}, {stats.get('looks', 0)} of them mapping by mapping."
     )
     return [*aligned([heading, *cells]), counted]
@@ -98,7 +98,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         str(row["pid"]),
         short(printable(row["name"]), WIDEST),
         format_bytes(row["resident_bytes"]),
-        "never made" if cost_s is None else _seconds(cost_s),
+        "never" if cost_s is None else _seconds(cost_s),
         str(row["full_reads"]),
         format_bytes(row["possible_error_bytes"]),
         _WHY.get(row["why"], row["why"]),

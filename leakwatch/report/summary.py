@@ -49,9 +49,7 @@ def headline(report: Report) -> str:
 
 def _nothing(report: Report) -> str:
     """Return what to say where nothing is listed: what was not decided is not fine."""
-    return (
-        "Nothing is decided yet" if report.tally.undecided and not report.tally.decided else "Nothing found that leaks"
-    )
+    return "Nothing decided yet" if report.tally.undecided and not report.tally.decided else "No leaks found"
 
 
 def _running(rows: Sequence[ReportRow], verdict: Verdict) -> int:
@@ -74,7 +72,7 @@ def alarm(report: Report) -> str:
     if report.stale_s is None:
         return _unjudged(report)
     return (
-        f"Nobody samples: the last scrape is {format_duration(report.stale_s)} old. "
+        f"No samples for {format_duration(report.stale_s)}. "
         "Start the daemon: sudo systemctl start leakwatch, or leakwatch daemon."
     )
 
@@ -82,11 +80,11 @@ def alarm(report: Report) -> str:
 def _unjudged(report: Report) -> str:
     reading = report.host.reading_since_ms is not None
     if report.unjudged_s is None:
-        return "History is being read back since the daemon's start: verdicts follow." if reading else ""
-    ago = f"No verdicts for {format_duration(max(0.0, report.unjudged_s))}: what is shown was found before."
+        return "The daemon reads its history back after its start; verdicts follow." if reading else ""
+    ago = f"No verdicts for {format_duration(max(0.0, report.unjudged_s))}; what follows is older."
     if reading:
-        return f"{ago} History is being read back since the daemon's start; verdicts follow."
-    return f"{ago} Why, says the daemon's log (journalctl -u leakwatch)."
+        return f"{ago} The daemon reads its history back after its start; verdicts follow."
+    return f"{ago} The daemon's log says why: journalctl -u leakwatch"
 
 
 def remarks(report: Report) -> list[str]:
@@ -99,12 +97,12 @@ def remarks(report: Report) -> list[str]:
         lines.append(f"{learning} still learning: a first verdict takes {half} of data, {whole} where it grows.")
     lines += _partly_read(report)
     if report.window_s is not None:
-        lines.append(f"As the window of {format_duration(report.window_s)} alone sees it, without confirmation.")
+        lines.append(f"Verdicts of the {format_duration(report.window_s)} window alone, without confirmation.")
     lines += _killed(report) + _irregular(report) + _store(report) + _unread(report) + _own(report)
     if report.leaking:
-        lines.append("Why, test by test, and what would change it: leakwatch explain ID")
+        lines.append("To see why, test by test, and what would change it: leakwatch explain ID")
     if any(row.next_step for row in report.rows):
-        lines.append("What to do next, with costs and risks: leakwatch explain ID --next")
+        lines.append("To see what to do next, with costs and risks: leakwatch explain ID --next")
     return lines
 
 
@@ -115,7 +113,10 @@ def _partly_read(report: Report) -> list[str]:
     names = [printable(name) for name in report.partly_read[:PARTLY_NAMED]]
     more = f" and {len(report.partly_read) - PARTLY_NAMED} more" if len(report.partly_read) > PARTLY_NAMED else ""
     return [
-        f"Not all processes are read, so not decided: {', '.join(names)}{more} (--verdict learning; leakwatch doctor)."
+        (
+            f"Undecided, as not all of their processes are read: {', '.join(names)}{more} "
+            "(--verdict learning; leakwatch doctor)."
+        )
     ]
 
 
@@ -129,13 +130,13 @@ def _unseen(host: Host) -> list[str]:
         lines.append(
             f"{they} not answer{': ' if named else ''}{', '.join(named)}{', …' if number > len(named) > 0 else ''}."
         )
-        lines.append("Memory that is locked cannot be read: its values are estimates, or missing.")
+        lines.append("A locked memory map cannot be read: those values are estimates or missing.")
     if host.hung:
-        lines.append(f"What the first waits for: sudo cat /proc/{host.hung[0][0]}/task/*/stack")
+        lines.append(f"To see what the first one waits for: sudo cat /proc/{host.hung[0][0]}/task/*/stack")
     if host.hidepid:
         lines.append(
-            f"/proc is mounted with hidepid={host.hidepid}: processes of other users are not seen, their number is "
-            "unknown, and none of them is judged. The daemon needs CAP_SYS_PTRACE (leakwatch doctor)."
+            f"/proc is mounted with hidepid={host.hidepid}: other users' processes are hidden, their number is "
+            "unknown, and none is judged. The daemon needs CAP_SYS_PTRACE (leakwatch doctor)."
         )
     return lines
 
@@ -162,7 +163,7 @@ def reason(report: Report) -> str:
         return f"not decided: {_unjudged(report)}"
     if not report.tally.decided + report.tally.undecided:
         early = report.evaluated_ms is None
-        why = "nothing is judged yet; ask again later" if early else "nothing that is judged matches the options"
+        why = "nothing is judged yet; ask again later" if early else "the options match nothing that is judged"
         return f"not decided: {why}"
     return f"not decided: {report.tally.undecided} still learning, {report.tally.decided} decided; ask again later"
 
@@ -176,10 +177,10 @@ def _killed(report: Report) -> list[str]:
     parts = [
         f"{printable(name)} {ownership.killed(kills)}"
         if name
-        else f"somebody unknown {ownership.killed(replace(kills, certain=True))}"
+        else f"unknown process {ownership.killed(replace(kills, certain=True))}"
         for name, kills in sorted(report.kills.items())
     ]
-    return [f"Killed by the kernel for want of memory: {'; '.join(parts)}."] if parts else []
+    return [f"OOM killed by the kernel: {'; '.join(parts)}."] if parts else []
 
 
 def _own(report: Report) -> list[str]:
@@ -189,14 +190,14 @@ def _own(report: Report) -> list[str]:
     cpu = "" if report.own.cpu_share is None else f", {100 * report.own.cpu_share:.2f} % of a core"
     memory = f"{format_bytes(found.current_bytes)}{cpu}"
     return [
-        f"leakwatch itself takes {memory}; its own verdict: {found.verdict}, {printable(phrases.text(found.reasons))}."
+        f"leakwatch itself uses {memory}; its own verdict: {found.verdict}, {printable(phrases.text(found.reasons))}."
     ]
 
 
 def _hidden(report: Report) -> list[str]:
     """Return that the filters leave out leaks: who asks about one service must not take the rest for healthy."""
     more = report.counts.get(Verdict.LEAK, 0) - _running(report.rows, Verdict.LEAK)
-    return [f"{count(more, 'more leak')} not shown here: the options leave {'it' if more == 1 else 'them'} out."] * (
+    return [f"{count(more, 'more leak')} not shown: the options exclude {'it' if more == 1 else 'them'}."] * (
         more > 0 and report.window_s is None
     )
 
@@ -223,13 +224,13 @@ def _store(report: Report) -> list[str]:
 def _stored(note: Mapping[str, Any]) -> str:
     at, why = rfc3339(note["at_ms"]), printable(note["why"])
     if note["what"] != "outage":
-        lost = " What was stored before is not in this store." if note["what"] == "lost" else ""
+        lost = " This store does not hold what was stored before." if note["what"] == "lost" else ""
         return f"{at}: {why}.{lost}"
     lost = f"{note['dropped']:,} were lost" if note["dropped"] else "none was lost"
     lasted = format_duration(max(1.0, note["lasted_s"]))
     return (
         f"{at}: the store could not be written for {lasted}; {note['kept']:,} scrapes waited in memory and were "
-        f"stored afterwards, {lost} ({why})."
+        f"stored later, {lost} ({why})."
     )
 
 
@@ -241,7 +242,7 @@ def _unread(report: Report) -> list[str]:
         if reason not in _LEFT_OUT
     ]
     if host.absences.get(AbsenceReason.DENIED):
-        lines.append("What is refused and which privilege it takes: leakwatch doctor.")
+        lines.append("To see what is refused and which privilege it needs: leakwatch doctor")
     return lines
 
 

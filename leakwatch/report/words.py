@@ -85,7 +85,7 @@ def grown_of(found: Assessment) -> str:
     return f"{format_amount(found.grown_bytes, found.unit)} since {growth_words.minute(found.since_ms)}"
 
 
-def lasts(row: ReportRow, now_ms: int) -> str:
+def time_to_limit(row: ReportRow, now_ms: int) -> str:
     """Return the time until the limit."""
     if row.ended_ms is not None:
         return "ended"
@@ -112,7 +112,7 @@ def why(row: ReportRow) -> str:
 
 def why_of(found: Assessment) -> str:
     """Return how sure an assessment is and why, in one line."""
-    sure = f"sure {found.confidence:.2f}: " if found.verdict in SUSPECT else ""
+    sure = f"confidence {found.confidence:.2f}: " if found.verdict in SUSPECT else ""
     return f"{sure}{printable(reason_of(found))}"
 
 
@@ -153,7 +153,7 @@ def where(row: ReportRow, now_ms: int) -> str:
     size = format_amount(one.assessment.current_bytes, one.assessment.unit)
     parts = [f"{metrics.title(one.metric)}: {least}{size} {when(row, now_ms)}"]
     if row.too_large and row.ended_ms is None:
-        parts[0] += " (estimated: too large to be read)"
+        parts[0] += " (estimated: too large to read)"
     if one.sorts and row.ended_ms is None:
         parts.append(made_of(one))
     if one.kind is FindingKind.PROCESS and one.service:

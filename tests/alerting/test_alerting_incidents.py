@@ -161,7 +161,7 @@ def incident(**changes: object) -> Incident:
     ("message", "remark", "id_"),
     [
         (Message.FOUND, "", journal.LEAK_FOUND),
-        (Message.REOPENED, "back again after it was resolved, ", journal.LEAK_REOPENED),
+        (Message.REOPENED, "reopened after it was resolved, ", journal.LEAK_REOPENED),
         (Message.REMINDED, "its silence is over and it still leaks, ", journal.LEAK_REMINDED),
     ],
 )

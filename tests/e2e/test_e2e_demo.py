@@ -118,7 +118,7 @@ def test_it_finds_what_leaks_and_leaves_nothing(whole: dict[str, Demo | str], wh
     assert code == 0
     assert "As it should be" in text
     assert "\n    next: leakwatch maps " in text
-    own = re.search(r"^leakwatch itself takes .*; its own verdict: (\w+)", text, re.MULTILINE)
+    own = re.search(r"^leakwatch itself uses .*; its own verdict: (\w+)", text, re.MULTILINE)
     assert own is not None
     assert own[1] != "leak"
     if who == "nobody":

@@ -71,7 +71,7 @@ def test_it_samples_while_it_reads_and_says_so(config: Path, daemon: Callable[..
     # THEN scrapes come before the past is read, and the log and the report say what is going on
     assert "of history back beside sampling; verdicts follow" in running.log
     assert "resumed from the store" not in running.log
-    assert "History is being read back" in run_command("report", "--config", config).stdout
+    assert "The daemon reads its history back" in run_command("report", "--config", config).stdout
     assert report(config)["judging"] is False
     # AND it ends at once when it is told to
     assert running.stop(signal.SIGTERM)[0] == 0

@@ -154,4 +154,4 @@ def test_a_service_with_a_limit_from_its_memory_to_its_kills(
     wait_for("the third kill", lambda: kills(config, unit)["count"] == 3)
     assert kills(config, unit)["certain"] is False
     text = run_command("report", "--config", config).stdout
-    assert f"Killed by the kernel for want of memory: {unit.name} 3 times since " in text
+    assert f"OOM killed by the kernel: {unit.name} 3 times since " in text

@@ -143,7 +143,7 @@ def test_a_warm_up_is_told_to_slow_down() -> None:
     assert text.startswith("watch  proc/shop[812]: grows, may be bounded: ")
     against = text.partition("Against a leak, in the window of 8 h that decided:\n")[2].partition("\n\n")[0]
     assert "it is slowing down." in " ".join(against.split())
-    assert "Why it is asked: A warm-up or a cache that fills slows down" in " ".join(against.split())
+    assert "Why: A warm-up or a cache that fills slows down" in " ".join(against.split())
     assert "All of these must hold in one window; then data" in " ".join(text.split())
 
 
@@ -217,7 +217,7 @@ def test_samples_a_quarter_of_a_day_apart_are_explained_by_their_number() -> Non
     assert (verdict, samples) == (Verdict.WATCH, 2)
     assert "after 2 more samples, about " in text
     assert told(10)[0] is Verdict.LEAK
-    assert "the next sample, as each is judged when it comes" in told(14)[2]
+    assert "the next sample: each one is judged when it arrives" in told(14)[2]
 
 
 @pytest.fixture

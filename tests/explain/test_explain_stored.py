@@ -137,7 +137,7 @@ def test_a_leak_is_explained_with_what_would_take_it_back(explain: Callable[...,
     assert code == 0
     assert out.startswith("leak  shop.service (pid 1): consistent with a leak: +3.52 GiB/h")
     assert "incident i0a1b2c3: confirmed" in out
-    assert "Nobody samples: the last scrape is" in out  # it is of 2023
+    assert "No samples for" in out  # it is of 2023
     assert "For a leak, in the window of" in out
     assert "Confirmed: data that came after the first suspicion went on as forecast." in out
     # What the daemon remembers of it is read: the level it began at, the longest pause.
@@ -149,7 +149,7 @@ def test_a_leak_is_explained_with_what_would_take_it_back(explain: Callable[...,
 
 def test_what_grows_is_told_class_by_class(explain: Callable[..., tuple[int, str, str]]) -> None:
     _, out, _ = explain("shop.service")
-    table = out.partition("What grows, by 10 looks in 3 min, the last at ")[2].splitlines()[1:4]
+    table = out.partition("What grows, by 10 reads in 3 min, the last at ")[2].splitlines()[1:4]
     assert table[0].split()[:3] == ["class", "mappings", "held"]
     assert table[1].split()[:2] == ["the", "heap"]
     assert "+3.52 GiB/h" in table[1]
@@ -193,7 +193,7 @@ def test_the_configuration_says_what_it_would_take(explain: Callable[..., tuple[
 
 def test_learning_says_how_much_is_missing_and_when(explain: Callable[..., tuple[int, str, str]]) -> None:
     _, out, _ = explain("young")
-    assert out.startswith("learning  young (pid 6): too little is known yet; 30.0 MiB at 2023-11-14 00:03Z")
+    assert out.startswith("learning  young (pid 6): too little data yet; 30.0 MiB at 2023-11-14 00:03Z")
     assert "a first verdict takes 30 s" in out
     assert "a first verdict, if samples keep coming; evaluated every 5 s." in out
 
@@ -284,7 +284,7 @@ def test_what_has_ended_is_not_decided_any_more(store: Path) -> None:
     )
     assert outlook(case).changes == ("It has ended: this verdict is its last.",)
     assert outlook(case).at_ms is None
-    assert [step.line for step in next_steps(case)] == ["It has ended; after a restart it is watched anew."]
+    assert [step.line for step in next_steps(case)] == ["It has ended. After a restart its history begins again."]
     assert outlook(replace(case, row=ReportRow(found))).at_ms is not None
 
 

@@ -102,7 +102,7 @@ def test_the_configuration_decides(leaky: str, tmp_path: Path, capsys: pytest.Ca
     config = tmp_path / "c.toml"
     config.write_text('[thresholds.process."leak*"]\nmin_rate = "50MiB/h"\n')
     assert main(["analyze", "--config", str(config), leaky]) == 0
-    assert capsys.readouterr().out.startswith("Nothing found that leaks among 3 series.")
+    assert capsys.readouterr().out.startswith("No leaks found among 3 series.")
 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl"])

@@ -121,7 +121,7 @@ def test_two_configurations_side_by_side(
     assert main(["backtest", "--compare", loud, quieter, leaky]) == 0
     out = capsys.readouterr().out
     assert [line.split()[-2:] for line in out.splitlines() if line.startswith("series alarmed, of 3")] == [["2", "1"]]
-    assert "They differ in 1 series:" in out
+    assert "Differences in 1 series:" in out
     differing = next(line for line in out.splitlines() if line.startswith("proc/goes-on[9]"))
     assert differing.endswith("no alarm, ok")
     assert "proc/stops" not in out
@@ -133,7 +133,7 @@ def test_two_configurations_that_agree(
     same = tmp_path / "same.toml"
     same.write_text("# nothing\n")
     assert main(["backtest", "--compare", loud, str(same), leaky]) == 0
-    assert capsys.readouterr().out.endswith("No series is judged differently.\n")
+    assert capsys.readouterr().out.endswith("Every series has the same alarms and verdict.\n")
 
 
 def test_lines_say_which_configuration_and_which_file(

@@ -119,7 +119,7 @@ def test_vmalloc_that_may_not_be_read_is_no_zero(tmp_path: Path, capsys: pytest.
     assert main(["kernel", "--proc", str(root)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "vmalloc" not in next(line for line in lines if line.startswith("Nothing in:"))
-    unknown = next(line for line in lines if line.startswith("Not known, so in what is unaccounted:"))
+    unknown = next(line for line in lines if line.startswith("Unknown, so counted as unaccounted:"))
     assert "; vmalloc, without kernel stacks; " in unknown
     (root / "vmallocinfo").write_text("")  # readable, and nothing in it: that is a zero
     found = asked(capsys, "--proc", root)
@@ -215,12 +215,12 @@ def test_what_is_in_no_cache_is_explained_where_it_can_be(
     proc_tree: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slab = tree_of("slab-allocator", tmp_path)
-    assert in_no_cache(slab, capsys) == "3 caches; 445 MiB of slab is in none of these, which is not explained."
+    assert in_no_cache(slab, capsys) == "3 caches; 445 MiB of slab is in no cache, unexplained."
     root = proc_tree(V618)
-    assert in_no_cache(root, capsys).endswith("of slab is in none: single objects above 8.00 KiB.")
+    assert in_no_cache(root, capsys).endswith("of slab is in no cache: single objects above 8.00 KiB.")
     slabinfo = (root / "slabinfo").read_text().splitlines(keepends=True)
     (root / "slabinfo").write_text("".join(slabinfo[: len(slabinfo) // 2]))  # cut, as by head
-    assert in_no_cache(root, capsys).endswith("is in none of these, which is not explained.")
+    assert in_no_cache(root, capsys).endswith("is in no cache, unexplained.")
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_one_look_tells_no_change(tmp_path: Path, keep: Callable[[Obedient], Obe
     assert found["gained_bytes"] is None
     assert {one["gained_bytes"] for one in found["classes"]} == {None}
     assert found["mappings"] == []
-    assert "alone and in swap." in command(str(child.pid), "--once").splitlines()[0]
+    assert "of private memory and swap." in command(str(child.pid), "--once").splitlines()[0]
 
 
 def test_errors_are_one_line(tmp_path: Path) -> None:

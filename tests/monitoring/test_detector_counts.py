@@ -216,7 +216,7 @@ def test_segments_of_nobody_are_reported_in_place_of_shared_memory_as_a_whole() 
     assert evaluation is not None
     (found,) = evaluation.findings
     assert (found.metric, found.kind, found.name) == (
-        metrics.IPC_SHM_ORPHANS, FindingKind.KERNEL, "System V shared memory of nobody",
+        metrics.IPC_SHM_ORPHANS, FindingKind.KERNEL, "orphaned System V shared memory",
     )  # fmt: skip
     assert found.assessment.verdict is Verdict.LEAK
     assert text(found.notes) == "largest: shmid 4 1.00 MiB"

@@ -117,9 +117,9 @@ def test_the_log_is_told_with_fields(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         OwnershipLog({}, "b").take(scrape(1, (KILL, inferred, unknown)), LOOK)
     assert [record.getMessage() for record in caplog.records] == [
-        "out of memory: the kernel killed 2 processes of shop.service; its control group may take 64.0 MiB",
-        "out of memory: the kernel killed 1 process of shop.service (inferred: its control group was made anew)",
-        "out of memory: the kernel killed 1 process; whose cannot be told, maybe of a.service, b\\x1b.service",
+        "out of memory: the kernel killed 2 processes of shop.service; its control group's limit is 64.0 MiB",
+        "out of memory: the kernel killed 1 process of shop.service (inferred: its control group was recreated)",
+        "out of memory: the kernel killed 1 process; its service is unknown, maybe a.service, b\\x1b.service",
     ]
     fields = journal_fields(caplog.records[0])
     assert fields["MESSAGE_ID"] == OOM_KILLED

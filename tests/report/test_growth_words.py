@@ -21,7 +21,7 @@ GROWTH = Growth(9, 1, NOW_MS - 2 * HOUR_MS, NOW_MS, 3.2 * MIB, (HEAP, STACKS, tr
 
 
 def test_the_class_with_its_part_of_the_whole() -> None:
-    assert growth_words.sentence(GROWTH) == "grows: the heap, +3.10 MiB/h of 3.20 (97 %), by 9 looks in 2 h"
+    assert growth_words.sentence(GROWTH) == "grows: the heap, +3.10 MiB/h of 3.20 (97 %), by 9 reads in 2 h"
 
 
 def test_the_unit_is_told_twice_where_it_differs() -> None:
@@ -34,7 +34,7 @@ def test_the_unit_is_told_twice_where_it_differs() -> None:
 def test_a_second_class_is_named_where_it_matters() -> None:
     both = replace(GROWTH, classes=(trend("heap", 2 * MIB, 0.66), trend("memfd:\x1b[1m", MIB, 0.33)))
     said = growth_words.sentence(replace(both, processes=4))
-    assert "; memfd \\x1b[1m +1.00 MiB/h, by 9 looks at 4 processes in" in said
+    assert "; memfd \\x1b[1m +1.00 MiB/h, by 9 reads at 4 processes in" in said
 
 
 def test_where_nothing_grows_nothing_is_said() -> None:
@@ -99,11 +99,13 @@ def line(key: str, now: int, before: int | None, mappings: int = 1) -> maps.Maps
 def test_maps_answers_first_what_changed() -> None:
     classes = (line("stack", 8192, 8192), line("heap", 3 * MIB, MIB, mappings=3), line("file:/lib/\x1b", 0, 0))
     told = maps.table(maps.Looked(812, "sh\nop", NOW_MS, 10.0, classes)).splitlines()
-    assert told[0] == "sh\\x0aop (pid 812) holds 3.01 MiB alone and in swap, +2.00 MiB in 10 s: the heap +2.00 MiB."
+    assert told[0] == (
+        "sh\\x0aop (pid 812) holds 3.01 MiB of private memory and swap, +2.00 MiB in 10 s: the heap +2.00 MiB."
+    )
     assert told[3].split()[:3] == ["the", "heap", "3"]
     assert told[3].split()[-3:] == ["+2.00", "MiB", "+2"]
     assert told[5].startswith("all")
-    assert told[6] == "1 more class of which nothing is held alone."
+    assert told[6] == "1 more class without private memory."
 
 
 def test_maps_of_what_shrinks_or_stands_still() -> None:
@@ -111,4 +113,4 @@ def test_maps_of_what_shrinks_or_stands_still() -> None:
     assert "-2.00 MiB" not in maps.table(maps.Looked(1, "x", NOW_MS, None, (line("heap", MIB, None),)))
     assert "-1.99 MiB in 5 s: the heap -2.00 MiB." in maps.table(shrinks)
     still = maps.Looked(1, "x", NOW_MS, 5.0, (line("heap", MIB, MIB),))
-    assert maps.table(still).splitlines()[0].endswith("alone and in swap; nothing changed in 5 s.")
+    assert maps.table(still).splitlines()[0].endswith("of private memory and swap; no change in 5 s.")

@@ -85,7 +85,7 @@ def test_a_leak_that_a_restart_ended_counts_for_a_day() -> None:
 
 def test_where_nothing_is_decided_nothing_is_called_fine() -> None:
     assert renderers.render_terminal(report((program(LEARNING), cache(LEARNING)), Filters())).startswith(
-        "Nothing is decided yet "
+        "Nothing decided yet "
     )
 
 
@@ -112,6 +112,6 @@ def test_a_service_that_is_not_read_whole_is_named_as_undecided() -> None:
     found = replace(found, counts={"learning": 2})
     # THEN it is named although rows that learn are not shown, and is not said to want more time
     lines = summary.remarks(found)
-    assert "Not all processes are read, so not decided: orphans (--verdict learning; leakwatch doctor)." in lines
+    assert "Undecided, as not all of their processes are read: orphans (--verdict learning; leakwatch doctor)." in lines
     assert any(line.startswith("1 still learning") for line in lines)
     assert not any("Not all" in line for line in summary.remarks(report((program(Verdict.LEARNING),), Filters())))

@@ -46,7 +46,7 @@ def test_what_is_too_large_to_be_read_is_said_to_be_estimated() -> None:
     for estimated in (True, False):
         built = report((replace(ROWS[0], estimated=True, too_large=estimated),))
         for text in (renderers.render_terminal(built), renderers.render_markdown(built)):
-            assert ("now (estimated: too large to be read)" in text) is estimated
+            assert ("now (estimated: too large to read)" in text) is estimated
 
 
 def test_programs_are_told_of_every_estimate() -> None:
@@ -59,7 +59,7 @@ def test_it_watches_itself() -> None:
     own = replace(ROWS[0].finding, pid=4711)
     built = replace(report(ROWS[:1]), own=Own(own, 0.0012))
     for text in (renderers.render_terminal(built), renderers.render_markdown(built)):
-        (line,) = [line for line in text.splitlines() if "leakwatch itself takes" in line]
+        (line,) = [line for line in text.splitlines() if "leakwatch itself uses" in line]
         assert "0.12 % of a core; its own verdict: leak, " in line
     found = strict(json_report.render(built))["self"]
     assert isinstance(found, dict)
@@ -82,7 +82,7 @@ def test_verdicts_that_are_not_renewed_are_said_to_be_old() -> None:
     # GIVEN a daemon that samples and has judged two hours ago, once because it reads its history back
     failing = report(host=replace(HOST, every_s=300.0), evaluated_ms=NOW_MS - 7_200_000)
     reading = replace(failing, host=replace(HOST, every_s=300.0, reading_since_ms=NOW_MS - 10_000))
-    for found, why in ((failing, "journalctl -u leakwatch"), (reading, "History is being read back")):
+    for found, why in ((failing, "journalctl -u leakwatch"), (reading, "The daemon reads its history back")):
         # THEN the report begins with that, and a program is told
         assert "No verdicts for 2 h" in renderers.render_terminal(found).splitlines()[1]
         assert why in renderers.render_terminal(found)
@@ -307,12 +307,12 @@ def test_what_happened_to_the_store_is_said_for_a_day() -> None:
     said = [line for line in summary.remarks(found) if "store" in line or "deleted" in line]
     at = rfc3339(at_ms)
     outlasted = (
-        f"{at}: the store could not be written for 20 min; 1,195 scrapes waited in memory and were stored afterwards, "
+        f"{at}: the store could not be written for 20 min; 1,195 scrapes waited in memory and were stored later, "
         "5 were lost (disk full)."
     )
     assert said == [
         outlasted,
-        f"{at}: /x.db was deleted under the daemon. What was stored before is not in this store.",
+        f"{at}: /x.db was deleted under the daemon. This store does not hold what was stored before.",
     ]
     assert strict(json_report.render(found))["store_notes"][1] == {
         "at": at, "what": "outage", "lasted_s": 1200.4, "kept": 1195, "dropped": 5, "why": "disk full",

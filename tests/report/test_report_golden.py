@@ -78,7 +78,7 @@ def test_no_line_is_padded_at_its_end_and_no_column_is_wider_than_its_widest_cel
     lines = renderers.render_terminal(report()).splitlines()
     assert lines == [line.rstrip() for line in lines]
     head, *rows = [line for line in lines if line.startswith(("verdict", "leak ", "watch ", "ok ", "learning "))]
-    starts = [head.index(title) for title in ("what", "rate", "per day", "grown", "lasts")]
+    starts = [head.index(title) for title in ("what", "rate", "per day", "grown", "time to limit")]
     for start in starts:
         cells = [row[:start] for row in (head, *rows) if len(row) > start]
         assert all(cell.endswith("  ") for cell in cells)
@@ -90,14 +90,14 @@ def test_singular_and_plural() -> None:
 
     host = replace(HOST, targets_read={"processes": 1, "slab": 1}, absences={AbsenceReason.DENIED: 1}, missed=1)
     text = renderers.render_terminal(report((), host=host))
-    assert "Nothing found that leaks among 1 process and 1 slab cache." in text
+    assert "No leaks found among 1 process and 1 slab cache." in text
     assert "Not read: 1 value refused by the kernel (such as /proc/7/smaps_rollup: EACCES)." in text
     assert "1 of 1437 scrapes was missed" in text
 
 
 def test_a_stopped_daemon_is_told_before_the_list() -> None:
     late = report(host=replace(HOST, last_scrape_ms=NOW_MS - 3 * 3_600_000))
-    assert renderers.render_terminal(late).splitlines()[1].startswith("Nobody samples: the last scrape is 3 h old.")
-    assert "Nobody samples" in renderers.render_markdown(late).splitlines()[2]
+    assert renderers.render_terminal(late).splitlines()[1].startswith("No samples for 3 h.")
+    assert "No samples" in renderers.render_markdown(late).splitlines()[2]
     assert json_report.as_object(late)["sampling"] is False
     assert json_report.as_object(report())["sampling"] is True

@@ -40,26 +40,26 @@ def stored(**changed: Any) -> dict[str, Any]:
 def test_the_answer_comes_first_then_the_time_then_who_is_dear() -> None:
     assert stats.table(stored()) == (
         "Sampling 1000 processes took 30 ms of CPU in the last round, 0.05 % of a core at one round every 60 s.\n"
-        "12 read fully, 988 estimated, none left out.\n"
+        "12 read fully, 988 estimated, none skipped.\n"
         "\n"
         "CPU time                           in 10 rounds  a round  share\n"
         "listing processes                  1.0 s         100 ms   12 %\n"
-        "looking at each (statm), names     1.0 s         100 ms   12 %\n"
+        "reading statm of each, names       1.0 s         100 ms   12 %\n"
         "full reads (smaps_rollup)          1.0 s         100 ms   12 %\n"
         "values, threads, open files        1.0 s         100 ms   12 %\n"
         "kernel (slab, vmalloc, meminfo)    1.0 s         100 ms   12 %\n"
         "storing                            1.0 s         100 ms   12 %\n"
         "evaluating                         1.0 s         100 ms   12 %\n"
         "compressing history, removing old  1.0 s         100 ms   12 %\n"
-        "Of all values 8800 were estimated and 0 left out, counted by process and round; 1200 full reads, 0 of them "
-        "mapping by mapping.\n"
+        "8800 values were estimated and 0 skipped, counted by process and round; 1200 full reads, 0 of them mapping by "
+        "mapping.\n"
         "\n"
-        "Dearest full reads:\n"
-        "pid  name             resident  a full read  full reads  possible error  now\n"
-        "812  postgres\\x1b[2J  1.00 GiB  13 ms        12          40.0 KiB        estimated: cannot have changed by "
+        "Most expensive full reads:\n"
+        "pid  name             resident  one full read  full reads  possible error  now\n"
+        "812  postgres\\x1b[2J  1.00 GiB  13 ms          12          40.0 KiB        estimated: cannot have changed by "
         "much\n"
         "\n"
-        "As of 2026-09-21T14:13:20Z, since this store was begun.\n"
+        "As of 2026-09-21T14:13:20Z, totals since the store was created.\n"
     )
 
 
@@ -67,8 +67,8 @@ def test_who_is_left_out_too_large_or_waiting_is_named() -> None:
     large, waiting = {**ROW, "why": "over_stall", "cost_seconds": None}, {**ROW, "why": "waiting"}
     last = {"processes": 7, "full_reads": 1, "estimated": 6, "skipped": 2, "cpu_seconds": 1.5}
     told = stats.table(stored(over_stall=[large], waiting=[waiting], last=last))
-    assert "1 read fully, 6 estimated, 2 left out." in told
-    assert "never made" in told
+    assert "1 read fully, 6 estimated, 2 skipped." in told
+    assert "  never  " in told
     assert "estimated: a full read would stall it" in told
     assert "waits: the CPU budget went to others" in told
 

@@ -79,7 +79,7 @@ def test_a_report_has_it_below_the_finding_and_kills_at_its_end() -> None:
     text = renderers.render_terminal(one)
     assert "    of /system.slice/shop.service · control group: 300 MiB of 512 MiB allowed" in text
     assert (
-        "Killed by the kernel for want of memory: somebody unknown once, 2023-11-14 22:13Z; "
+        "OOM killed by the kernel: unknown process once, 2023-11-14 22:13Z; "
         "shop.service 3 times since 2023-11-14 13:13Z, last 2023-11-14 21:13Z." in summary.remarks(one)
     )
     found = json_report.as_object(one)
@@ -102,4 +102,4 @@ def test_several_groups_add_up_and_have_no_limit_of_theirs_all() -> None:
 
 def test_what_was_inferred_says_so() -> None:
     kills = Kills(1, NOW_MS, NOW_MS, certain=False)
-    assert ownership.killed(kills) == "once, 2023-11-14 22:13Z (inferred: its control group was made anew)"
+    assert ownership.killed(kills) == "once, 2023-11-14 22:13Z (inferred: its control group was recreated)"
