@@ -75,6 +75,7 @@ def test_every_round_is_counted_from_listing_to_samples() -> None:
     json.dumps(told)
 
 
+@pytest.mark.live
 def test_the_totals_never_fall_not_even_over_a_restart(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text(
