@@ -133,10 +133,15 @@ def test_java_what_grows_is_named(
 def test_node_what_grows_is_named(
     tmp_path: Path, keep: Callable[[Obedient], Obedient], kind: str, expected: str
 ) -> None:
-    child = keep(node_leaker(kind, tmp_path))
-    before = look(child.pid)
-    child.leak(4 * LEAKED_KIB)
-    grown = gained(before, look(child.pid))
+    for _ in range(
+        3
+    ):  # a random layout that leaves brk no room has malloc map instead: another process, another layout
+        child = keep(node_leaker(kind, tmp_path))
+        before = look(child.pid)
+        child.leak(4 * LEAKED_KIB)
+        grown = gained(before, look(child.pid))
+        if grown[expected]:
+            break
     assert max(grown, key=lambda key: grown[key]) == expected, grown
     assert grown[expected] > 20 * MIB, grown
 

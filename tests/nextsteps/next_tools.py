@@ -45,6 +45,21 @@ def need(*tools: str) -> None:
         pytest.skip(f"needs {', '.join(missing)}; as root with LEAKWATCH_TEST_APT=1 the test installs it")
 
 
+def need_calls(*tools: str) -> None:
+    """Have gdb and other tools installed, and a gdb that can call a function in a process, or skip with what it says.
+
+    gdb 12 and 13 cannot on a processor with AMX: its registers are larger than they know ("Couldn't write extended
+    state status"). What is tried there fails whatever the command.
+    """
+    need("gdb", *tools)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        argv = ["gdb", "-nx", "-batch", "-p", str(process.pid), "-ex", "print ((int(*)(void))getpid)()"]
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        process.kill()
+    if f"= {process.pid}" not in said.stdout:
+        pytest.skip(f"this gdb cannot call a function in a process: {''.join(said.stderr.splitlines()[-1:])}")
+
+
 def compiled(source: str, into: Path, *flags: str, compiler: str = "gcc") -> Path:
     need(compiler)
     out = into / Path(source).stem

@@ -20,7 +20,7 @@ from leakwatch.nextsteps import kernel_tools
 from leakwatch.nextsteps.native import steps_for
 from leakwatch.nextsteps.step import Risk
 from leakwatch.nextsteps.toolbox import facts_here
-from tests.nextsteps.next_tools import PROGRAMS, compiled, need, patient, running, step, tried
+from tests.nextsteps.next_tools import PROGRAMS, compiled, need, need_calls, patient, running, step, tried
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ class TestC:
         assert re.search(r": the heap \+", said), said
 
     def test_malloc_info_tells_what_malloc_holds(self, work: Path) -> None:
-        need("gdb")
+        need_calls()
         with running([str(compiled("leak.c", work))], work) as process:
             said = tried(step(process.pid, "malloc_info").command, work)
             assert process.poll() is None  # it goes on as if nothing had been
@@ -65,7 +65,7 @@ class TestC:
         assert int(current[-1]) > 1 << 20
 
     def test_malloc_trim_tells_keeping_from_leaking(self, work: Path) -> None:
-        need("gdb")
+        need_calls()
         for source, kept in (("keep.c", True), ("leak.c", False)):
             with running([str(compiled(source, work))], work) as process:
                 before, after = rss_kib(tried(step(process.pid, "malloc_trim").command, work))
@@ -73,7 +73,7 @@ class TestC:
             assert (after < before / 4) == kept, (source, before, after)
 
     def test_heaptrack_names_the_function(self, work: Path) -> None:
-        need("heaptrack", "gdb")
+        need_calls("heaptrack")
         with running([str(compiled("leak.c", work))], work) as process:
             said = tried(shorter(step(process.pid, "heaptrack").command), work)
             time.sleep(1)
@@ -90,7 +90,7 @@ class TestC:
         assert re.search(r"are definitely lost.*?leak_one_order", said, re.DOTALL), said
 
     def test_leak_sanitizer_names_the_function_and_the_program_goes_on(self, work: Path) -> None:
-        need("gdb")
+        need_calls()
         program = compiled("leak.c", work, "-fsanitize=address")
         with running([str(program)], work) as process:
             tried(step(process.pid, "__lsan_do_recoverable_leak_check").command, work)
@@ -121,7 +121,7 @@ class TestC:
     def test_other_allocators_give_back_what_they_keep_and_tell_what_they_hold(
         self, work: Path, library: str, statistics: str
     ) -> None:
-        need("gdb")
+        need_calls()
         known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
         if library not in known:
             pytest.skip(f"{library} is not installed")
@@ -183,7 +183,7 @@ class TestPython:
     @pytest.fixture
     def environment(self, work: Path) -> Path:
         """A virtual environment with memray in it."""
-        need("gdb")
+        need_calls()
         subprocess.run([sys.executable, "-m", "venv", str(work / "venv")], check=True)
         pip = [str(work / "venv/bin/python"), "-m", "pip", "install", "-q", "--only-binary=:all:", "memray"]
         done = subprocess.run(pip, capture_output=True, text=True, timeout=300, check=False)

@@ -132,9 +132,9 @@ def test_the_store_is_not_replaced_by_its_own_export(made: dict[str, str]) -> No
 WAITS = """
 import sys, time
 from pathlib import Path
-from leakwatch.cli import ending, output
+from leakwatch.cli import main, output
 from leakwatch.text import outfile
-with ending.in_order(), output.written(sys.argv[1], binary=True, force=True) as (_, out):
+with main.in_order(), output.written(sys.argv[1], binary=True, force=True) as (_, out):
     out.write(b"half")
     print("writing", flush=True)
     time.sleep(60)
