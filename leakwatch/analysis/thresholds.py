@@ -61,6 +61,11 @@ MIN_PRIOR_RATIO = 0.3
 a step once took is no leak yet. 0: one more false leak in 194 healthy recordings of real programs."""
 SLACK = 1.0
 """Standard errors by which noise may make a ratio look smaller than it is."""
+HALVES_ERROR = 0.24 * 11 * 1.12
+"""Standard error of the newer half's slope less half the older one's (``MIN_LATE_RATIO``), over eleven blocks, in
+noise of a block: 0.24 of a line through six blocks (1 / sqrt 17.5), and 1.12 for the two (sqrt 1.25)."""
+THIRDS_ERROR = 0.7
+"""Standard error of the rise from one third to the next, in noise of a block: of two means of four blocks."""
 
 # --- what shape has it? ---------------------------------------------------------------------------------------
 MAX_STEP_SHARE = 0.55
@@ -83,6 +88,11 @@ S_SHAPED = 0.002
 VETO_RATIO = 0.35
 """A longer window, up to four times, in which the newest third rises less than this share of the middle one takes a
 shorter window's word back: it sees the curve whose end looks straight."""
+VETO_NOISE_RATIO = 10.0
+"""Growth in noise from which a third's rise is known well enough to do that."""
+VETO_BELOW_NOISE = 2.0
+VETO_BELOW_GROWTH = 0.1
+"""How far below the window's highest trough the level may be, together: a fall is no levelling off."""
 
 # --- how long must it have gone on? ---------------------------------------------------------------------------
 YOUNG_HOURS = 30.0
@@ -104,6 +114,8 @@ DAY_RATIO = 0.3
 """The level now over the level at the same time yesterday, as a share of what the slope says a day brings."""
 MEMORY_HOURS = 3.0
 """For the slope that past lives of the same service had."""
+MEMORY_NOISE_RATIO = 8.0
+"""Growth in noise it takes: more than ``MIN_NOISE_RATIO``, as it waits for less time."""
 MEMORY_LOW = 0.4
 MEMORY_HIGH = 2.5
 """Range within which a slope is the same as the past lives'."""

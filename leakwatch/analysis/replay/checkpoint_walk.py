@@ -166,20 +166,20 @@ class Windows:
 
     def of(self, stretches: Sequence[_Stretch]) -> tuple[list[Marks], list[WindowResult | None]]:
         """Return for each stretch the windows that tell something by checkpoint, and the newest one's whole result."""
-        whose = np.repeat([one.number for one in stretches], [len(one.worth) for one in stretches])
+        series_of = np.repeat([one.number for one in stretches], [len(one.worth) for one in stretches])
         ends = np.concatenate([one.segment.ends[one.worth] for one in stretches])
-        telling = iter(self._telling(whose, ends))
+        telling = iter(self._telling(series_of, ends))
         marks = [{at: found for at, found in zip(one.worth, telling, strict=False) if found} for one in stretches]
         return marks, self._whole(stretches)
 
-    def _telling(self, whose: Ints, ends: Ints) -> list[tuple[WindowHit, ...]]:
+    def _telling(self, series_of: Ints, ends: Ints) -> list[tuple[WindowHit, ...]]:
         """Return the windows that hit or resemble past lives, and those that contradict the ones that hit."""
         least = min(least_hours(), k.MEMORY_HOURS, k.REOPEN_HOURS)
-        judged = self._judged(whose, ends, least, may_hit)
+        judged = self._judged(series_of, ends, least, may_hit)
         marks = self._marks(judged, judged.hit | judged.memory, len(ends))
         some = np.unique(judged.rows.checkpoint[judged.hit])
         if len(some):
-            vetoes = self._judged(whose[some], ends[some], least, may_veto)
+            vetoes = self._judged(series_of[some], ends[some], least, may_veto)
             for at, of_one in zip(some.tolist(), self._marks(vetoes, vetoes.veto, len(some)), strict=True):
                 marks[at] += of_one
         return marks
@@ -194,9 +194,9 @@ class Windows:
         answers = iter(answers_at(self.table, self.blocks, self.criteria, numbers, ends))
         return [next(answers) if one.needs_whole else None for one in stretches]
 
-    def _judged(self, whose: Ints, ends: Ints, least: float, screen: Screen | None) -> TestResults:
-        rows = cut(self.table, whose, ends, least, screen)
-        return judge(rows, self.plan, self.criteria, whose[rows.checkpoint])
+    def _judged(self, series_of: Ints, ends: Ints, least: float, screen: Screen | None) -> TestResults:
+        rows = cut(self.table, series_of, ends, least, screen)
+        return judge(rows, self.plan, self.criteria, series_of[rows.checkpoint])
 
     def _marks(self, judged: TestResults, telling: Bools, checkpoints: int) -> list[tuple[WindowHit, ...]]:
         """Return the marks of the rows that tell something, by checkpoint."""

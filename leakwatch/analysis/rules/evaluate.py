@@ -33,19 +33,21 @@ def answer(questions: Sequence[WindowRequest]) -> list[WindowResult]:
 
 
 def answers_at(
-    table: Table, blocks: Sequence[Blocks], criteria: Sequence[LeakCriteria], whose: Ints, ends: Ints
+    table: Table, blocks: Sequence[Blocks], criteria: Sequence[LeakCriteria], series_of: Ints, ends: Ints
 ) -> list[WindowResult]:
     """Return all that the windows of some checkpoints show.
 
     ``blocks`` are what ``table`` was made of, ``criteria`` those of each; checkpoint ``i`` is of the segment
-    ``whose[i]`` and ends with the fine block ``ends[i]``.
+    ``series_of[i]`` and ends with the fine block ``ends[i]``.
     """
-    rows = cut(table, whose, ends)
-    judged = judge(rows, table.plan, criteria, whose[rows.checkpoint])
+    rows = cut(table, series_of, ends)
+    judged = judge(rows, table.plan, criteria, series_of[rows.checkpoint])
     scores = _scores_of(judged, table.plan)
     return [
         _answer(judged, part, scores, blocks[at], end, table.plan)
-        for part, at, end in zip(_by_checkpoint(rows.checkpoint, len(ends)), whose.tolist(), ends.tolist(), strict=True)
+        for part, at, end in zip(
+            _by_checkpoint(rows.checkpoint, len(ends)), series_of.tolist(), ends.tolist(), strict=True
+        )
     ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.thresholds import LeakCriteria
-from leakwatch.analysis.time_plan import TimePlan
+from leakwatch.analysis.time_plan import BLOCKS, TimePlan
 from leakwatch.analysis.windows.block_table import Bools, Ints
 from leakwatch.analysis.windows.cut import Track
 from leakwatch.analysis.windows.features import WindowFeatures, WindowRows, measure, rises_of, thirds_of
@@ -61,13 +61,13 @@ class TestResults:
     """It has levelled off."""
 
 
-def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], whose: Ints) -> TestResults:
-    """Return the judgement of every row; row ``i`` belongs to the series with ``criteria[whose[i]]``."""
+def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], series_of: Ints) -> TestResults:
+    """Return the judgement of every row; row ``i`` belongs to the series with ``criteria[series_of[i]]``."""
     s = measure(rows.y)
     seconds = np.array([span.seconds for span in plan.spans], dtype=np.float64)[rows.span]
     hours = np.array([span.rule_hours for span in plan.spans])[rows.span]
-    per_hour = s.slope * len(_TWELFTHS) * HOUR_S / seconds
-    c = _Thresholds(criteria, whose)
+    per_hour = s.slope * BLOCKS * HOUR_S / seconds
+    c = _Thresholds(criteria, series_of)
     noise = s.noise * c.sensitivity
     slack = k.SLACK * np.minimum(noise, 1.5 * s.jitter)
     straight = (s.growth >= k.STRONG_NOISE_RATIO * noise) & (s.growth >= k.STRONG_GROWTH_RATIO * s.level)
@@ -83,7 +83,7 @@ def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], wh
         shapes=s,
         tests=tests,
         slope=per_hour,
-        half_width=T95 * s.doubt * len(_TWELFTHS) * HOUR_S / seconds,
+        half_width=T95 * s.doubt * BLOCKS * HOUR_S / seconds,
         growing=growing,
         hit=growing & np.logical_and.reduce([test.passed for test in (*lasts, *shape, *patience)]),
         strong=strong,
@@ -92,17 +92,14 @@ def judge(rows: WindowRows, plan: TimePlan, criteria: Sequence[LeakCriteria], wh
     )
 
 
-_TWELFTHS = range(12)
-
-
 class _Thresholds:
     """The configured thresholds, a value a row."""
 
-    def __init__(self, criteria: Sequence[LeakCriteria], whose: Ints) -> None:
-        self.rate = np.array([c.min_rate_bytes_per_hour for c in criteria])[whose]
-        self.growth = np.array([c.min_growth_bytes for c in criteria])[whose]
-        self.ratio = np.array([c.min_growth_ratio for c in criteria])[whose]
-        self.sensitivity = np.array([c.sensitivity for c in criteria])[whose]
+    def __init__(self, criteria: Sequence[LeakCriteria], series_of: Ints) -> None:
+        self.rate = np.array([c.min_rate_bytes_per_hour for c in criteria])[series_of]
+        self.growth = np.array([c.min_growth_bytes for c in criteria])[series_of]
+        self.ratio = np.array([c.min_growth_ratio for c in criteria])[series_of]
+        self.sensitivity = np.array([c.sensitivity for c in criteria])[series_of]
 
 
 def _growth(s: WindowFeatures, per_hour: Floats, hours: Floats, noise: Floats, c: _Thresholds) -> tuple[Test, ...]:
@@ -131,16 +128,16 @@ def _lasting(
     young = rows.age < k.YOUNG_HOURS
     third = np.where(young, k.MIN_THIRD_RATIO_YOUNG, k.MIN_THIRD_RATIO)
     has = np.isfinite(rows.previous) & (rows.previous > 2 * s.noise)
-    now = s.slope * len(_TWELFTHS)
+    now = s.slope * BLOCKS
     before = np.where(has, rows.previous, 1.0)
     previous = _ratio("as_fast_as_before", now, before, k.MIN_PREVIOUS_RATIO, slack)
     last = _ratio("rises_in_newest_block", s.last_step, s.growth / 11, k.MIN_LAST_RATIO, slack, positive=False)
-    since_checkpoint = s.slope * len(_TWELFTHS) * plan.checkpoint_blocks * plan.base_s / seconds
+    since_checkpoint = s.slope * BLOCKS * plan.checkpoint_blocks * plan.base_s / seconds
     rise = np.where(np.isfinite(rows.newest), rows.newest, 0.0)
     newest = _ratio("rises_since_checkpoint", rise, since_checkpoint, k.MIN_NEWEST_RATIO, 0.0 * slack, positive=False)
     return (
-        _ratio("newer_half_as_steep", s.late, s.early, k.MIN_LATE_RATIO, 0.24 * 11 * 1.12 * slack),
-        _ratio("newest_third_as_steep", s.last_rise, s.middle_rise, third, 0.7 * slack),
+        _ratio("newer_half_as_steep", s.late, s.early, k.MIN_LATE_RATIO, k.HALVES_ERROR * slack),
+        _ratio("newest_third_as_steep", s.last_rise, s.middle_rise, third, k.THIRDS_ERROR * slack),
         _ratio("rises_at_end", s.tail, s.growth * 3 / 11, k.MIN_TAIL_RATIO, slack, positive=False),
         _unless(previous, ~has),
         _unless(last, ~strong),
@@ -174,7 +171,7 @@ def _patience(
     needed = np.where(rows.age < k.YOUNG_HOURS, patience, k.GROWN_HOURS)
     rule_hour_s = seconds / hours
     day = np.isfinite(rows.day_rise)
-    per_hour_grown = s.slope * len(_TWELFTHS) / hours
+    per_hour_grown = s.slope * BLOCKS / hours
     yesterday = np.maximum(k.DAY_RATIO * per_hour_grown * np.minimum(hours, 24.0), c.growth / 2)
     above = _at_least("above_yesterday", np.where(day, rows.day_rise, 0.0), yesterday, "bytes")
     return (
@@ -197,11 +194,11 @@ def _memory(
         & (hours >= k.MEMORY_HOURS)
         & (s.slope / s.error >= k.MIN_Z)
         & (s.growth >= np.maximum(c.growth, c.ratio * s.level))
-        & (s.growth >= 8 * noise)
+        & (s.growth >= k.MEMORY_NOISE_RATIO * noise)
         & (per_hour >= c.rate)
-        & (s.late >= k.MIN_LATE_RATIO * s.early - 0.24 * 11 * 1.12 * slack)
+        & (s.late >= k.MIN_LATE_RATIO * s.early - k.HALVES_ERROR * slack)
         & (s.last_rise > 0)
-        & (s.last_rise >= k.MIN_THIRD_RATIO_YOUNG * s.middle_rise - 0.7 * slack)
+        & (s.last_rise >= k.MIN_THIRD_RATIO_YOUNG * s.middle_rise - k.THIRDS_ERROR * slack)
         & (s.step_share <= k.MAX_STEP_SHARE)
         & (s.rises >= k.MIN_RISES)
         & (s.now > s.top - noise)
@@ -212,10 +209,10 @@ def _memory(
 def _veto(s: WindowFeatures, noise: Floats) -> Bools:
     bends: Bools = (
         (s.slope / s.error >= k.MIN_Z)
-        & (s.growth >= 10 * noise)
+        & (s.growth >= k.VETO_NOISE_RATIO * noise)
         & (s.middle_rise > 0)
         & (s.last_rise < k.VETO_RATIO * s.middle_rise - noise)
-        & (s.now > s.top - 2 * noise - 0.1 * s.growth)
+        & (s.now > s.top - k.VETO_BELOW_NOISE * noise - k.VETO_BELOW_GROWTH * s.growth)
     )
     return bends
 

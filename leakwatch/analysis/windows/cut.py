@@ -43,10 +43,10 @@ real series; 0.4: four leaks in 72 fewer found."""
 class Context:
     """What all windows of some checkpoints share."""
 
-    def __init__(self, table: Table, whose: Ints, ends: Ints) -> None:
-        self.table, self.whose, self.ends = table, whose, ends
+    def __init__(self, table: Table, series_of: Ints, ends: Ints) -> None:
+        self.table, self.series_of, self.ends = table, series_of, ends
         self.plan: TimePlan = table.plan
-        self.first = table.first[whose]
+        self.first = table.first[series_of]
         self.age = (ends - self.first + 1) * self.plan.base_s / self.plan.rule_hour_s
         self.day_rise = self._day_rise()
         self.newest, self.usual = self._newest()
@@ -63,8 +63,8 @@ class Context:
 
     def _at(self, level: Level, block: Ints, checkpoints: Ints | slice = slice(None)) -> Ints:
         """Return where in a level's arrays a block of each checkpoint is."""
-        whose = self.whose[checkpoints]
-        return block - level.start[whose] + level.offset[whose]
+        series_of = self.series_of[checkpoints]
+        return block - level.start[series_of] + level.offset[series_of]
 
     def windows(self, span: Span, track: Track) -> tuple[Floats, Ints]:
         """Return the windows of every checkpoint that has one, and the checkpoints."""
@@ -72,10 +72,10 @@ class Context:
         level = self._level(coarse=span.coarse)
         last = self._last(coarse=span.coarse)
         begin = last - span.q * BLOCKS + 1
-        start = level.start[self.whose]
+        start = level.start[self.series_of]
         oldest = np.maximum(self._first(coarse=span.coarse), start)
         checkpoints = np.flatnonzero(
-            (begin - (reach - 1) * span.q >= oldest) & (last < start + level.count[self.whose])
+            (begin - (reach - 1) * span.q >= oldest) & (last < start + level.count[self.series_of])
         )
         if not len(checkpoints):
             return np.empty((0, BLOCKS)), checkpoints
@@ -93,8 +93,8 @@ class Context:
         """Return how many of the coarse blocks held lie wholly before each window."""
         n = span.q * BLOCKS * (COARSE_OF if span.coarse else 1)
         last = (self._last(coarse=True)[checkpoints] + 1) * COARSE_OF - 1 if span.coarse else self.ends[checkpoints]
-        coarse, whose = self.table.coarse, self.whose[checkpoints]
-        before: Ints = np.clip((last - n + 1) // COARSE_OF - coarse.start[whose], 0, coarse.count[whose])
+        coarse, series_of = self.table.coarse, self.series_of[checkpoints]
+        before: Ints = np.clip((last - n + 1) // COARSE_OF - coarse.start[series_of], 0, coarse.count[series_of])
         return before
 
     def known(self, span: Span, checkpoints: Ints, track: Track) -> Floats:
@@ -127,19 +127,19 @@ class Context:
         pick: np.ufunc,
     ) -> Floats:
         """Return the extreme of the coarse blocks before each window, of as many as a live series holds."""
-        coarse, whose, kept = self.table.coarse, self.whose[checkpoints], self.plan.coarse_kept
+        coarse, series_of, kept = self.table.coarse, self.series_of[checkpoints], self.plan.coarse_kept
         if name not in self.table.extremes:
             x = made()
             self.table.extremes[name] = x, coarse.running(x, pick, initial)
         x, running = self.table.extremes[name]
         before = self._before(span, checkpoints)
-        out: Floats = running[coarse.offset[whose] + whose + before]
-        newest = self._last(coarse=True)[checkpoints] + 1 - coarse.start[whose]
-        for i in np.flatnonzero(coarse.count[whose] > kept).tolist():
+        out: Floats = running[coarse.offset[series_of] + series_of + before]
+        newest = self._last(coarse=True)[checkpoints] + 1 - coarse.start[series_of]
+        for i in np.flatnonzero(coarse.count[series_of] > kept).tolist():
             dropped = int(newest[i]) - kept
             first = dropped + name[1] - 1 if dropped > 0 else 0  # a trough of several blocks needs them all
-            part = x[coarse.offset[whose[i]] :][first : int(before[i])]
-            out[i] = pick.reduce(part, initial=initial[whose[i]])
+            part = x[coarse.offset[series_of[i]] :][first : int(before[i])]
+            out[i] = pick.reduce(part, initial=initial[series_of[i]])
         return out
 
     def prior(self, span: Span, checkpoints: Ints) -> Floats:
@@ -164,14 +164,14 @@ class Context:
         last = self._last(coarse=span.coarse)[checkpoints]
         if coarse and not span.coarse:
             last, n = (last + 1) // COARSE_OF - 1, max(3, n // COARSE_OF)
-        level, whose = self._level(coarse=coarse), self.whose[checkpoints]
+        level, series_of = self._level(coarse=coarse), self.series_of[checkpoints]
         third = n // 3
         begin = last - 2 * n + 1
         out = np.full(len(checkpoints), np.nan)
-        has = (begin >= self._first(coarse=coarse)[checkpoints]) & (begin >= level.start[whose])
+        has = (begin >= self._first(coarse=coarse)[checkpoints]) & (begin >= level.start[series_of])
         if has.any():
             sums, counts = level.sums(by_medians=by_medians)
-            shift = (level.offset[whose] + whose - level.start[whose])[has]
+            shift = (level.offset[series_of] + series_of - level.start[series_of])[has]
             old, new = begin[has] + shift, last[has] - n - third + 1 + shift
             out[has] = 1.5 * (mean(sums, counts, new, third) - mean(sums, counts, old, third))
         return out
@@ -181,7 +181,7 @@ class Context:
         hour, day = plan.blocks_of(1), plan.blocks_of(FINE_HOURS)
         out = np.full(len(self.ends), np.nan)
         oldest = self.ends - day - 2 * hour + 1
-        has = (oldest >= self.first) & (oldest >= fine.start[self.whose]) & (day + 2 * hour <= FINE_KEPT)
+        has = (oldest >= self.first) & (oldest >= fine.start[self.series_of]) & (day + 2 * hour <= FINE_KEPT)
         if has.any():
             troughs = fine.lowest(hour)
             now = self._at(fine, self.ends[has], np.flatnonzero(has))
@@ -192,7 +192,7 @@ class Context:
     def _newest(self) -> tuple[Floats, Floats]:
         fine, every = self.table.fine, self.plan.checkpoint_blocks
         newest, usual = np.full(len(self.ends), np.nan), np.full(len(self.ends), np.nan)
-        start, count = fine.start[self.whose], fine.count[self.whose]
+        start, count = fine.start[self.series_of], fine.count[self.series_of]
         now = self.ends - start
         has = (now - BLOCKS * every >= np.maximum(0, self.first - start)) & (now < count)
         at = self._at(fine, self.ends[has], np.flatnonzero(has))
@@ -231,12 +231,14 @@ def tracks_of(span: Span) -> tuple[Track, ...]:
     return tuple(tracks)
 
 
-def cut(table: Table, whose: Ints, ends: Ints, shortest_hours: float = 0.0, screen: Screen | None = None) -> WindowRows:
+def cut(
+    table: Table, series_of: Ints, ends: Ints, shortest_hours: float = 0.0, screen: Screen | None = None
+) -> WindowRows:
     """Return the windows of these checkpoints, of at least ``shortest_hours``.
 
     ``screen`` tells of windows (rows, 12) which of them matter; no others are returned.
     """
-    context = Context(table, whose, ends)
+    context = Context(table, series_of, ends)
     parts = []
     for at, span in enumerate(table.plan.spans):
         if span.rule_hours < shortest_hours:
