@@ -135,7 +135,7 @@ def test_a_service_with_a_limit_from_its_memory_to_its_kills(
     unit.be_killed()
     wait_for("the first kill", lambda: kills(config, unit)["count"] == 1)
     assert kills(config, unit)["certain"] is True
-    assert f"killed 1 process of {unit.name}; its control group may take 96.0 MiB" in running.log
+    assert f"killed 1 process of {unit.name}; its control group's limit is 96.0 MiB" in running.log
 
     # One while nobody watches is found at the next start, where the group is still there.
     running.end()
