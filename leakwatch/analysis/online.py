@@ -17,8 +17,15 @@ from leakwatch.analysis.series.blocks import FINE, TOOTH_HOURS, Trail, is_fall
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, FINE_KEPT, TimePlan
 from leakwatch.analysis.tracking import alarm_transitions
-from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values
-from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
+from leakwatch.analysis.tracking.alarm_state import (
+    AlarmState,
+    Checkpoint,
+    LevelHistory,
+    follow,
+    from_values,
+    to_values,
+    worth_judging,
+)
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
 from leakwatch.analysis.window_request import BlockSnapshot, WindowRequest, WindowResult
 from leakwatch.analysis.windows.robust import RECENT_HOURS, climb_began, course_of, noise_of

@@ -1,7 +1,7 @@
 """What is asked about one checkpoint, and what is answered: plain values that can be sent to another process.
 
 The daemon holds the blocks and does the cheap test; numpy answers, where the daemon can afford it in a process that
-ends (see ``leakwatch.monitoring.judge_pool``).
+ends (see ``leakwatch.monitoring.evaluation``).
 """
 
 from __future__ import annotations

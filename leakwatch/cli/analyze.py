@@ -6,9 +6,8 @@ import argparse
 import gc
 from collections.abc import Iterator
 
-from leakwatch.analysis.replay.capture import Settings, settings_of
+from leakwatch.analysis.replay.capture import Settings, look_briefly, settings_of
 from leakwatch.analysis.replay.replay import replay
-from leakwatch.analysis.replay.short_capture import look_briefly
 from leakwatch.cli.arguments import EXIT_CODE_HELP, verdicts
 from leakwatch.cli.captures import FILES_RULE, add_unit, captured, concluded
 from leakwatch.cli.output import emit, shows_colours

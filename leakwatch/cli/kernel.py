@@ -7,7 +7,7 @@ import argparse
 from leakwatch.cli.arguments import moment
 from leakwatch.cli.output import complain, emit
 from leakwatch.clock import SystemClock
-from leakwatch.collectors.kernel.snapshot import kernel_now
+from leakwatch.collectors.kernel.collector import kernel_now
 from leakwatch.config import Config, load_config
 from leakwatch.errors import EXIT_OK, StoreNotFoundError, StorePathError, UsageError
 from leakwatch.kernel.view import KernelView

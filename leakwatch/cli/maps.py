@@ -14,7 +14,7 @@ from leakwatch.model.memory_class import ClassUse
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host.mounts import hides_from_us
-from leakwatch.procfs.pid.mapping_reader import Mapped
+from leakwatch.procfs.pid.mappings import Mapped
 from leakwatch.report import maps
 from leakwatch.report.maps import Looked, MapsLine
 from leakwatch.text.escape import printable

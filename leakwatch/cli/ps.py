@@ -18,8 +18,8 @@ from leakwatch.config import Config, load_config
 from leakwatch.errors import EXIT_OK, LeakwatchError, ProcUnavailableError, UsageError
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.fs import ProcFS
-from leakwatch.ps import chart, figure, table, views
-from leakwatch.ps.figure import picture_format
+from leakwatch.ps import chart, table, views
+from leakwatch.ps.chart import picture_format
 from leakwatch.ps.reading import Reading, ReadRequest, read, remarks
 from leakwatch.ps.smemcap import captured
 from leakwatch.ps.table import Scale, TableStyle, chosen
@@ -254,10 +254,10 @@ def _draw(
         return
     if not any(map(any, drawing.values)):
         raise UsageError(f"there is nothing to draw: {sort} is 0 everywhere, or nothing matches")
-    figure.figure_class()  # before a file is made: where it is missing there shall be none
-    save = figure.save_pie if args.pie is not None else figure.save_bars
+    chart.figure_class()  # before a file is made: where it is missing there shall be none
+    save = chart.save_pie if args.pie is not None else chart.save_bars
     with written(args.output, binary=True, force=args.force) as (_, out):
-        save(drawing, out, figure.picture_format(args.output))
+        save(drawing, out, chart.picture_format(args.output))
 
 
 def _shows_blocks(encoding: str | None) -> bool:

@@ -17,8 +17,7 @@ from leakwatch import __version__
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.clock import rfc3339
-from leakwatch.evidence.bundle import BundleEntry, bounded
-from leakwatch.evidence.collect import EvidenceSubject, collect
+from leakwatch.evidence.bundle import BundleEntry, EvidenceSubject, bounded, collect
 from leakwatch.explain import next_text
 from leakwatch.explain.case import Case
 from leakwatch.explain.stored import field_of, what_of

@@ -6,10 +6,9 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from leakwatch.analysis.replay.capture import Capture, Settings, prepared
+from leakwatch.analysis.replay.capture import Capture, Settings, look_briefly, prepared
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import SubjectKind
-from leakwatch.analysis.replay.short_capture import look_briefly
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.errors import FindingNotFoundError, UsageError
 from leakwatch.explain.case import Case, What

@@ -8,11 +8,10 @@ from enum import StrEnum
 from leakwatch import metrics
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import TimePlan
-from leakwatch.analysis.tracking.alarm_state import AlarmState
-from leakwatch.analysis.tracking.level_history import LevelHistory
+from leakwatch.analysis.tracking.alarm_state import AlarmState, LevelHistory
 from leakwatch.model.verdict import Assessment, Criterion, Verdict
 from leakwatch.nextsteps.kernel_tools import Facts
-from leakwatch.nextsteps.process_context import Patient
+from leakwatch.nextsteps.step import Patient
 from leakwatch.report.build import ReportRow
 from leakwatch.text.escape import printable
 

@@ -1,15 +1,76 @@
-"""What would change a verdict, and when it will be decided at the earliest; from the same thresholds that decide it."""
+"""What would change a verdict and when at the earliest, from the thresholds that decide; a rule's test in sentences."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 from leakwatch.analysis import thresholds as k
-from leakwatch.analysis.rules.catalog import Stage, rule
-from leakwatch.explain import sentences
+from leakwatch.analysis.rules.catalog import Stage, Style, rule
 from leakwatch.explain.case import Case, What
 from leakwatch.model.verdict import Criterion, Verdict
-from leakwatch.units import format_amount, format_duration, format_growth
+from leakwatch.text.escape import printable
+from leakwatch.units import format_amount, format_bytes, format_duration, format_growth, format_rate
+
+FAR = 1000.0
+"""A ratio from here on stands for any larger one, see ``analysis.rules``."""
+
+
+def sentence(test: Criterion) -> str:
+    """Return what was found; of a rule of another version, its name and numbers."""
+    known = rule(test.criterion)
+    if not known.id:
+        measured, threshold = _written(test, Style.UNIT)
+        return f"{printable(test.criterion)}: measured {measured}, threshold {threshold}."
+    return _filled(known.passed if test.passed else known.failed, test, known.style)
+
+
+def wanted(test: Criterion) -> str:
+    """Return what would have to be for it to pass, as a clause."""
+    known = rule(test.criterion)
+    return _filled(known.wanted, test, known.style) if known.id else printable(test.criterion)
+
+
+def purpose(test: Criterion) -> str:
+    """Return what the rule is for, empty for one of another version."""
+    return rule(test.criterion).purpose
+
+
+def _filled(template: str, test: Criterion, style: Style) -> str:
+    measured, threshold = _written(test, style)
+    window = "its time under watch" if test.window_s is None else format_duration(test.window_s)
+    return template.format(measured=measured, threshold=threshold, window=window)
+
+
+def _written(test: Criterion, style: Style) -> tuple[str, str]:
+    return _number(test.measured, test.unit, style), _number(test.threshold, test.unit, style)
+
+
+def _number(value: float | None, unit: str, style: Style) -> str:
+    if value is None or not isfinite(value):
+        return "nothing measured"
+    if style is not Style.UNIT:
+        return _ratio(value, style)
+    if unit == "count/h":
+        return format_growth(value, "count")
+    written = {"bytes": format_bytes, "bytes/h": format_rate, "s": format_duration}.get(unit, _digits)
+    return written(value)
+
+
+def _ratio(value: float, style: Style) -> str:
+    if style is Style.DISTANCE:
+        return _digits(max(0.0, value))
+    if value >= FAR:
+        return f"over {FAR:.0f} times"
+    # Where noise could hide all of it, the threshold is far below nothing: all of it is as far as that can go.
+    return f"{_digits(value)} times" if style is Style.TIMES else f"{_digits(100 * max(-1.0, value))} %"
+
+
+def _digits(value: float) -> str:
+    """Return a number with about two digits that matter."""
+    value = round(value, 1) + 0.0  # of -0.0 makes 0.0
+    return f"{value:.0f}" if abs(value) >= 9.95 or value == round(value) else f"{value:.1f}"
+
 
 HOUR_S = 3600
 
@@ -42,7 +103,7 @@ def outlook(case: Case) -> Outlook:
 
 
 def _of_learning(case: Case) -> Outlook:
-    need = " ".join(f"A first verdict is given when {sentences.wanted(test)}." for test in case.failed)
+    need = " ".join(f"A first verdict is given when {wanted(test)}." for test in case.failed)
     missing = case.test("enough_data")
     if case.sparse:
         return _after_samples(case, need, missing)
@@ -98,9 +159,7 @@ def _of_watch(case: Case) -> Outlook:
 
 def _of_suspicion(case: Case) -> Outlook:
     pending = tuple(
-        sentences.sentence(test)
-        for test in case.assessment.evidence
-        if rule(test.criterion).stage is Stage.CONFIRMATION
+        sentence(test) for test in case.assessment.evidence if rule(test.criterion).stage is Stage.CONFIRMATION
     )
     waited = case.test("fresh_data")
     if waited is not None:
@@ -110,7 +169,7 @@ def _of_suspicion(case: Case) -> Outlook:
         ]
         at_ms = case.next_checkpoint(case.checkpoint_ms + _left_s(waited) * 1000)
         return Outlook(tuple(changes), pending, at_ms, "leak, if growth goes on as forecast")
-    changes = [f"It is suspect, though not at the newest look: for that {sentences.wanted(t)}." for t in case.failed]
+    changes = [f"It is suspect, though not at the newest look: for that {wanted(t)}." for t in case.failed]
     held = case.alarm_state.suspicion if case.alarm_state is not None else None
     if held is not None:
         forget = format_duration(k.FORGET_RATIO * held.rule_hours * case.plan.rule_hour_s)
@@ -120,7 +179,7 @@ def _of_suspicion(case: Case) -> Outlook:
 
 def _of_growth(case: Case) -> Outlook:
     """Of what grows and is not suspect: every test it fails, and when time alone could settle them."""
-    changes = [f"It becomes suspect when {sentences.wanted(test)}." for test in case.failed]
+    changes = [f"It becomes suspect when {wanted(test)}." for test in case.failed]
     if case.sparse:
         return _of_seldom(case, tuple(changes))
     lasting = [test for test in case.failed if rule(test.criterion).by_time]
@@ -172,7 +231,7 @@ def _of_ok(case: Case) -> Outlook:
     if case.at_most_watch:
         return _never(case)
     if case.sparse:
-        return Outlook(tuple(f"It would be suspect if {sentences.wanted(test)}." for test in case.failed), (), None, "")
+        return Outlook(tuple(f"It would be suspect if {wanted(test)}." for test in case.failed), (), None, "")
     windows = sorted({k.PLAIN_HOURS * rule_hour_s, float(case.plan.windows_s[-1])})
     takes = " or ".join(_takes(case, window_s) for window_s in windows if window_s >= k.PLAIN_HOURS * rule_hour_s)
     noise = f"{k.MIN_NOISE_RATIO * c.sensitivity:g}"

@@ -10,8 +10,7 @@ from leakwatch.analysis.findings.services_and_kernel import finding_id
 from leakwatch.analysis.settings import criteria_for
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values
-from leakwatch.analysis.tracking.level_history import LevelHistory
+from leakwatch.analysis.tracking.alarm_state import AlarmState, LevelHistory, from_values
 from leakwatch.config import Config
 from leakwatch.errors import FindingNotFoundError
 from leakwatch.explain.case import Case, What

@@ -12,14 +12,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from leakwatch.clock import has_name, rfc3339
-from leakwatch.explain import sentences
+from leakwatch.explain import outlook as explain_outlook
 from leakwatch.explain.case import Case, What
 from leakwatch.explain.outlook import Outlook, outlook
 from leakwatch.model.verdict import SUSPECT, Criterion, Verdict
 from leakwatch.nextsteps import counts, kernel_tools
 from leakwatch.nextsteps.native import steps_for
-from leakwatch.nextsteps.process_context import nobody
-from leakwatch.nextsteps.step import Risk, Step
+from leakwatch.nextsteps.step import Risk, Step, nobody
 from leakwatch.report import growth_words, json_report, phrases, words
 from leakwatch.report.captures import JudgedCapture, as_object
 from leakwatch.report.columns import aligned, coloured
@@ -124,9 +123,9 @@ def _tests(title: str, case: Case, *, passed: bool) -> str:
         title = f"{title}, in the window of {format_duration(over)} that decided"
     lines = []
     for test in tests:
-        lines.append(sentences.sentence(test))
-        if not passed and sentences.purpose(test):
-            lines[-1] += f" Why: {sentences.purpose(test)}"
+        lines.append(explain_outlook.sentence(test))
+        if not passed and explain_outlook.purpose(test):
+            lines[-1] += f" Why: {explain_outlook.purpose(test)}"
     if not passed and not tests and case.verdict is not Verdict.LEAK and case.assessment.reasons:
         # What no single test says: below its highest level, given back.
         reason = printable(phrases.text(case.assessment.reasons))
@@ -208,4 +207,4 @@ def render_json(case: Case, now_ms: int) -> str:
 
 
 def _test(test: Criterion) -> dict[str, Any]:
-    return criterion(test) | {"sentence": sentences.sentence(test), "purpose": sentences.purpose(test)}
+    return criterion(test) | {"sentence": explain_outlook.sentence(test), "purpose": explain_outlook.purpose(test)}

@@ -35,10 +35,8 @@ from leakwatch.model.sample import Scrape
 from leakwatch.model.timeline import CLOCK
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.detector import Detector
-from leakwatch.monitoring.evaluation import Evaluation
-from leakwatch.monitoring.evaluation_job import EvaluationJob
-from leakwatch.monitoring.evidence_job import EvidenceJob
-from leakwatch.monitoring.judge_pool import in_child
+from leakwatch.monitoring.evaluation import Evaluation, in_child
+from leakwatch.monitoring.evaluation_job import EvaluationJob, EvidenceJob
 from leakwatch.monitoring.ownership_log import OwnershipLog
 from leakwatch.monitoring.readback import READING, ReadBack, UnseenLog
 from leakwatch.monitoring.schedule import Schedule

@@ -26,8 +26,7 @@ from leakwatch.model.verdict import AssessedSeries, Assessment
 from leakwatch.monitoring.capacity import Capacity, CapacityLimits, Growers
 from leakwatch.monitoring.count_series import CountSeries
 from leakwatch.monitoring.estimate_guard import EstimateGuard
-from leakwatch.monitoring.evaluation import Evaluation, Found, told
-from leakwatch.monitoring.judge_pool import Judge, in_process
+from leakwatch.monitoring.evaluation import Evaluation, Found, Judge, in_process, told
 from leakwatch.monitoring.run_history import OF_KERNEL, RunHistory
 from leakwatch.monitoring.suspects import (
     Suspicions,

@@ -1,13 +1,13 @@
-"""What one evaluation says of everything under watch.
+"""One evaluation: what is taken out of the detector under its lock, where it is judged, and what is told of it.
 
-What an evaluation takes out of the detector under its lock, and what is told of it afterwards.
-
-Files and names are asked for here, by the evaluating thread alone: sampling never waits for them.
+Files and names are asked for by the evaluating thread alone: sampling never waits for them. Windows are judged in a
+child that ends, only when there are any: numpy costs 12 MB that would stay for good in a daemon that needs it for a
+moment every few minutes. Commands that judge all they read at once do it in their own process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from leakwatch import metrics
@@ -15,10 +15,13 @@ from leakwatch.analysis.findings.kernel_facts import KernelFacts
 from leakwatch.analysis.findings.process_table import UserNames
 from leakwatch.analysis.findings.services_and_kernel import attach_orphans, kernel_findings
 from leakwatch.analysis.series.derived import Key
+from leakwatch.analysis.window_request import WindowRequest, WindowResult
 from leakwatch.config import IgnoreConfig, matches
+from leakwatch.errors import LeakwatchError
 from leakwatch.model.identity import Target
 from leakwatch.model.verdict import AssessedSeries, Finding, Verdict
 from leakwatch.monitoring.capacity import Capacity, Growers
+from leakwatch.system.worker import Child, ChildError
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +94,42 @@ def _of_kernel(found: Found, ignore: IgnoreConfig) -> list[Finding]:
     ]
     findings = kernel_findings(kernel, found.facts, unavailable.assessment if unavailable else None)
     return attach_orphans(findings, found.largest)
+
+
+Judge = Callable[[Sequence[WindowRequest]], list[WindowResult]]
+
+TIMEOUT_S = 120
+"""A child that has not answered thousands of questions by then never will."""
+
+
+class JudgingError(LeakwatchError):
+    """The child did not answer."""
+
+
+def in_process(questions: Sequence[WindowRequest]) -> list[WindowResult]:
+    """Answer here."""
+    if not questions:
+        return []
+    from leakwatch.analysis.rules import evaluate  # noqa: PLC0415 - numpy
+
+    return evaluate.answer(questions)
+
+
+def in_child(questions: Sequence[WindowRequest]) -> list[WindowResult]:
+    """Answer in a child that ends; its start is 0.15 s of CPU. Raises JudgingError."""
+    if not questions:
+        return []
+    try:
+        (answers,) = Child(answered, list(questions), TIMEOUT_S).values()
+    except ChildError as error:
+        raise JudgingError(f"the series that grow could not be judged: {error}") from error
+    if len(answers) != len(questions):
+        raise JudgingError(
+            f"the series that grow could not be judged: {len(answers)} answers to {len(questions)} questions"
+        )
+    return answers
+
+
+def answered(questions: Sequence[WindowRequest]) -> Iterator[list[WindowResult]]:
+    """Be the child's work."""
+    yield in_process(questions)

@@ -27,7 +27,7 @@ from leakwatch.model.identity import ProcessInfo
 from leakwatch.model.incident import Incident
 from leakwatch.model.sample import Sample, Scrape, SealedBlock
 from leakwatch.monitoring.detector import Detector
-from leakwatch.monitoring.judge_pool import JudgingError
+from leakwatch.monitoring.evaluation import JudgingError
 from leakwatch.monitoring.run_history import OF_KERNEL
 from leakwatch.store.read.records import Extent, ScrapeHead, StoredFinding
 from leakwatch.system.worker import OneChild

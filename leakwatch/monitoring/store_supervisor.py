@@ -19,9 +19,9 @@ from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, 
 from leakwatch.model.sample import Scrape, SealedBlock
 from leakwatch.model.timeline import Timeline
 from leakwatch.store.backlog import Backlog, Outage
+from leakwatch.store.files.driver import BUSY_TIMEOUT_S, may_need_reopening
 from leakwatch.store.files.lock import StoreLock
 from leakwatch.store.files.open import begin_anew, files_beside, open_writer, opened
-from leakwatch.store.files.sqlite_errors import BUSY_TIMEOUT_S, may_need_reopening
 from leakwatch.store.maintenance.job import Failure, MaintenanceTask, tending
 from leakwatch.store.read.records import STORE_NOTES, Extent
 from leakwatch.store.writer import Writer

@@ -7,9 +7,8 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 
-from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import RuntimeKind
-from leakwatch.nextsteps.step import Risk, Step, Tool
+from leakwatch.nextsteps.step import Patient, Risk, Step, Tool
 
 SIGUSR1 = 10
 _NMT = re.compile(r"-XX:NativeMemoryTracking=(summary|detail)")

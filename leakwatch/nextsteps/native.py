@@ -9,9 +9,8 @@ import shlex
 from collections.abc import Iterator
 
 from leakwatch.nextsteps import languages
-from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import Libc, RuntimeKind
-from leakwatch.nextsteps.step import HEADERS, Risk, Step, in_order
+from leakwatch.nextsteps.step import HEADERS, Patient, Risk, Step, in_order
 
 _STOPS = (
     "gdb stops it for about a second and runs a function inside it; should gdb happen to stop it within malloc, the "

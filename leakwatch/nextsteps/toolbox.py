@@ -15,10 +15,9 @@ from functools import cache
 
 from leakwatch.nextsteps.kernel_tools import Facts
 from leakwatch.nextsteps.languages import interpreter_of
-from leakwatch.nextsteps.process_context import Patient
 from leakwatch.nextsteps.runtime import Runtime, RuntimeKind, detect
 from leakwatch.nextsteps.runtime_signs import Traces
-from leakwatch.nextsteps.step import HEADERS
+from leakwatch.nextsteps.step import HEADERS, Patient
 from leakwatch.procfs.files import file_stat, read_file
 from leakwatch.procfs.fs import ProcFS
 

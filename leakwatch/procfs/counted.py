@@ -17,8 +17,7 @@ from dataclasses import replace
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs import process
 from leakwatch.procfs.answers import Answers
-from leakwatch.procfs.fields import MalformedError, count, text
-from leakwatch.procfs.files import exists, listed, named_links, read_file
+from leakwatch.procfs.files import MalformedError, count, exists, listed, named_links, read_file, text
 from leakwatch.procfs.host import mounts, shared_memory, sysfs
 from leakwatch.procfs.pid import cgroup as pid_cgroup
 from leakwatch.procfs.pid import status as pid_limits

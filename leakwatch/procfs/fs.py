@@ -12,7 +12,7 @@ from typing import TypeVar
 from leakwatch.clock import thread_cpu_ns
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import fields, process
+from leakwatch.procfs import files, process
 from leakwatch.procfs.answers import Answers
 from leakwatch.procfs.cgroup import dying, room
 from leakwatch.procfs.cgroup import memory as cgroup_memory
@@ -32,7 +32,7 @@ from leakwatch.procfs.host import meminfo, mounts, pagesize, slabinfo, stat, sys
 from leakwatch.procfs.host.meminfo import Zoneinfo
 from leakwatch.procfs.host.stat import HostStat, Sockstat
 from leakwatch.procfs.pid import cgroup as pid_cgroup
-from leakwatch.procfs.pid import mapping_reader, mappings, smaps
+from leakwatch.procfs.pid import mappings, smaps
 from leakwatch.procfs.pid import stat as pid_stat
 from leakwatch.procfs.pid import status as pid_status
 from leakwatch.procfs.pid.mappings import Mapping as Mapped
@@ -74,7 +74,7 @@ class ProcFS:
         self._page_size = page_size
         self.kept = KeptFiles(self.root)
         self.answers = Answers(self.root)
-        self._memory_devices = mapping_reader.MemoryDevices(self.root)
+        self._memory_devices = mappings.MemoryDevices(self.root)
         self.counted = Counted(self.root, self.sys_root, self.answers)
         self._has_rollup = True
         self._reclaimable: dict[str, bool | Absence] = {}
@@ -152,12 +152,12 @@ class ProcFS:
         """
         return self.answers.ask(pid, lambda: process.read_smaps(self.root, pid, smaps.parse_sums))
 
-    def mappings(self, pid: int, at_most: int | None = None) -> mapping_reader.Mapped | Absence:
+    def mappings(self, pid: int, at_most: int | None = None) -> mappings.Mapped | Absence:
         """Return every mapping with the sums of all; SKIPPED where there are more than ``at_most``.
 
         The walk of ``memory`` and some microseconds a mapping.
         """
-        return self.answers.ask(pid, lambda: mapping_reader.read_mappings(self.root, pid, at_most))
+        return self.answers.ask(pid, lambda: mappings.read_mappings(self.root, pid, at_most))
 
     def memory_devices(self, pid: int, found: list[Mapped]) -> frozenset[str]:
         """Return the devices among a process's mappings whose files are memory."""
@@ -332,7 +332,7 @@ class ProcFS:
 
     def oom_kills(self) -> int | Absence:
         """Return how many processes the kernel has killed for want of memory since the boot; since Linux 4.13."""
-        found = self._of_host("vmstat", lambda data: fields.parse_flat_keyed(data, _OOM_KILL))
+        found = self._of_host("vmstat", lambda data: files.parse_flat_keyed(data, _OOM_KILL))
         if isinstance(found, Absence):
             return found
         return found.get("oom_kill", Absence(AbsenceReason.UNSUPPORTED, "vmstat: no oom_kill before Linux 4.13"))

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.fields import MalformedError
-from leakwatch.procfs.files import LARGE, absence, exists, listed, read_file
+from leakwatch.procfs.files import LARGE, MalformedError, absence, exists, listed, read_file
 from leakwatch.procfs.pid import stat as pid_stat
 
 Record = TypeVar("Record")

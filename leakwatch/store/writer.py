@@ -19,8 +19,7 @@ from leakwatch.model.verdict import Finding
 from leakwatch.store.catalog import Catalog
 from leakwatch.store.encoding import codec, rounds
 from leakwatch.store.encoding.rounds import BlockRow
-from leakwatch.store.files.driver import PlainConnection, connect_to_write
-from leakwatch.store.files.sqlite_errors import translated
+from leakwatch.store.files.driver import PlainConnection, connect_to_write, translated
 from leakwatch.store.incident import rows as incidents
 from leakwatch.store.incident.rows import NO_INCIDENTS, ChangedIncidents
 from leakwatch.store.read.records import Extent

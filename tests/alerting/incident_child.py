@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from leakwatch.alerting.incidents import Incidents
+from leakwatch.alerting.announce import Incidents
 from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.store.incident.rows import ChangedIncidents
 from leakwatch.store.read.reader import Reader

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leakwatch.alerting.announce import announce
-from leakwatch.alerting.incidents import Announcement, IncidentChanges, Incidents
+from leakwatch.alerting.announce import Announcement, IncidentChanges, Incidents, announce
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.model.incident import Acknowledgement, EventKind, Incident, IncidentState, Silence
 from leakwatch.model.timeline import Stamps

@@ -14,7 +14,7 @@ from leakwatch.analysis.rules.evaluate import answers_at, blocks_of, shape_name
 from leakwatch.analysis.rules.tests import evidence, judge
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import COARSE_OF, plan_of
-from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, worth_judging
+from leakwatch.analysis.tracking.alarm_state import Checkpoint, LevelHistory, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES
 from leakwatch.analysis.window_request import BlockSnapshot
 from leakwatch.analysis.windows.block_table import Blocks, Table

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leakwatch.analysis.replay.capture import Capture, Settings
+from leakwatch.analysis.replay.capture import LEAST_SAMPLES, Capture, Settings, look_briefly
 from leakwatch.analysis.replay.replay import replay
 from leakwatch.analysis.replay.series_name import subject_of
-from leakwatch.analysis.replay.short_capture import LEAST_SAMPLES, look_briefly
 from leakwatch.model.verdict import Assessment, Verdict
 from leakwatch.report.phrases import text
 from tests.analysis.shapes import CRITERIA, DEFAULT, MIB, START_MS

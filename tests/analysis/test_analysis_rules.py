@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.series.blocks import COARSE, FINE, RESET_FLOOR_BYTES, is_fall
 from leakwatch.analysis.time_plan import plan_of
-from leakwatch.analysis.tracking.alarm_state import AlarmState, from_values, to_values
+from leakwatch.analysis.tracking.alarm_state import (
+    AlarmState,
+    Checkpoint,
+    LevelHistory,
+    follow,
+    from_values,
+    to_values,
+    worth_judging,
+)
 from leakwatch.analysis.tracking.alarm_transitions import step
-from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import NO_LIVES, PastRuns, RunSummary, summarise
 from leakwatch.analysis.window_request import WindowHit
 from leakwatch.analysis.windows.robust import course_of, noise_of, onset

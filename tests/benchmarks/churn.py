@@ -32,7 +32,7 @@ from leakwatch.config import Config, EvidenceConfig, SamplingConfig, StoreConfig
 from leakwatch.model.identity import HOST, Owner, ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import CollectorOutcome, Sample, Scrape
 from leakwatch.monitoring.daemon import Daemon
-from leakwatch.monitoring.judge_pool import in_process
+from leakwatch.monitoring.evaluation import in_process
 from leakwatch.store.maintenance.job import tend
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from leakwatch.model.sample import Block, SealedBlock
 from leakwatch.store.maintenance import migrate
 from leakwatch.store.maintenance.retention import RetentionLimits, purge, used_bytes
 from leakwatch.store.maintenance.sealing import SEALED_SCRAPES, merge, seal
-from leakwatch.store.sql.database import FOLD_LOG
+from leakwatch.store.sql.reading import FOLD_LOG
 from leakwatch.store.writer import Writer
 from tests.benchmarks.store_load import BASE_MS, BLOCK_SCRAPES, METRICS, Machine, at_ms
 from tests.benchmarks.wal_pages import Log

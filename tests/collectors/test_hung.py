@@ -14,10 +14,10 @@ from leakwatch.collectors.processes import collector
 from leakwatch.collectors.scrape import Scraper
 from leakwatch.config import SamplingConfig
 from leakwatch.errors import EXIT_UNAVAILABLE
-from leakwatch.evidence.collect import EvidenceSubject, collect
+from leakwatch.evidence.bundle import EvidenceSubject, collect
 from leakwatch.model.identity import ProcessIdentity
 from leakwatch.model.sample import Absence, AbsenceReason, Scrape, Tick
-from leakwatch.nextsteps.process_reading import read_traces
+from leakwatch.nextsteps.locate import read_traces
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import pytest
 
 from leakwatch.config import Config, EvidenceConfig
 from leakwatch.evidence import bundle
-from leakwatch.monitoring import evidence_job
-from leakwatch.monitoring.evidence_job import EvidenceJob, EvidenceTask
+from leakwatch.monitoring import evaluation_job
+from leakwatch.monitoring.evaluation_job import EvidenceJob, EvidenceTask
 from leakwatch.store.read.reader import Reader
 
 if TYPE_CHECKING:
@@ -186,11 +186,11 @@ def test_a_bundle_is_made_once_and_a_full_shelf_gives_the_oldest_up(run: Run) ->
         "redacted",
         now_ms,
     )
-    assert list(evidence_job.result(task)) == []
+    assert list(evaluation_job.result(task)) == []
     assert bundle.kept(one.path.parent) == before
     # With another incident's id it is another bundle; it fits when the oldest have gone.
     small = EvidenceConfig(keep_s=1e9, max_size_bytes=before[-1].size_bytes * 3 // 2)
-    (path,) = evidence_job.result(
+    (path,) = evaluation_job.result(
         EvidenceTask(str(run.store), "/proc", (("i99999999", incident.finding_id),), small, 1.0, "redacted", now_ms)
     )
     assert [kept.path for kept in bundle.kept(one.path.parent)][-1:] == [Path(path)]

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from leakwatch.errors import OutputExistsError, StoreWriteError
-from leakwatch.evidence import bundle, collect
+from leakwatch.evidence import bundle
 from leakwatch.evidence.bundle import BundleEntry, bounded
 from leakwatch.evidence.gather import _steps as steps_entry
 from leakwatch.evidence.gather import readme
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo, Service, ServiceKind
 from leakwatch.model.sample import Absence
 from leakwatch.model.verdict import Verdict
-from leakwatch.nextsteps.process_reading import read_traces
+from leakwatch.nextsteps.locate import read_traces
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.report.build import ReportRow
 from tests.report.report_findings import finding
@@ -98,15 +98,15 @@ def test_mappings_are_summed_up_by_name_largest_first() -> None:
         mapping("14b000-164000 rw-p 00000000 00:00 0 ", 5, 4),
         mapping("164000-17d000 rw-s 00000000 00:01 9", 5, 0),
     ))  # fmt: skip
-    rows = [line.split("\t") for line in collect.summary(smaps.encode()).decode().splitlines()]
-    assert tuple(rows[0]) == collect.COLUMNS
+    rows = [line.split("\t") for line in bundle.summary(smaps.encode()).decode().splitlines()]
+    assert tuple(rows[0]) == bundle.COLUMNS
     assert [row[0] for row in rows[1:]] == ["[heap]", "/lib/x y.so", "[nameless]", "[shared, nameless]"]
     assert rows[2][1:] == ["2", "204800", "51200", "51200", "7168", "0"]
 
 
 def test_the_mappings_of_a_real_process_add_up_to_its_rollup() -> None:
     smaps = Path("/proc/self/smaps").read_bytes()
-    rows = [line.split("\t") for line in collect.summary(smaps).decode().splitlines()[1:]]
+    rows = [line.split("\t") for line in bundle.summary(smaps).decode().splitlines()[1:]]
     rollup = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
     rss = sum(int(row[3]) for row in rows) / 1024
     assert rss == pytest.approx(int(rollup["Rss"].split()[0]), rel=0.05)

@@ -11,7 +11,7 @@ import pytest
 import leakwatch.analysis
 from leakwatch.analysis.rules.catalog import RULES, Stage, Style
 from leakwatch.analysis.tracking import alarm_transitions
-from leakwatch.explain.sentences import FAR, purpose, sentence, wanted
+from leakwatch.explain.outlook import FAR, purpose, sentence, wanted
 from leakwatch.model.verdict import Criterion
 
 MIB = 1 << 20

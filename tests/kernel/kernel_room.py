@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakwatch.clock import SystemClock
-from leakwatch.collectors.kernel.snapshot import kernel_now
+from leakwatch.collectors.kernel.collector import kernel_now
 from leakwatch.kernel.view import part_changes
 from leakwatch.procfs.fs import ProcFS
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.cgroup.dying import FIRST_NAMESPACE
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host import meminfo, stat
 

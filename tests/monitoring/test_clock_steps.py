@@ -15,7 +15,7 @@ from leakwatch.config import AnalysisConfig, Config, EvidenceConfig, SamplingCon
 from leakwatch.explain.stored import case_of, find
 from leakwatch.model.verdict import Verdict
 from leakwatch.monitoring.daemon import Daemon
-from leakwatch.monitoring.judge_pool import in_process
+from leakwatch.monitoring.evaluation import in_process
 from leakwatch.queries.report import read_report
 from leakwatch.report.build import Filters
 from leakwatch.report.phrases import text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from leakwatch.alerting.incidents import Incidents
+from leakwatch.alerting.announce import Incidents
 from leakwatch.alerting.resolution import IncidentTimings
 from leakwatch.monitoring.detector import Detector
 from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit

@@ -15,7 +15,7 @@ from leakwatch.config import IgnoreConfig
 from leakwatch.model.identity import HOST, Target, TargetKind
 from leakwatch.model.verdict import Rooms, Verdict
 from leakwatch.monitoring.detector import Detector
-from leakwatch.monitoring.judge_pool import in_process
+from leakwatch.monitoring.evaluation import in_process
 from leakwatch.procfs.fs import ProcFS
 from tests.monitoring.scrapes import MIB, MINUTES, START_MS, Machine, NoLimits, leak, only, process, unit, watch
 

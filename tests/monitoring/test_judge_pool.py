@@ -12,7 +12,7 @@ from leakwatch.analysis.online import SeriesState
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import plan_of
 from leakwatch.model.verdict import Verdict
-from leakwatch.monitoring.judge_pool import JudgingError, in_child, in_process
+from leakwatch.monitoring.evaluation import JudgingError, in_child, in_process
 
 if TYPE_CHECKING:
     from leakwatch.analysis.window_request import WindowRequest

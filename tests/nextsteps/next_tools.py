@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from leakwatch.nextsteps.locate import read_traces
 from leakwatch.nextsteps.native import steps_for
-from leakwatch.nextsteps.process_reading import read_traces
 from leakwatch.nextsteps.toolbox import patient_of
 from leakwatch.procfs.fs import ProcFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from leakwatch.nextsteps.process_context import Patient
-    from leakwatch.nextsteps.step import Step
+    from leakwatch.nextsteps.step import Patient, Step
 
 PROGRAMS = Path(__file__).parent / "programs"
 PACKAGES = {

@@ -8,10 +8,9 @@ import pytest
 
 from leakwatch.nextsteps import kernel_tools
 from leakwatch.nextsteps.native import steps_for
-from leakwatch.nextsteps.process_context import Patient, nobody
 from leakwatch.nextsteps.runtime import Libc, Runtime, RuntimeKind
 from leakwatch.nextsteps.runtime_signs import Traces
-from leakwatch.nextsteps.step import HEADERS, Risk, Step, Tool, first, in_order
+from leakwatch.nextsteps.step import HEADERS, Patient, Risk, Step, Tool, first, in_order, nobody
 from leakwatch.text.redact import redacted
 
 TOOLS = dict.fromkeys(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch.nextsteps.process_reading import read_traces
+from leakwatch.nextsteps.locate import read_traces
 from leakwatch.nextsteps.runtime import Libc, RuntimeKind, detect
 from leakwatch.procfs.fs import ProcFS
 from tests.nextsteps.next_tools import PROGRAMS, compiled, need, patient, running

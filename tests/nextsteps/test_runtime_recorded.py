@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leakwatch.nextsteps import runtime_signs
-from leakwatch.nextsteps.process_reading import read_traces
+from leakwatch.nextsteps.locate import read_traces
 from leakwatch.nextsteps.runtime import Libc, Runtime, RuntimeKind, detect
 from leakwatch.nextsteps.runtime_signs import Elf, Traces
 from leakwatch.procfs.fs import ProcFS

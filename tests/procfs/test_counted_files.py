@@ -18,7 +18,7 @@ from leakwatch import metrics
 from leakwatch.model.sample import Absence
 from leakwatch.procfs import counted
 from leakwatch.procfs.answers import Answers
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host import mounts, shared_memory
 from leakwatch.procfs.host.shared_memory import TmpFile, files_below, held

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.procfs import fields
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs import files
+from leakwatch.procfs.files import MalformedError
 
 WANTED = (b"anon", b"oom_kill")
 
@@ -23,19 +23,19 @@ WANTED = (b"anon", b"oom_kill")
     ],
 )
 def test_what_is_asked_for_and_there_is_found(data: bytes, found: dict[str, int]) -> None:
-    assert fields.parse_flat_keyed(data, WANTED) == found
+    assert files.parse_flat_keyed(data, WANTED) == found
 
 
 @pytest.mark.parametrize("data", [b"nonsense\n", b"anon -1\n", b"anon max\n", b"anon 99999999999999999999\n"])
 def test_another_format_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        fields.parse_flat_keyed(data, WANTED)
+        files.parse_flat_keyed(data, WANTED)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_numbers_or_are_malformed(data: bytes) -> None:
     try:
-        found = fields.parse_flat_keyed(data, WANTED)
+        found = files.parse_flat_keyed(data, WANTED)
     except MalformedError:
         return
     assert all(value >= 0 for value in found.values())

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.host import meminfo, pagesize, slabinfo, stat, vmallocinfo
 
 PAGE = 4096

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.pid import cgroup, status
 from leakwatch.procfs.pid.cgroup import CgroupPath
 

@@ -11,10 +11,10 @@ import pytest
 
 from leakwatch.collectors.processes.estimate import full_read
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.host import mounts
-from leakwatch.procfs.pid import mapping_reader, mappings, smaps
+from leakwatch.procfs.pid import mappings, smaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,11 +103,11 @@ def test_a_long_file_is_read_in_pieces(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "smaps").write_bytes((HEAP + LIBRARY) * 1000)
     (tmp_path / "7" / "stat").write_bytes(b"7 (x) S 1 1 1 0 -1 0 " + b"0 " * 43)
-    found = mapping_reader.read_mappings(str(tmp_path), 7, None)
+    found = mappings.read_mappings(str(tmp_path), 7, None)
     assert not isinstance(found, Absence), found
     assert found.use.mappings == len(found.mappings) == 2000
     assert found.use.rss_bytes == 15720 * KIB * 1000
-    broken_off = mapping_reader.read_mappings(str(tmp_path), 7, 300)
+    broken_off = mappings.read_mappings(str(tmp_path), 7, 300)
     assert isinstance(broken_off, Absence)
     assert broken_off.reason is AbsenceReason.SKIPPED
     assert "more than 300 mappings" in broken_off.detail
@@ -123,7 +123,7 @@ def test_why_there_are_none(tmp_path: Path) -> None:
             (tmp_path / str(pid)).mkdir()
             (tmp_path / str(pid) / "stat").write_bytes(stat)
             (tmp_path / str(pid) / "smaps").write_bytes(text)
-        found = mapping_reader.read_mappings(str(tmp_path), pid, None)
+        found = mappings.read_mappings(str(tmp_path), pid, None)
         assert isinstance(found, Absence)
         assert found.reason is reason, (pid, found)
 
@@ -153,7 +153,7 @@ def test_devices_that_are_memory() -> None:
 def test_a_device_is_asked_for_once(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "mountinfo").write_bytes(MOUNTS)
-    devices = mapping_reader.MemoryDevices(str(tmp_path))
+    devices = mappings.MemoryDevices(str(tmp_path))
     text = (LIBRARY + LIBRARY + HEAP).replace(b"b3:02", b"00:17", 1).replace(b"b3:02", b"00:01", 1)
     found = mappings.parse(text).mappings
     assert devices.among(7, found) == {"00:17"}

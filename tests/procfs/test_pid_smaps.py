@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.pid import smaps
 
 ROLLUP = b"""5555c7f9e000-7ffd4b47d000 ---p 00000000 00:00 0                          [rollup]

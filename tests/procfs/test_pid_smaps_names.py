@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.pid import mappings, smaps
 from leakwatch.procfs.pid.mappings import ANONYMOUS, NameUse
 

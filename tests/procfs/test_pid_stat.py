@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.pid import stat as pid_stat
 
 REST = b" S 17 812 812 0 -1 4194560 120 0 3 0 5 3 0 0 20 0 4 0 2110 8192000 512 18446744073709551615 1 1 0 0 0 0 0 0"

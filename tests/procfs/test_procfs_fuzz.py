@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.host import meminfo, mounts, pagesize, slabinfo, vmallocinfo
 from leakwatch.procfs.host import stat as host_stat
 from leakwatch.procfs.pid import cgroup, mappings, smaps, stat, status

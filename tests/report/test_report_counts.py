@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from leakwatch import metrics
-from leakwatch.alerting.announce import announce
-from leakwatch.alerting.incidents import Announcement
+from leakwatch.alerting.announce import Announcement, announce
 from leakwatch.alerting.lifecycle import Message
 from leakwatch.config import Config
-from leakwatch.explain.sentences import purpose, sentence
+from leakwatch.explain.outlook import purpose, sentence
 from leakwatch.explain.stored import case_of, find
 from leakwatch.explain.text import next_steps
 from leakwatch.model.incident import Incident, IncidentState

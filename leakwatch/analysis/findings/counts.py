@@ -18,7 +18,7 @@ from leakwatch.model.identity import Service, ServiceKind, Target, TargetKind
 from leakwatch.model.verdict import SEVERITY, Assessment, Criterion, Finding, FindingKind, Phrase, Sort
 
 RISEN_SHARE = 0.5
-"""Of the growth worth telling; the detector's own first look asks for as much (``level_history.RANGE_SHARE``)."""
+"""Of the growth worth telling; the detector's own first look asks for as much (``alarm_state.RANGE_SHARE``)."""
 
 
 def least_ratio(metric: str) -> float:

@@ -13,7 +13,7 @@ from leakwatch.analysis.replay.capture import Capture
 from leakwatch.analysis.rules.verdict import Observed
 from leakwatch.analysis.series.blocks import HELD_AS
 from leakwatch.analysis.time_plan import BLOCKS, COARSE_OF, TimePlan
-from leakwatch.analysis.tracking.level_history import Checkpoint
+from leakwatch.analysis.tracking.alarm_state import Checkpoint
 from leakwatch.analysis.windows.block_table import Blocks, Ints, rolling
 from leakwatch.analysis.windows.robust import RECENT_HOURS
 from leakwatch.analysis.windows.robust_rows import Floats, row_medians, step_noise

@@ -1,6 +1,8 @@
 """Captured series: as they were sampled, live or elsewhere, what they are before any is judged, and what comes of them.
 
-Some of that the series of one host say of each other: how often they are sampled, and whether growth can be a leak.
+The series of one host tell how often they are sampled, and whether growth can be a leak. Of a recording too short for
+the configured windows ``watch`` is said at most: twelve blocks of its own tell its slope, but nothing so short is
+called a leak: it could be a start, a request, a morning.
 """
 
 from __future__ import annotations
@@ -15,16 +17,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leakwatch import metrics
-from leakwatch.analysis.findings.counts import RISEN_SHARE, least_ratio
+from leakwatch.analysis import thresholds as k
+from leakwatch.analysis.findings.counts import RISEN_SHARE, counted, least_ratio
 from leakwatch.analysis.replay.series_name import Subject, SubjectKind
+from leakwatch.analysis.rules.tests import T95
 from leakwatch.analysis.settings import criteria_for
 from leakwatch.analysis.thresholds import LeakCriteria
-from leakwatch.analysis.time_plan import plan_of
-from leakwatch.analysis.tracking.alarm_state import AlarmState
-from leakwatch.analysis.tracking.level_history import LevelHistory
+from leakwatch.analysis.time_plan import BLOCKS, plan_of
+from leakwatch.analysis.tracking.alarm_state import AlarmState, LevelHistory
+from leakwatch.analysis.windows.features import measure
+from leakwatch.analysis.windows.robust import onset
 from leakwatch.config import Config
 from leakwatch.model.identity import HOST, Target, TargetKind
-from leakwatch.model.verdict import Assessment
+from leakwatch.model.verdict import Assessment, Criterion, Phrase, Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -213,3 +218,52 @@ class ReplayOutcome:
     alarm_state: AlarmState | None = None
     history: LevelHistory | None = None
     """What is remembered at the end, None of a sparse series: what a later verdict would start from."""
+
+
+LEAST_SAMPLES = 2 * BLOCKS
+"""Two samples a block: a minimum of one is no trough."""
+HOUR_MS = 3_600_000
+
+
+def look_briefly(capture: Capture, found: Assessment, criteria_for: Callable[[Subject], LeakCriteria]) -> Assessment:
+    """Return the assessment of a series that is still learning, with its slope, as `watch` where it clearly grows."""
+    if found.verdict is not Verdict.LEARNING or len(capture.times_ms) < LEAST_SAMPLES:
+        return found
+    if not (np.diff(capture.times_ms) > 0).all():
+        return found
+    criteria = criteria_for(capture.subject)
+    size = len(capture.values) // BLOCKS
+    values = capture.values[-size * BLOCKS :].reshape(1, BLOCKS, size)
+    lows = values.min(axis=2)
+    shape = measure(lows)
+    begins = len(capture.values) - size * BLOCKS
+    at, level = onset(list(map(float, range(BLOCKS))), lows[0].tolist())
+    since_ms = int(capture.times_ms[0 if at == 0 else begins + at * size])
+    span_ms = int(capture.times_ms[-1] - capture.times_ms[begins])
+    per_hour = HOUR_MS * BLOCKS / max(1, span_ms)  # from a slope a block
+    slope, half = float(shape.slope[0]) * per_hour, T95 * float(shape.doubt[0]) * per_hour
+    z, growth, noise = float(shape.slope[0] / shape.error[0]), float(shape.growth[0]), float(shape.noise[0])
+    window_s = max(1, round(span_ms / 1000))
+    tests = (
+        Criterion("significant_slope", z, k.MIN_Z, z >= k.MIN_Z, "", window_s),
+        Criterion(
+            "min_growth", growth, criteria.min_growth_bytes, growth >= criteria.min_growth_bytes, "bytes",
+            window_s,
+        ),
+        Criterion(
+            "above_noise", growth / max(noise, 1.0), k.MIN_NOISE_RATIO,
+            growth >= k.MIN_NOISE_RATIO * noise, "ratio", window_s,
+        ),
+    )  # fmt: skip
+    found = replace(found, slope_bytes_per_hour=slope, slope_low=slope - half, slope_high=slope + half)
+    if not all(test.passed for test in tests):
+        return found
+    watched = replace(
+        found,
+        verdict=Verdict.WATCH,
+        evidence=(*tests, *found.evidence),
+        reasons=(Phrase("too_short", (window_s,)), *found.reasons),
+        grown_bytes=max(0, round(found.current_bytes - level)),
+        since_ms=since_ms,
+    )
+    return counted(watched) if found.unit == "count" else watched

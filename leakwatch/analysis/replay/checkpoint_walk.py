@@ -20,8 +20,7 @@ from leakwatch.analysis.rules.tests import TestResults, judge, may_hit, may_veto
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import COARSE_OF, FINE_KEPT, TimePlan
 from leakwatch.analysis.tracking import alarm_transitions
-from leakwatch.analysis.tracking.alarm_state import AlarmState
-from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, follow, worth_judging
+from leakwatch.analysis.tracking.alarm_state import AlarmState, Checkpoint, LevelHistory, follow, worth_judging
 from leakwatch.analysis.tracking.past_runs import PastRuns
 from leakwatch.analysis.window_request import WindowHit, WindowResult
 from leakwatch.analysis.windows.block_table import Bools, Ints, Table

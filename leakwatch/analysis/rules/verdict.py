@@ -9,8 +9,7 @@ from math import isfinite
 from leakwatch.analysis.rules.catalog import RULES, confirmed_by
 from leakwatch.analysis.thresholds import LeakCriteria
 from leakwatch.analysis.time_plan import TimePlan
-from leakwatch.analysis.tracking.alarm_state import AlarmState
-from leakwatch.analysis.tracking.level_history import LevelHistory
+from leakwatch.analysis.tracking.alarm_state import AlarmState, LevelHistory
 from leakwatch.analysis.window_request import WindowResult
 from leakwatch.model.verdict import Assessment, Criterion, Phrase, Phrases, Verdict
 

@@ -12,8 +12,15 @@ from math import inf, isfinite
 
 from leakwatch.analysis import thresholds as k
 from leakwatch.analysis.thresholds import LeakCriteria
-from leakwatch.analysis.tracking.alarm_state import Alarm, AlarmState, EndedAlarm, Suspicion
-from leakwatch.analysis.tracking.level_history import Checkpoint, LevelHistory, nearest_record
+from leakwatch.analysis.tracking.alarm_state import (
+    Alarm,
+    AlarmState,
+    Checkpoint,
+    EndedAlarm,
+    LevelHistory,
+    Suspicion,
+    nearest_record,
+)
 from leakwatch.analysis.tracking.past_runs import PastRuns
 from leakwatch.analysis.window_request import WindowHit
 from leakwatch.model.verdict import Criterion

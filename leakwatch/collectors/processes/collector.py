@@ -10,8 +10,7 @@ from collections.abc import Collection
 
 from leakwatch.clock import elapsed_us
 from leakwatch.collectors.processes.cost_stats import CostRound, SamplingCost
-from leakwatch.collectors.processes.cow_tracking import CowTracker
-from leakwatch.collectors.processes.full_reads import LASTING, FullReads
+from leakwatch.collectors.processes.full_reads import LASTING, CowTracker, FullReads
 from leakwatch.collectors.processes.process_counts import CountReader
 from leakwatch.collectors.processes.statm_scan import StatmScanner
 from leakwatch.collectors.processes.tracked_process import TrackedProcess

@@ -13,8 +13,7 @@ from leakwatch.collectors.services.containers import ContainerNames, container_a
 from leakwatch.collectors.services.naming import service_of
 from leakwatch.model.identity import ProcessIdentity, ProcessInfo
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.fields import MalformedError
-from leakwatch.procfs.files import read_kept
+from leakwatch.procfs.files import MalformedError, read_kept
 from leakwatch.procfs.fs import ProcFS
 from leakwatch.procfs.pid import stat as pid_statm
 from leakwatch.procfs.pid.cgroup import CgroupPaths

@@ -12,8 +12,7 @@ import os
 from collections.abc import Iterator
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs.fields import MalformedError, count
-from leakwatch.procfs.files import absence, exists, file_stat, link_target, read_file
+from leakwatch.procfs.files import MalformedError, absence, count, exists, file_stat, link_target, read_file
 from leakwatch.procfs.host import mounts
 
 FIRST_NAMESPACE = "cgroup:[4026531835]"

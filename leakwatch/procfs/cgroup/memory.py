@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from leakwatch.model.sample import Absence, AbsenceReason
-from leakwatch.procfs import fields
-from leakwatch.procfs.fields import MalformedError, count
-from leakwatch.procfs.files import absence, file_stat, read_file
+from leakwatch.procfs import files as procfs_files
+from leakwatch.procfs.files import MalformedError, absence, count, file_stat, read_file
 from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 Record = TypeVar("Record")
@@ -117,7 +116,9 @@ def read_memory(group: Group) -> GroupMemory | Absence:
                 absences.append(value)
         else:
             numbers[number] = value
-    found = _read(f"{group.directory}/memory.stat", lambda data: fields.parse_flat_keyed(data, _ENCODED[group.version]))
+    found = _read(
+        f"{group.directory}/memory.stat", lambda data: procfs_files.parse_flat_keyed(data, _ENCODED[group.version])
+    )
     if isinstance(found, Absence):
         absences.append(found)
     else:
@@ -133,7 +134,7 @@ def read_memory(group: Group) -> GroupMemory | Absence:
 def read_oom_kills(group: Group) -> int | Absence:
     """Return how many processes of the group the kernel has killed for want of memory since the group was made."""
     path = f"{group.directory}/{'memory.events' if group.version == 2 else 'memory.oom_control'}"
-    found = _read(path, lambda data: fields.parse_flat_keyed(data, _OOM_KILL))
+    found = _read(path, lambda data: procfs_files.parse_flat_keyed(data, _OOM_KILL))
     if isinstance(found, Absence):
         return found
     if "oom_kill" not in found:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from leakwatch.procfs.fields import KIB, LARGEST, MalformedError, count, text
+from leakwatch.procfs.files import KIB, LARGEST, MalformedError, count, text
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import MalformedError, text
-from leakwatch.procfs.files import link_target, read_file
+from leakwatch.procfs.files import MalformedError, link_target, read_file, text
 
 _OF_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _SERVED = frozenset({

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from leakwatch.errors import ProcUnavailableError
 from leakwatch.model.sample import Absence
-from leakwatch.procfs.fields import MalformedError
+from leakwatch.procfs.files import MalformedError
 from leakwatch.procfs.pid.stat import PidStatm
 from leakwatch.procfs.pid.status import PidStatus
 

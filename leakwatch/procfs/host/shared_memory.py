@@ -20,8 +20,7 @@ from functools import partial
 
 from leakwatch.model.sample import Absence
 from leakwatch.procfs.answers import Answers
-from leakwatch.procfs.fields import MalformedError, count, text
-from leakwatch.procfs.files import named_links, nameless, read_file
+from leakwatch.procfs.files import MalformedError, count, named_links, nameless, read_file, text
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import MalformedError, count, name_of
-from leakwatch.procfs.files import link_target, listed
+from leakwatch.procfs.files import MalformedError, count, link_target, listed, name_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import MalformedError, count
+from leakwatch.procfs.files import MalformedError, count
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from leakwatch.kernel.account import PINNED, RECLAIM_ACCOUNTED, WITH_INODES
 from leakwatch.model.sample import Absence, AbsenceReason
 from leakwatch.procfs.cgroup.memory import Group, group_of
-from leakwatch.procfs.fields import MalformedError, count
-from leakwatch.procfs.files import absence, read_file
+from leakwatch.procfs.files import MalformedError, absence, count, read_file
 from leakwatch.procfs.pid.cgroup import CgroupPaths
 
 Limits = dict[str, "int | Absence | None"]

@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import MalformedError, count, name_of
+from leakwatch.procfs.files import MalformedError, count, name_of
 
 NO_CALLER = "unknown"
 """The caller of an area whose line names none."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from leakwatch.procfs.fields import MalformedError, count, text
+from leakwatch.procfs.files import MalformedError, count, text
 
 _DELETED = b" (deleted)"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import KIB, MalformedError, kib, text
+from leakwatch.procfs.files import KIB, MalformedError, kib, text
 
 _NAMES = (
     b"Rss:", b"Pss:", b"Private_Clean:", b"Private_Dirty:",

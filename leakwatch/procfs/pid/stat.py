@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import MalformedError, count, text
+from leakwatch.procfs.files import MalformedError, count, text
 
 PF_KTHREAD = 0x00200000
 """The bit of ``flags`` that marks a kernel thread (include/linux/sched.h; the same since 2.6.27)."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from leakwatch.procfs.fields import MalformedError, count, kib, text
+from leakwatch.procfs.files import MalformedError, count, kib, text
 
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
 _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"a": b"\a", b"e": b"\x1b"}

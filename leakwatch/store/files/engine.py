@@ -15,10 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from leakwatch.errors import PermissionNeededError, StoreNotFoundError, StorePathError, StoreWriteError
-from leakwatch.store.files.driver import connect, connect_to_write, size
+from leakwatch.store.files.driver import connect, connect_to_write, size, translated
 from leakwatch.store.files.revision import check_revision
-from leakwatch.store.files.sqlite_errors import translated
-from leakwatch.store.sql import database
+from leakwatch.store.sql import reading
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -145,7 +144,7 @@ def _connected(path: Path, mode: str, *, begin: str = "BEGIN") -> Connection:
     with translated(path):
         connection = _engine(lambda: connect(path, mode), begin).connect()
         try:
-            connection.execute(database.TABLE_NAMES).all()  # SQLite reads the schema at the first query
+            connection.execute(reading.TABLE_NAMES).all()  # SQLite reads the schema at the first query
             connection.rollback()
         except BaseException:
             disconnect(connection)

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from leakwatch.errors import LeakwatchError, StoreCorruptError, StoreNotFoundError, StoreTooNewError
-from leakwatch.store.files.sqlite_errors import result_codes, translated
+from leakwatch.store.files.driver import result_codes, translated
 from leakwatch.store.sql import daemon as texts
 
 REVISION = "0005"

@@ -14,7 +14,7 @@ from leakwatch.model.incident import Acknowledgement, EventKind, IncidentEvent, 
 from leakwatch.model.timeline import Stamps
 from leakwatch.model.verdict import Phrases, said
 from leakwatch.store.files import engine
-from leakwatch.store.files.sqlite_errors import translated
+from leakwatch.store.files.driver import translated
 from leakwatch.store.incident import rows
 from leakwatch.store.sql import reading as statements
 

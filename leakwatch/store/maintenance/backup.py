@@ -11,11 +11,10 @@ from pathlib import Path
 
 from leakwatch.errors import OutputExistsError, StoreCorruptError
 from leakwatch.store.files import engine
-from leakwatch.store.files.driver import PAGE_BYTES
+from leakwatch.store.files.driver import PAGE_BYTES, result_codes, translated
 from leakwatch.store.files.lock import StoreLock
-from leakwatch.store.files.sqlite_errors import result_codes, translated
 from leakwatch.store.read.reader import Reader
-from leakwatch.store.sql import database
+from leakwatch.store.sql import reading
 from leakwatch.text import outfile
 
 OWN_SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
@@ -41,7 +40,7 @@ def back_up(reader: Reader, into: Path, *, force: bool = False) -> int:
         part.chmod(outfile.OWNER_ONLY)  # whatever the umask
         with reader.reading() as store, _as_system_errors(), contextlib.closing(sqlite3.connect(part)) as copy:
             engine.driver_of(store).backup(copy)
-            copy.execute(database.ONE_FILE).fetchall()
+            copy.execute(reading.ONE_FILE).fetchall()
         _verify(part)
     return into.stat().st_size
 
@@ -71,7 +70,7 @@ def _verify(part: Path) -> None:
     copy = Reader(part)
     try:
         with copy.reading() as connection:
-            answer = connection.execute(database.QUICK_CHECK).scalar_one()
+            answer = connection.execute(reading.QUICK_CHECK).scalar_one()
     finally:
         copy.close()
     if answer != "ok":
@@ -94,7 +93,7 @@ def vacuum(path: Path) -> tuple[int, int]:
             with translated(path):
                 driver = engine.driver_of(connection)
                 connection.rollback()
-                for statement in _anew(driver.execute(database.PAGE_SIZE).fetchone()[0]):
+                for statement in _anew(driver.execute(reading.PAGE_SIZE).fetchone()[0]):
                     driver.execute(statement).fetchall()
         finally:
             engine.disconnect(connection)
@@ -106,6 +105,6 @@ def vacuum(path: Path) -> tuple[int, int]:
 def _anew(page_bytes: int) -> tuple[str, ...]:
     """Return what writes a store of such pages anew; those of an earlier version become ours."""
     if page_bytes == PAGE_BYTES:
-        return database.FOLD_LOG, database.VACUUM, database.FOLD_LOG
+        return reading.FOLD_LOG, reading.VACUUM, reading.FOLD_LOG
     # SQLite keeps the size of pages while there is a log.
-    return database.ONE_FILE, f"{database.PAGE_SIZE}={PAGE_BYTES}", database.VACUUM, database.WITH_LOG
+    return reading.ONE_FILE, f"{reading.PAGE_SIZE}={PAGE_BYTES}", reading.VACUUM, reading.WITH_LOG

@@ -32,7 +32,7 @@ from leakwatch.store.files.driver import loaded_text
 from leakwatch.store.incident import rows
 from leakwatch.store.read.reader import Reader
 from leakwatch.store.read.samples import NEWEST
-from leakwatch.store.sql import database, expiry
+from leakwatch.store.sql import expiry, reading
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def damaged_rows(connection: Connection) -> Iterator[str]:
     numbers |= {table.name: _numbers(connection, table) for table in (tables.scrape, tables.series)}
     for table in tables.metadata.sorted_tables:
         try:
-            for row in connection.execute(database.raw_rows(table)):
+            for row in connection.execute(reading.raw_rows(table)):
                 wrong = _wrong(table, row) or _refers(table, row, numbers)
                 if wrong:
                     yield f"{table.name} {_shown(row[0])}: {wrong}"
@@ -98,7 +98,7 @@ def damaged_rows(connection: Connection) -> Iterator[str]:
 
 def _numbers(connection: Connection, table: Table) -> frozenset[int]:
     try:
-        return frozenset(connection.execute(database.row_numbers(table)).scalars())
+        return frozenset(connection.execute(reading.row_numbers(table)).scalars())
     except DBAPIError:
         return frozenset()
 
@@ -109,7 +109,7 @@ def _shown(key: object) -> str:
 
 
 def _wrong(table: Table, row: Row[Any]) -> str:
-    for column, value in zip(database.raw_columns(table), row, strict=True):
+    for column, value in zip(reading.raw_columns(table), row, strict=True):
         wrong = _value(column, value)
         if wrong:
             return f"{column.name}: {wrong}"
@@ -126,7 +126,7 @@ class _Decoded:
     """A row as readers see it."""
 
     def __init__(self, table: Table, row: Row[Any]) -> None:
-        for column, value in zip(database.raw_columns(table), row, strict=True):
+        for column, value in zip(reading.raw_columns(table), row, strict=True):
             setattr(self, column.name, loaded_text(value) if isinstance(value, bytes) else value)
 
     def __getattr__(self, name: str) -> Any:
@@ -150,7 +150,7 @@ def _value(column: Column[Any], value: object) -> str:
 
 
 def _refers(table: Table, row: Row[Any], numbers: dict[str, frozenset[int]]) -> str:
-    for column, value in zip(database.raw_columns(table), row, strict=True):
+    for column, value in zip(reading.raw_columns(table), row, strict=True):
         to = _REFERS.get((table.name, column.name))
         if to is not None and value not in numbers[to]:
             return f"it is of {to} {_shown(value)}, which is not there"
@@ -238,7 +238,7 @@ class Checked:
 def check(reader: Reader) -> Checked:
     """Read all of the store within one transaction. Raises the reader's errors where SQLite itself gives up."""
     with reader.reading() as connection:
-        answers = connection.execute(database.INTEGRITY_CHECK).scalars().all()
+        answers = connection.execute(reading.INTEGRITY_CHECK).scalars().all()
         problems = [f"SQLite: {' '.join(answer.split())}" for answer in answers if answer != SOUND]
         problems += damaged_rows(connection)
         counts = [0, 0]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from leakwatch.store import tables as schema
 from leakwatch.store.maintenance.retention import RetentionLimits
 from leakwatch.store.read.reader import Reader
-from leakwatch.store.sql import database
+from leakwatch.store.sql import reading
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def take(reader: Reader) -> Inventory:
         file_bytes = page * _pragma(connection, "page_count")
         free_bytes = page * _pragma(connection, "freelist_count")
         tables = _table_bytes(connection)
-        scrapes = connection.execute(database.count_rows(schema.scrape)).scalar_one()
+        scrapes = connection.execute(reading.count_rows(schema.scrape)).scalar_one()
         shares = _shares(connection)
         sizes = {share: _size(share, shares, tables) for share in shares}
         parts = [Part(share.name, sizes[share], share.rows) for share in shares]
@@ -120,14 +120,14 @@ def take(reader: Reader) -> Inventory:
             free_bytes=free_bytes,
             parts=tuple(part for part in parts if part.bytes),
             scrapes=scrapes,
-            series=connection.execute(database.count_rows(schema.series)).scalar_one(),
+            series=connection.execute(reading.count_rows(schema.series)).scalar_one(),
             samples=stamps.shown(_kind(connection, {s: b for s, b in sizes.items() if not s.span_s})),
             blocks=stamps.shown(_kind(connection, {s: b for s, b in sizes.items() if s.span_s})),
         )
 
 
 def _pragma(connection: Connection, name: str) -> int:
-    return int(connection.execute(database.pragma(name)).scalar_one())
+    return int(connection.execute(reading.pragma(name)).scalar_one())
 
 
 def _log_bytes(reader: Reader) -> int:
@@ -140,10 +140,10 @@ def _log_bytes(reader: Reader) -> int:
 def _table_bytes(connection: Connection) -> dict[str, int]:
     """Return what each table takes with its indices, nothing where this SQLite cannot tell."""
     try:
-        sizes = {row.name: int(row.bytes) for row in connection.execute(database.TABLE_SIZES)}
+        sizes = {row.name: int(row.bytes) for row in connection.execute(reading.TABLE_SIZES)}
     except DBAPIError:
         return {}
-    of = {row.name: row.tbl_name for row in connection.execute(database.TABLE_OF)}
+    of = {row.name: row.tbl_name for row in connection.execute(reading.TABLE_OF)}
     found: dict[str, int] = {}
     for name, size in sizes.items():
         table = of.get(name, name)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import leakwatch
 from leakwatch.errors import LeakwatchError, StoreBusyError, StoreCorruptError, StoreTooNewError, StoreWriteError
-from leakwatch.store.files.driver import connect
+from leakwatch.store.files.driver import connect, translated
 from leakwatch.store.files.revision import REVISION, ForeignDatabaseError, revision, too_new
-from leakwatch.store.files.sqlite_errors import translated
 
 TIMEOUT_S = 3600
 """A migration may rewrite a store of gigabytes on a slow card; a hang must still end."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from leakwatch.config import StoreConfig
 from leakwatch.model.timeline import CLOCK, Stamps
 from leakwatch.store.encoding import codec
-from leakwatch.store.sql import database, expiry
+from leakwatch.store.sql import expiry
 from leakwatch.store.sql import reading as finding_sql
 from leakwatch.store.sql import seals as seal_sql
 from leakwatch.store.writer import Writer
@@ -109,7 +109,7 @@ def used_bytes(writer: Writer) -> int:
 
 
 def _number(connection: Connection, pragma: str) -> int:
-    return int(connection.execute(database.pragma(pragma)).scalar_one())
+    return int(connection.execute(finding_sql.pragma(pragma)).scalar_one())
 
 
 def _stamps(writer: Writer) -> Stamps:

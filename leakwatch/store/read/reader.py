@@ -19,7 +19,7 @@ from leakwatch.model.verdict import Finding
 from leakwatch.store.encoding import codec
 from leakwatch.store.encoding.integers import PayloadError
 from leakwatch.store.files import engine
-from leakwatch.store.files.sqlite_errors import translated
+from leakwatch.store.files.driver import translated
 from leakwatch.store.incident import rows as incidents
 from leakwatch.store.maintenance.column_checks import none_or, whole
 from leakwatch.store.read.records import (

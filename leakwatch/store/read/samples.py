@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leakwatch.store.encoding import chunks, rounds
 from leakwatch.store.encoding.integers import PayloadError
-from leakwatch.store.files.sqlite_errors import driver_error, result_codes
+from leakwatch.store.files.driver import driver_error, result_codes
 from leakwatch.store.sql import seals as seal_sql
 
 if TYPE_CHECKING:
